@@ -1,0 +1,82 @@
+#include "common/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void out_of_memory(size_t size)
+{
+    char msg[96];
+    int n = snprintf(msg, sizeof(msg), "out of memory: %zu bytes asked for\n", size);
+
+    if (n > 0 && write(STDERR_FILENO, msg, (size_t)n) < 0)
+        _exit(134);
+    abort();
+}
+
+void *xmalloc(size_t size)
+{
+    void *p = malloc(size ? size : 1);
+
+    if (!p)
+        out_of_memory(size);
+    return p;
+}
+
+void *xcalloc(size_t count, size_t size)
+{
+    void *p = calloc(count ? count : 1, size ? size : 1);
+
+    if (!p)
+        out_of_memory(count * size);
+    return p;
+}
+
+void *xrealloc(void *ptr, size_t size)
+{
+    void *p = realloc(ptr, size ? size : 1);
+
+    if (!p)
+        out_of_memory(size);
+    return p;
+}
+
+char *xmemdup0(const void *data, size_t len)
+{
+    char *p = xmalloc(len + 1);
+
+    if (len)
+        memcpy(p, data, len);
+    p[len] = '\0';
+    return p;
+}
+
+char *xstrdup(const char *s)
+{
+    return s ? xmemdup0(s, strlen(s)) : NULL;
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+    va_list ap;
+    char *s;
+    int n;
+
+    va_start(ap, fmt);
+    n = vasprintf(&s, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        out_of_memory(0);
+    return s;
+}
+
+void str_set(char **pp, char *s)
+{
+    free(*pp);
+    *pp = s;
+}
+
+bool str_eq(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}

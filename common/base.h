@@ -1,0 +1,58 @@
+/*
+ * The few things that every file of the project needs: integer types, container_of, cleanup
+ * attributes, checked allocation.
+ *
+ * Allocation failure policy: the x-functions below abort with a message. A daemon whose whole state
+ * can be rebuilt from the API server and from the journals gains nothing from limping on; everything
+ * that grows with input from outside is bounded (limits.h), so running out of memory means that the
+ * container limit is too small, which a restart and its log line say better than a half-done reply.
+ */
+#ifndef ARL_COMMON_BASE_H
+#define ARL_COMMON_BASE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define UNUSED __attribute__((unused))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define CLEANUP(fn) __attribute__((cleanup(fn)))
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#define NSEC_PER_MSEC 1000000LL
+#define NSEC_PER_SEC 1000000000LL
+#define MSEC_PER_SEC 1000LL
+
+/* All abort on failure; none returns NULL (xstrdup(NULL) is NULL). The caller owns the result. */
+void *xmalloc(size_t size);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *ptr, size_t size);
+char *xstrdup(const char *s);
+char *xmemdup0(const void *data, size_t len); /* copy of len bytes and a NUL behind them */
+char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* Frees *pp and sets it to s (which is then owned by *pp). */
+void str_set(char **pp, char *s);
+
+static inline void free_charp(char **pp)
+{
+    free(*pp);
+}
+#define cleanup_free CLEANUP(free_charp)
+
+/* Equality of strings of which either may be NULL (NULL equals only NULL). */
+bool str_eq(const char *a, const char *b);
+/* s, or "" for NULL. */
+static inline const char *str_or_empty(const char *s)
+{
+    return s ? s : "";
+}
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * HTTP requests on a uv loop (libcurl multi). Nothing blocks: every call returns at once, answers
+ * come as callbacks from the loop, never from inside the call that started the request.
+ *
+ * Ownership: the client owns its requests. A request lives from http_client_start() until its
+ * on_done() has returned or http_client_cancel() was called; on_done() is called exactly once unless
+ * the request is cancelled (then never). Inputs are copied.
+ *
+ * Limits: a buffered answer at most max_response bytes (else -EMSGSIZE); connect within
+ * CONNECT_TIMEOUT_MS; the whole of a buffered request within timeout_ms; a stream is ended with
+ * -ETIMEDOUT when no byte came for idle_timeout_ms.
+ */
+#ifndef ARL_COMMON_HTTP_CLIENT_H
+#define ARL_COMMON_HTTP_CLIENT_H
+
+#include "common/base.h"
+#include "common/err.h"
+
+struct uv_loop_s;
+struct http_client;
+struct http_call;
+
+#define HTTP_CONNECT_TIMEOUT_MS 5000
+
+/* TLS and identity of one peer; the caller keeps it until http_client_close() is done. Strings may
+ * be NULL. Certificates and keys are PEM text in memory. Changing it needs http_client_set_tls(). */
+struct http_tls {
+    char *ca_pem;
+    char *cert_pem;
+    char *key_pem;
+    char *server_name; /* for the certificate check, when it differs from the address */
+    bool insecure_skip_verify;
+};
+
+struct http_request {
+    const char *method;
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
+    const void *body;
+    size_t body_len;
+    bool stream;             /* give body chunks to on_data as they come */
+    bool own_connection;     /* do not share a connection (watches) */
+    bool close_after;        /* do not keep the connection for reuse */
+    const char *proxy;       /* NULL: none */
+    int64_t timeout_ms;      /* whole request; 0 for streams: none */
+    int64_t idle_timeout_ms; /* 0: none */
+    size_t max_response;     /* buffered body; also the most of an error body of a stream */
+};
+
+struct http_response {
+    int status;              /* HTTP status, 0 when no answer came */
+    const char *body;        /* NUL-terminated; "" for a stream with a 2xx status */
+    size_t body_len;
+    int64_t retry_after_ms;  /* -1: no Retry-After */
+    /* 0, or why no (complete) answer came: -ETIMEDOUT, -ECONNREFUSED, -ECONNRESET, -EMSGSIZE, -EIO... */
+    int error;
+    const char *error_msg;   /* "" when error is 0 */
+    bool maybe_sent;         /* on error: false only if the request surely never reached the peer */
+};
+
+struct http_handler {
+    /* Stream only, after a 2xx status line: bytes as they come. May cancel the call. */
+    void (*on_data)(void *arg, const char *data, size_t len);
+    void (*on_done)(void *arg, const struct http_response *resp);
+};
+
+int http_client_new(struct uv_loop_s *loop, struct http_client **ret, struct err *err);
+/* Cancels everything; cb (may be NULL) once all handles are closed, then the client is freed. */
+void http_client_close(struct http_client *c, void (*cb)(void *arg), void *arg);
+/* TLS for https:// URLs from now on; running requests keep theirs. Drops idle connections. */
+void http_client_set_tls(struct http_client *c, const struct http_tls *tls);
+
+/* Never fails at once: what is wrong is reported through on_done from the loop. */
+struct http_call *http_client_start(struct http_client *c, const struct http_request *req,
+                                    const struct http_handler *handler, void *arg);
+void http_client_cancel(struct http_call *call);
+
+#endif

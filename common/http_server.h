@@ -1,0 +1,68 @@
+/*
+ * A small HTTP server on a uv loop (libmicrohttpd driven by one uv_poll). Requests are handed to one
+ * callback when headers and body are complete; an answer is either sent at once or streamed.
+ *
+ * Ownership: the server owns connections and requests. A request that is streamed lives until
+ * http_stream_end() or until on_gone() told that the peer went away (whichever is first).
+ *
+ * Hardening (limits.h): connection limit, header size, a total deadline from the first byte to the
+ * end of the body, body cap per request (http_server_opts.max_body, 413), strict parsing, no
+ * Transfer-Encoding together with Content-Length, HTTP/1.1 needs one Host header.
+ */
+#ifndef ARL_COMMON_HTTP_SERVER_H
+#define ARL_COMMON_HTTP_SERVER_H
+
+#include "common/base.h"
+#include "common/err.h"
+
+struct uv_loop_s;
+struct http_server;
+struct http_exchange; /* one request and its answer */
+struct http_stream;
+
+struct http_server_opts {
+    const char *address; /* "0.0.0.0:8080" or "[::]:8080"; port 0 picks one */
+    size_t max_body;
+    unsigned max_connections;
+    int64_t request_total_ms;
+    /* Called once a request, on the loop, with the whole body; must call exactly one http_reply*()
+     * before it returns. */
+    void (*on_request)(struct http_exchange *x, void *arg);
+    void *arg;
+};
+
+int http_server_new(struct uv_loop_s *loop, const struct http_server_opts *opts,
+                    struct http_server **ret, struct err *err);
+void http_server_close(struct http_server *s, void (*cb)(void *arg), void *arg);
+int http_server_port(const struct http_server *s);
+
+const char *http_method(const struct http_exchange *x);
+const char *http_path(const struct http_exchange *x);  /* decoded nowhere: as sent, without query */
+const char *http_query(const struct http_exchange *x); /* as sent, without '?', "" for none */
+const char *http_header(const struct http_exchange *x, const char *name); /* NULL: absent */
+bool http_header_repeated(const struct http_exchange *x, const char *name);
+const char *http_body(const struct http_exchange *x, size_t *ret_len);
+
+/* A whole answer. content_type NULL: none. The body is copied. */
+void http_reply(struct http_exchange *x, int status, const char *content_type, const char *body, size_t len);
+
+/*
+ * A streamed answer (chunked). http_stream_write() queues bytes; the queue is bounded by max_queue:
+ * beyond it the peer is too slow and -ENOBUFS is returned, nothing queued. on_drain is called when
+ * the queue has run empty, on_gone when the peer is gone (the stream is then freed).
+ */
+struct http_stream_opts {
+    int status;
+    const char *content_type;
+    size_t max_queue;
+    void (*on_drain)(void *arg);
+    void (*on_gone)(void *arg);
+    void *arg;
+};
+struct http_stream *http_reply_stream(struct http_exchange *x, const struct http_stream_opts *opts);
+int http_stream_write(struct http_stream *s, const void *data, size_t len);
+size_t http_stream_queued(const struct http_stream *s);
+/* Flushes what is queued and ends the answer; no callback comes after that. */
+void http_stream_end(struct http_stream *s);
+
+#endif

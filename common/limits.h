@@ -1,0 +1,44 @@
+/*
+ * Every limit of the project in one place, with what happens when it is reached. A number that
+ * comes from outside names its source.
+ */
+#ifndef ARL_COMMON_LIMITS_H
+#define ARL_COMMON_LIMITS_H
+
+/* ---- Kubernetes ------------------------------------------------------------------------------ */
+/* etcd refuses larger objects (--max-request-bytes, default 1.5 MiB); JSON of the same object can be
+ * larger than what is stored, so one watch line may take twice that. Longer: the stream is cut and
+ * listed again. */
+#define LIMIT_OBJECT_BYTES (4u << 20)
+/* The longest answer to one API call (a list page). Longer: the call fails with EMSGSIZE. */
+#define LIMIT_RESPONSE_BYTES (16u << 20)
+/* Objects per list page. Pages keep the text of a list small; items are decoded one by one. */
+#define LIMIT_LIST_PAGE 50
+/* A Task object with its status stays below this, as clients were promised (contract); the output
+ * is cut further until it fits. */
+#define LIMIT_TASK_OBJECT_BYTES (1u << 20)
+/* A label value and a pod name's DNS label (RFC 1123). */
+#define LIMIT_NAME_BYTES 253
+#define LIMIT_LABEL_BYTES 63
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+#define LIMIT_OUTPUT_BYTES_DEFAULT (256u << 10) /* a stream of a step; head and tail are kept */
+#define LIMIT_STEPS 256                         /* steps of a task; the CRD says the same */
+#define LIMIT_RETRIES 10                        /* spec.retries; the CRD says the same */
+#define LIMIT_TASK_TIMEOUT_MS_DEFAULT 300000    /* a Command step, as long as the client waits */
+/* One line of a task event stream: the largest chunk below as base64 and its JSON around. Longer:
+ * the stream is treated as broken and attached to again. */
+#define LIMIT_EVENT_CHUNK_BYTES (32u << 10)
+#define LIMIT_EVENT_LINE_BYTES (64u << 10)
+/* The body of a task request: an object of LIMIT_OBJECT_BYTES, escaped. Larger: 413. */
+#define LIMIT_TASK_REQUEST_BYTES LIMIT_OBJECT_BYTES
+
+/* ---- the sidecar ----------------------------------------------------------------------------- */
+#define LIMIT_HTTP_CONNECTIONS 64         /* further ones wait in the listen queue */
+#define LIMIT_HTTP_HEADER_BYTES (16u << 10)
+#define LIMIT_HTTP_REQUEST_TOTAL_MS 10000 /* from the first byte to the end of the body */
+#define LIMIT_NONCES 4096                 /* remembered for replay protection; full: 503 */
+#define LIMIT_CONTAINERS 8                /* user containers of a pod */
+#define LIMIT_RUNNER_FRAME_BYTES (LIMIT_TASK_REQUEST_BYTES + 4096u)
+
+#endif

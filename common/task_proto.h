@@ -1,0 +1,116 @@
+/*
+ * The contract between operator and sidecar: what a task request and the events of its stream look
+ * like on the wire (JSON and NDJSON). Both sides use this one codec.
+ *
+ *   PUT /v1/tasks/{taskUID}/{attempt}?after=SEQ     body: struct task_request
+ *   <- 200, application/x-ndjson: struct task_event, one a line, until the `end` event
+ *
+ * The operator keeps the steps of a Task as the JSON text that the API server sent, and puts it into
+ * the request as it is; only the sidecar takes the steps apart. Anything in there that is wrong is
+ * reported by the sidecar as a failed step, so one bad task fails alone.
+ *
+ * Limits: LIMIT_TASK_REQUEST_BYTES, LIMIT_STEPS, LIMIT_EVENT_LINE_BYTES.
+ */
+#ifndef ARL_COMMON_TASK_PROTO_H
+#define ARL_COMMON_TASK_PROTO_H
+
+#include "common/base.h"
+#include "common/buf.h"
+#include "common/err.h"
+
+enum step_type {
+    STEP_COMMAND,
+    STEP_FILE_PATCH,
+};
+
+/* One name=value pair; both owned by the step. */
+struct step_env {
+    char *name;
+    char *value;
+};
+
+struct task_step {
+    char *name; /* never NULL, may be "" */
+    enum step_type type;
+    char *container; /* NULL: the default one */
+    char *work_dir;  /* NULL: the task's */
+    /* STEP_COMMAND */
+    char **argv; /* NULL-terminated; argc may be 0 (a failed step, not a bad request) */
+    size_t argc;
+    struct step_env *env;
+    size_t env_count;
+    /* STEP_FILE_PATCH */
+    char *path; /* NULL: missing (a failed step) */
+    char *content;
+    size_t content_len; /* content may hold NUL bytes */
+};
+
+struct task_request {
+    char *sandbox_uid;
+    char *task_name;  /* namespace/name, for logs */
+    char *trace_id;   /* NULL: none */
+    char *work_dir;   /* the sandbox's work directory, absolute */
+    int64_t timeout_ms; /* limit of each Command step, > 0 */
+    size_t output_limit; /* bytes kept of a stream of a step, > 0 */
+    struct task_step *steps;
+    size_t step_count; /* 1..LIMIT_STEPS */
+};
+
+/* Encodes a request whose steps are given as JSON text (an array as in Task.spec.steps). */
+struct task_request_head {
+    const char *sandbox_uid;
+    const char *task_name;
+    const char *trace_id; /* NULL: none */
+    const char *work_dir;
+    int64_t timeout_ms;
+    size_t output_limit;
+};
+int task_request_encode(const struct task_request_head *head, const char *steps_json,
+                        struct buf *out, struct err *err);
+/* Decodes; *ret is filled only on success and freed with task_request_done(). */
+int task_request_decode(const char *data, size_t len, struct task_request *ret, struct err *err);
+void task_request_done(struct task_request *r);
+
+enum task_event_type {
+    TASK_EVENT_ACCEPTED,
+    TASK_EVENT_STEP, /* step begins */
+    TASK_EVENT_OUT,  /* bytes of a stream */
+    TASK_EVENT_GAP,  /* so many bytes of a stream were dropped here */
+    TASK_EVENT_EXIT, /* step ended */
+    TASK_EVENT_END,  /* task attempt ended; the last event */
+};
+
+/* Why an attempt ended, beyond its exit code. */
+enum task_end_reason {
+    TASK_END_COMPLETED,  /* every step ran to its end and exited 0 */
+    TASK_END_STEP_FAILED,
+    TASK_END_CANCELED,   /* DELETE while it ran */
+    TASK_END_AGENT_LOST, /* runner or sidecar restarted while a step ran */
+};
+const char *task_end_reason_str(enum task_end_reason r);
+
+struct task_event {
+    uint64_t seq; /* from 1, without holes */
+    enum task_event_type type;
+    uint32_t step;        /* STEP, OUT, GAP, EXIT: index into steps */
+    int fd;               /* OUT, GAP: 1 or 2 */
+    const char *data;     /* OUT: raw bytes */
+    size_t data_len;      /* OUT: at most LIMIT_EVENT_CHUNK_BYTES */
+    uint64_t gap_bytes;   /* GAP */
+    int code;             /* EXIT, END: 0..255 */
+    int64_t duration_ns;  /* EXIT, END: monotonic */
+    int64_t time_unix_ms; /* STEP: wall clock of its start */
+    const char *error;    /* EXIT: a sentence, or NULL */
+    enum task_end_reason reason; /* END */
+};
+
+/* Appends one line with its newline. */
+int task_event_encode(const struct task_event *ev, struct buf *out);
+/*
+ * Decodes one line (without newline). The pointers in *ret point into *scratch, which the caller
+ * keeps as long as it uses the event and releases with buf_done(). The text is hostile input.
+ */
+int task_event_decode(const char *line, size_t len, struct buf *scratch, struct task_event *ret,
+                      struct err *err);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * What all cached Kubernetes objects have in common. A kind's struct has `struct meta` as its first
+ * member, so that store and reflector handle every kind alike; `struct api_kind` describes a kind to
+ * them. Objects are decoded once, when they arrive, into compact structs; the JSON tree is freed.
+ */
+#ifndef ARL_OPERATOR_API_META_H
+#define ARL_OPERATOR_API_META_H
+
+#include "common/base.h"
+#include "common/err.h"
+
+struct json_object;
+
+struct meta {
+    char *ns;
+    char *name;
+    char *uid;
+    char *rv; /* resourceVersion: opaque */
+    int64_t created_wall_ns;
+    int64_t generation;
+    bool deleting; /* metadata.deletionTimestamp is set */
+};
+
+int meta_decode(struct json_object *obj, struct meta *ret, struct err *err);
+void meta_done(struct meta *m);
+
+/* The key of an object in stores and queues: "namespace/name". buf holds >= META_KEY_MAX bytes. */
+#define META_KEY_MAX 512
+void meta_key(char *buf, const char *ns, const char *name);
+
+struct api_kind {
+    const char *kind;        /* "WarmPool" */
+    const char *plural;      /* "warmpools" */
+    const char *api_prefix;  /* "/apis/arl.infra.io/v1alpha1" or "/api/v1" */
+    const char *api_version; /* "arl.infra.io/v1alpha1" */
+    const char *selector;    /* label selector for list and watch, URL-encoded; NULL: all */
+    /* Makes a struct (first member: struct meta) from an object. A spec that is wrong is not a
+     * failure: the struct says so in its own field, so that one bad object is reported on its own
+     * status. Fails only when metadata is unusable. */
+    int (*decode)(struct json_object *obj, struct meta **ret, struct err *err);
+    void (*free)(struct meta *obj);
+};
+
+extern const struct api_kind api_warmpool, api_sandbox, api_task, api_pod;
+
+#endif
