@@ -1,0 +1,61 @@
+/*
+ * The verbs of the Kubernetes API over ops: builds paths and preconditions, and turns answers into
+ * one struct kube_result, whose `reason` is what callers switch on (Status.reason, not the HTTP
+ * code: Conflict and AlreadyExists are both 409, NamespaceTerminating and quota both 403).
+ *
+ * Each call answers exactly once through its callback, from the loop, unless cancelled. Inputs are
+ * copied. Every call is limited to KUBE_CALL_TIMEOUT_MS.
+ */
+#ifndef ARL_OPERATOR_KUBE_CLIENT_H
+#define ARL_OPERATOR_KUBE_CLIENT_H
+
+#include "operator/api/meta.h"
+#include "operator/ops.h"
+
+#define KUBE_CALL_TIMEOUT_MS 30000
+
+enum kube_reason {
+    KUBE_OK,
+    KUBE_NOT_FOUND,
+    KUBE_ALREADY_EXISTS,
+    KUBE_CONFLICT,
+    KUBE_INVALID,               /* 400 and 422: the same request will never be accepted */
+    KUBE_FORBIDDEN,             /* 403 of other kinds (RBAC) */
+    KUBE_NAMESPACE_TERMINATING, /* 403 with cause NamespaceTerminating */
+    KUBE_QUOTA_EXCEEDED,        /* 403 "exceeded quota" */
+    KUBE_GONE,                  /* 410 */
+    KUBE_UNAUTHORIZED,          /* 401 */
+    KUBE_TOO_MANY_REQUESTS,     /* 429, see retry_after_ms */
+    KUBE_SERVER_ERROR,          /* 5xx and anything else with a status */
+    KUBE_NO_ANSWER,             /* nothing reached the server, or it is unknown whether it acted */
+};
+const char *kube_reason_str(enum kube_reason r);
+
+struct kube_result {
+    enum kube_reason reason;
+    int http_status;        /* 0: no answer */
+    bool maybe_applied;     /* not KUBE_OK, but the server may have acted on it */
+    int64_t retry_after_ms; /* -1: not given */
+    const char *message;    /* for people: Status.message or the transport's error; "" when KUBE_OK */
+    struct meta *object;    /* KUBE_OK: the object of the answer, decoded; owned by the result:
+                             * kube_result_take_object() takes it over. NULL for deletes. */
+};
+struct meta *kube_result_take_object(struct kube_result *res);
+
+typedef void kube_done_fn(void *arg, struct kube_result *res);
+
+struct ops_call;
+struct ops_call *kube_get(struct ops *ops, const struct api_kind *kind, const char *ns, const char *name,
+                          kube_done_fn *done, void *arg);
+struct ops_call *kube_create(struct ops *ops, const struct api_kind *kind, const char *ns, const char *body,
+                             kube_done_fn *done, void *arg);
+/* Merge patch; subresource NULL or "status". Put metadata.resourceVersion (and uid) into the body
+ * for a compare-and-swap. */
+struct ops_call *kube_patch(struct ops *ops, const struct api_kind *kind, const char *ns, const char *name,
+                            const char *subresource, const char *body, kube_done_fn *done, void *arg);
+/* uid and rv are preconditions, NULL: none. grace_s -1: the object's own. */
+struct ops_call *kube_delete(struct ops *ops, const struct api_kind *kind, const char *ns, const char *name,
+                             const char *uid, const char *rv, int grace_s, kube_done_fn *done, void *arg);
+void kube_cancel(struct ops *ops, struct ops_call *call);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * The work queue (pure: time comes in as a value). Keys are short strings such as
+ * "sandbox/default/session-1". A key is in the queue once, however often it is added; keys come out
+ * in the order in which they were first added, urgent ones before others.
+ *
+ * Back-off: queue_failed() puts a key back after QUEUE_BACKOFF_BASE * 2^failures with jitter, at
+ * most QUEUE_BACKOFF_MAX; queue_ok() forgets the failures. queue_after() puts it back at a time.
+ * An earlier time for the same key wins; adding it now overrides a later time.
+ */
+#ifndef ARL_OPERATOR_KUBE_QUEUE_H
+#define ARL_OPERATOR_KUBE_QUEUE_H
+
+#include "common/base.h"
+#include "common/clock.h"
+
+#define QUEUE_BACKOFF_BASE_MS 100
+#define QUEUE_BACKOFF_MAX_MS 30000
+
+struct queue;
+
+enum queue_lane { QUEUE_URGENT, QUEUE_NORMAL, QUEUE_LANES };
+
+struct queue *queue_new(void);
+void queue_free(struct queue *q);
+void queue_add(struct queue *q, const char *key, enum queue_lane lane);
+void queue_after(struct queue *q, const char *key, enum queue_lane lane, int64_t mono_ns);
+/* jitter: any random number. */
+void queue_failed(struct queue *q, const char *key, enum queue_lane lane, int64_t now_mono_ns, uint64_t jitter);
+void queue_ok(struct queue *q, const char *key);
+void queue_forget(struct queue *q, const char *key); /* the object is gone: removes it everywhere */
+/* Moves keys whose time has come into their lane; then takes the next key (caller frees), NULL: none. */
+char *queue_take(struct queue *q, int64_t now_mono_ns);
+/* When the next delayed key is due; 0: none is waiting. */
+int64_t queue_next_due(const struct queue *q);
+size_t queue_len(const struct queue *q); /* ready keys */
+
+#endif

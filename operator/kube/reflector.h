@@ -1,0 +1,41 @@
+/*
+ * Keeps a store equal to what the API server has: list, then watch, for ever (client-go's reflector).
+ * The decisions are a pure state machine (watch_step.[ch]); this file does its actions over ops.
+ *
+ * Callbacks come from the loop. on_synced is called once, after the first complete list.
+ */
+#ifndef ARL_OPERATOR_KUBE_REFLECTOR_H
+#define ARL_OPERATOR_KUBE_REFLECTOR_H
+
+#include "operator/api/meta.h"
+#include "operator/kube/store.h"
+#include "operator/ops.h"
+
+struct reflector;
+
+struct reflector_stats {
+    uint64_t lists;
+    uint64_t watches;
+    uint64_t events;
+    uint64_t errors;
+    const char *state; /* name of the state machine's state */
+};
+
+struct reflector_opts {
+    const struct api_kind *kind;
+    const char *ns; /* NULL: all namespaces */
+    struct store *store;
+    void (*on_synced)(void *arg);
+    /* What went wrong or changed, for the log of the shell; level is enum log_level. May be NULL. */
+    void (*on_note)(void *arg, int level, const char *kind, const char *msg);
+    void *arg;
+};
+
+struct reflector *reflector_new(struct ops *ops, const struct reflector_opts *opts);
+void reflector_free(struct reflector *r); /* cancels what is under way */
+bool reflector_synced(const struct reflector *r);
+/* Starts over with a new watch at once (credentials changed). */
+void reflector_kick(struct reflector *r);
+void reflector_stats(const struct reflector *r, struct reflector_stats *ret);
+
+#endif
