@@ -3,9 +3,10 @@
  * attributes, checked allocation.
  *
  * Allocation failure policy: the x-functions below abort with a message. A daemon whose whole state
- * can be rebuilt from the API server and from the journals gains nothing from limping on; everything
- * that grows with input from outside is bounded (limits.h), so running out of memory means that the
- * container limit is too small, which a restart and its log line say better than a half-done reply.
+ * can be rebuilt from the API server and from the journals gains nothing from limping on;
+ * everything that grows with input from outside is bounded (limits.h), so running out of memory
+ * means that the container limit is too small, which a restart and its log line say better than a
+ * half-done reply.
  */
 #ifndef ARL_COMMON_BASE_H
 #define ARL_COMMON_BASE_H

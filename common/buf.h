@@ -9,13 +9,16 @@
 #include "common/base.h"
 
 struct buf {
-    char *data;   /* NUL-terminated once anything was appended; may be NULL while len is 0 */
-    size_t len;   /* without the NUL */
+    char *data; /* NUL-terminated once anything was appended; may be NULL while len is 0 */
+    size_t len; /* without the NUL */
     size_t alloc;
-    size_t max;   /* limit for len */
+    size_t max; /* limit for len */
 };
 
-#define BUF_INIT(max_bytes) {.max = (max_bytes)}
+#define BUF_INIT(max_bytes)                                                                        \
+    {                                                                                              \
+        .max = (max_bytes)                                                                         \
+    }
 
 void buf_init(struct buf *b, size_t max);
 void buf_done(struct buf *b);  /* frees the memory; the buffer is then empty and usable again */
@@ -31,7 +34,8 @@ int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_consume(struct buf *b, size_t n);
 /* The contents as a NUL-terminated string, "" when empty; owned by the buffer. */
 const char *buf_str(const struct buf *b);
-/* Takes the memory out as a NUL-terminated string that the caller frees; the buffer is empty then. */
+/* Takes the memory out as a NUL-terminated string that the caller frees; the buffer is empty then.
+ */
 char *buf_steal(struct buf *b);
 
 #define cleanup_buf CLEANUP(buf_done)

@@ -1,6 +1,7 @@
 /*
  * Time as a value. Decision code never reads a clock: it is handed a `struct now` by whoever called
- * it, which makes it repeatable. Only the shells (ops_uv, the sidecar's main loop) call clock_read().
+ * it, which makes it repeatable. Only the shells (ops_uv, the sidecar's main loop) call
+ * clock_read().
  */
 #ifndef ARL_COMMON_CLOCK_H
 #define ARL_COMMON_CLOCK_H
@@ -9,12 +10,14 @@
 
 struct now {
     int64_t mono_ns; /* CLOCK_MONOTONIC: for durations, deadlines and order */
-    int64_t wall_ns; /* CLOCK_REALTIME since the epoch: only for what people and other programs read */
+    int64_t
+        wall_ns; /* CLOCK_REALTIME since the epoch: only for what people and other programs read */
 };
 
 struct now clock_read(void);
 
-/* RFC 3339 in UTC as Kubernetes writes it, "2026-01-02T03:04:05Z" (seconds). buf holds >= 21 bytes. */
+/* RFC 3339 in UTC as Kubernetes writes it, "2026-01-02T03:04:05Z" (seconds). buf holds >= 21 bytes.
+ */
 #define RFC3339_MAX 32
 void rfc3339_format(char *buf, int64_t wall_ns);
 /* With microseconds, as metav1.MicroTime ("...05.000000Z"), for leases. */

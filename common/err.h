@@ -3,9 +3,9 @@
  * errno value; on failure it fills *err (the caller may pass NULL when it does not care) and leaves
  * every other output untouched.
  *
- * The struct is a plain value of fixed size: no ownership, nothing to free. Messages longer than the
- * array are cut. A message is a sentence without the final full stop, says what was being done to
- * what, and is fit for a person to read.
+ * The struct is a plain value of fixed size: no ownership, nothing to free. Messages longer than
+ * the array are cut. A message is a sentence without the final full stop, says what was being done
+ * to what, and is fit for a person to read.
  */
 #ifndef ARL_COMMON_ERR_H
 #define ARL_COMMON_ERR_H

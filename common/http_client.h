@@ -3,8 +3,8 @@
  * come as callbacks from the loop, never from inside the call that started the request.
  *
  * Ownership: the client owns its requests. A request lives from http_client_start() until its
- * on_done() has returned or http_client_cancel() was called; on_done() is called exactly once unless
- * the request is cancelled (then never). Inputs are copied.
+ * on_done() has returned or http_client_cancel() was called; on_done() is called exactly once
+ * unless the request is cancelled (then never). Inputs are copied.
  *
  * Limits: a buffered answer at most max_response bytes (else -EMSGSIZE); connect within
  * CONNECT_TIMEOUT_MS; the whole of a buffered request within timeout_ms; a stream is ended with
@@ -23,7 +23,8 @@ struct http_call;
 #define HTTP_CONNECT_TIMEOUT_MS 5000
 
 /* TLS and identity of one peer; the caller keeps it until http_client_close() is done. Strings may
- * be NULL. Certificates and keys are PEM text in memory. Changing it needs http_client_set_tls(). */
+ * be NULL. Certificates and keys are PEM text in memory. Changing it needs http_client_set_tls().
+ */
 struct http_tls {
     char *ca_pem;
     char *cert_pem;
@@ -48,14 +49,15 @@ struct http_request {
 };
 
 struct http_response {
-    int status;              /* HTTP status, 0 when no answer came */
-    const char *body;        /* NUL-terminated; "" for a stream with a 2xx status */
+    int status;       /* HTTP status, 0 when no answer came */
+    const char *body; /* NUL-terminated; "" for a stream with a 2xx status */
     size_t body_len;
-    int64_t retry_after_ms;  /* -1: no Retry-After */
-    /* 0, or why no (complete) answer came: -ETIMEDOUT, -ECONNREFUSED, -ECONNRESET, -EMSGSIZE, -EIO... */
+    int64_t retry_after_ms; /* -1: no Retry-After */
+    /* 0, or why no (complete) answer came: -ETIMEDOUT, -ECONNREFUSED, -ECONNRESET, -EMSGSIZE,
+     * -EIO... */
     int error;
-    const char *error_msg;   /* "" when error is 0 */
-    bool maybe_sent;         /* on error: false only if the request surely never reached the peer */
+    const char *error_msg; /* "" when error is 0 */
+    bool maybe_sent;       /* on error: false only if the request surely never reached the peer */
 };
 
 struct http_handler {

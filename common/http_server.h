@@ -1,6 +1,6 @@
 /*
- * A small HTTP server on a uv loop (libmicrohttpd driven by one uv_poll). Requests are handed to one
- * callback when headers and body are complete; an answer is either sent at once or streamed.
+ * A small HTTP server on a uv loop (libmicrohttpd driven by one uv_poll). Requests are handed to
+ * one callback when headers and body are complete; an answer is either sent at once or streamed.
  *
  * Ownership: the server owns connections and requests. A request that is streamed lives until
  * http_stream_end() or until on_gone() told that the peer went away (whichever is first).
@@ -44,7 +44,8 @@ bool http_header_repeated(const struct http_exchange *x, const char *name);
 const char *http_body(const struct http_exchange *x, size_t *ret_len);
 
 /* A whole answer. content_type NULL: none. The body is copied. */
-void http_reply(struct http_exchange *x, int status, const char *content_type, const char *body, size_t len);
+void http_reply(struct http_exchange *x, int status, const char *content_type, const char *body,
+                size_t len);
 
 /*
  * A streamed answer (chunked). http_stream_write() queues bytes; the queue is bounded by max_queue:

@@ -14,18 +14,22 @@ struct json_object; /* json-c */
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Parses one document (depth at most 32, strict, UTF-8 checked, nothing but white space behind it).
+/* Parses one document (depth at most 32, UTF-8 checked, nothing but white space behind it). json-c
+ * lets single-quoted strings and NaN pass even when strict: nothing may depend on their refusal.
  * The caller releases *ret with json_free(). */
 int json_parse(const char *data, size_t len, struct json_object **ret, struct err *err);
 void json_free(struct json_object **obj);
 #define cleanup_json CLEANUP(json_free)
 
-/* Member getters: obj may be NULL or of another type, which reads as absent. Results belong to obj. */
+/* Member getters: obj may be NULL or of another type, which reads as absent. Results belong to obj.
+ */
 struct json_object *json_get(struct json_object *obj, const char *name);
 /* As json_get along "a.b.c" (names without dots). */
 struct json_object *json_get_path(struct json_object *obj, const char *path);
-const char *json_get_str(struct json_object *obj, const char *name); /* NULL: absent or not a string */
-bool json_get_int(struct json_object *obj, const char *name, int64_t *ret); /* false: absent or not an integer */
+const char *json_get_str(struct json_object *obj,
+                         const char *name); /* NULL: absent or not a string */
+bool json_get_int(struct json_object *obj, const char *name,
+                  int64_t *ret); /* false: absent or not an integer */
 bool json_get_bool(struct json_object *obj, const char *name, bool fallback);
 
 enum json_type_want { JSON_STRING, JSON_INT, JSON_BOOL };
@@ -38,16 +42,18 @@ struct json_field {
     enum json_type_want type;
     size_t offset;
 };
-int json_decode(struct json_object *obj, const struct json_field *fields, void *base, struct err *err);
+int json_decode(struct json_object *obj, const struct json_field *fields, void *base,
+                struct err *err);
 
 /*
  * Cuts the text of a Kubernetes list into its items without building a tree: calls item() for the
- * text range of each element of the top-level "items" array, then fills *ret_meta with a copy of the
- * text of the top-level "metadata" object ("{}" when absent; the caller frees it).
- * A non-zero return of item() stops and is returned.
+ * text range of each element of the top-level "items" array, then fills *ret_meta with a copy of
+ * the text of the top-level "metadata" object ("{}" when absent; the caller frees it). A non-zero
+ * return of item() stops and is returned.
  */
-int json_split_list(const char *data, size_t len, int (*item)(const char *data, size_t len, void *arg),
-                    void *arg, char **ret_meta, struct err *err);
+int json_split_list(const char *data, size_t len,
+                    int (*item)(const char *data, size_t len, void *arg), void *arg,
+                    char **ret_meta, struct err *err);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -60,8 +66,12 @@ struct json_writer {
     bool need_comma;
     int error;
 };
-#define JSON_WRITER_INIT(buf_ptr) {.out = (buf_ptr)}
-void json_w_object(struct json_writer *w, const char *name); /* name NULL: no key (array item, top) */
+#define JSON_WRITER_INIT(buf_ptr)                                                                  \
+    {                                                                                              \
+        .out = (buf_ptr)                                                                           \
+    }
+void json_w_object(struct json_writer *w,
+                   const char *name); /* name NULL: no key (array item, top) */
 void json_w_end_object(struct json_writer *w);
 void json_w_array(struct json_writer *w, const char *name);
 void json_w_end_array(struct json_writer *w);
@@ -72,8 +82,8 @@ void json_w_bool(struct json_writer *w, const char *name, bool value);
 void json_w_null(struct json_writer *w, const char *name);
 void json_w_raw(struct json_writer *w, const char *name, const char *json); /* trusted JSON text */
 
-/* Appends s as a JSON string with quotes. Bytes that are not valid UTF-8 become U+FFFD, one for each
- * maximal part as the Unicode standard recommends and Python's errors="replace" does; control
+/* Appends s as a JSON string with quotes. Bytes that are not valid UTF-8 become U+FFFD, one for
+ * each maximal part as the Unicode standard recommends and Python's errors="replace" does; control
  * characters are escaped. */
 int json_escape(struct buf *out, const char *s, size_t len);
 /* How many bytes json_escape() would append. */

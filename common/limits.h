@@ -6,9 +6,9 @@
 #define ARL_COMMON_LIMITS_H
 
 /* ---- Kubernetes ------------------------------------------------------------------------------ */
-/* etcd refuses larger objects (--max-request-bytes, default 1.5 MiB); JSON of the same object can be
- * larger than what is stored, so one watch line may take twice that. Longer: the stream is cut and
- * listed again. */
+/* etcd refuses larger objects (--max-request-bytes, default 1.5 MiB); JSON of the same object can
+ * be larger than what is stored, so one watch line may take twice that. Longer: the stream is cut
+ * and listed again. */
 #define LIMIT_OBJECT_BYTES (4u << 20)
 /* The longest answer to one API call (a list page). Longer: the call fails with EMSGSIZE. */
 #define LIMIT_RESPONSE_BYTES (16u << 20)
@@ -34,7 +34,7 @@
 #define LIMIT_TASK_REQUEST_BYTES LIMIT_OBJECT_BYTES
 
 /* ---- the sidecar ----------------------------------------------------------------------------- */
-#define LIMIT_HTTP_CONNECTIONS 64         /* further ones wait in the listen queue */
+#define LIMIT_HTTP_CONNECTIONS 64 /* further ones wait in the listen queue */
 #define LIMIT_HTTP_HEADER_BYTES (16u << 10)
 #define LIMIT_HTTP_REQUEST_TOTAL_MS 10000 /* from the first byte to the end of the body */
 #define LIMIT_NONCES 4096                 /* remembered for replay protection; full: 503 */

@@ -1,9 +1,9 @@
 /*
- * Log lines for people: one line an event, "level message key=value ..." as text, or one JSON object
- * a line. Only the shells of the daemons log; library code returns errors instead.
+ * Log lines for people: one line an event, "level message key=value ..." as text, or one JSON
+ * object a line. Only the shells of the daemons log; library code returns errors instead.
  *
- * Written to stderr with one write(2) a line. Lines over LOG_LINE_MAX are cut. Values are escaped, so
- * that input from outside can not forge lines.
+ * Written to stderr with one write(2) a line. Lines over LOG_LINE_MAX are cut. Values are escaped,
+ * so that input from outside can not forge lines.
  */
 #ifndef ARL_COMMON_LOG_H
 #define ARL_COMMON_LOG_H

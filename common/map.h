@@ -22,11 +22,15 @@ struct map {
     size_t size; /* a power of two, or 0 */
 };
 
-#define MAP_INIT {0}
+#define MAP_INIT                                                                                   \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 void map_done(struct map *m); /* frees keys and slots, not the values */
 void *map_get(const struct map *m, const char *key);
-/* Stores value under key and returns what was there before (NULL for nothing). value is not NULL. */
+/* Stores value under key and returns what was there before (NULL for nothing). value is not NULL.
+ */
 void *map_put(struct map *m, const char *key, void *value);
 /* Removes key and returns its value, NULL when there was none. */
 void *map_del(struct map *m, const char *key);

@@ -3,9 +3,9 @@
  * with Ed25519 (libsodium). The operator signs, the sidecar verifies; the private key never leaves
  * the operator, so code that runs in a pod can steal nothing that lets it forge a request.
  *
- * Covered: @method, @path, @query, content-digest, arl-pod-uid, arl-sandbox-uid; parameters: created
- * (unix seconds, accepted within SIGNATURE_WINDOW_S either way), nonce, keyid, alg.
- * Replay: the verifier's caller keeps the nonces of accepted requests for twice the window.
+ * Covered: @method, @path, @query, content-digest, arl-pod-uid, arl-sandbox-uid; parameters:
+ * created (unix seconds, accepted within SIGNATURE_WINDOW_S either way), nonce, keyid, alg. Replay:
+ * the verifier's caller keeps the nonces of accepted requests for twice the window.
  */
 #ifndef ARL_COMMON_SIGNATURE_H
 #define ARL_COMMON_SIGNATURE_H
@@ -17,7 +17,7 @@
 #define SIGNATURE_KEYS_MAX 2 /* two at once while keys are rotated */
 #define SIGNATURE_KEYID_MAX 32
 #define SIGNATURE_NONCE_BYTES 16
-#define SIGNATURE_NONCE_TEXT 32   /* base64url with NUL, rounded up */
+#define SIGNATURE_NONCE_TEXT 32 /* base64url with NUL, rounded up */
 #define SIGNATURE_HEADER_MAX 512
 
 struct signature_key { /* private */
@@ -54,7 +54,8 @@ int signature_init(void); /* libsodium; call once */
 
 /* A fresh key pair; its id is derived from the public key. */
 void signature_key_generate(struct signature_key *ret);
-/* "keyid:base64url(seed)" text as kept in the Secret; parse refuses anything else. ret holds >= 128 bytes. */
+/* "keyid:base64url(seed)" text as kept in the Secret; parse refuses anything else. ret holds >= 128
+ * bytes. */
 void signature_key_format(const struct signature_key *key, char *ret, size_t size);
 int signature_key_parse(const char *text, struct signature_key *ret, struct err *err);
 void signature_key_public(const struct signature_key *key, struct signature_public *ret);
@@ -62,9 +63,9 @@ void signature_key_public(const struct signature_key *key, struct signature_publ
 void signature_keyring_format(const struct signature_keyring *ring, char *ret, size_t size);
 int signature_keyring_parse(const char *text, struct signature_keyring *ret, struct err *err);
 
-int signature_sign(const struct signature_key *key, const struct signature_input *in, int64_t created_unix_s,
-                   const unsigned char nonce[SIGNATURE_NONCE_BYTES], struct signature_headers *ret,
-                   struct err *err);
+int signature_sign(const struct signature_key *key, const struct signature_input *in,
+                   int64_t created_unix_s, const unsigned char nonce[SIGNATURE_NONCE_BYTES],
+                   struct signature_headers *ret, struct err *err);
 /* 0 and the nonce's text when everything matches; -EACCES with the reason otherwise. */
 int signature_verify(const struct signature_keyring *ring, const struct signature_input *in,
                      const struct signature_headers *headers, int64_t now_unix_s,

@@ -5,9 +5,9 @@
  *   PUT /v1/tasks/{taskUID}/{attempt}?after=SEQ     body: struct task_request
  *   <- 200, application/x-ndjson: struct task_event, one a line, until the `end` event
  *
- * The operator keeps the steps of a Task as the JSON text that the API server sent, and puts it into
- * the request as it is; only the sidecar takes the steps apart. Anything in there that is wrong is
- * reported by the sidecar as a failed step, so one bad task fails alone.
+ * The operator keeps the steps of a Task as the JSON text that the API server sent, and puts it
+ * into the request as it is; only the sidecar takes the steps apart. Anything in there that is
+ * wrong is reported by the sidecar as a failed step, so one bad task fails alone.
  *
  * Limits: LIMIT_TASK_REQUEST_BYTES, LIMIT_STEPS, LIMIT_EVENT_LINE_BYTES.
  */
@@ -47,10 +47,10 @@ struct task_step {
 
 struct task_request {
     char *sandbox_uid;
-    char *task_name;  /* namespace/name, for logs */
-    char *trace_id;   /* NULL: none */
-    char *work_dir;   /* the sandbox's work directory, absolute */
-    int64_t timeout_ms; /* limit of each Command step, > 0 */
+    char *task_name;     /* namespace/name, for logs */
+    char *trace_id;      /* NULL: none */
+    char *work_dir;      /* the sandbox's work directory, absolute */
+    int64_t timeout_ms;  /* limit of each Command step, > 0 */
     size_t output_limit; /* bytes kept of a stream of a step, > 0 */
     struct task_step *steps;
     size_t step_count; /* 1..LIMIT_STEPS */
@@ -82,7 +82,7 @@ enum task_event_type {
 
 /* Why an attempt ended, beyond its exit code. */
 enum task_end_reason {
-    TASK_END_COMPLETED,  /* every step ran to its end and exited 0 */
+    TASK_END_COMPLETED, /* every step ran to its end and exited 0 */
     TASK_END_STEP_FAILED,
     TASK_END_CANCELED,   /* DELETE while it ran */
     TASK_END_AGENT_LOST, /* runner or sidecar restarted while a step ran */
@@ -92,15 +92,15 @@ const char *task_end_reason_str(enum task_end_reason r);
 struct task_event {
     uint64_t seq; /* from 1, without holes */
     enum task_event_type type;
-    uint32_t step;        /* STEP, OUT, GAP, EXIT: index into steps */
-    int fd;               /* OUT, GAP: 1 or 2 */
-    const char *data;     /* OUT: raw bytes */
-    size_t data_len;      /* OUT: at most LIMIT_EVENT_CHUNK_BYTES */
-    uint64_t gap_bytes;   /* GAP */
-    int code;             /* EXIT, END: 0..255 */
-    int64_t duration_ns;  /* EXIT, END: monotonic */
-    int64_t time_unix_ms; /* STEP: wall clock of its start */
-    const char *error;    /* EXIT: a sentence, or NULL */
+    uint32_t step;               /* STEP, OUT, GAP, EXIT: index into steps */
+    int fd;                      /* OUT, GAP: 1 or 2 */
+    const char *data;            /* OUT: raw bytes */
+    size_t data_len;             /* OUT: at most LIMIT_EVENT_CHUNK_BYTES */
+    uint64_t gap_bytes;          /* GAP */
+    int code;                    /* EXIT, END: 0..255 */
+    int64_t duration_ns;         /* EXIT, END: monotonic */
+    int64_t time_unix_ms;        /* STEP: wall clock of its start */
+    const char *error;           /* EXIT: a sentence, or NULL */
     enum task_end_reason reason; /* END */
 };
 

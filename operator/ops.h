@@ -7,7 +7,8 @@
  * Contract of an implementation
  * - No callback is ever made from inside a call of these functions: answers come from the loop.
  * - on_done is called exactly once per request, unless it was cancelled (then never again).
- * - Inputs are copied before the call returns. Chunks and answers are valid during the callback only.
+ * - Inputs are copied before the call returns. Chunks and answers are valid during the callback
+ * only.
  * - OPS_API requests get base URL, TLS and credentials from the implementation.
  */
 #ifndef ARL_OPERATOR_OPS_H
@@ -26,21 +27,21 @@ enum ops_target {
 
 struct ops_request {
     enum ops_target target;
-    const char *address;      /* OPS_AGENT: "10.0.0.7:8080" or "[fd00::7]:8080" */
-    const char *method;       /* GET POST PUT PATCH DELETE */
-    const char *path;         /* with the query: "/api/v1/pods?limit=50" */
-    const char *content_type; /* of the body; NULL without one */
+    const char *address;        /* OPS_AGENT: "10.0.0.7:8080" or "[fd00::7]:8080" */
+    const char *method;         /* GET POST PUT PATCH DELETE */
+    const char *path;           /* with the query: "/api/v1/pods?limit=50" */
+    const char *content_type;   /* of the body; NULL without one */
     const char *const *headers; /* further "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;
-    bool stream;              /* a watch or a task stream: chunks go to on_data */
-    int64_t timeout_ms;       /* whole call; 0 only for streams */
-    int64_t idle_timeout_ms;  /* streams: no byte for so long ends it with -ETIMEDOUT */
+    bool stream;             /* a watch or a task stream: chunks go to on_data */
+    int64_t timeout_ms;      /* whole call; 0 only for streams */
+    int64_t idle_timeout_ms; /* streams: no byte for so long ends it with -ETIMEDOUT */
 };
 
 struct ops_response {
-    int status;             /* HTTP status; 0: no answer */
-    const char *body;       /* NUL-terminated text; "" for a stream that had a 2xx status */
+    int status;       /* HTTP status; 0: no answer */
+    const char *body; /* NUL-terminated text; "" for a stream that had a 2xx status */
     size_t body_len;
     int64_t retry_after_ms; /* -1: not given */
     int error;              /* 0, or negative errno: no or no whole answer */

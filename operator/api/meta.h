@@ -1,7 +1,8 @@
 /*
  * What all cached Kubernetes objects have in common. A kind's struct has `struct meta` as its first
- * member, so that store and reflector handle every kind alike; `struct api_kind` describes a kind to
- * them. Objects are decoded once, when they arrive, into compact structs; the JSON tree is freed.
+ * member, so that store and reflector handle every kind alike; `struct api_kind` describes a kind
+ * to them. Objects are decoded once, when they arrive, into compact structs; the JSON tree is
+ * freed.
  */
 #ifndef ARL_OPERATOR_API_META_H
 #define ARL_OPERATOR_API_META_H

@@ -36,26 +36,28 @@ struct kube_result {
     int http_status;        /* 0: no answer */
     bool maybe_applied;     /* not KUBE_OK, but the server may have acted on it */
     int64_t retry_after_ms; /* -1: not given */
-    const char *message;    /* for people: Status.message or the transport's error; "" when KUBE_OK */
-    struct meta *object;    /* KUBE_OK: the object of the answer, decoded; owned by the result:
-                             * kube_result_take_object() takes it over. NULL for deletes. */
+    const char *message; /* for people: Status.message or the transport's error; "" when KUBE_OK */
+    struct meta *object; /* KUBE_OK: the object of the answer, decoded; owned by the result:
+                          * kube_result_take_object() takes it over. NULL for deletes. */
 };
 struct meta *kube_result_take_object(struct kube_result *res);
 
 typedef void kube_done_fn(void *arg, struct kube_result *res);
 
 struct ops_call;
-struct ops_call *kube_get(struct ops *ops, const struct api_kind *kind, const char *ns, const char *name,
-                          kube_done_fn *done, void *arg);
-struct ops_call *kube_create(struct ops *ops, const struct api_kind *kind, const char *ns, const char *body,
-                             kube_done_fn *done, void *arg);
+struct ops_call *kube_get(struct ops *ops, const struct api_kind *kind, const char *ns,
+                          const char *name, kube_done_fn *done, void *arg);
+struct ops_call *kube_create(struct ops *ops, const struct api_kind *kind, const char *ns,
+                             const char *body, kube_done_fn *done, void *arg);
 /* Merge patch; subresource NULL or "status". Put metadata.resourceVersion (and uid) into the body
  * for a compare-and-swap. */
-struct ops_call *kube_patch(struct ops *ops, const struct api_kind *kind, const char *ns, const char *name,
-                            const char *subresource, const char *body, kube_done_fn *done, void *arg);
+struct ops_call *kube_patch(struct ops *ops, const struct api_kind *kind, const char *ns,
+                            const char *name, const char *subresource, const char *body,
+                            kube_done_fn *done, void *arg);
 /* uid and rv are preconditions, NULL: none. grace_s -1: the object's own. */
-struct ops_call *kube_delete(struct ops *ops, const struct api_kind *kind, const char *ns, const char *name,
-                             const char *uid, const char *rv, int grace_s, kube_done_fn *done, void *arg);
+struct ops_call *kube_delete(struct ops *ops, const struct api_kind *kind, const char *ns,
+                             const char *name, const char *uid, const char *rv, int grace_s,
+                             kube_done_fn *done, void *arg);
 void kube_cancel(struct ops *ops, struct ops_call *call);
 
 #endif

@@ -25,10 +25,12 @@ void queue_free(struct queue *q);
 void queue_add(struct queue *q, const char *key, enum queue_lane lane);
 void queue_after(struct queue *q, const char *key, enum queue_lane lane, int64_t mono_ns);
 /* jitter: any random number. */
-void queue_failed(struct queue *q, const char *key, enum queue_lane lane, int64_t now_mono_ns, uint64_t jitter);
+void queue_failed(struct queue *q, const char *key, enum queue_lane lane, int64_t now_mono_ns,
+                  uint64_t jitter);
 void queue_ok(struct queue *q, const char *key);
 void queue_forget(struct queue *q, const char *key); /* the object is gone: removes it everywhere */
-/* Moves keys whose time has come into their lane; then takes the next key (caller frees), NULL: none. */
+/* Moves keys whose time has come into their lane; then takes the next key (caller frees), NULL:
+ * none. */
 char *queue_take(struct queue *q, int64_t now_mono_ns);
 /* When the next delayed key is due; 0: none is waiting. */
 int64_t queue_next_due(const struct queue *q);

@@ -1,6 +1,7 @@
 /*
- * Keeps a store equal to what the API server has: list, then watch, for ever (client-go's reflector).
- * The decisions are a pure state machine (watch_step.[ch]); this file does its actions over ops.
+ * Keeps a store equal to what the API server has: list, then watch, for ever (client-go's
+ * reflector). The decisions are a pure state machine (watch_step.[ch]); this file does its actions
+ * over ops.
  *
  * Callbacks come from the loop. on_synced is called once, after the first complete list.
  */
@@ -26,7 +27,8 @@ struct reflector_opts {
     const char *ns; /* NULL: all namespaces */
     struct store *store;
     void (*on_synced)(void *arg);
-    /* What went wrong or changed, for the log of the shell; level is enum log_level. May be NULL. */
+    /* What went wrong or changed, for the log of the shell; level is enum log_level. May be NULL.
+     */
     void (*on_note)(void *arg, int level, const char *kind, const char *msg);
     void *arg;
 };

@@ -29,7 +29,8 @@ struct meta *store_get(const struct store *s, const char *key); /* NULL: none */
 struct meta *store_next(const struct store *s, size_t *pos);    /* as map_next() */
 size_t store_count(const struct store *s);
 
-/* Takes obj. Returns true when it changed the store, false when it was stale (obj is freed then). */
+/* Takes obj. Returns true when it changed the store, false when it was stale (obj is freed then).
+ */
 bool store_put(struct store *s, struct meta *obj);
 /* Removes key when the object there has this uid (NULL: whatever is there). */
 bool store_remove(struct store *s, const char *key, const char *uid);
