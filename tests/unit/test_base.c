@@ -75,8 +75,7 @@ static void test_list(void **state)
     list_push_back(&head, &items[1].link);
     list_push_back(&head, &items[2].link);
     list_push_front(&head, &items[0].link);
-    list_for_each_safe (it, &head)
-    {
+    list_for_each_safe (it, &head) {
         assert_int_equal(list_entry(it, struct item, link)->n, seen++);
         list_remove(it);
         list_remove(it);
