@@ -1,0 +1,248 @@
+#include "operator/kube/store.h"
+
+#include "common/map.h"
+
+/* How many removed objects are remembered, by a hash of the uid. An answer to a write comes within
+ * KUBE_CALL_TIMEOUT_MS; more removals than this meanwhile would let it in again, until the next
+ * list. 32 KiB a store, and only once something was removed. */
+#define STORE_TOMBSTONES 4096
+
+struct store_entry {
+    struct meta *obj;
+    uint64_t mark; /* the list in progress when it was last seen */
+};
+
+struct store {
+    const struct api_kind *kind;
+    store_change_fn *on_change;
+    void *arg;
+    struct map entries;
+    uint64_t mark;
+    bool replacing;
+    uint64_t *tombstones; /* a ring */
+    size_t tombstone_count;
+    size_t tombstone_next;
+};
+
+struct store *store_new(const struct api_kind *kind, store_change_fn *on_change, void *arg)
+{
+    struct store *s = xcalloc(1, sizeof(*s));
+
+    s->kind = kind;
+    s->on_change = on_change;
+    s->arg = arg;
+    return s;
+}
+
+void store_free(struct store *s)
+{
+    struct store_entry *e;
+    size_t pos = 0;
+
+    if (!s)
+        return;
+    while ((e = map_next(&s->entries, &pos, NULL))) {
+        s->kind->free(e->obj);
+        free(e);
+    }
+    map_done(&s->entries);
+    free(s->tombstones);
+    free(s);
+}
+
+struct meta *store_get(const struct store *s, const char *key)
+{
+    const struct store_entry *e = map_get(&s->entries, key);
+
+    return e ? e->obj : NULL;
+}
+
+struct meta *store_next(const struct store *s, size_t *pos)
+{
+    const struct store_entry *e = map_next(&s->entries, pos, NULL);
+
+    return e ? e->obj : NULL;
+}
+
+size_t store_count(const struct store *s)
+{
+    return s->entries.count;
+}
+
+/* ---- tombstones ------------------------------------------------------------------------------ */
+
+static uint64_t uid_hash(const char *uid)
+{
+    uint64_t h = 0xcbf29ce484222325ULL;
+
+    for (; *uid; uid++)
+        h = (h ^ (unsigned char)*uid) * 0x100000001b3ULL;
+    return h;
+}
+
+static bool tombstone_has(const struct store *s, const char *uid)
+{
+    uint64_t h = uid_hash(uid);
+
+    for (size_t i = 0; i < s->tombstone_count; i++)
+        if (s->tombstones[i] == h)
+            return true;
+    return false;
+}
+
+static void tombstone_add(struct store *s, const char *uid)
+{
+    if (!uid || tombstone_has(s, uid))
+        return;
+    if (!s->tombstones)
+        s->tombstones = xcalloc(STORE_TOMBSTONES, sizeof(*s->tombstones));
+    s->tombstones[s->tombstone_next] = uid_hash(uid);
+    s->tombstone_next = (s->tombstone_next + 1) % STORE_TOMBSTONES;
+    if (s->tombstone_count < STORE_TOMBSTONES)
+        s->tombstone_count++;
+}
+
+/* ---- freshness ------------------------------------------------------------------------------- */
+
+static bool is_decimal(const char *s)
+{
+    return *s && s[strspn(s, "0123456789")] == '\0';
+}
+
+/* Whether resourceVersion a is not newer than b. Unknown forms count as newer: better one plan too
+ * many than a missed change. */
+static bool rv_not_newer(const char *a, const char *b)
+{
+    size_t la, lb;
+
+    if (!a || !b || !is_decimal(a) || !is_decimal(b))
+        return false;
+    a += strspn(a, "0");
+    b += strspn(b, "0");
+    la = strlen(a);
+    lb = strlen(b);
+    return la != lb ? la < lb : strcmp(a, b) <= 0;
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+static void store_changed(struct store *s, struct meta *old_obj, struct meta *new_obj)
+{
+    if (s->on_change)
+        s->on_change(s->arg, old_obj, new_obj);
+}
+
+static void store_drop(struct store *s, const char *key)
+{
+    struct store_entry *e = map_del(&s->entries, key);
+    struct meta *old = e->obj;
+
+    free(e);
+    tombstone_add(s, old->uid);
+    store_changed(s, old, NULL);
+    s->kind->free(old);
+}
+
+static void store_insert(struct store *s, const char *key, struct meta *obj)
+{
+    struct store_entry *e = xcalloc(1, sizeof(*e));
+
+    e->obj = obj;
+    e->mark = s->mark;
+    map_put(&s->entries, key, e);
+    store_changed(s, NULL, obj);
+}
+
+static void store_update(struct store *s, struct store_entry *e, struct meta *obj)
+{
+    struct meta *old = e->obj;
+
+    e->obj = obj;
+    store_changed(s, old, obj);
+    s->kind->free(old);
+}
+
+bool store_put(struct store *s, struct meta *obj)
+{
+    char key[META_KEY_MAX];
+    struct store_entry *e;
+
+    meta_key(key, obj->ns, obj->name);
+    e = map_get(&s->entries, key);
+    if (e)
+        e->mark = s->mark;
+    if ((e && rv_not_newer(obj->rv, e->obj->rv)) || (obj->uid && tombstone_has(s, obj->uid))) {
+        s->kind->free(obj);
+        return false;
+    }
+    if (e && str_eq(e->obj->uid, obj->uid)) {
+        store_update(s, e, obj);
+        return true;
+    }
+    if (e)
+        store_drop(s, key);
+    store_insert(s, key, obj);
+    return true;
+}
+
+bool store_remove(struct store *s, const char *key, const char *uid)
+{
+    const struct store_entry *e = map_get(&s->entries, key);
+
+    /* Also for an object that is not here: its creation may still be answered. */
+    tombstone_add(s, uid);
+    if (!e || (uid && !str_eq(uid, e->obj->uid)))
+        return false;
+    store_drop(s, key);
+    return true;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+void store_replace_begin(struct store *s)
+{
+    s->mark++;
+    s->replacing = true;
+}
+
+void store_replace_add(struct store *s, struct meta *obj)
+{
+    assert(s->replacing);
+    store_put(s, obj);
+}
+
+static char *store_first_unmarked(const struct store *s, size_t *pos)
+{
+    const struct store_entry *e;
+    const char *key;
+
+    while ((e = map_next(&s->entries, pos, &key)))
+        if (e->mark != s->mark)
+            return xstrdup(key);
+    return NULL;
+}
+
+void store_replace_end(struct store *s)
+{
+    char **gone = NULL;
+    size_t count = 0;
+    size_t pos = 0;
+    char *key;
+
+    assert(s->replacing);
+    s->replacing = false;
+    while ((key = store_first_unmarked(s, &pos))) {
+        gone = xrealloc(gone, (count + 1) * sizeof(*gone));
+        gone[count++] = key;
+    }
+    for (size_t i = 0; i < count; i++) {
+        store_drop(s, gone[i]);
+        free(gone[i]);
+    }
+    free(gone);
+}
+
+void store_replace_abort(struct store *s)
+{
+    s->replacing = false;
+}
