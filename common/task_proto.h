@@ -31,16 +31,19 @@ struct step_env {
 
 struct task_step {
     char *name; /* never NULL, may be "" */
+    /* NULL, or a sentence that says what is wrong with the step: it fails with that when its turn
+     * comes, and nothing below but its name is to be relied on. */
+    char *invalid;
     enum step_type type;
     char *container; /* NULL: the default one */
     char *work_dir;  /* NULL: the task's */
     /* STEP_COMMAND */
-    char **argv; /* NULL-terminated; argc may be 0 (a failed step, not a bad request) */
+    char **argv; /* NULL-terminated; not empty */
     size_t argc;
     struct step_env *env;
     size_t env_count;
     /* STEP_FILE_PATCH */
-    char *path; /* NULL: missing (a failed step) */
+    char *path; /* NULL: missing or empty (a failed step) */
     char *content;
     size_t content_len; /* content may hold NUL bytes */
 };
@@ -67,7 +70,8 @@ struct task_request_head {
 };
 int task_request_encode(const struct task_request_head *head, const char *steps_json,
                         struct buf *out, struct err *err);
-/* Decodes; *ret is filled only on success and freed with task_request_done(). */
+/* Decodes; *ret is filled only on success and freed with task_request_done(). Whatever is wrong
+ * inside of "steps", or with their number, becomes an invalid step. -EINVAL for all else. */
 int task_request_decode(const char *data, size_t len, struct task_request *ret, struct err *err);
 void task_request_done(struct task_request *r);
 
@@ -104,11 +108,13 @@ struct task_event {
     enum task_end_reason reason; /* END */
 };
 
-/* Appends one line with its newline. */
+/* Appends one line with its newline. -ENOBUFS: *out has no room, and may hold a part of it. An
+ * error text that is too long for a line is cut. */
 int task_event_encode(const struct task_event *ev, struct buf *out);
 /*
- * Decodes one line (without newline). The pointers in *ret point into *scratch, which the caller
- * keeps as long as it uses the event and releases with buf_done(). The text is hostile input.
+ * Decodes one line (without newline). The pointers in *ret point into *scratch, a buffer with room
+ * for LIMIT_EVENT_LINE_BYTES which is overwritten; the caller keeps it as long as it uses the event
+ * and releases it with buf_done(). The text is hostile input: -EINVAL.
  */
 int task_event_decode(const char *line, size_t len, struct buf *scratch, struct task_event *ret,
                       struct err *err);
