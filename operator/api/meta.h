@@ -11,6 +11,7 @@
 #include "common/err.h"
 
 struct json_object;
+struct json_writer;
 
 struct meta {
     char *ns;
@@ -20,6 +21,7 @@ struct meta {
     int64_t created_wall_ns;
     int64_t generation;
     bool deleting; /* metadata.deletionTimestamp is set */
+    uint64_t seq;  /* order of arrival in this process, kept over updates; set by the world */
 };
 
 int meta_decode(struct json_object *obj, struct meta *ret, struct err *err);
@@ -28,6 +30,12 @@ void meta_done(struct meta *m);
 /* The key of an object in stores and queues: "namespace/name". buf holds >= META_KEY_MAX bytes. */
 #define META_KEY_MAX 512
 void meta_key(char *buf, const char *ns, const char *name);
+
+/* A member that holds an RFC 3339 time; 0: absent or malformed. */
+int64_t meta_time(struct json_object *obj, const char *name);
+/* Opens a merge patch with the precondition that the object is still this one, and, with_rv, still
+ * this version; the caller adds to the top object and closes it. */
+void meta_patch_begin(struct json_writer *w, const struct meta *m, bool with_rv);
 
 struct api_kind {
     const char *kind;        /* "WarmPool" */

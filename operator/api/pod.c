@@ -1,0 +1,192 @@
+#include "operator/api/pod.h"
+
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "common/json.h"
+
+bool pod_terminal(const struct pod *p)
+{
+    return p->phase == POD_FAILED || p->phase == POD_SUCCEEDED;
+}
+
+bool pod_idle(const struct pod *p)
+{
+    return !p->allocated && !p->sandbox;
+}
+
+static void pod_free(struct meta *obj)
+{
+    struct pod *p = container_of(obj, struct pod, meta);
+
+    if (!obj)
+        return;
+    free(p->pool);
+    free(p->sandbox);
+    free(p->owner_kind);
+    free(p->owner_uid);
+    free(p->template_hash);
+    free(p->work_dir);
+    free(p->key_id);
+    free(p->ip);
+    free(p->node);
+    free(p->trouble_reason);
+    free(p->trouble_message);
+    meta_done(&p->meta);
+    free(p);
+}
+
+static enum pod_phase phase_parse(const char *s)
+{
+    static const char *const names[] = {"Pending", "Running", "Succeeded", "Failed"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (str_eq(s, names[i]))
+            return (enum pod_phase)i;
+    return s ? POD_UNKNOWN : POD_PENDING;
+}
+
+static size_t array_len(struct json_object *a)
+{
+    return json_object_is_type(a, json_type_array) ? json_object_array_length(a) : 0;
+}
+
+static void decode_owner(struct json_object *md, struct pod *p)
+{
+    struct json_object *refs = json_get(md, "ownerReferences");
+
+    for (size_t i = 0; i < array_len(refs); i++) {
+        struct json_object *ref = json_object_array_get_idx(refs, i);
+
+        if (!json_get_bool(ref, "controller", false))
+            continue;
+        p->owner_kind = xstrdup(json_get_str(ref, "kind"));
+        p->owner_uid = xstrdup(json_get_str(ref, "uid"));
+        return;
+    }
+}
+
+/* Waiting reasons that a pod passes through on its way to Ready; all others are trouble. */
+static bool waiting_is_normal(const char *reason)
+{
+    return !reason || str_eq(reason, "ContainerCreating") || str_eq(reason, "PodInitializing");
+}
+
+static void set_trouble(struct pod *p, const char *container, const char *reason,
+                        const char *message)
+{
+    if (p->trouble_reason)
+        return;
+    p->trouble_reason = xstrdup(reason);
+    p->trouble_message = container ? xasprintf("container %s: %s%s%s", container, reason,
+                                               message ? ": " : "", str_or_empty(message))
+                                   : xstrdup(message ? message : reason);
+}
+
+static void decode_containers(struct json_object *statuses, struct pod *p)
+{
+    for (size_t i = 0; i < array_len(statuses); i++) {
+        struct json_object *c = json_object_array_get_idx(statuses, i);
+        struct json_object *waiting = json_get_path(c, "state.waiting");
+        struct json_object *ended = json_get_path(c, "state.terminated");
+        const char *name = str_or_empty(json_get_str(c, "name"));
+        int64_t code = 0;
+
+        if (waiting && !waiting_is_normal(json_get_str(waiting, "reason")))
+            set_trouble(p, name, json_get_str(waiting, "reason"), json_get_str(waiting, "message"));
+        else if (ended && json_get_int(ended, "exitCode", &code) && code != 0)
+            set_trouble(p, name, "Error", json_get_str(ended, "reason"));
+    }
+}
+
+static void decode_conditions(struct json_object *status, struct pod *p)
+{
+    struct json_object *conditions = json_get(status, "conditions");
+
+    for (size_t i = 0; i < array_len(conditions); i++) {
+        struct json_object *c = json_object_array_get_idx(conditions, i);
+        const char *type = json_get_str(c, "type");
+        bool is_true = str_eq(json_get_str(c, "status"), "True");
+
+        if (str_eq(type, "Ready"))
+            p->ready = is_true;
+        else if (str_eq(type, "PodScheduled") && !is_true && json_get_str(c, "reason"))
+            set_trouble(p, NULL, json_get_str(c, "reason"), json_get_str(c, "message"));
+    }
+}
+
+static const struct json_field fields[] = {
+    {"spec.nodeName", JSON_STRING, offsetof(struct pod, node)},
+    {"status.podIP", JSON_STRING, offsetof(struct pod, ip)},
+    {NULL},
+};
+
+static int pod_decode(struct json_object *obj, struct meta **ret, struct err *err)
+{
+    struct pod *p = xcalloc(1, sizeof(*p));
+    struct json_object *md = json_get(obj, "metadata");
+    struct json_object *labels = json_get(md, "labels");
+    struct json_object *annotations = json_get(md, "annotations");
+    struct json_object *status = json_get(obj, "status");
+    int r = meta_decode(obj, &p->meta, err);
+
+    if (r == 0)
+        r = json_decode(obj, fields, p, err);
+    if (r < 0) {
+        pod_free(&p->meta);
+        return r;
+    }
+    p->pool = xstrdup(str_or_empty(json_get_str(labels, POD_LABEL_POOL)));
+    p->sandbox = xstrdup(json_get_str(labels, POD_LABEL_SANDBOX));
+    p->allocated = str_eq(json_get_str(labels, POD_LABEL_STATUS), "allocated");
+    p->template_hash = xstrdup(json_get_str(annotations, POD_ANNOTATION_HASH));
+    p->work_dir = xstrdup(json_get_str(annotations, POD_ANNOTATION_WORK_DIR));
+    p->key_id = xstrdup(json_get_str(annotations, POD_ANNOTATION_KEY_ID));
+    decode_owner(md, p);
+    p->phase = phase_parse(json_get_str(status, "phase"));
+    if (json_get_str(status, "reason"))
+        set_trouble(p, NULL, json_get_str(status, "reason"), json_get_str(status, "message"));
+    decode_containers(json_get(status, "initContainerStatuses"), p);
+    decode_containers(json_get(status, "containerStatuses"), p);
+    decode_conditions(status, p);
+    *ret = &p->meta;
+    return 0;
+}
+
+int pod_claim_patch(const struct pod *p, const struct meta *sandbox, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+
+    json_w_object(&w, NULL);
+    json_w_object(&w, "metadata");
+    json_w_str(&w, "uid", p->meta.uid);
+    json_w_str(&w, "resourceVersion", p->meta.rv);
+    json_w_object(&w, "labels");
+    json_w_str(&w, POD_LABEL_STATUS, "allocated");
+    json_w_str(&w, POD_LABEL_SANDBOX, sandbox->name);
+    json_w_end_object(&w);
+    json_w_array(&w, "ownerReferences");
+    json_w_object(&w, NULL);
+    json_w_str(&w, "apiVersion", "arl.infra.io/v1alpha1");
+    json_w_str(&w, "kind", "Sandbox");
+    json_w_str(&w, "name", sandbox->name);
+    json_w_str(&w, "uid", sandbox->uid);
+    json_w_bool(&w, "controller", true);
+    json_w_bool(&w, "blockOwnerDeletion", false);
+    json_w_end_object(&w);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    return w.error;
+}
+
+const struct api_kind api_pod = {
+    .kind = "Pod",
+    .plural = "pods",
+    .api_prefix = "/api/v1",
+    .api_version = "v1",
+    .selector = "arl.infra.io%2Fpool",
+    .decode = pod_decode,
+    .free = pod_free,
+};

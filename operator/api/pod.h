@@ -1,0 +1,61 @@
+/*
+ * Pod: the few things that the planners need to know of one, out of some kilobytes of JSON. Only
+ * pods of warm pools are watched (they carry POD_LABEL_POOL).
+ */
+#ifndef ARL_OPERATOR_API_POD_H
+#define ARL_OPERATOR_API_POD_H
+
+#include "operator/api/meta.h"
+
+struct buf;
+
+#define POD_LABEL_POOL "arl.infra.io/pool"
+#define POD_LABEL_STATUS "arl.infra.io/status" /* idle or allocated */
+#define POD_LABEL_SANDBOX "arl.infra.io/sandbox"
+#define POD_ANNOTATION_HASH "arl.infra.io/template-hash"
+#define POD_ANNOTATION_WORK_DIR "arl.infra.io/work-dir"
+#define POD_ANNOTATION_KEY_ID "arl.infra.io/signing-key"
+
+#define POD_SIDECAR "sidecar" /* name of the container that runs arl-sidecar */
+#define POD_SIDECAR_PORT 8080
+
+enum pod_phase {
+    POD_PENDING,
+    POD_RUNNING,
+    POD_SUCCEEDED,
+    POD_FAILED,
+    POD_UNKNOWN,
+};
+
+struct pod {
+    struct meta meta;
+    char *pool;          /* label */
+    char *sandbox;       /* label, NULL: idle */
+    char *owner_kind;    /* of the controller, NULL: none */
+    char *owner_uid;     /* of the controller, NULL: none */
+    char *template_hash; /* annotation */
+    char *work_dir;      /* annotation */
+    char *key_id;        /* annotation */
+    char *ip;
+    char *node;
+    enum pod_phase phase;
+    bool allocated; /* label */
+    bool ready;     /* condition */
+    /* Why it will not get ready by itself, for people: a container that waits with an error, that
+     * has ended, or the pod's own reason. NULL: nothing is wrong so far. */
+    char *trouble_reason;
+    char *trouble_message;
+};
+
+/* Ended, evicted or lost: it will never be ready again. */
+bool pod_terminal(const struct pod *p);
+/* Belongs to its pool and to nobody else. */
+bool pod_idle(const struct pod *p);
+
+/*
+ * The merge patch that makes the Sandbox the owner of an idle pod: labels and owner reference, with
+ * the pod's resourceVersion, so that it fails with Conflict when anybody touched the pod since.
+ */
+int pod_claim_patch(const struct pod *p, const struct meta *sandbox, struct buf *out);
+
+#endif

@@ -1,0 +1,149 @@
+#include "operator/api/sandbox.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+
+static const char *const phase_names[] = {
+    [SANDBOX_PHASE_NONE] = "", [SANDBOX_PENDING] = "Pending", [SANDBOX_BOUND] = "Bound",
+    [SANDBOX_READY] = "Ready", [SANDBOX_FAILED] = "Failed",
+};
+
+const char *sandbox_phase_str(enum sandbox_phase p)
+{
+    return phase_names[p];
+}
+
+static enum sandbox_phase phase_parse(const char *s)
+{
+    for (size_t i = 1; i < ARRAY_SIZE(phase_names); i++)
+        if (str_eq(s, phase_names[i]))
+            return (enum sandbox_phase)i;
+    return SANDBOX_PHASE_NONE;
+}
+
+void sandbox_status_done(struct sandbox_status *s)
+{
+    free(s->pod_name);
+    free(s->pod_uid);
+    free(s->pod_ip);
+    free(s->work_dir);
+    condition_done(&s->ready);
+    *s = (struct sandbox_status){0};
+}
+
+void sandbox_status_copy(struct sandbox_status *to, const struct sandbox_status *from)
+{
+    *to = *from;
+    to->pod_name = xstrdup(from->pod_name);
+    to->pod_uid = xstrdup(from->pod_uid);
+    to->pod_ip = xstrdup(from->pod_ip);
+    to->work_dir = xstrdup(from->work_dir);
+    to->ready = (struct condition){0};
+    condition_copy(&to->ready, &from->ready);
+}
+
+static void sandbox_free(struct meta *obj)
+{
+    struct sandbox *s = container_of(obj, struct sandbox, meta);
+
+    if (!obj)
+        return;
+    sandbox_status_done(&s->status);
+    free(s->pool);
+    free(s->invalid);
+    meta_done(&s->meta);
+    free(s);
+}
+
+static const struct json_field spec_fields[] = {
+    {"spec.poolRef", JSON_STRING, offsetof(struct sandbox, pool)},
+    {"spec.keepAlive", JSON_BOOL, offsetof(struct sandbox, keep_alive)},
+    {"spec.idleTimeoutSeconds", JSON_INT, offsetof(struct sandbox, idle_timeout_s)},
+    {"spec.maxLifetimeSeconds", JSON_INT, offsetof(struct sandbox, max_lifetime_s)},
+    {NULL},
+};
+
+static const struct json_field status_fields[] = {
+    {"status.podName", JSON_STRING, offsetof(struct sandbox, status.pod_name)},
+    {"status.podUID", JSON_STRING, offsetof(struct sandbox, status.pod_uid)},
+    {"status.podIP", JSON_STRING, offsetof(struct sandbox, status.pod_ip)},
+    {"status.workDir", JSON_STRING, offsetof(struct sandbox, status.work_dir)},
+    {"status.observedGeneration", JSON_INT, offsetof(struct sandbox, status.observed_generation)},
+    {NULL},
+};
+
+static void decode_spec(struct json_object *obj, struct sandbox *s)
+{
+    struct err err = {0};
+
+    if (json_decode(obj, spec_fields, s, &err) < 0)
+        s->invalid = xstrdup(err.msg);
+    else if (!s->pool || !*s->pool)
+        s->invalid = xstrdup("spec.poolRef is missing");
+    else if (s->idle_timeout_s < -1 || s->max_lifetime_s < -1)
+        s->invalid = xstrdup("spec.idleTimeoutSeconds and spec.maxLifetimeSeconds must not be "
+                             "negative");
+}
+
+static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err *err)
+{
+    struct sandbox *s = xcalloc(1, sizeof(*s));
+    struct json_object *status = json_get(obj, "status");
+    int r;
+
+    s->idle_timeout_s = s->max_lifetime_s = -1;
+    r = meta_decode(obj, &s->meta, err);
+    if (r == 0)
+        r = json_decode(obj, status_fields, s, err);
+    if (r < 0) {
+        sandbox_free(&s->meta);
+        return r;
+    }
+    decode_spec(obj, s);
+    s->status.phase = phase_parse(json_get_str(status, "phase"));
+    s->status.last_task_wall_ns = meta_time(status, "lastTaskTime");
+    condition_decode(json_get(status, "conditions"), "Ready", &s->status.ready);
+    *ret = &s->meta;
+    return 0;
+}
+
+static void write_known(struct json_writer *w, const char *name, const char *value)
+{
+    if (value)
+        json_w_str(w, name, value);
+}
+
+int sandbox_status_patch(const struct sandbox *s, const struct sandbox_status *status,
+                         struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+    char last[RFC3339_MAX];
+
+    meta_patch_begin(&w, &s->meta, false);
+    json_w_object(&w, "status");
+    json_w_str(&w, "phase", sandbox_phase_str(status->phase));
+    write_known(&w, "podName", status->pod_name);
+    write_known(&w, "podUID", status->pod_uid);
+    write_known(&w, "podIP", status->pod_ip);
+    write_known(&w, "workDir", status->work_dir);
+    if (status->last_task_wall_ns > 0) {
+        rfc3339_format(last, status->last_task_wall_ns);
+        json_w_str(&w, "lastTaskTime", last);
+    }
+    json_w_int(&w, "observedGeneration", s->meta.generation);
+    json_w_array(&w, "conditions");
+    condition_write(&w, "Ready", &status->ready, s->meta.generation);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    return w.error;
+}
+
+const struct api_kind api_sandbox = {
+    .kind = "Sandbox",
+    .plural = "sandboxes",
+    .api_prefix = "/apis/arl.infra.io/v1alpha1",
+    .api_version = "arl.infra.io/v1alpha1",
+    .decode = sandbox_decode,
+    .free = sandbox_free,
+};

@@ -1,0 +1,48 @@
+/*
+ * Sandbox: spec and status as the planner needs them.
+ */
+#ifndef ARL_OPERATOR_API_SANDBOX_H
+#define ARL_OPERATOR_API_SANDBOX_H
+
+#include "operator/api/condition.h"
+#include "operator/api/meta.h"
+
+struct buf;
+
+enum sandbox_phase {
+    SANDBOX_PHASE_NONE, /* never written: new */
+    SANDBOX_PENDING,    /* waits for a pod */
+    SANDBOX_BOUND,      /* has a pod whose agent does not answer yet */
+    SANDBOX_READY,      /* the agent in the pod answers */
+    SANDBOX_FAILED,     /* final */
+};
+const char *sandbox_phase_str(enum sandbox_phase p);
+
+struct sandbox_status {
+    enum sandbox_phase phase;
+    char *pod_name;
+    char *pod_uid;
+    char *pod_ip;
+    char *work_dir;
+    int64_t last_task_wall_ns; /* 0: never used */
+    int64_t observed_generation;
+    struct condition ready;
+};
+
+struct sandbox {
+    struct meta meta;
+    char *pool; /* spec.poolRef */
+    bool keep_alive;
+    int64_t idle_timeout_s; /* -1: not given, 0: never */
+    int64_t max_lifetime_s; /* -1: none */
+    char *invalid;          /* why the spec cannot be used; NULL: it can */
+    struct sandbox_status status;
+};
+
+void sandbox_status_done(struct sandbox_status *s);
+void sandbox_status_copy(struct sandbox_status *to, const struct sandbox_status *from);
+/* A merge patch of the status subresource. */
+int sandbox_status_patch(const struct sandbox *s, const struct sandbox_status *status,
+                         struct buf *out);
+
+#endif

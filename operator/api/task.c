@@ -1,0 +1,191 @@
+#include "operator/api/task.h"
+
+#include <errno.h>
+
+#include <json-c/json.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/limits.h"
+
+static const char *const state_names[] = {
+    [TASK_STATE_NONE] = "",         [TASK_PENDING] = "Pending", [TASK_RUNNING] = "Running",
+    [TASK_SUCCEEDED] = "Succeeded", [TASK_FAILED] = "Failed",
+};
+
+const char *task_state_str(enum task_state s)
+{
+    return state_names[s];
+}
+
+static enum task_state state_parse(const char *s)
+{
+    for (size_t i = 1; i < ARRAY_SIZE(state_names); i++)
+        if (str_eq(s, state_names[i]))
+            return (enum task_state)i;
+    return TASK_STATE_NONE;
+}
+
+bool task_final(const struct task *t)
+{
+    return t->state == TASK_SUCCEEDED || t->state == TASK_FAILED;
+}
+
+static void drop_steps(struct task *t)
+{
+    for (size_t i = 0; t->step_names && i < t->step_count; i++)
+        free(t->step_names[i]);
+    free(t->step_names);
+    t->step_names = NULL;
+    str_set(&t->steps_json, NULL);
+    t->step_count = 0;
+}
+
+static void task_free(struct meta *obj)
+{
+    struct task *t = container_of(obj, struct task, meta);
+
+    if (!obj)
+        return;
+    drop_steps(t);
+    free(t->sandbox);
+    free(t->trace_id);
+    free(t->invalid);
+    free(t->attempts_json);
+    condition_done(&t->finished);
+    meta_done(&t->meta);
+    free(t);
+}
+
+static const struct json_field fields[] = {
+    {"spec.sandboxRef", JSON_STRING, offsetof(struct task, sandbox)},
+    {"spec.retries", JSON_INT, offsetof(struct task, retries)},
+    {"spec.ttlSecondsAfterFinished", JSON_INT, offsetof(struct task, ttl_s)},
+    {"spec.traceID", JSON_STRING, offsetof(struct task, trace_id)},
+    {"status.attempt", JSON_INT, offsetof(struct task, attempt)},
+    {NULL},
+};
+
+static int decode_timeout(struct json_object *spec, struct task *t, struct err *err)
+{
+    struct json_object *field = json_get(spec, "timeout");
+    const char *text = json_get_str(spec, "timeout");
+    int64_t ns = 0;
+
+    if (!field || json_object_is_type(field, json_type_null))
+        return 0;
+    if (!text || duration_parse(text, &ns) < 0)
+        return err_set(err, -EINVAL, "spec.timeout: %s is not a duration such as 300s or 1m30s",
+                       text ? text : "the value");
+    if (ns < NSEC_PER_MSEC)
+        return err_set(err, -EINVAL, "spec.timeout: %s is less than 1ms", text);
+    t->timeout_ms = ns / NSEC_PER_MSEC;
+    return 0;
+}
+
+static int decode_steps(struct json_object *spec, struct task *t, struct err *err)
+{
+    struct json_object *steps = json_get(spec, "steps");
+    size_t n = json_object_is_type(steps, json_type_array) ? json_object_array_length(steps) : 0;
+
+    if (n == 0)
+        return err_set(err, -EINVAL, "spec.steps is empty");
+    if (n > LIMIT_STEPS)
+        return err_set(err, -EINVAL, "spec.steps: %zu steps, %d are the limit", n, LIMIT_STEPS);
+    t->steps_json = xstrdup(json_object_to_json_string_ext(steps, JSON_C_TO_STRING_NOSLASHESCAPE));
+    t->step_names = xcalloc(n, sizeof(*t->step_names));
+    t->step_count = n;
+    for (size_t i = 0; i < n; i++)
+        t->step_names[i] =
+            xstrdup(str_or_empty(json_get_str(json_object_array_get_idx(steps, i), "name")));
+    return 0;
+}
+
+static void decode_spec(struct json_object *obj, struct task *t)
+{
+    struct json_object *spec = json_get(obj, "spec");
+    struct err err = {0};
+    int r = json_decode(obj, fields, t, &err);
+
+    if (r == 0 && (!t->sandbox || !*t->sandbox))
+        r = err_set(&err, -EINVAL, "spec.sandboxRef is missing");
+    if (r == 0 && (t->retries < 0 || t->retries > LIMIT_RETRIES))
+        r = err_set(&err, -EINVAL, "spec.retries: %lld is not within 0 and %d",
+                    (long long)t->retries, LIMIT_RETRIES);
+    if (r == 0)
+        r = decode_timeout(spec, t, &err);
+    if (r == 0)
+        r = decode_steps(spec, t, &err);
+    if (r < 0)
+        t->invalid = xstrdup(err.msg);
+}
+
+static void decode_status(struct json_object *obj, struct task *t)
+{
+    struct json_object *status = json_get(obj, "status");
+    struct json_object *attempts = json_get(status, "attempts");
+
+    t->state = state_parse(json_get_str(status, "state"));
+    t->start_wall_ns = meta_time(status, "startTime");
+    t->completion_wall_ns = meta_time(status, "completionTime");
+    condition_decode(json_get(status, "conditions"), "Finished", &t->finished);
+    if (json_object_is_type(attempts, json_type_array) && json_object_array_length(attempts) > 0) {
+        const char *text = json_object_to_json_string_ext(attempts, JSON_C_TO_STRING_NOSLASHESCAPE);
+
+        t->attempts_json = xmemdup0(text + 1, strlen(text) - 2); /* without the brackets */
+    }
+}
+
+static int task_decode(struct json_object *obj, struct meta **ret, struct err *err)
+{
+    struct task *t = xcalloc(1, sizeof(*t));
+    int r = meta_decode(obj, &t->meta, err);
+
+    if (r < 0) {
+        free(t);
+        return r;
+    }
+    t->timeout_ms = t->ttl_s = -1;
+    decode_status(obj, t);
+    decode_spec(obj, t);
+    if (task_final(t)) {
+        drop_steps(t);
+        str_set(&t->attempts_json, NULL);
+    } else {
+        json_object_object_del(obj, "status");
+        t->spec_bytes = strlen(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE));
+    }
+    *ret = &t->meta;
+    return 0;
+}
+
+int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
+                        int64_t start_wall_ns, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+    char start[RFC3339_MAX];
+
+    meta_patch_begin(&w, &t->meta, false);
+    json_w_object(&w, "status");
+    json_w_str(&w, "state", task_state_str(state));
+    json_w_int(&w, "observedGeneration", t->meta.generation);
+    if (start_wall_ns > 0) {
+        rfc3339_format(start, start_wall_ns);
+        json_w_str(&w, "startTime", start);
+    }
+    json_w_array(&w, "conditions");
+    condition_write(&w, "Finished", fin, t->meta.generation);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    return w.error;
+}
+
+const struct api_kind api_task = {
+    .kind = "Task",
+    .plural = "tasks",
+    .api_prefix = "/apis/arl.infra.io/v1alpha1",
+    .api_version = "arl.infra.io/v1alpha1",
+    .decode = task_decode,
+    .free = task_free,
+};

@@ -1,0 +1,50 @@
+/*
+ * Task: spec and state as the planner needs them. The steps stay the JSON text that the API server
+ * sent; only the sidecar takes them apart. A final task keeps no steps: most tasks in a cluster are
+ * history.
+ */
+#ifndef ARL_OPERATOR_API_TASK_H
+#define ARL_OPERATOR_API_TASK_H
+
+#include "operator/api/condition.h"
+#include "operator/api/meta.h"
+
+struct buf;
+
+enum task_state {
+    TASK_STATE_NONE, /* never written: new */
+    TASK_PENDING,    /* waits */
+    TASK_RUNNING,
+    TASK_SUCCEEDED, /* final */
+    TASK_FAILED,    /* final */
+};
+const char *task_state_str(enum task_state s);
+
+struct task {
+    struct meta meta;
+    char *sandbox;       /* spec.sandboxRef */
+    char *steps_json;    /* spec.steps; NULL: final or invalid */
+    char **step_names;   /* one for each step, never NULL; NULL when there are no steps */
+    size_t step_count;   /* 1..LIMIT_STEPS unless invalid or final */
+    int64_t timeout_ms;  /* -1: not given */
+    int64_t retries;     /* 0..LIMIT_RETRIES */
+    int64_t ttl_s;       /* -1: kept */
+    char *trace_id;      /* NULL: none */
+    char *invalid;       /* why the spec cannot be run; NULL: it can */
+    size_t spec_bytes;   /* of the object as JSON, without its status */
+    char *attempts_json; /* the elements of status.attempts, comma-separated; NULL: none */
+    int64_t attempt;     /* status.attempt: the one to run; 0 until written, which means 1 */
+    enum task_state state;
+    int64_t start_wall_ns;      /* status; 0: none */
+    int64_t completion_wall_ns; /* status; 0: none */
+    struct condition finished;
+};
+
+bool task_final(const struct task *t);
+
+/* A merge patch of the status subresource for a task that waits or runs. For TASK_RUNNING start is
+ * written as well. */
+int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
+                        int64_t start_wall_ns, struct buf *out);
+
+#endif

@@ -1,0 +1,392 @@
+#include "operator/api/task_result.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/limits.h"
+
+/* Names, times, conditions: everything of a status but the output; for each step below. */
+#define STATUS_OVERHEAD_BYTES 4096u
+#define STEP_OVERHEAD_BYTES 256u
+#define MARKER_MAX 64
+
+/* ---- collecting ------------------------------------------------------------------------------ */
+
+struct task_result *task_result_new(size_t step_count)
+{
+    struct task_result *r = xcalloc(1, sizeof(*r));
+
+    r->steps = xcalloc(step_count, sizeof(*r->steps));
+    r->step_count = step_count;
+    for (size_t i = 0; i < step_count; i++)
+        for (size_t k = 0; k < 2; k++)
+            buf_init(&r->steps[i].streams[k].data, SIZE_MAX);
+    return r;
+}
+
+void task_result_free(struct task_result *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->step_count; i++) {
+        buf_done(&r->steps[i].streams[0].data);
+        buf_done(&r->steps[i].streams[1].data);
+        free(r->steps[i].error);
+    }
+    free(r->steps);
+    free(r);
+}
+
+static struct task_stream *stream_of(struct task_result *r, size_t step, int fd)
+{
+    if (step >= r->step_count || fd < 1 || fd > 2)
+        return NULL;
+    return &r->steps[step].streams[fd - 1];
+}
+
+void task_result_add_output(struct task_result *r, size_t step, int fd, const char *data,
+                            size_t len)
+{
+    struct task_stream *s = stream_of(r, step, fd);
+
+    if (!s)
+        return;
+    buf_append(&s->data, data, len);
+    r->output_bytes += len;
+}
+
+void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t bytes)
+{
+    struct task_stream *s = stream_of(r, step, fd);
+
+    if (!s)
+        return;
+    if (s->dropped == 0)
+        s->head_len = s->data.len;
+    s->dropped += bytes;
+}
+
+/* ---- cutting --------------------------------------------------------------------------------- */
+
+/* The two parts of a stream that a limit of `cap` bytes leaves. */
+struct parts {
+    size_t head;
+    size_t tail;
+    uint64_t dropped;
+};
+
+static bool is_continuation(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* Moves the ends of the parts so that no UTF-8 sequence is cut in two (at most three bytes). */
+static void align_parts(const struct task_stream *s, struct parts *p)
+{
+    const char *d = s->data.data;
+
+    for (int i = 0; i < 3 && p->head > 0 && is_continuation(d[p->head]); i++)
+        p->head--;
+    for (int i = 0; i < 3 && p->tail > 0 && is_continuation(d[s->data.len - p->tail]); i++)
+        p->tail--;
+}
+
+static struct parts stream_parts(const struct task_stream *s, size_t cap)
+{
+    size_t len = s->data.len;
+    size_t head_len = s->dropped ? s->head_len : len;
+    struct parts p = {.head = head_len, .tail = len - head_len, .dropped = s->dropped};
+
+    if (len <= cap)
+        return p;
+    p.head = MIN(head_len, cap / 2);
+    p.tail = MIN(s->dropped ? len - head_len : len - p.head, cap - p.head);
+    align_parts(s, &p);
+    p.dropped = s->dropped + (len - p.head - p.tail);
+    return p;
+}
+
+static void stream_cut(struct task_stream *s, size_t cap)
+{
+    struct parts p = stream_parts(s, cap);
+    size_t len = s->data.len;
+
+    if (p.head + p.tail == len)
+        return;
+    memmove(s->data.data + p.head, s->data.data + len - p.tail, p.tail);
+    s->data.len = p.head + p.tail;
+    s->data.data[s->data.len] = '\0';
+    s->head_len = p.head;
+    s->dropped = p.dropped;
+}
+
+static size_t longest_stream(const struct task_result *r)
+{
+    size_t max = 0;
+
+    for (size_t i = 0; i < r->step_count; i++)
+        for (size_t k = 0; k < 2; k++)
+            max = MAX(max, r->steps[i].streams[k].data.len);
+    return max;
+}
+
+static size_t raw_size(const struct task_result *r, size_t cap)
+{
+    size_t sum = 0;
+
+    for (size_t i = 0; i < r->step_count; i++)
+        for (size_t k = 0; k < 2; k++)
+            sum += MIN(r->steps[i].streams[k].data.len, cap);
+    return sum;
+}
+
+/* What the output takes as JSON: each stream twice, in its step and joined. */
+static size_t json_size(const struct task_result *r, size_t cap)
+{
+    size_t sum = STATUS_OVERHEAD_BYTES;
+
+    for (size_t i = 0; i < r->step_count; i++) {
+        sum += STEP_OVERHEAD_BYTES;
+        for (size_t k = 0; k < 2; k++) {
+            const struct task_stream *s = &r->steps[i].streams[k];
+            struct parts p = stream_parts(s, cap);
+
+            if (s->data.len == 0)
+                continue;
+            sum += 2 * (json_escaped_len(s->data.data, p.head) + MARKER_MAX +
+                        json_escaped_len(s->data.data + s->data.len - p.tail, p.tail));
+        }
+    }
+    return sum;
+}
+
+/* The largest limit of a stream for which size() stays within max. */
+static size_t fitting_cap(const struct task_result *r, size_t max,
+                          size_t (*size)(const struct task_result *r, size_t cap))
+{
+    size_t low = 0, high = longest_stream(r);
+
+    if (size(r, high) <= max)
+        return high;
+    while (low < high) {
+        size_t mid = low + (high - low + 1) / 2;
+
+        if (size(r, mid) <= max)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
+}
+
+void task_result_trim(struct task_result *r, size_t max_bytes)
+{
+    size_t cap;
+
+    if (r->output_bytes <= max_bytes)
+        return;
+    cap = fitting_cap(r, max_bytes, raw_size);
+    r->output_bytes = 0;
+    for (size_t i = 0; i < r->step_count; i++)
+        for (size_t k = 0; k < 2; k++) {
+            stream_cut(&r->steps[i].streams[k], cap);
+            r->output_bytes += r->steps[i].streams[k].data.len;
+        }
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void render(const struct task_stream *s, size_t cap, struct buf *out)
+{
+    struct parts p = stream_parts(s, cap);
+    const char *data = buf_str(&s->data);
+
+    buf_append(out, data, p.head);
+    if (p.dropped > 0)
+        buf_printf(out, "\n[... %" PRIu64 " bytes dropped ...]\n", p.dropped);
+    buf_append(out, data + s->data.len - p.tail, p.tail);
+}
+
+/* A newline comes between two outputs only where the earlier one does not end in one. */
+static void join_gap(struct buf *out)
+{
+    if (out->len > 0 && out->data[out->len - 1] != '\n')
+        buf_putc(out, '\n');
+}
+
+static void write_joined(struct json_writer *w, const char *name, const struct task_result *r,
+                         size_t stream, size_t cap, const char *extra)
+{
+    cleanup_buf struct buf all = BUF_INIT(SIZE_MAX);
+
+    for (size_t i = 0; r && i < r->step_count; i++) {
+        const struct task_stream *s = &r->steps[i].streams[stream];
+
+        if (s->data.len == 0 && s->dropped == 0)
+            continue;
+        join_gap(&all);
+        render(s, cap, &all);
+    }
+    if (extra) {
+        join_gap(&all);
+        buf_puts(&all, extra);
+    }
+    json_w_strn(w, name, buf_str(&all), all.len);
+}
+
+static void write_time(struct json_writer *w, const char *name, int64_t wall_ns)
+{
+    char text[RFC3339_MAX];
+
+    if (wall_ns <= 0)
+        return;
+    rfc3339_format(text, wall_ns);
+    json_w_str(w, name, text);
+}
+
+static void write_duration(struct json_writer *w, const char *name, int64_t ns)
+{
+    char text[DURATION_MAX];
+
+    duration_format(text, ns);
+    json_w_str(w, name, text);
+}
+
+static void write_step(struct json_writer *w, const struct task *t, const struct task_result *r,
+                       size_t i, size_t cap)
+{
+    static const char *const names[] = {"stdout", "stderr"};
+    const struct task_step_result *step = &r->steps[i];
+    bool truncated = false;
+
+    json_w_object(w, NULL);
+    json_w_str(w, "name", t->step_names ? t->step_names[i] : "");
+    json_w_int(w, "exitCode", step->code);
+    for (size_t k = 0; k < 2; k++) {
+        cleanup_buf struct buf text = BUF_INIT(SIZE_MAX);
+
+        render(&step->streams[k], cap, &text);
+        json_w_strn(w, names[k], buf_str(&text), text.len);
+        truncated |= stream_parts(&step->streams[k], cap).dropped > 0;
+    }
+    write_time(w, "startTime", step->start_wall_ns);
+    write_duration(w, "duration", step->duration_ns);
+    if (step->error)
+        json_w_str(w, "error", step->error);
+    if (truncated)
+        json_w_bool(w, "truncated", true);
+    json_w_end_object(w);
+}
+
+static void write_conditions(struct json_writer *w, const struct task *t,
+                             const struct task_end *end, int code, int64_t now_wall_ns)
+{
+    bool ok = end->state == TASK_SUCCEEDED;
+    struct condition c = {.status = CONDITION_TRUE, .since_wall_ns = now_wall_ns};
+    cleanup_free char *message = NULL;
+
+    if (end->message)
+        message = xstrdup(end->message);
+    else
+        message = ok ? xstrdup("every step exited with 0") : xasprintf("exit code %d", code);
+    c.reason = (char *)(uintptr_t)end->reason;
+    c.message = message;
+    json_w_array(w, "conditions");
+    condition_write(w, "Finished", &c, t->meta.generation);
+    c.status = ok ? CONDITION_TRUE : CONDITION_FALSE;
+    condition_write(w, "Succeeded", &c, t->meta.generation);
+    json_w_end_array(w);
+}
+
+/* status.attempts: the ones of before and, when attempts are more than one, this one. */
+static void write_attempts(struct json_writer *w, const struct task *t, const struct task_result *r,
+                           const struct task_end *end, int64_t now_wall_ns)
+{
+    cleanup_buf struct buf text = BUF_INIT(SIZE_MAX);
+    struct json_writer a = JSON_WRITER_INIT(&text);
+    const char *before = t->attempts_json;
+
+    json_w_array(&a, NULL);
+    if (before)
+        json_w_raw(&a, NULL, before);
+    json_w_object(&a, NULL);
+    json_w_int(&a, "attempt", r->attempt);
+    json_w_int(&a, "exitCode", r->code);
+    json_w_str(&a, "reason", end->reason);
+    json_w_str(&a, "message", str_or_empty(end->message));
+    write_time(&a, "startTime", r->start_wall_ns);
+    write_time(&a, "completionTime", now_wall_ns);
+    json_w_end_object(&a);
+    json_w_end_array(&a);
+    json_w_raw(w, "attempts", buf_str(&text));
+}
+
+static void write_output(struct json_writer *w, const struct task *t, const struct task_result *r,
+                         const char *extra)
+{
+    size_t budget = LIMIT_TASK_OBJECT_BYTES - MIN(t->spec_bytes, LIMIT_TASK_OBJECT_BYTES);
+    size_t cap = r ? fitting_cap(r, budget, json_size) : 0;
+
+    write_joined(w, "stdout", r, 0, cap, NULL);
+    write_joined(w, "stderr", r, 1, cap, extra);
+    json_w_array(w, "steps");
+    for (size_t i = 0; r && i < r->step_count; i++)
+        if (r->steps[i].started)
+            write_step(w, t, r, i, cap);
+    json_w_end_array(w);
+}
+
+int task_result_patch(const struct task *t, const struct task_result *r, const struct task_end *end,
+                      const char *extra_stderr, int64_t now_wall_ns, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+    int64_t start = r && r->start_wall_ns ? r->start_wall_ns : t->start_wall_ns;
+    int code = r ? r->code : 1;
+
+    meta_patch_begin(&w, &t->meta, false);
+    json_w_object(&w, "status");
+    json_w_str(&w, "state", task_state_str(end->state));
+    json_w_int(&w, "exitCode", code);
+    json_w_int(&w, "observedGeneration", t->meta.generation);
+    write_output(&w, t, r, extra_stderr);
+    write_duration(&w, "duration", r ? r->duration_ns : 0);
+    write_time(&w, "startTime", start ? start : now_wall_ns);
+    write_time(&w, "completionTime", now_wall_ns);
+    if (r && r->attempt > 1) {
+        json_w_int(&w, "attempt", r->attempt);
+        write_attempts(&w, t, r, end, now_wall_ns);
+    }
+    write_conditions(&w, t, end, code, now_wall_ns);
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    return w.error;
+}
+
+int task_retry_patch(const struct task *t, const struct task_result *r, const struct task_end *end,
+                     int64_t now_wall_ns, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+    struct condition fin = {
+        .status = CONDITION_FALSE,
+        .reason = (char *)(uintptr_t) "Retrying",
+        .since_wall_ns = t->finished.since_wall_ns ? t->finished.since_wall_ns : now_wall_ns,
+    };
+    cleanup_free char *message =
+        xasprintf("attempt %" PRId64 " ended: %s", r->attempt, end->reason);
+
+    fin.message = message;
+    meta_patch_begin(&w, &t->meta, true);
+    json_w_object(&w, "status");
+    json_w_str(&w, "state", task_state_str(TASK_RUNNING));
+    json_w_int(&w, "attempt", r->attempt + 1);
+    write_time(&w, "startTime", t->start_wall_ns ? t->start_wall_ns : r->start_wall_ns);
+    write_attempts(&w, t, r, end, now_wall_ns);
+    json_w_array(&w, "conditions");
+    condition_write(&w, "Finished", &fin, t->meta.generation);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    return w.error;
+}

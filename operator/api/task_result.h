@@ -1,0 +1,72 @@
+/*
+ * What an attempt of a Task has brought so far, and how it is written to the Task's status: exact
+ * text of each step, all of them joined, head and tail with a counted marker where a limit was
+ * reached. Pure values.
+ *
+ * Limits: task_result_add_output() keeps what it is given; the sidecar has cut each stream to the
+ * output limit. task_result_trim() bounds all of an attempt; task_result_patch() cuts further until
+ * the whole object stays below LIMIT_TASK_OBJECT_BYTES.
+ */
+#ifndef ARL_OPERATOR_API_TASK_RESULT_H
+#define ARL_OPERATOR_API_TASK_RESULT_H
+
+#include "common/buf.h"
+#include "operator/api/task.h"
+
+/* A stream of a step: data is the head, then, if anything was dropped, the tail from head_len on.
+ */
+struct task_stream {
+    struct buf data;
+    size_t head_len;
+    uint64_t dropped;
+};
+
+struct task_step_result {
+    struct task_stream streams[2]; /* stdout, stderr */
+    bool started;
+    bool ended;
+    int code;
+    int64_t start_wall_ns;
+    int64_t duration_ns;
+    char *error; /* NULL: none */
+};
+
+struct task_result {
+    int64_t attempt;
+    struct task_step_result *steps;
+    size_t step_count;
+    size_t output_bytes; /* in all streams */
+    int code;            /* of the attempt, once it is over */
+    int64_t start_wall_ns;
+    int64_t completion_wall_ns;
+    int64_t duration_ns;
+};
+
+struct task_result *task_result_new(size_t step_count);
+void task_result_free(struct task_result *r);
+/* fd is 1 or 2. Ignores steps that do not exist: the events come from inside a pod. */
+void task_result_add_output(struct task_result *r, size_t step, int fd, const char *data,
+                            size_t len);
+void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t bytes);
+/* Cuts the longest streams, head and tail kept, until no more than max_bytes are held. */
+void task_result_trim(struct task_result *r, size_t max_bytes);
+
+/* Why a task is over, for the conditions; message NULL: made from the result. */
+struct task_end {
+    enum task_state state; /* TASK_SUCCEEDED or TASK_FAILED */
+    const char *reason;    /* documented in docs/api.md */
+    const char *message;
+};
+
+/*
+ * The merge patch of the final status. `extra_stderr` (NULL: none) is a sentence for people that is
+ * not the output of any step; it ends the joined stderr. result may be NULL for a task that never
+ * began: exitCode is 1 then.
+ */
+int task_result_patch(const struct task *t, const struct task_result *r, const struct task_end *end,
+                      const char *extra_stderr, int64_t now_wall_ns, struct buf *out);
+/* The merge patch that ends attempt r->attempt and opens the next one. */
+int task_retry_patch(const struct task *t, const struct task_result *r, const struct task_end *end,
+                     int64_t now_wall_ns, struct buf *out);
+
+#endif

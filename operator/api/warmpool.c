@@ -1,0 +1,139 @@
+#include "operator/api/warmpool.h"
+
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "common/json.h"
+#include "operator/api/pod.h"
+
+static const char *const phase_names[] = {
+    [WARMPOOL_PHASE_NONE] = "",     [WARMPOOL_PENDING] = "Pending",   [WARMPOOL_READY] = "Ready",
+    [WARMPOOL_SCALING] = "Scaling", [WARMPOOL_DEGRADED] = "Degraded",
+};
+
+const char *warmpool_phase_str(enum warmpool_phase p)
+{
+    return phase_names[p];
+}
+
+static enum warmpool_phase phase_parse(const char *s)
+{
+    for (size_t i = 1; i < ARRAY_SIZE(phase_names); i++)
+        if (str_eq(s, phase_names[i]))
+            return (enum warmpool_phase)i;
+    return WARMPOOL_PHASE_NONE;
+}
+
+void warmpool_status_done(struct warmpool_status *s)
+{
+    condition_done(&s->ready);
+    condition_done(&s->pods_failing);
+}
+
+static void warmpool_free(struct meta *obj)
+{
+    struct warmpool *p = container_of(obj, struct warmpool, meta);
+
+    if (!obj)
+        return;
+    warmpool_status_done(&p->status);
+    free(p->template_json);
+    free(p->invalid);
+    meta_done(&p->meta);
+    free(p);
+}
+
+static const struct json_field fields[] = {
+    {"spec.replicas", JSON_INT, offsetof(struct warmpool, replicas)},
+    {"status.replicas", JSON_INT, offsetof(struct warmpool, status.replicas)},
+    {"status.readyReplicas", JSON_INT, offsetof(struct warmpool, status.ready_replicas)},
+    {"status.allocatedReplicas", JSON_INT, offsetof(struct warmpool, status.allocated_replicas)},
+    {"status.observedGeneration", JSON_INT, offsetof(struct warmpool, status.observed_generation)},
+    {NULL},
+};
+
+/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): tells two templates of one pool apart. */
+static uint64_t text_hash(const char *s)
+{
+    uint64_t h = 0xcbf29ce484222325ull;
+
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 0x100000001b3ull;
+    return h;
+}
+
+static void decode_spec(struct json_object *obj, struct warmpool *p)
+{
+    struct json_object *template = json_get_path(obj, "spec.template");
+    struct err err = {0};
+
+    if (json_decode(obj, fields, p, &err) < 0)
+        p->invalid = xstrdup(err.msg);
+    else if (p->replicas < 0)
+        p->invalid = xasprintf("spec.replicas: %lld is negative", (long long)p->replicas);
+    else if (!json_object_is_type(template, json_type_object))
+        p->invalid = xstrdup("spec.template is missing");
+    if (p->invalid)
+        return;
+    p->template_json =
+        xstrdup(json_object_to_json_string_ext(template, JSON_C_TO_STRING_NOSLASHESCAPE));
+    snprintf(p->template_hash, sizeof(p->template_hash), "%016llx",
+             (unsigned long long)text_hash(p->template_json));
+}
+
+static int warmpool_decode(struct json_object *obj, struct meta **ret, struct err *err)
+{
+    struct warmpool *p = xcalloc(1, sizeof(*p));
+    struct json_object *status = json_get(obj, "status");
+    int r = meta_decode(obj, &p->meta, err);
+
+    if (r < 0) {
+        free(p);
+        return r;
+    }
+    decode_spec(obj, p);
+    p->status.phase = phase_parse(json_get_str(status, "phase"));
+    condition_decode(json_get(status, "conditions"), "Ready", &p->status.ready);
+    condition_decode(json_get(status, "conditions"), "PodsFailing", &p->status.pods_failing);
+    *ret = &p->meta;
+    return 0;
+}
+
+void warmpool_selector(const struct warmpool *p, char *ret, size_t size)
+{
+    snprintf(ret, size, POD_LABEL_POOL "=%s," POD_LABEL_STATUS "=idle", p->meta.name);
+}
+
+int warmpool_status_patch(const struct warmpool *p, const struct warmpool_status *s,
+                          struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+    char selector[512];
+
+    warmpool_selector(p, selector, sizeof(selector));
+    meta_patch_begin(&w, &p->meta, false);
+    json_w_object(&w, "status");
+    json_w_str(&w, "phase", warmpool_phase_str(s->phase));
+    json_w_int(&w, "replicas", s->replicas);
+    json_w_int(&w, "readyReplicas", s->ready_replicas);
+    json_w_int(&w, "allocatedReplicas", s->allocated_replicas);
+    json_w_int(&w, "observedGeneration", s->observed_generation);
+    json_w_str(&w, "selector", selector);
+    json_w_array(&w, "conditions");
+    condition_write(&w, "Ready", &s->ready, s->observed_generation);
+    condition_write(&w, "PodsFailing", &s->pods_failing, s->observed_generation);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    return w.error;
+}
+
+const struct api_kind api_warmpool = {
+    .kind = "WarmPool",
+    .plural = "warmpools",
+    .api_prefix = "/apis/arl.infra.io/v1alpha1",
+    .api_version = "arl.infra.io/v1alpha1",
+    .decode = warmpool_decode,
+    .free = warmpool_free,
+};
