@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# Names, folders and addresses of one local cluster, and the host's list of clusters.
+# shellcheck disable=SC2034 # the other files use them
+
+CLUSTER_VERSION=1.33.13
+COMPONENTS=(containerd etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
+
+# Every cluster of the host has a number, whatever its name and state folder: the networks come from it.
+# The list lies in /run, so that a reboot, which ends all clusters, also empties it.
+HOST_LIST=/run/arl-cluster
+
+# use_name NAME: sets what follows from the name alone.
+use_name() {
+    [[ $1 =~ ^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$ ]] ||
+        misuse "bad cluster name \"$1\": lower-case letters, digits and dashes, 32 at most"
+    case $ARL_STATE/ in
+    /run/* | /var/run/* | /var/lib/* | /var/log/*)
+        die "ARL_STATE=$ARL_STATE: the node hides /run, /var/lib and /var/log, choose another folder" ;;
+    /*) ;;
+    *) die "ARL_STATE=$ARL_STATE: must be an absolute path" ;;
+    esac
+    NAME=$1
+    RUN_DIR=$ARL_STATE/$NAME
+    KUBECONFIG_FILE=$RUN_DIR/kubeconfig
+    CGROUP=arl-$NAME
+}
+
+# use_index N: the addresses that follow from the cluster's number.
+use_index() {
+    INDEX=$1
+    LINK=arlc$1
+    HOST_IP=10.197.$1.1
+    NODE_IP=10.197.$1.2
+    LINK_NET=10.197.$1.0/30
+    POD_NET=10.198.$(($1 * 4)).0/22
+    POD_GATEWAY=10.198.$(($1 * 4)).1
+    SERVICE_NET=10.199.$(($1 * 4)).0/22
+    SERVICE_API=10.199.$(($1 * 4)).1
+    SERVICE_DNS=10.199.$(($1 * 4)).10
+    API_SERVER=https://$NODE_IP:6443
+}
+
+# host_lock: one command at a time may change the host. The file vanishes with the last cluster, so
+# a lock that was got on a vanished file is none.
+host_lock() {
+    while :; do
+        mkdir -p "$HOST_LIST"
+        exec 9>"$HOST_LIST/lock" || die "cannot write to $HOST_LIST"
+        flock -n 9 || { say "waiting for another cluster command to end (at most 300 s)"; flock -w 300 9; } ||
+            die "another cluster command holds $HOST_LIST/lock"
+        if [ /proc/self/fd/9 -ef "$HOST_LIST/lock" ]; then return; fi
+    done
+}
+
+# host_unlock: also removes the list if no cluster is in it.
+host_unlock() {
+    if ! compgen -G "$HOST_LIST/cluster-*" >/dev/null; then rm -rf "$HOST_LIST"; fi
+    exec 9>&-
+}
+
+# find_index: sets the addresses of a cluster that has a number; fails if it has none.
+find_index() {
+    local f
+    for f in "$HOST_LIST"/cluster-*; do
+        if [ -f "$f" ] && [ "$(cat "$f")" = "$RUN_DIR" ]; then
+            use_index "${f##*-}"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# take_index: gives the cluster the first number of which the host uses no address.
+take_index() {
+    local n
+    for n in $(seq 0 63); do
+        [ ! -e "$HOST_LIST/cluster-$n" ] || continue
+        use_index "$n"
+        if net_is_free "$LINK_NET" && net_is_free "$POD_NET" && net_is_free "$SERVICE_NET"; then
+            printf '%s\n' "$RUN_DIR" >"$HOST_LIST/cluster-$n"
+            return 0
+        fi
+    done
+    die "all of 10.197.0.0/16, 10.198.0.0/16 and 10.199.0.0/16 is in use on this host"
+}
+
+net_is_free() {
+    [ -z "$(ip -4 route show root "$1")" ] && ! ip -4 route show match "$1" | grep -qv '^default'
+}
+
+# The node's first process, as the host sees it; empty if the node does not run. The command line is
+# compared because a number may by now belong to some other process.
+node_pid() {
+    local pid
+    pid=$(cat "$RUN_DIR/node.pid" 2>/dev/null) || return 0
+    if [ -n "$pid" ] && [[ "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" == *"/node $RUN_DIR "* ]]; then
+        printf '%s\n' "$pid"
+    fi
+}
+
+# node_exec COMMAND...: runs a command inside of the node.
+node_exec() {
+    local pid
+    pid=$(node_pid)
+    [ -n "$pid" ] || die "cluster \"$NAME\" is not up: run $CLUSTER_CMD up"
+    nsenter -t "$pid" -m -p -n -u -i "$@"
+}
