@@ -21,10 +21,12 @@ struct http_client;
 struct http_call;
 
 #define HTTP_CONNECT_TIMEOUT_MS 5000
+/* Requests that share kept connections (neither own_connection nor close_after) and run at the same
+ * time; further ones wait in line, which their timeout_ms includes. */
+#define HTTP_POOL_MAX 12
 
-/* TLS and identity of one peer; the caller keeps it until http_client_close() is done. Strings may
- * be NULL. Certificates and keys are PEM text in memory. Changing it needs http_client_set_tls().
- */
+/* TLS and identity of the peers of https:// URLs. Strings may be NULL. Certificates and keys are
+ * PEM text in memory. */
 struct http_tls {
     char *ca_pem;
     char *cert_pem;
@@ -69,7 +71,8 @@ struct http_handler {
 int http_client_new(struct uv_loop_s *loop, struct http_client **ret, struct err *err);
 /* Cancels everything; cb (may be NULL) once all handles are closed, then the client is freed. */
 void http_client_close(struct http_client *c, void (*cb)(void *arg), void *arg);
-/* TLS for https:// URLs from now on; running requests keep theirs. Drops idle connections. */
+/* TLS for https:// URLs from now on (copied); running requests keep theirs, and connections made
+ * with other certificates are not used again. */
 void http_client_set_tls(struct http_client *c, const struct http_tls *tls);
 
 /* Never fails at once: what is wrong is reported through on_done from the loop. */

@@ -1,0 +1,665 @@
+/* Against a small server in the same loop, whose answer depends on the path. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "common/buf.h"
+#include "common/http_client.h"
+#include "common/list.h"
+
+#include <uv.h>
+
+#include "tests/unit/unit.h"
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+struct server_conn {
+    uv_tcp_t tcp;
+    struct list held; /* in server.held while its request waits for an answer */
+    struct buf in;
+    char chunk[65536];
+};
+
+static struct {
+    uv_loop_t loop;
+    uv_tcp_t tcp;
+    int port;
+    struct list held;
+    int held_count;
+    int held_max;
+    int held_seen;
+    int held_want; /* so many requests for /hold are to come in all */
+    int accepted;
+    int open;
+} server;
+
+static void on_conn_closed(uv_handle_t *h)
+{
+    struct server_conn *c = h->data;
+
+    if (!list_empty(&c->held)) {
+        list_remove(&c->held);
+        server.held_count--;
+    }
+    server.open--;
+    buf_done(&c->in);
+    free(c);
+}
+
+static void conn_close(struct server_conn *c)
+{
+    if (!uv_is_closing((uv_handle_t *)&c->tcp))
+        uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+}
+
+static void conn_send(struct server_conn *c, const char *text, size_t len)
+{
+    while (len > 0) {
+        uv_buf_t b = uv_buf_init((char *)(uintptr_t)text, (unsigned)len);
+        int r = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
+
+        if (r == UV_EAGAIN) /* the only large answer: poll until the client has read some */
+            continue;
+        if (r < 0)
+            return;
+        text += r;
+        len -= (size_t)r;
+    }
+}
+
+static void conn_puts(struct server_conn *c, const char *text)
+{
+    conn_send(c, text, strlen(text));
+}
+
+static void conn_answer(struct server_conn *c, const char *status, const char *headers,
+                        const char *body, size_t len)
+{
+    cleanup_free char *head =
+        xasprintf("HTTP/1.1 %s\r\n%sContent-Length: %zu\r\n\r\n", status, headers, len);
+
+    conn_puts(c, head);
+    conn_send(c, body, len);
+}
+
+static void release_held(void)
+{
+    list_for_each_safe (it, &server.held) {
+        struct server_conn *c = list_entry(it, struct server_conn, held);
+
+        list_remove(it);
+        server.held_count--;
+        conn_answer(c, "200 OK", "", "held", 4);
+    }
+}
+
+static void conn_hold(struct server_conn *c)
+{
+    list_push_back(&server.held, &c->held);
+    server.held_count++;
+    server.held_seen++;
+    server.held_max = MAX(server.held_max, server.held_count);
+    if (server.held_count == HTTP_POOL_MAX || server.held_seen == server.held_want)
+        release_held();
+}
+
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static bool path_is(const struct server_conn *c, const char *path)
+{
+    const char *p = strchr(buf_str(&c->in), ' ');
+
+    return p && strncmp(p + 1, path, strlen(path)) == 0;
+}
+
+static void conn_serve(struct server_conn *c)
+{
+    static char big[65536];
+
+    if (path_is(c, "/echo ")) {
+        conn_answer(c, "200 OK", "", c->in.data, c->in.len);
+    } else if (path_is(c, "/missing ")) {
+        conn_answer(c, "404 Not Found", "", "no such thing", 13);
+    } else if (path_is(c, "/busy ")) {
+        conn_answer(c, "429 Too Many Requests", "Retry-After: 7\r\n", "", 0);
+    } else if (path_is(c, "/big ")) {
+        memset(big, 'x', sizeof(big));
+        conn_answer(c, "200 OK", "", big, sizeof(big));
+    } else if (path_is(c, "/chunks ")) {
+        conn_puts(c, CHUNKED "3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n");
+    } else if (path_is(c, "/cut ")) {
+        conn_puts(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789");
+        conn_close(c);
+    } else if (path_is(c, "/cut-stream ")) {
+        conn_puts(c, CHUNKED "3\r\none\r\n3\r\ntw");
+        conn_close(c);
+    } else if (path_is(c, "/stall ")) {
+        conn_puts(c, CHUNKED "3\r\none\r\n");
+    } else if (path_is(c, "/nothing ")) {
+        conn_close(c);
+    } else if (path_is(c, "/hold ")) {
+        conn_hold(c);
+    }
+    buf_clear(&c->in);
+}
+
+/* Whether the head and as much body as it announces are here. */
+static bool conn_complete(const struct server_conn *c)
+{
+    const char *end = strstr(buf_str(&c->in), "\r\n\r\n");
+    const char *len = strstr(buf_str(&c->in), "Content-Length: ");
+
+    return end && (!len || len > end ||
+                   (size_t)(end + 4 - c->in.data) + strtoul(len + 16, NULL, 10) <= c->in.len);
+}
+
+static void on_conn_alloc(uv_handle_t *h, size_t size, uv_buf_t *ret)
+{
+    struct server_conn *c = h->data;
+
+    *ret = uv_buf_init(c->chunk, sizeof(c->chunk));
+}
+
+static void on_conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
+{
+    struct server_conn *c = stream->data;
+
+    if (n < 0) {
+        conn_close(c);
+        return;
+    }
+    assert_int_equal(buf_append(&c->in, b->base, (size_t)n), 0);
+    if (conn_complete(c))
+        conn_serve(c);
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct server_conn *c = calloc(1, sizeof(*c));
+
+    uv_tcp_init(&server.loop, &c->tcp);
+    c->tcp.data = c;
+    list_init(&c->held);
+    buf_init(&c->in, 1 << 20);
+    assert_int_equal(uv_accept(stream, (uv_stream_t *)&c->tcp), 0);
+    server.accepted++;
+    server.open++;
+    uv_read_start((uv_stream_t *)&c->tcp, on_conn_alloc, on_conn_read);
+}
+
+static void server_start(void)
+{
+    struct sockaddr_in addr;
+    int len = sizeof(addr);
+
+    memset(&server, 0, sizeof(server));
+    list_init(&server.held);
+    uv_loop_init(&server.loop);
+    uv_tcp_init(&server.loop, &server.tcp);
+    uv_ip4_addr("127.0.0.1", 0, &addr);
+    assert_int_equal(uv_tcp_bind(&server.tcp, (struct sockaddr *)&addr, 0), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&server.tcp, 128, on_connection), 0);
+    uv_tcp_getsockname(&server.tcp, (struct sockaddr *)&addr, &len);
+    server.port = ntohs(addr.sin_port);
+}
+
+/* ---- the client's side ----------------------------------------------------------------------- */
+
+struct client_call {
+    struct http_call *call;
+    struct buf data;
+    struct client_call *victim; /* to be cancelled in the callback named */
+    bool cancel_in_data;
+    bool cancel_in_done;
+    bool close_in_data;
+    bool close_in_done;
+    struct client_call *next; /* to be started from on_done, with the same path */
+    const char *next_path;
+    int chunks;
+    int done;
+    int status;
+    int error;
+    bool maybe_sent;
+    int64_t retry_after_ms;
+    char *body;
+};
+
+static struct http_client *client;
+static bool client_closed;
+static int calls_open;
+
+static void start(struct client_call *t, const char *path, struct http_request req);
+
+static void on_client_closed(void *arg)
+{
+    client_closed = true;
+    client = NULL;
+}
+
+static void act(struct client_call *t, bool cancel, bool close)
+{
+    if (cancel && t->victim) {
+        http_client_cancel(t->victim->call);
+        if (!t->victim->done && t->victim != t)
+            calls_open--;
+        if (t->victim == t && !t->done)
+            calls_open--;
+        t->victim = NULL;
+    }
+    if (close)
+        http_client_close(client, on_client_closed, NULL);
+}
+
+static void on_data(void *arg, const char *data, size_t len)
+{
+    struct client_call *t = arg;
+
+    t->chunks++;
+    buf_append(&t->data, data, len);
+    act(t, t->cancel_in_data, t->close_in_data);
+}
+
+static void on_done(void *arg, const struct http_response *resp)
+{
+    struct client_call *t = arg;
+
+    t->done++;
+    calls_open--;
+    t->status = resp->status;
+    t->error = resp->error;
+    t->maybe_sent = resp->maybe_sent;
+    t->retry_after_ms = resp->retry_after_ms;
+    t->body = xstrdup(resp->body);
+    assert_int_equal(strlen(resp->body), resp->body_len);
+    assert_int_equal(resp->error == 0, resp->error_msg[0] == '\0');
+    if (t->next)
+        start(t->next, t->next_path, (struct http_request){0});
+    act(t, t->cancel_in_done, t->close_in_done);
+}
+
+static const struct http_handler handler = {on_data, on_done};
+
+static void start_at(struct client_call *t, int port, const char *path, struct http_request req)
+{
+    char url[128];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path);
+    req.url = url;
+    req.method = req.method ? req.method : "GET";
+    req.max_response = req.max_response ? req.max_response : 100000;
+    buf_init(&t->data, 1 << 20);
+    calls_open++;
+    t->call = http_client_start(client, &req, &handler, t);
+    assert_int_equal(t->done, 0); /* never from inside */
+    assert_int_equal(t->chunks, 0);
+}
+
+static void start(struct client_call *t, const char *path, struct http_request req)
+{
+    start_at(t, server.port, path, req);
+}
+
+static void run(void)
+{
+    while (calls_open > 0)
+        uv_run(&server.loop, UV_RUN_ONCE);
+}
+
+static void drop(struct client_call *t)
+{
+    buf_done(&t->data);
+    free(t->body);
+    t->body = NULL;
+}
+
+static int setup(void **state)
+{
+    calls_open = 0;
+    client_closed = false;
+    server_start();
+    assert_int_equal(http_client_new(&server.loop, &client, NULL), 0);
+    return 0;
+}
+
+static void on_walk(uv_handle_t *h, void *arg)
+{
+    if (!uv_is_closing(h))
+        conn_close(h->data);
+}
+
+static int teardown(void **state)
+{
+    if (client)
+        http_client_close(client, on_client_closed, NULL);
+    while (!client_closed)
+        uv_run(&server.loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&server.tcp, NULL);
+    uv_walk(&server.loop, on_walk, NULL); /* what is left are the server's connections */
+    uv_run(&server.loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&server.loop), 0);
+    assert_int_equal(server.open, 0);
+    return 0;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void test_buffered(void **state)
+{
+    struct client_call put = {0}, get = {0}, missing = {0}, busy = {0};
+    const char *headers[] = {"Content-Type: application/json", "X-One: 1", NULL};
+
+    start(&put, "/echo",
+          (struct http_request){
+              .method = "PATCH", .headers = headers, .body = "{\"a\":1}", .body_len = 7});
+    run();
+    assert_int_equal(put.status, 200);
+    assert_int_equal(put.error, 0);
+    assert_int_equal(put.retry_after_ms, -1);
+    assert_int_equal(put.chunks, 0);
+    assert_ptr_equal(strstr(put.body, "PATCH /echo HTTP/1.1\r\n"), put.body);
+    assert_non_null(strstr(put.body, "\r\nX-One: 1\r\n"));
+    assert_non_null(strstr(put.body, "\r\nContent-Type: application/json\r\n"));
+    assert_non_null(strstr(put.body, "\r\n\r\n{\"a\":1}"));
+    assert_null(strstr(put.body, "Expect"));
+
+    start(&get, "/echo", (struct http_request){.method = "GET"});
+    run();
+    assert_null(strstr(get.body, "Content-"));
+    start(&missing, "/missing", (struct http_request){0});
+    start(&busy, "/busy", (struct http_request){0});
+    run();
+    assert_int_equal(missing.status, 404);
+    assert_int_equal(missing.error, 0);
+    assert_string_equal(missing.body, "no such thing");
+    assert_int_equal(busy.status, 429);
+    assert_int_equal(busy.retry_after_ms, 7000);
+    drop(&put);
+    drop(&get);
+    drop(&missing);
+    drop(&busy);
+}
+
+static void test_connections(void **state)
+{
+    struct client_call t[6] = {0};
+
+    for (int i = 0; i < 3; i++) {
+        start(&t[i], "/echo", (struct http_request){0});
+        run();
+    }
+    assert_int_equal(server.accepted, 1); /* kept */
+    start(&t[3], "/chunks", (struct http_request){.stream = true, .own_connection = true});
+    run();
+    assert_int_equal(server.accepted, 2);
+    start(&t[4], "/echo", (struct http_request){.close_after = true});
+    run();
+    start(&t[5], "/echo", (struct http_request){0});
+    run();
+    while (server.open > 1) /* closed after use, both of them, or one and the kept one */
+        uv_run(&server.loop, UV_RUN_ONCE);
+    for (int i = 0; i < 6; i++)
+        drop(&t[i]);
+}
+
+static int sockets_without_cloexec(void)
+{
+    int bad = 0;
+
+    for (int fd = 3; fd < 64; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        bad += flags >= 0 && !(flags & FD_CLOEXEC);
+    }
+    return bad;
+}
+
+static void test_cloexec(void **state)
+{
+    struct client_call t = {0};
+    int before = sockets_without_cloexec();
+
+    start(&t, "/echo", (struct http_request){0});
+    run();
+    assert_int_equal(server.open, 1);
+    assert_int_equal(sockets_without_cloexec(), before);
+    drop(&t);
+}
+
+static void test_stream(void **state)
+{
+    struct client_call ok = {0}, cut = {0}, missing = {0};
+
+    start(&ok, "/chunks", (struct http_request){.stream = true});
+    start(&cut, "/cut-stream", (struct http_request){.stream = true});
+    start(&missing, "/missing", (struct http_request){.stream = true});
+    run();
+    assert_string_equal(buf_str(&ok.data), "onetwothree");
+    assert_string_equal(ok.body, "");
+    assert_int_equal(ok.error, 0);
+    assert_string_equal(buf_str(&cut.data), "onetw");
+    assert_int_equal(cut.error, -ECONNRESET);
+    assert_int_equal(cut.status, 200);
+    assert_int_equal(missing.chunks, 0); /* an error's body is not the stream */
+    assert_string_equal(missing.body, "no such thing");
+    drop(&ok);
+    drop(&cut);
+    drop(&missing);
+}
+
+static void test_failures(void **state)
+{
+    struct client_call cut = {0}, nothing = {0}, large = {0}, refused = {0}, bad = {0};
+    struct sockaddr_in addr;
+    int len = sizeof(addr);
+    static uv_tcp_t free_port; /* bound, but nobody listens */
+
+    uv_tcp_init(&server.loop, &free_port);
+    uv_ip4_addr("127.0.0.1", 0, &addr);
+    assert_int_equal(uv_tcp_bind(&free_port, (struct sockaddr *)&addr, 0), 0);
+    uv_tcp_getsockname(&free_port, (struct sockaddr *)&addr, &len);
+
+    start(&cut, "/cut", (struct http_request){0});
+    start(&nothing, "/nothing", (struct http_request){.method = "POST"});
+    start(&large, "/big", (struct http_request){.max_response = 65535});
+    start_at(&refused, ntohs(addr.sin_port), "/", (struct http_request){0});
+    start_at(&bad, 99999999, "/", (struct http_request){0});
+    run();
+    assert_int_equal(cut.error, -ECONNRESET);
+    assert_true(cut.maybe_sent);
+    assert_int_equal(nothing.error, -ECONNRESET);
+    assert_int_equal(nothing.status, 0);
+    assert_true(nothing.maybe_sent);
+    assert_int_equal(large.error, -EMSGSIZE);
+    assert_int_equal(refused.error, -ECONNREFUSED);
+    assert_false(refused.maybe_sent);
+    assert_int_equal(bad.error, -EINVAL);
+    assert_false(bad.maybe_sent);
+    uv_close((uv_handle_t *)&free_port, NULL);
+    drop(&cut);
+    drop(&nothing);
+    drop(&large);
+    drop(&refused);
+    drop(&bad);
+}
+
+static void test_largest(void **state)
+{
+    struct client_call t = {0};
+
+    start(&t, "/big", (struct http_request){.max_response = 65536});
+    run();
+    assert_int_equal(t.error, 0);
+    assert_int_equal(strlen(t.body), 65536);
+    drop(&t);
+}
+
+static void test_timeouts(void **state)
+{
+    struct client_call whole = {0}, idle = {0}, silent = {0}, ok = {0};
+
+    start(&silent, "/hang", (struct http_request){.stream = true, .idle_timeout_ms = 60});
+    start(&whole, "/hang", (struct http_request){.timeout_ms = 30});
+    start(&idle, "/stall", (struct http_request){.stream = true, .idle_timeout_ms = 40});
+    start(&ok, "/echo", (struct http_request){.timeout_ms = 60000});
+    run();
+    assert_int_equal(whole.error, -ETIMEDOUT);
+    assert_true(whole.maybe_sent);
+    assert_int_equal(whole.status, 0);
+    assert_int_equal(idle.error, -ETIMEDOUT);
+    assert_int_equal(idle.status, 200);
+    assert_string_equal(buf_str(&idle.data), "one");
+    assert_int_equal(silent.error, -ETIMEDOUT);
+    assert_int_equal(ok.error, 0);
+    drop(&whole);
+    drop(&idle);
+    drop(&silent);
+    drop(&ok);
+}
+
+/* The pool bounds what runs at once; what waits for it can time out and be cancelled. */
+static void test_many(void **state)
+{
+    enum { COUNT = 50 };
+    struct client_call t[COUNT] = {0}, late = {0}, cancelled = {0};
+
+    server.held_want = COUNT;
+    for (int i = 0; i < COUNT; i++)
+        start(&t[i], "/hold", (struct http_request){.timeout_ms = 60000});
+    start(&cancelled, "/hold", (struct http_request){0});
+    http_client_cancel(cancelled.call);
+    calls_open--;
+    start(&late, "/echo", (struct http_request){.timeout_ms = 60000});
+    run();
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(t[i].done, 1);
+        assert_string_equal(t[i].body, "held");
+        drop(&t[i]);
+    }
+    assert_int_equal(late.status, 200);
+    assert_int_equal(server.held_max, HTTP_POOL_MAX);
+    assert_int_equal(server.accepted, HTTP_POOL_MAX);
+    assert_int_equal(cancelled.done, 0);
+    drop(&late);
+    drop(&cancelled);
+}
+
+static void test_wait_times_out(void **state)
+{
+    struct client_call t[HTTP_POOL_MAX + 1] = {0};
+
+    server.held_want = -1;
+    for (int i = 0; i < HTTP_POOL_MAX; i++)
+        start(&t[i], "/hang", (struct http_request){.timeout_ms = 60});
+    start(&t[HTTP_POOL_MAX], "/echo", (struct http_request){.timeout_ms = 20});
+    run();
+    assert_int_equal(t[HTTP_POOL_MAX].error, -ETIMEDOUT);
+    assert_false(t[HTTP_POOL_MAX].maybe_sent);
+    for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+        drop(&t[i]);
+}
+
+/* Each callback cancels its own call, another running one, one that waits, or all of them. */
+static void test_cancel(void **state)
+{
+    struct client_call other = {0}, self = {0}, both = {0}, done = {0}, ended = {0};
+
+    start(&self, "/chunks", (struct http_request){.stream = true});
+    self.victim = &self;
+    self.cancel_in_data = true;
+    run();
+    assert_int_equal(self.chunks, 1);
+    assert_int_equal(self.done, 0);
+
+    start(&other, "/hang", (struct http_request){0});
+    start(&both, "/chunks", (struct http_request){.stream = true});
+    both.victim = &other;
+    both.cancel_in_data = true;
+    run();
+    assert_int_equal(other.done, 0);
+    assert_string_equal(buf_str(&both.data), "onetwothree");
+    drop(&other);
+
+    memset(&other, 0, sizeof(other));
+    start(&other, "/hang", (struct http_request){0});
+    start(&done, "/echo", (struct http_request){0});
+    done.victim = &other;
+    done.cancel_in_done = true;
+    run();
+    assert_int_equal(other.done, 0);
+    start(&ended, "/echo", (struct http_request){0});
+    ended.victim = &ended; /* its own, which has ended: nothing happens */
+    ended.cancel_in_done = true;
+    run();
+    assert_int_equal(ended.done, 1);
+    drop(&self);
+    drop(&other);
+    drop(&both);
+    drop(&done);
+    drop(&ended);
+}
+
+static void test_start_from_callback(void **state)
+{
+    struct client_call a = {0}, b = {0};
+
+    a.next = &b;
+    a.next_path = "/echo";
+    start(&a, "/missing", (struct http_request){0});
+    run();
+    assert_int_equal(b.status, 200);
+    drop(&a);
+    drop(&b);
+}
+
+static void test_close_in_data(void **state)
+{
+    struct client_call a = {0}, b = {0};
+
+    start(&b, "/hang", (struct http_request){0});
+    start(&a, "/chunks", (struct http_request){.stream = true});
+    a.close_in_data = true;
+    while (!client_closed)
+        uv_run(&server.loop, UV_RUN_ONCE);
+    assert_int_equal(a.chunks, 1);
+    assert_int_equal(a.done + b.done, 0);
+    drop(&a);
+    drop(&b);
+}
+
+static void test_close_in_done(void **state)
+{
+    struct client_call a = {0}, b = {0};
+
+    start(&b, "/hang", (struct http_request){.timeout_ms = 20});
+    start(&a, "/nothing", (struct http_request){0});
+    a.close_in_done = true;
+    while (!client_closed)
+        uv_run(&server.loop, UV_RUN_ONCE);
+    assert_int_equal(a.done, 1);
+    assert_int_equal(b.done, 0);
+    drop(&a);
+    drop(&b);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_buffered),
+        TEST(test_connections),
+        TEST(test_cloexec),
+        TEST(test_stream),
+        TEST(test_failures),
+        TEST(test_largest),
+        TEST(test_timeouts),
+        TEST(test_many),
+        TEST(test_wait_times_out),
+        TEST(test_cancel),
+        TEST(test_start_from_callback),
+        TEST(test_close_in_data),
+        TEST(test_close_in_done),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
