@@ -4,7 +4,8 @@
  * code: Conflict and AlreadyExists are both 409, NamespaceTerminating and quota both 403).
  *
  * Each call answers exactly once through its callback, from the loop, unless cancelled. Inputs are
- * copied. Every call is limited to KUBE_CALL_TIMEOUT_MS.
+ * copied. Every call is limited to KUBE_CALL_TIMEOUT_MS. Writes carry KUBE_FIELD_MANAGER. Inside
+ * its callback a call has ended: cancelling it there does nothing.
  */
 #ifndef ARL_OPERATOR_KUBE_CLIENT_H
 #define ARL_OPERATOR_KUBE_CLIENT_H
@@ -13,13 +14,14 @@
 #include "operator/ops.h"
 
 #define KUBE_CALL_TIMEOUT_MS 30000
+#define KUBE_FIELD_MANAGER "arl-operator"
 
 enum kube_reason {
     KUBE_OK,
     KUBE_NOT_FOUND,
     KUBE_ALREADY_EXISTS,
     KUBE_CONFLICT,
-    KUBE_INVALID,               /* 400 and 422: the same request will never be accepted */
+    KUBE_INVALID,               /* 400, 413, 422...: the same request will never be accepted */
     KUBE_FORBIDDEN,             /* 403 of other kinds (RBAC) */
     KUBE_NAMESPACE_TERMINATING, /* 403 with cause NamespaceTerminating */
     KUBE_QUOTA_EXCEEDED,        /* 403 "exceeded quota" */
@@ -38,26 +40,28 @@ struct kube_result {
     int64_t retry_after_ms; /* -1: not given */
     const char *message; /* for people: Status.message or the transport's error; "" when KUBE_OK */
     struct meta *object; /* KUBE_OK: the object of the answer, decoded; owned by the result:
-                          * kube_result_take_object() takes it over. NULL for deletes. */
+                          * kube_result_take_object() takes it over. NULL for deletes and for kinds
+                          * without decode(). */
 };
 struct meta *kube_result_take_object(struct kube_result *res);
 
 typedef void kube_done_fn(void *arg, struct kube_result *res);
 
-struct ops_call;
-struct ops_call *kube_get(struct ops *ops, const struct api_kind *kind, const char *ns,
-                          const char *name, kube_done_fn *done, void *arg);
-struct ops_call *kube_create(struct ops *ops, const struct api_kind *kind, const char *ns,
-                             const char *body, kube_done_fn *done, void *arg);
+/* done may be NULL for calls whose outcome does not matter. */
+struct kube_call;
+struct kube_call *kube_get(struct ops *ops, const struct api_kind *kind, const char *ns,
+                           const char *name, kube_done_fn *done, void *arg);
+struct kube_call *kube_create(struct ops *ops, const struct api_kind *kind, const char *ns,
+                              const char *body, kube_done_fn *done, void *arg);
 /* Merge patch; subresource NULL or "status". Put metadata.resourceVersion (and uid) into the body
  * for a compare-and-swap. */
-struct ops_call *kube_patch(struct ops *ops, const struct api_kind *kind, const char *ns,
-                            const char *name, const char *subresource, const char *body,
-                            kube_done_fn *done, void *arg);
-/* uid and rv are preconditions, NULL: none. grace_s -1: the object's own. */
-struct ops_call *kube_delete(struct ops *ops, const struct api_kind *kind, const char *ns,
-                             const char *name, const char *uid, const char *rv, int grace_s,
+struct kube_call *kube_patch(struct ops *ops, const struct api_kind *kind, const char *ns,
+                             const char *name, const char *subresource, const char *body,
                              kube_done_fn *done, void *arg);
-void kube_cancel(struct ops *ops, struct ops_call *call);
+/* uid and rv are preconditions, NULL: none. grace_s -1: the object's own. */
+struct kube_call *kube_delete(struct ops *ops, const struct api_kind *kind, const char *ns,
+                              const char *name, const char *uid, const char *rv, int grace_s,
+                              kube_done_fn *done, void *arg);
+void kube_cancel(struct kube_call *call);
 
 #endif
