@@ -63,3 +63,71 @@ wait_for() {
         sleep 0.2
     done
 }
+
+# --- Putting arl into a cluster. KUBECTL holds the command that talks to it.
+KUBECTL=(kubectl)
+
+# apply_arl OPERATOR-IMAGE SIDECAR-IMAGE: the manifests with these images, and a wait until the operator is ready.
+apply_arl() {
+    local overlay
+    overlay=$(mktemp -d)
+    cp "$ARL_ROOT/deploy/manifests/image-fields.yaml" "$overlay"
+    cat >"$overlay/kustomization.yaml" <<Y
+resources: [$(realpath --relative-to="$(realpath "$overlay")" "$ARL_ROOT/deploy/manifests")]
+configurations: [image-fields.yaml]
+images:
+- {name: arl-operator, $(image_name "$1")}
+- {name: arl-sidecar, $(image_name "$2")}
+Y
+    "${KUBECTL[@]}" apply -k "$overlay" || { rm -rf "$overlay"; die "could not apply the manifests"; }
+    rm -rf "$overlay"
+    wait_operator
+}
+
+# image_name NAME[:TAG|@DIGEST]: as kustomize wants it.
+image_name() {
+    local last=${1##*/}
+    if [[ $last == *@* ]]; then
+        printf 'newName: "%s", digest: "%s"' "${1%@*}" "${1##*@}"
+    elif [[ $last == *:* ]]; then
+        printf 'newName: "%s", newTag: "%s"' "${1%:*}" "${1##*:}"
+    else
+        printf 'newName: "%s", newTag: latest' "$1"
+    fi
+}
+
+wait_operator() {
+    say "waiting for the operator to become ready (at most 120 s)"
+    "${KUBECTL[@]}" wait --for=condition=Established --timeout=30s \
+        crd/warmpools.arl.infra.io crd/sandboxes.arl.infra.io crd/tasks.arl.infra.io >/dev/null &&
+        "${KUBECTL[@]}" -n arl-system rollout status deployment/arl-operator --timeout=120s >/dev/null && return 0
+    show_operator
+    die "the operator did not become ready"
+}
+
+# show_operator: what a person would look at when something is wrong.
+show_operator() {
+    {
+        "${KUBECTL[@]}" -n arl-system get pods -o wide
+        "${KUBECTL[@]}" -n arl-system get events --sort-by=.lastTimestamp | tail -n 8
+        printf -- '--- the operator says:\n'
+        "${KUBECTL[@]}" -n arl-system logs deployment/arl-operator --all-containers --tail=20
+    } >&2 || true
+}
+
+# deploy_local CLUSTER-NAME: builds the images, loads them into that local cluster and applies the manifests.
+# The tags hold a digest of the image, so that a changed one replaces what runs.
+deploy_local() {
+    local cluster=("$ARL_ROOT/deploy/local-cluster/cluster" --name "$1") work name image images=()
+    KUBECTL=("${cluster[@]}" kubectl)
+    work=$(mktemp -d)
+    "$ARL_ROOT/deploy/images/build" -o "$work" || { rm -rf "$work"; exit 1; }
+    "${cluster[@]}" load "$work"/arl-{operator,sidecar}.tar || { rm -rf "$work"; exit 1; }
+    for name in arl-operator arl-sidecar; do
+        image=localhost/arl/$name:dev-$(sha256sum "$work/$name.tar" | cut -c 1-12)
+        "${cluster[@]}" exec ctr -n k8s.io images tag --force "localhost/arl/$name:dev" "$image" >/dev/null
+        images+=("$image")
+    done
+    rm -rf "$work"
+    apply_arl "${images[@]}"
+}
