@@ -1,0 +1,460 @@
+#include "operator/kube/reflector.h"
+
+#include <errno.h>
+
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "operator/kube/status.h"
+#include "operator/kube/watch_step.h"
+
+#define PATH_MAX_BYTES 16384 /* a continue token is several hundred bytes long */
+#define WATCH_TIMEOUT_MIN_S 300
+/* How much longer than it was told to the server may take to end a silent watch. */
+#define WATCH_END_GRACE_MS 30000
+/* Memory of a long line is not kept for the next one, which is most often short. */
+#define LINE_KEEP_BYTES 32768
+
+struct reflector {
+    struct ops *ops;
+    struct reflector_opts opts;
+    char *ns;
+    struct watch_machine machine;
+    struct ops_call *call;
+    struct ops_timer *timer;
+    char *rv;       /* where to watch from */
+    char *cont;     /* of the list under way; NULL: first page */
+    bool replacing; /* a list is under way in the store */
+    bool synced;
+    struct buf line; /* the beginning of a line of the watch */
+    unsigned turn;   /* counts what was begun: tells data of a watch that was ended meanwhile */
+    struct reflector_stats stats;
+};
+
+static void reflector_step(struct reflector *r, const struct watch_event *ev);
+
+static void note(struct reflector *r, int level, const char *msg)
+{
+    if (r->opts.on_note)
+        r->opts.on_note(r->opts.arg, level, r->opts.kind->kind, msg);
+}
+
+static void note_failure(struct reflector *r, const char *what, const struct kube_status *s)
+{
+    cleanup_free char *msg =
+        xasprintf("%s: %s: %s", what, kube_reason_str(s->reason), str_or_empty(s->message));
+
+    r->stats.errors++;
+    note(r, LOG_WARN, msg);
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+static void path_begin(const struct reflector *r, struct buf *b)
+{
+    const struct api_kind *k = r->opts.kind;
+
+    buf_puts(b, k->api_prefix);
+    if (r->ns) {
+        buf_puts(b, "/namespaces/");
+        kube_path_segment(b, r->ns);
+    }
+    buf_printf(b, "/%s?", k->plural);
+    if (k->selector)
+        buf_printf(b, "labelSelector=%s&", k->selector);
+}
+
+static int page_item(const char *data, size_t len, void *arg)
+{
+    struct reflector *r = arg;
+    cleanup_json struct json_object *obj = NULL;
+    struct meta *m;
+    struct err err = {0};
+
+    /* An object that can not be read is left out: it must not keep the others away. */
+    if (json_parse(data, len, &obj, &err) < 0 || r->opts.kind->decode(obj, &m, &err) < 0) {
+        r->stats.errors++;
+        note(r, LOG_WARN, err.msg);
+    } else {
+        store_replace_add(r->opts.store, m);
+    }
+    return 0;
+}
+
+/* The list's own metadata: where to watch from, how to go on. */
+static int page_meta(struct reflector *r, const char *text, struct err *err)
+{
+    cleanup_json struct json_object *meta = NULL;
+    const char *rv, *cont;
+    int e = json_parse(text, strlen(text), &meta, err);
+
+    if (e < 0)
+        return e;
+    rv = json_get_str(meta, "resourceVersion");
+    cont = json_get_str(meta, "continue");
+    if (!rv)
+        return err_set(err, -EINVAL, "a list without resourceVersion");
+    str_set(&r->rv, xstrdup(rv));
+    str_set(&r->cont, cont && *cont ? xstrdup(cont) : NULL);
+    return 0;
+}
+
+static int page_read(struct reflector *r, const struct ops_response *resp, struct err *err)
+{
+    cleanup_free char *meta = NULL;
+    int e = json_split_list(resp->body, resp->body_len, page_item, r, &meta, err);
+
+    return e < 0 ? e : page_meta(r, meta, err);
+}
+
+static void list_complete(struct reflector *r)
+{
+    r->replacing = false;
+    store_replace_end(r->opts.store);
+    r->stats.lists++;
+    if (r->synced)
+        return;
+    r->synced = true;
+    if (r->opts.on_synced)
+        r->opts.on_synced(r->opts.arg);
+}
+
+static void list_failed(struct reflector *r, const struct kube_status *s, bool too_large)
+{
+    note_failure(r, "list", s);
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_LIST_FAILED,
+                                            .too_large = too_large,
+                                            .reason = s->reason,
+                                            .retry_after_ms = s->retry_after_ms});
+}
+
+static void on_page(void *arg, const struct ops_response *resp)
+{
+    struct reflector *r = arg;
+    struct kube_status s;
+    struct err err = {0};
+
+    r->call = NULL;
+    kube_status_of_answer(resp, &s);
+    if (s.reason == KUBE_OK && page_read(r, resp, &err) < 0) {
+        s.reason = KUBE_SERVER_ERROR;
+        s.message = xstrdup(err.msg);
+    }
+    if (s.reason == KUBE_OK) {
+        if (!r->cont)
+            list_complete(r);
+        reflector_step(r, &(struct watch_event){.type = WATCH_EV_PAGE, .more = r->cont != NULL});
+    } else {
+        list_failed(r, &s, resp->error == -EMSGSIZE);
+    }
+    kube_status_done(&s);
+}
+
+static void do_page(struct reflector *r, unsigned limit)
+{
+    static const struct ops_handler handler = {.on_done = on_page};
+    cleanup_buf struct buf path = BUF_INIT(PATH_MAX_BYTES);
+
+    path_begin(r, &path);
+    /* Without a resourceVersion the answer is what is true now, not what a cache remembers. */
+    if (limit)
+        buf_printf(&path, "limit=%u", limit);
+    if (r->cont) {
+        buf_puts(&path, "&continue=");
+        kube_path_segment(&path, r->cont);
+    }
+    r->call = ops_start(r->ops,
+                        &(struct ops_request){.target = OPS_API,
+                                              .method = "GET",
+                                              .path = buf_str(&path),
+                                              .timeout_ms = KUBE_CALL_TIMEOUT_MS},
+                        &handler, r);
+}
+
+static void do_list(struct reflector *r, unsigned limit)
+{
+    str_set(&r->cont, NULL);
+    /* From the request on, not from its answer: what is made in between is not in the list and has
+     * to stay. */
+    store_replace_begin(r->opts.store);
+    r->replacing = true;
+    do_page(r, limit);
+}
+
+/* ---- watches --------------------------------------------------------------------------------- */
+
+static void watch_ended(struct reflector *r, const struct kube_status *s)
+{
+    if (s->reason != KUBE_OK)
+        note_failure(r, "watch", s);
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_ENDED,
+                                            .reason = s->reason,
+                                            .retry_after_ms = s->retry_after_ms});
+}
+
+/* Ends the watch from this side. */
+static void watch_abandon(struct reflector *r, const struct kube_status *s)
+{
+    ops_cancel(r->ops, r->call);
+    r->call = NULL;
+    watch_ended(r, s);
+}
+
+/* A stream that can not be followed any further leaves a gap, which only a list fills. */
+static void watch_broken(struct reflector *r, const char *why)
+{
+    struct kube_status s = {KUBE_GONE, -1, xstrdup(why)};
+
+    watch_abandon(r, &s);
+    kube_status_done(&s);
+}
+
+static void event_error(struct reflector *r, struct json_object *status)
+{
+    struct kube_status s;
+
+    kube_status_of_object(status, 0, &s);
+    watch_abandon(r, &s);
+    kube_status_done(&s);
+}
+
+static void event_object(struct reflector *r, struct json_object *obj, bool deleted)
+{
+    char key[META_KEY_MAX];
+    struct meta *m;
+    struct err err = {0};
+
+    if (r->opts.kind->decode(obj, &m, &err) < 0) {
+        r->stats.errors++;
+        note(r, LOG_WARN, err.msg);
+        return;
+    }
+    str_set(&r->rv, xstrdup(m->rv));
+    if (!deleted) {
+        store_put(r->opts.store, m);
+        return;
+    }
+    meta_key(key, m->ns, m->name);
+    store_remove(r->opts.store, key, m->uid);
+    r->opts.kind->free(m);
+}
+
+static void event_bookmark(struct reflector *r, struct json_object *obj)
+{
+    const char *rv = json_get_str(json_get(obj, "metadata"), "resourceVersion");
+
+    if (rv)
+        str_set(&r->rv, xstrdup(rv));
+}
+
+static void watch_line(struct reflector *r, const char *line, size_t len)
+{
+    cleanup_json struct json_object *ev = NULL;
+    struct json_object *obj;
+    const char *type;
+    struct err err = {0};
+
+    if (len == 0)
+        return;
+    if (json_parse(line, len, &ev, &err) < 0 || !(type = json_get_str(ev, "type"))) {
+        watch_broken(r, err.code ? err.msg : "an event without type");
+        return;
+    }
+    obj = json_get(ev, "object");
+    r->stats.events++;
+    if (strcmp(type, "ERROR") == 0) {
+        event_error(r, obj);
+        return;
+    }
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_OBJECT});
+    if (strcmp(type, "BOOKMARK") == 0)
+        event_bookmark(r, obj);
+    else
+        event_object(r, obj, strcmp(type, "DELETED") == 0);
+}
+
+static void line_reset(struct reflector *r)
+{
+    if (r->line.alloc > LINE_KEEP_BYTES)
+        buf_done(&r->line);
+    else
+        buf_clear(&r->line);
+}
+
+static void on_watch_data(void *arg, const char *data, size_t len)
+{
+    struct reflector *r = arg;
+    unsigned turn = r->turn;
+    const char *end;
+
+    /* Any line may end this watch, and the next one may have begun then. */
+    while (r->turn == turn && (end = memchr(data, '\n', len))) {
+        size_t n = (size_t)(end - data);
+
+        if (r->line.len == 0) {
+            watch_line(r, data, n);
+        } else if (buf_append(&r->line, data, n) == 0) {
+            /* The line is only read before anything can begin a new watch. */
+            watch_line(r, r->line.data, r->line.len);
+            line_reset(r);
+        } else {
+            watch_broken(r, "an event is larger than allowed");
+        }
+        data += n + 1;
+        len -= n + 1;
+    }
+    if (r->turn == turn && buf_append(&r->line, data, len) < 0)
+        watch_broken(r, "an event is larger than allowed");
+}
+
+static void on_watch_done(void *arg, const struct ops_response *resp)
+{
+    struct reflector *r = arg;
+    struct kube_status s;
+
+    r->call = NULL;
+    kube_status_of_answer(resp, &s);
+    /* Cut while it worked: nothing was lost, as the resourceVersion says where to go on. */
+    if (resp->error && resp->status >= 200 && resp->status < 300)
+        s.reason = KUBE_OK;
+    watch_ended(r, &s);
+    kube_status_done(&s);
+}
+
+static void do_watch(struct reflector *r)
+{
+    static const struct ops_handler handler = {.on_data = on_watch_data, .on_done = on_watch_done};
+    cleanup_buf struct buf path = BUF_INIT(PATH_MAX_BYTES);
+    uint32_t random;
+    int64_t timeout_s;
+
+    ops_random(r->ops, &random, sizeof(random));
+    /* Not all at once: watches that began together would come back together for ever. */
+    timeout_s = WATCH_TIMEOUT_MIN_S + random % WATCH_TIMEOUT_MIN_S;
+    path_begin(r, &path);
+    buf_printf(&path, "watch=1&allowWatchBookmarks=true&timeoutSeconds=%d&resourceVersion=",
+               (int)timeout_s);
+    kube_path_segment(&path, r->rv);
+    r->stats.watches++;
+    line_reset(r);
+    r->call = ops_start(
+        r->ops,
+        &(struct ops_request){.target = OPS_API,
+                              .method = "GET",
+                              .path = buf_str(&path),
+                              .stream = true,
+                              .idle_timeout_ms = timeout_s * MSEC_PER_SEC + WATCH_END_GRACE_MS},
+        &handler, r);
+}
+
+/* ---- the machine's actions ------------------------------------------------------------------- */
+
+static void stop_all(struct reflector *r)
+{
+    r->turn++;
+    r->ops->v->timer_set(r->ops, r->timer, 0);
+    if (r->call)
+        ops_cancel(r->ops, r->call);
+    r->call = NULL;
+    if (r->replacing)
+        store_replace_abort(r->opts.store);
+    r->replacing = false;
+}
+
+static void do_wait(struct reflector *r, int64_t until_ns)
+{
+    cleanup_free char *msg =
+        xasprintf("again in %d ms", (int)((until_ns - ops_now(r->ops).mono_ns) / NSEC_PER_MSEC));
+
+    note(r, LOG_INFO, msg);
+    r->ops->v->timer_set(r->ops, r->timer, until_ns);
+}
+
+static void note_move(struct reflector *r, enum watch_state from)
+{
+    cleanup_free char *msg = NULL;
+
+    if (from == r->machine.state || !r->opts.on_note)
+        return;
+    msg = xasprintf("%s -> %s", watch_state_str(from), watch_state_str(r->machine.state));
+    note(r, LOG_DEBUG, msg);
+}
+
+static void reflector_step(struct reflector *r, const struct watch_event *ev)
+{
+    enum watch_state from = r->machine.state;
+    struct watch_action action;
+    uint64_t jitter = 0;
+
+    if (ev->type != WATCH_EV_OBJECT)
+        ops_random(r->ops, &jitter, sizeof(jitter));
+    action = watch_step(&r->machine, ev, ops_now(r->ops), jitter);
+    note_move(r, from);
+    if (action.type != WATCH_NOTHING && action.type != WATCH_PAGE)
+        stop_all(r);
+    switch (action.type) {
+    case WATCH_NOTHING:
+        break;
+    case WATCH_LIST:
+        do_list(r, action.page_limit);
+        break;
+    case WATCH_PAGE:
+        do_page(r, action.page_limit);
+        break;
+    case WATCH_WATCH:
+        do_watch(r);
+        break;
+    case WATCH_WAIT:
+        do_wait(r, action.until_ns);
+        break;
+    }
+}
+
+static void on_timer(void *arg)
+{
+    reflector_step(arg, &(struct watch_event){.type = WATCH_EV_TIMER});
+}
+
+struct reflector *reflector_new(struct ops *ops, const struct reflector_opts *opts)
+{
+    struct reflector *r = xcalloc(1, sizeof(*r));
+
+    r->ops = ops;
+    r->opts = *opts;
+    r->ns = xstrdup(opts->ns);
+    buf_init(&r->line, LIMIT_OBJECT_BYTES);
+    r->timer = ops->v->timer_new(ops, on_timer, r);
+    watch_machine_init(&r->machine);
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_START});
+    return r;
+}
+
+void reflector_free(struct reflector *r)
+{
+    if (!r)
+        return;
+    stop_all(r);
+    r->ops->v->timer_free(r->ops, r->timer);
+    buf_done(&r->line);
+    free(r->rv);
+    free(r->cont);
+    free(r->ns);
+    free(r);
+}
+
+bool reflector_synced(const struct reflector *r)
+{
+    return r->synced;
+}
+
+void reflector_kick(struct reflector *r)
+{
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_KICK});
+}
+
+void reflector_stats(const struct reflector *r, struct reflector_stats *ret)
+{
+    *ret = r->stats;
+    ret->state = watch_state_str(r->machine.state);
+}
