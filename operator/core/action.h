@@ -1,0 +1,60 @@
+/*
+ * What planners return: a list of things to do, as values. The executor does them through ops; the
+ * answers put keys back into the queue.
+ */
+#ifndef ARL_OPERATOR_CORE_ACTION_H
+#define ARL_OPERATOR_CORE_ACTION_H
+
+#include "operator/api/meta.h"
+
+enum action_type {
+    ACTION_CREATE_POD, /* a further pod for the pool `name`; the executor names and builds it */
+    ACTION_CLAIM_POD,  /* patch pod `name` with body for the Sandbox other_name */
+    ACTION_DELETE,     /* of exactly this uid */
+    ACTION_STATUS,     /* merge patch of the status subresource with body */
+    ACTION_READ,       /* ask the API server for the object, since the cache may be behind */
+    ACTION_RUN_START,  /* start or attach to attempt `number` of the task */
+    ACTION_RUN_CANCEL, /* stop what the task runs; its result is not wanted any more */
+    ACTION_RUN_FORGET, /* the result is written: the sidecar may drop it */
+    ACTION_EVENT,      /* a Kubernetes Event for people */
+    ACTION_AFTER,      /* plan this key again at mono time `number` */
+};
+
+struct action {
+    struct action *next;
+    enum action_type type;
+    const struct api_kind *kind; /* of the object */
+    char *ns;
+    char *name;
+    char *uid;        /* of the object that is meant */
+    char *other_name; /* CLAIM: the Sandbox */
+    char *pool;       /* CREATE, CLAIM: the pool's name */
+    char *body;
+    char *reason;  /* why, for logs and Events */
+    char *message; /* for logs and Events */
+    bool warning;  /* EVENT */
+    int64_t number;
+};
+
+struct actions {
+    struct action *first;
+    struct action **tail;
+};
+
+void actions_init(struct actions *a);
+void actions_done(struct actions *a);
+#define cleanup_actions CLEANUP(actions_done)
+
+/* All append. Texts are copied, body is taken over. */
+struct action *action_add(struct actions *a, enum action_type type, const struct api_kind *kind,
+                          const struct meta *obj);
+void action_status(struct actions *a, const struct api_kind *kind, const struct meta *obj,
+                   char *body, const char *reason);
+void action_delete(struct actions *a, const struct api_kind *kind, const struct meta *obj,
+                   const char *reason);
+void action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,
+                  bool warning, const char *reason, const char *message);
+/* The earliest one wins; 0 or less is ignored. */
+void action_after(struct actions *a, int64_t mono_ns);
+
+#endif

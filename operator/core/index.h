@@ -1,0 +1,29 @@
+/*
+ * A secondary index over cached objects: for a key, the objects that belong to it, oldest first
+ * (creation time, then order of arrival). Points at objects of a store; whoever changes the store
+ * keeps the index in step (world.c). Buckets are small arrays: adding and removing is linear in
+ * one bucket, reading is free.
+ */
+#ifndef ARL_OPERATOR_CORE_INDEX_H
+#define ARL_OPERATOR_CORE_INDEX_H
+
+#include "common/map.h"
+#include "operator/api/meta.h"
+
+struct index {
+    struct map buckets; /* key -> struct index_bucket */
+};
+
+struct index_bucket {
+    struct meta **items;
+    size_t count;
+    size_t alloc;
+};
+
+void index_done(struct index *x);
+void index_add(struct index *x, const char *key, struct meta *obj);
+void index_remove(struct index *x, const char *key, const struct meta *obj);
+/* Never NULL: an empty bucket for a key without objects. Valid until the next change. */
+const struct index_bucket *index_get(const struct index *x, const char *key);
+
+#endif

@@ -1,0 +1,128 @@
+#include "operator/core/ledger.h"
+
+#include <stdio.h>
+
+#include "common/map.h"
+
+#define ENTRY_KEY_MAX (META_KEY_MAX + 16)
+
+struct entry {
+    enum ledger_verb verb;
+    char *pool_key;
+};
+
+struct pool_counts {
+    size_t verbs[LEDGER_VERBS];
+};
+
+struct ledger {
+    struct map entries; /* "Kind namespace/name" -> struct entry */
+    struct map pools;   /* pool key -> struct pool_counts */
+};
+
+struct ledger *ledger_new(void)
+{
+    return xcalloc(1, sizeof(struct ledger));
+}
+
+void ledger_free(struct ledger *l)
+{
+    struct entry *e;
+    struct pool_counts *c;
+    size_t pos = 0;
+
+    if (!l)
+        return;
+    while ((e = map_next(&l->entries, &pos, NULL))) {
+        free(e->pool_key);
+        free(e);
+    }
+    pos = 0;
+    while ((c = map_next(&l->pools, &pos, NULL)))
+        free(c);
+    map_done(&l->entries);
+    map_done(&l->pools);
+    free(l);
+}
+
+static void entry_key(char *buf, const struct api_kind *kind, const char *key)
+{
+    int n = snprintf(buf, ENTRY_KEY_MAX, "%s %s", kind->kind, key);
+
+    assert(n > 0 && n < ENTRY_KEY_MAX);
+}
+
+/* Counts of a pool without any write are dropped, so that pools that are gone leave nothing. */
+static void count_pool(struct ledger *l, const struct entry *e, int by)
+{
+    struct pool_counts *c;
+
+    if (!e->pool_key)
+        return;
+    c = map_get(&l->pools, e->pool_key);
+    if (!c) {
+        c = xcalloc(1, sizeof(*c));
+        map_put(&l->pools, e->pool_key, c);
+    }
+    c->verbs[e->verb] += (size_t)by;
+    for (size_t i = 0; i < LEDGER_VERBS; i++)
+        if (c->verbs[i] > 0)
+            return;
+    free(map_del(&l->pools, e->pool_key));
+}
+
+void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind *kind,
+                  const char *key, const char *pool_key)
+{
+    struct entry *e = xcalloc(1, sizeof(*e));
+    char ek[ENTRY_KEY_MAX];
+    struct entry *before;
+
+    entry_key(ek, kind, key);
+    e->verb = verb;
+    e->pool_key = xstrdup(pool_key);
+    before = map_put(&l->entries, ek, e);
+    assert(!before);
+    count_pool(l, e, 1);
+}
+
+void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key)
+{
+    char ek[ENTRY_KEY_MAX];
+    struct entry *e;
+
+    entry_key(ek, kind, key);
+    e = map_del(&l->entries, ek);
+    assert(e);
+    count_pool(l, e, -1);
+    free(e->pool_key);
+    free(e);
+}
+
+bool ledger_busy(const struct ledger *l, const struct api_kind *kind, const char *key)
+{
+    char ek[ENTRY_KEY_MAX];
+
+    entry_key(ek, kind, key);
+    return map_get(&l->entries, ek) != NULL;
+}
+
+bool ledger_busy_obj(const struct ledger *l, const struct api_kind *kind, const struct meta *obj)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, obj->ns, obj->name);
+    return ledger_busy(l, kind, key);
+}
+
+size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *pool_key)
+{
+    const struct pool_counts *c = map_get(&l->pools, pool_key);
+
+    return c ? c->verbs[verb] : 0;
+}
+
+size_t ledger_size(const struct ledger *l)
+{
+    return l->entries.count;
+}

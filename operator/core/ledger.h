@@ -1,0 +1,36 @@
+/*
+ * Writes that are under way: sent, or about to be, and not yet answered. A planner neither plans a
+ * second write for an object that has one, nor counts on an object that is about to change. Answers
+ * go into the stores at once, so an entry ends when its call does.
+ *
+ * Limit: one entry for each object; the executor starts nothing without one.
+ */
+#ifndef ARL_OPERATOR_CORE_LEDGER_H
+#define ARL_OPERATOR_CORE_LEDGER_H
+
+#include "operator/api/meta.h"
+
+enum ledger_verb {
+    LEDGER_CREATE,
+    LEDGER_CLAIM,
+    LEDGER_DELETE,
+    LEDGER_STATUS,
+    LEDGER_READ,
+    LEDGER_VERBS,
+};
+
+struct ledger;
+
+struct ledger *ledger_new(void);
+void ledger_free(struct ledger *l);
+/* pool_key: the pool that a create or claim of a pod counts for, else NULL. */
+void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind *kind,
+                  const char *key, const char *pool_key);
+void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key);
+bool ledger_busy(const struct ledger *l, const struct api_kind *kind, const char *key);
+bool ledger_busy_obj(const struct ledger *l, const struct api_kind *kind, const struct meta *obj);
+/* How many entries of this verb count for the pool. */
+size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *pool_key);
+size_t ledger_size(const struct ledger *l);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * What to do about one key of the queue, given the world and the time: pure functions, each rule of
+ * the contract in one place. plan() finds what the key stands for and asks pool_plan, sandbox_plan
+ * or task_plan.
+ */
+#ifndef ARL_OPERATOR_CORE_PLAN_H
+#define ARL_OPERATOR_CORE_PLAN_H
+
+#include "common/clock.h"
+#include "operator/core/action.h"
+#include "operator/core/world.h"
+
+#define PLAN_POOL "pool"
+#define PLAN_SANDBOX "sandbox"
+#define PLAN_TASK "task"
+#define PLAN_KEY_MAX (META_KEY_MAX + 16)
+
+/* "sandbox/namespace/name" */
+void plan_key(char *buf, const char *prefix, const char *key);
+
+void plan(struct world *w, const char *key, struct now now, struct actions *out);
+
+/* key is "namespace/name"; the object may be gone. */
+void pool_plan(struct world *w, const char *key, struct now now, struct actions *out);
+void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out);
+void task_plan(struct world *w, const char *key, struct now now, struct actions *out);
+
+/* Mono time of a moment given in wall time, for action_after(). */
+static inline int64_t plan_mono_of(struct now now, int64_t wall_ns)
+{
+    return now.mono_ns + MAX(wall_ns - now.wall_ns, 0) + 1;
+}
+
+#endif

@@ -1,0 +1,335 @@
+/*
+ * The rules of a WarmPool.
+ *
+ * - spec.replicas counts idle pods. Missing ones are made, surplus ones deleted: outdated ones
+ *   first, then the ones that are not ready, then the youngest.
+ * - A changed template replaces idle pods, never so many at once that fewer than replicas minus
+ *   max(1, a quarter) are ready. Bound pods are left alone.
+ * - Claims go first: while one is under way, and for REFILL_HOLD after, no pod is made, since that
+ *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
+ * waits.
+ * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it. Pods that
+ *   end by themselves are replaced with a back-off that doubles.
+ * - Status is written when it changed, at most once a second.
+ */
+#include "operator/core/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/buf.h"
+#include "common/limits.h"
+
+#define REFILL_HOLD_NS (300 * NSEC_PER_MSEC)
+#define REFILL_HOLD_MAX_NS (3 * NSEC_PER_SEC)
+#define STATUS_INTERVAL_NS NSEC_PER_SEC
+#define UNPROVEN_PODS 20
+#define CREATES_AT_ONCE 16 /* per pool: the API server serves others, too */
+#define BACKOFF_FIRST_NS NSEC_PER_SEC
+#define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
+
+/* The idle pods of a pool, sorted into what matters. Bound and vanishing ones are only counted. */
+struct census {
+    const struct pod **pods; /* idle, alive, without a write under way; oldest first */
+    size_t count;
+    size_t ready;
+    size_t fresh_ready; /* of the present template */
+    size_t allocated;
+    size_t claiming; /* idle pods that are about to be bound */
+    const struct pod *troubled;
+};
+
+static void census_done(struct census *c)
+{
+    free(c->pods);
+}
+
+static bool is_fresh(const struct warmpool *pool, const struct pod *p)
+{
+    return str_eq(p->template_hash, pool->template_hash);
+}
+
+static void count_idle(const struct warmpool *pool, const struct pod *p, struct census *c)
+{
+    c->pods[c->count++] = p;
+    if (p->ready) {
+        c->ready++;
+        c->fresh_ready += is_fresh(pool, p);
+    } else if (p->trouble_reason && !c->troubled) {
+        c->troubled = p;
+    }
+}
+
+static void take_census(struct world *w, const struct warmpool *pool, const char *key,
+                        struct pool_state *st, struct now now, struct actions *out,
+                        struct census *c)
+{
+    const struct index_bucket *b = index_get(&w->pods_by_pool, key);
+
+    c->pods = xcalloc(b->count + 1, sizeof(*c->pods));
+    for (size_t i = 0; i < b->count; i++) {
+        const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (p->meta.deleting)
+            continue;
+        if (!pod_idle(p)) {
+            c->allocated++;
+        } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
+            c->claiming++;
+        } else if (pod_terminal(p)) {
+            st->failures++;
+            st->next_create_mono_ns =
+                now.mono_ns + MIN(BACKOFF_FIRST_NS << MIN(st->failures, 10u), BACKOFF_MAX_NS);
+            action_delete(out, &api_pod, &p->meta, "PodEnded");
+        } else {
+            count_idle(pool, p, c);
+        }
+    }
+}
+
+/* ---- the template ---------------------------------------------------------------------------- */
+
+static void check_template(struct world *w, const struct warmpool *pool, struct pool_state *st)
+{
+    cleanup_buf struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct err err = {0};
+
+    if (str_eq(st->checked_hash, pool->template_hash))
+        return;
+    str_set(&st->checked_hash, xstrdup(pool->template_hash));
+    str_set(&st->template_error, NULL);
+    str_set(&st->create_error, NULL);
+    str_set(&st->create_error_reason, NULL);
+    st->proven = false;
+    st->created = st->failures = 0;
+    st->next_create_mono_ns = 0;
+    if (pod_build(pool, "check", &w->policy->pod, &body, &err) < 0)
+        st->template_error = xstrdup(err.msg);
+}
+
+/* ---- more or fewer pods ---------------------------------------------------------------------- */
+
+/* Which of two idle pods goes first when there are too many. */
+static bool goes_first(const struct warmpool *pool, const struct pod *a, const struct pod *b)
+{
+    if (is_fresh(pool, a) != is_fresh(pool, b))
+        return !is_fresh(pool, a);
+    if (a->ready != b->ready)
+        return !a->ready;
+    if (a->meta.created_wall_ns != b->meta.created_wall_ns)
+        return a->meta.created_wall_ns > b->meta.created_wall_ns;
+    return a->meta.seq > b->meta.seq;
+}
+
+/* Deletes a pod and takes it out of the census. */
+static void delete_at(struct census *c, size_t i, const char *reason, struct actions *out)
+{
+    const struct pod *p = c->pods[i];
+
+    action_delete(out, &api_pod, &p->meta, reason);
+    c->ready -= p->ready;
+    c->count--;
+    memmove(c->pods + i, c->pods + i + 1, (c->count - i) * sizeof(*c->pods));
+}
+
+static void scale_down(const struct warmpool *pool, size_t creating, struct census *c,
+                       struct actions *out)
+{
+    size_t desired = (size_t)pool->replicas;
+
+    while (c->count > 0 && c->count + creating > desired) {
+        size_t worst = 0;
+
+        for (size_t i = 1; i < c->count; i++)
+            if (goes_first(pool, c->pods[i], c->pods[worst]))
+                worst = i;
+        delete_at(c, worst, "ScaledDown", out);
+    }
+}
+
+static void roll(const struct warmpool *pool, struct census *c, struct actions *out)
+{
+    size_t desired = (size_t)pool->replicas;
+    size_t unavailable = MAX(desired / 4, 1u);
+    size_t keep = desired > unavailable ? desired - unavailable : 0;
+
+    for (size_t i = 0; i < c->count;) {
+        const struct pod *p = c->pods[i];
+
+        if (!is_fresh(pool, p) && (!p->ready || c->ready > keep))
+            delete_at(c, i, "TemplateChanged", out);
+        else
+            i++;
+    }
+}
+
+/* Until when a refill is held back for the claims of a burst; 0: it is not. */
+static int64_t hold_until(const struct world *w, const char *key, struct pool_state *st,
+                          struct now now)
+{
+    size_t claims = ledger_count(w->ledger, LEDGER_CLAIM, key);
+    int64_t until = claims > 0               ? now.mono_ns + REFILL_HOLD_NS
+                    : st->last_claim_mono_ns ? st->last_claim_mono_ns + REFILL_HOLD_NS
+                                             : 0;
+
+    if (until <= now.mono_ns || (claims == 0 && index_get(&w->waiting_by_pool, key)->count > 0)) {
+        st->held_since_mono_ns = 0;
+        return 0;
+    }
+    if (st->held_since_mono_ns == 0)
+        st->held_since_mono_ns = now.mono_ns;
+    return now.mono_ns - st->held_since_mono_ns < REFILL_HOLD_MAX_NS ? until : 0;
+}
+
+static void scale_up(struct world *w, const struct warmpool *pool, const char *key, size_t creating,
+                     struct pool_state *st, const struct census *c, struct now now,
+                     struct actions *out)
+{
+    size_t have = c->count + creating;
+    size_t missing = (size_t)pool->replicas > have ? (size_t)pool->replicas - have : 0;
+    int64_t hold = missing ? hold_until(w, key, st, now) : 0;
+
+    if (missing == 0 || st->template_error)
+        return;
+    if (hold || now.mono_ns < st->next_create_mono_ns) {
+        action_after(out, MAX(hold, st->next_create_mono_ns));
+        return;
+    }
+    missing = MIN(missing, creating < CREATES_AT_ONCE ? CREATES_AT_ONCE - creating : 0);
+    if (!st->proven)
+        missing = MIN(missing, st->created < UNPROVEN_PODS ? UNPROVEN_PODS - st->created : 0);
+    for (size_t i = 0; i < missing; i++) {
+        struct action *a = action_add(out, ACTION_CREATE_POD, &api_pod, &pool->meta);
+
+        a->pool = xstrdup(pool->meta.name);
+        st->created += !st->proven;
+    }
+}
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static void judge(const struct warmpool *pool, const struct pool_state *st, const struct census *c,
+                  struct now now, struct warmpool_status *s)
+{
+    size_t desired = (size_t)pool->replicas;
+    const char *reason = NULL, *trouble = NULL;
+    cleanup_free char *text = NULL;
+    char ready[64];
+
+    if (pool->invalid || st->template_error) {
+        reason = "InvalidTemplate";
+        trouble = pool->invalid ? pool->invalid : st->template_error;
+    } else if (c->troubled) {
+        reason = c->troubled->trouble_reason;
+        text = xasprintf("pod %s: %s", c->troubled->meta.name, c->troubled->trouble_message);
+        trouble = text;
+    } else if (st->create_error) {
+        reason = st->create_error_reason;
+        trouble = st->create_error;
+    }
+    snprintf(ready, sizeof(ready), "%zu/%zu pods ready", c->ready, desired);
+    s->phase = c->ready >= desired && !pool->invalid ? WARMPOOL_READY
+               : trouble                             ? WARMPOOL_DEGRADED
+               : c->ready == 0                       ? WARMPOOL_PENDING
+                                                     : WARMPOOL_SCALING;
+    condition_set(&s->ready, s->phase == WARMPOOL_READY ? CONDITION_TRUE : CONDITION_FALSE,
+                  s->phase == WARMPOOL_READY ? "PodsReady" : "PodsNotReady", ready, now.wall_ns);
+    if (trouble)
+        condition_set(&s->pods_failing, CONDITION_TRUE, reason, trouble, now.wall_ns);
+    else if (s->pods_failing.status != CONDITION_ABSENT)
+        condition_set(&s->pods_failing, CONDITION_FALSE, "NoFailures", "", now.wall_ns);
+}
+
+static bool condition_eq(const struct condition *a, const struct condition *b)
+{
+    return a->status == b->status && str_eq(a->reason, b->reason) && str_eq(a->message, b->message);
+}
+
+static bool status_eq(const struct warmpool_status *a, const struct warmpool_status *b)
+{
+    return a->phase == b->phase && a->replicas == b->replicas &&
+           a->ready_replicas == b->ready_replicas &&
+           a->allocated_replicas == b->allocated_replicas &&
+           a->observed_generation == b->observed_generation && condition_eq(&a->ready, &b->ready) &&
+           condition_eq(&a->pods_failing, &b->pods_failing);
+}
+
+static void plan_status(struct world *w, const struct warmpool *pool, const char *key,
+                        struct pool_state *st, const struct census *c, struct now now,
+                        struct actions *out)
+{
+    struct warmpool_status s = {
+        .replicas = (int64_t)(c->count + c->claiming),
+        .ready_replicas = (int64_t)c->ready,
+        .allocated_replicas = (int64_t)c->allocated,
+        .observed_generation = pool->meta.generation,
+    };
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    int64_t due = st->status_mono_ns ? st->status_mono_ns + STATUS_INTERVAL_NS : 0;
+    int64_t hold = hold_until(w, key, st, now);
+
+    condition_copy(&s.ready, &pool->status.ready);
+    condition_copy(&s.pods_failing, &pool->status.pods_failing);
+    judge(pool, st, c, now, &s);
+    if (status_eq(&s, &pool->status) || ledger_busy(w->ledger, &api_warmpool, key)) {
+        /* Nothing to write, or planned again when the write that is under way is answered. */
+    } else if (MAX(due, hold) > now.mono_ns) {
+        action_after(out, MAX(due, hold));
+    } else {
+        warmpool_status_patch(pool, &s, &body);
+        action_status(out, &api_warmpool, &pool->meta, buf_steal(&body),
+                      warmpool_phase_str(s.phase));
+        if (s.pods_failing.status == CONDITION_TRUE &&
+            !condition_eq(&s.pods_failing, &pool->status.pods_failing))
+            action_event(out, &api_warmpool, &pool->meta, true, "PodsFailing",
+                         s.pods_failing.message);
+        st->status_mono_ns = now.mono_ns;
+    }
+    warmpool_status_done(&s);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* Kubernetes' garbage collection does the same, later: the pods name the pool as their owner. */
+static void plan_gone(struct world *w, const char *key, struct actions *out)
+{
+    const struct index_bucket *b = index_get(&w->pods_by_pool, key);
+    struct pool_state *st = world_pool_state(w, key);
+
+    for (size_t i = 0; i < b->count; i++) {
+        const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (pod_idle(p) && !p->meta.deleting && str_eq(p->owner_uid, st->gone_uid) &&
+            !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
+            action_delete(out, &api_pod, &p->meta, "PoolDeleted");
+    }
+    if (b->count == 0 && ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
+        world_forget_pool(w, key);
+}
+
+void pool_plan(struct world *w, const char *key, struct now now, struct actions *out)
+{
+    struct warmpool *pool = world_pool(w, key);
+    size_t creating = ledger_count(w->ledger, LEDGER_CREATE, key);
+    struct census c CLEANUP(census_done) = {0};
+    struct pool_state *st;
+
+    if (!pool) {
+        plan_gone(w, key, out);
+        return;
+    }
+    st = world_pool_state(w, key);
+    if (!pool->invalid)
+        check_template(w, pool, st);
+    take_census(w, pool, key, st, now, out, &c);
+    if (c.fresh_ready > 0) {
+        st->proven = true;
+        st->failures = 0;
+    }
+    if (!pool->invalid && !pool->meta.deleting) {
+        scale_down(pool, creating, &c, out);
+        roll(pool, &c, out);
+        scale_up(w, pool, key, creating, st, &c, now, out);
+    }
+    plan_status(w, pool, key, st, &c, now, out);
+}

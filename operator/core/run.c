@@ -1,0 +1,148 @@
+#include "operator/core/run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "common/limits.h"
+
+/* The exit code of an attempt that ended without one: what a shell gives a killed command. */
+#define CODE_LOST 137
+
+struct run *run_new(struct run_target target, int64_t attempt, size_t step_count, struct now now)
+{
+    struct run *r = xcalloc(1, sizeof(*r));
+
+    r->target = target;
+    r->result = task_result_new(step_count);
+    r->result->attempt = attempt;
+    r->begun_mono_ns = now.mono_ns;
+    r->begun_wall_ns = now.wall_ns;
+    return r;
+}
+
+void run_free(struct run *r)
+{
+    if (!r)
+        return;
+    free(r->target.task_uid);
+    free(r->target.task_name);
+    free(r->target.sandbox_uid);
+    free(r->target.pod_uid);
+    free(r->target.address);
+    free(r->target.key_id);
+    task_result_free(r->result);
+    free(r->message);
+    free(r);
+}
+
+static const struct {
+    enum task_end_reason from;
+    const char *to;
+    bool retryable;
+} end_reasons[] = {
+    {TASK_END_COMPLETED, "Completed", false},
+    {TASK_END_STEP_FAILED, "StepFailed", true},
+    {TASK_END_CANCELED, "Canceled", false},
+    {TASK_END_AGENT_LOST, "AgentRestarted", true},
+};
+
+static void finish(struct run *r, const char *reason, bool retryable, struct now now)
+{
+    r->over = true;
+    r->reason = reason;
+    r->retryable = retryable;
+    r->result->completion_wall_ns = now.wall_ns;
+    if (r->result->start_wall_ns == 0)
+        r->result->start_wall_ns = r->begun_wall_ns;
+}
+
+static void on_end(struct run *r, const struct task_event *ev, struct now now)
+{
+    r->result->code = ev->code;
+    r->result->duration_ns = ev->duration_ns;
+    for (size_t i = 0; i < ARRAY_SIZE(end_reasons); i++)
+        if (end_reasons[i].from == ev->reason)
+            finish(r, end_reasons[i].to, end_reasons[i].retryable, now);
+    if (ev->reason == TASK_END_AGENT_LOST)
+        r->message = xstrdup("the agent in the pod restarted while a step ran");
+    /* A success needs every step to have ended well: what comes from a pod is not believed twice.
+     */
+    for (size_t i = 0; i < r->result->step_count && ev->reason == TASK_END_COMPLETED; i++)
+        if (!r->result->steps[i].ended || r->result->steps[i].code != 0)
+            r->reason = "StepFailed";
+}
+
+static void on_exit_event(struct run *r, const struct task_event *ev)
+{
+    struct task_step_result *s = &r->result->steps[ev->step];
+
+    s->ended = true;
+    s->code = ev->code;
+    s->duration_ns = ev->duration_ns;
+    str_set(&s->error, xstrdup(ev->error));
+    task_result_trim(r->result, RUN_OUTPUT_MAX);
+}
+
+static void on_step(struct run *r, const struct task_event *ev)
+{
+    struct task_step_result *s = &r->result->steps[ev->step];
+
+    s->started = true;
+    s->start_wall_ns = ev->time_unix_ms * NSEC_PER_MSEC;
+    if (r->result->start_wall_ns == 0)
+        r->result->start_wall_ns = s->start_wall_ns;
+}
+
+static void on_output(struct run *r, const struct task_event *ev)
+{
+    /* Twice the limit: an attempt is trimmed when a step ends, and a pod must not fill our memory
+     * until then. */
+    if (ev->data_len + r->result->output_bytes > 2u * RUN_OUTPUT_MAX)
+        task_result_add_gap(r->result, ev->step, ev->fd, ev->data_len);
+    else
+        task_result_add_output(r->result, ev->step, ev->fd, ev->data, ev->data_len);
+}
+
+int run_event(struct run *r, const struct task_event *ev, struct now now, struct err *err)
+{
+    if (ev->seq <= r->last_seq || r->over)
+        return 0;
+    if (ev->seq != r->last_seq + 1)
+        return err_set(err, -EPROTO, "event %" PRIu64 " follows %" PRIu64, ev->seq, r->last_seq);
+    if (ev->type != TASK_EVENT_ACCEPTED && ev->type != TASK_EVENT_END &&
+        ev->step >= r->result->step_count)
+        return err_set(err, -EPROTO, "an event of step %" PRIu32 " of %zu", ev->step,
+                       r->result->step_count);
+    r->last_seq = ev->seq;
+    switch (ev->type) {
+    case TASK_EVENT_ACCEPTED:
+        break;
+    case TASK_EVENT_STEP:
+        on_step(r, ev);
+        break;
+    case TASK_EVENT_OUT:
+        on_output(r, ev);
+        break;
+    case TASK_EVENT_GAP:
+        task_result_add_gap(r->result, ev->step, ev->fd, ev->gap_bytes);
+        break;
+    case TASK_EVENT_EXIT:
+        on_exit_event(r, ev);
+        break;
+    case TASK_EVENT_END:
+        on_end(r, ev, now);
+        break;
+    }
+    return 0;
+}
+
+void run_fail(struct run *r, const char *reason, const char *message, bool retryable,
+              struct now now)
+{
+    if (r->over)
+        return;
+    r->result->code = CODE_LOST;
+    r->result->duration_ns = now.mono_ns - r->begun_mono_ns;
+    finish(r, reason, retryable, now);
+    r->message = xstrdup(message);
+}

@@ -1,0 +1,52 @@
+/*
+ * One attempt of a task that is under way: what the sidecar's events have told so far. Pure: the
+ * sidecar client feeds events and failures in, task_plan reads.
+ *
+ *   active --end event / run_fail()--> over --status written--> freed
+ */
+#ifndef ARL_OPERATOR_CORE_RUN_H
+#define ARL_OPERATOR_CORE_RUN_H
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/task_proto.h"
+#include "operator/api/task_result.h"
+
+/* All output of an attempt that is kept in memory; more is cut, as the Task object could not hold
+ * it anyway. */
+#define RUN_OUTPUT_MAX LIMIT_TASK_OBJECT_BYTES
+
+struct run_target {
+    char *task_uid;
+    char *task_name; /* "namespace/name" */
+    char *sandbox_uid;
+    char *pod_uid;
+    char *address; /* of the sidecar */
+    char *key_id;  /* signing key that the pod knows */
+};
+
+struct run {
+    struct run_target target;
+    struct task_result *result;
+    uint64_t last_seq;
+    int64_t begun_mono_ns;
+    int64_t begun_wall_ns;
+    bool over;
+    const char *reason;  /* once over; a constant */
+    char *message;       /* once over; NULL: made from the result */
+    bool retryable;      /* once over: the attempt surely runs no more */
+    bool status_refused; /* the API server will never take the full status */
+    void *stream;        /* of the sidecar client */
+};
+
+/* Takes over the texts of target. */
+struct run *run_new(struct run_target target, int64_t attempt, size_t step_count, struct now now);
+void run_free(struct run *r);
+/* Applies an event. -EPROTO: events are missing; the stream has to be attached to again from
+ * last_seq. Events that were seen before are ignored. */
+int run_event(struct run *r, const struct task_event *ev, struct now now, struct err *err);
+/* Ends the attempt without an end event. reason is a constant; message is copied. */
+void run_fail(struct run *r, const char *reason, const char *message, bool retryable,
+              struct now now);
+
+#endif

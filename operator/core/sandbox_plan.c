@@ -1,0 +1,345 @@
+/*
+ * The rules of a Sandbox.
+ *
+ *   (none) --> Pending --> Ready --> Failed
+ *      \          \----------------^
+ *       \--> Ready                       Bound only when a claimed pod is not ready (again)
+ *
+ * - The oldest waiting sandbox of a pool gets the oldest idle ready pod. The claim makes the
+ *   sandbox the pod's owner; the status goes straight to Ready.
+ * - Pending is written only after PENDING_AFTER, so that a quick claim costs no third write.
+ * - A missing pool, or none of its pods in time, ends in Failed. So does the loss of the pod: a
+ *   sandbox never gets a second one.
+ * - An expired sandbox is deleted; a sandbox that is gone takes its pod along at once.
+ */
+#include "operator/core/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/buf.h"
+#include "common/limits.h"
+
+#define POOL_GRACE_NS (10 * NSEC_PER_SEC)
+#define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
+/* status.lastTaskTime is for people: written when a sandbox has been idle for so long. */
+#define LAST_TASK_QUIET_NS (5 * NSEC_PER_SEC)
+
+struct view {
+    struct world *w;
+    const char *key;
+    struct now now;
+    struct sandbox *s;
+    struct sandbox_state *st;
+    struct pod *pod; /* the sandbox's own; NULL: none in the cache */
+    struct actions *out;
+};
+
+static void write_status(const struct view *v, struct sandbox_status *to, const char *reason)
+{
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+
+    sandbox_status_patch(v->s, to, &body);
+    action_status(v->out, &api_sandbox, &v->s->meta, buf_steal(&body), reason);
+}
+
+static void move(const struct view *v, enum sandbox_phase phase, const char *reason,
+                 const char *message)
+{
+    struct sandbox_status to;
+
+    if (v->s->status.phase == phase && str_eq(v->s->status.ready.reason, reason) &&
+        str_eq(v->s->status.ready.message, message))
+        return;
+    sandbox_status_copy(&to, &v->s->status);
+    to.phase = phase;
+    condition_set(&to.ready, phase == SANDBOX_READY ? CONDITION_TRUE : CONDITION_FALSE, reason,
+                  message, v->now.wall_ns);
+    if (v->pod && phase != SANDBOX_FAILED) {
+        str_set(&to.pod_name, xstrdup(v->pod->meta.name));
+        str_set(&to.pod_uid, xstrdup(v->pod->meta.uid));
+        str_set(&to.pod_ip, xstrdup(v->pod->ip));
+        str_set(&to.work_dir, xstrdup(v->pod->work_dir));
+    }
+    write_status(v, &to, reason);
+    if (phase == SANDBOX_FAILED)
+        action_event(v->out, &api_sandbox, &v->s->meta, true, reason, message);
+    sandbox_status_done(&to);
+}
+
+/* ---- waiting for a pod ----------------------------------------------------------------------- */
+
+/* How many sandboxes of the pool have waited longer and may take a pod before this one. */
+static size_t waiting_ahead(const struct view *v, const char *pool_key)
+{
+    const struct index_bucket *b = index_get(&v->w->waiting_by_pool, pool_key);
+    size_t n = 0;
+
+    for (size_t i = 0; i < b->count && b->items[i] != &v->s->meta; i++)
+        n += !ledger_busy_obj(v->w->ledger, &api_sandbox, b->items[i]);
+    return n;
+}
+
+static void claim(const struct view *v, struct pod *p)
+{
+    struct action *a = action_add(v->out, ACTION_CLAIM_POD, &api_pod, &p->meta);
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+
+    pod_claim_patch(p, &v->s->meta, &body);
+    a->body = buf_steal(&body);
+    a->other_name = xstrdup(v->s->meta.name);
+    a->pool = xstrdup(v->s->pool);
+}
+
+/* Says why it waits, once that takes longer than a person would notice. */
+static void say_pending(const struct view *v, const char *reason, const char *message)
+{
+    int64_t due = v->st->seen_mono_ns + PENDING_AFTER_NS;
+
+    if (v->s->status.phase == SANDBOX_PHASE_NONE && v->now.mono_ns < due)
+        action_after(v->out, due);
+    else
+        move(v, SANDBOX_PENDING, reason, message);
+}
+
+static void wait_for_pod(const struct view *v, const struct warmpool *pool)
+{
+    int64_t wait_ns = v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
+    int64_t deadline = v->s->meta.created_wall_ns + wait_ns;
+    const struct condition *failing = &pool->status.pods_failing;
+    cleanup_free char *message = NULL;
+    char wait[DURATION_MAX];
+
+    duration_format(wait, wait_ns);
+    if (v->now.wall_ns >= deadline) {
+        message = xasprintf("no pod of WarmPool %s became free within %s%s%s", pool->meta.name,
+                            wait, failing->status == CONDITION_TRUE ? ": " : "",
+                            failing->status == CONDITION_TRUE ? failing->message : "");
+        move(v, SANDBOX_FAILED, "NoPodAvailable", message);
+        return;
+    }
+    message = xasprintf("waiting for an idle pod of WarmPool %s", pool->meta.name);
+    action_after(v->out, plan_mono_of(v->now, deadline));
+    say_pending(v, "WaitingForPod", message);
+}
+
+static void pool_missing(const struct view *v)
+{
+    int64_t deadline = v->s->meta.created_wall_ns + POOL_GRACE_NS;
+    cleanup_free char *message = NULL;
+
+    if (v->now.wall_ns >= deadline) {
+        message = xasprintf("WarmPool %s not found in namespace %s", v->s->pool, v->s->meta.ns);
+        move(v, SANDBOX_FAILED, "PoolNotFound", message);
+        return;
+    }
+    message = xasprintf("waiting for WarmPool %s, which does not exist", v->s->pool);
+    action_after(v->out, plan_mono_of(v->now, deadline));
+    say_pending(v, "WaitingForPool", message);
+}
+
+static void plan_waiting(const struct view *v)
+{
+    char pool_key[META_KEY_MAX];
+    struct warmpool *pool;
+    struct pod *first;
+    size_t free_pods;
+
+    meta_key(pool_key, v->s->meta.ns, v->s->pool);
+    pool = world_pool(v->w, pool_key);
+    if (!pool) {
+        pool_missing(v);
+        return;
+    }
+    free_pods = world_claimable(v->w, pool_key, &first);
+    if (free_pods > waiting_ahead(v, pool_key))
+        claim(v, first);
+    else
+        wait_for_pod(v, pool);
+}
+
+/* ---- with a pod ------------------------------------------------------------------------------ */
+
+static void plan_claimed(const struct view *v)
+{
+    if (v->pod->ready && v->pod->ip)
+        move(v, SANDBOX_READY, "PodReady", "the agent in the pod answers");
+    else
+        move(v, SANDBOX_BOUND, "PodNotReady", "the agent in the pod does not answer yet");
+}
+
+static void fail_lost(const struct view *v, const char *what)
+{
+    cleanup_free char *message = xasprintf("pod %s %s", v->s->status.pod_name, what);
+
+    move(v, SANDBOX_FAILED, "PodLost", message);
+}
+
+/* Bound or Ready: does the pod still live? */
+static bool plan_pod_alive(const struct view *v)
+{
+    const struct pod *p = v->pod;
+
+    if (!p && !str_eq(v->st->lost_pod_uid, v->s->status.pod_uid)) {
+        /* Perhaps the watch of pods is behind the one of sandboxes: ask. */
+        struct action *a = action_add(v->out, ACTION_READ, &api_pod, NULL);
+
+        a->ns = xstrdup(v->s->meta.ns);
+        a->name = xstrdup(v->s->status.pod_name);
+        a->uid = xstrdup(v->s->status.pod_uid);
+        a->other_name = xstrdup(v->s->meta.name);
+        return false;
+    }
+    if (!p) {
+        fail_lost(v, "is gone");
+    } else if (p->meta.deleting) {
+        fail_lost(v, "is being deleted");
+    } else if (pod_terminal(p)) {
+        cleanup_free char *what = xasprintf(
+            "has ended: %s", p->trouble_message ? p->trouble_message : "its containers exited");
+
+        fail_lost(v, what);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static int64_t idle_limit_s(const struct view *v)
+{
+    if (v->s->idle_timeout_s >= 0)
+        return v->s->idle_timeout_s;
+    return v->s->keep_alive ? v->w->policy->keepalive_idle_timeout_s : v->w->policy->idle_timeout_s;
+}
+
+/* Returns whether the sandbox is over. */
+static bool plan_expiry(const struct view *v)
+{
+    const struct sandbox_status *status = &v->s->status;
+    bool busy = index_get(&v->w->tasks_by_sandbox, v->key)->count > 0;
+    int64_t idle_s = idle_limit_s(v);
+    int64_t since =
+        MAX(MAX(status->last_task_wall_ns, v->st->last_task_wall_ns), status->ready.since_wall_ns);
+    int64_t idle_end = INT64_MAX, life_end = INT64_MAX, end;
+
+    if (!busy && idle_s > 0 && since > 0 && status->phase >= SANDBOX_BOUND)
+        idle_end = since + idle_s * NSEC_PER_SEC;
+    if (v->s->max_lifetime_s >= 0)
+        life_end = v->s->meta.created_wall_ns + v->s->max_lifetime_s * NSEC_PER_SEC;
+    end = MIN(idle_end, life_end);
+    if (end == INT64_MAX)
+        return false;
+    if (v->now.wall_ns < end) {
+        action_after(v->out, plan_mono_of(v->now, end));
+        return false;
+    }
+    action_event(
+        v->out, &api_sandbox, &v->s->meta, false, end == life_end ? "LifetimeEnded" : "IdleTimeout",
+        end == life_end ? "spec.maxLifetimeSeconds are over" : "no task ran for the idle timeout");
+    action_delete(v->out, &api_sandbox, &v->s->meta,
+                  end == life_end ? "LifetimeEnded" : "IdleTimeout");
+    return true;
+}
+
+static void plan_last_task(const struct view *v)
+{
+    struct sandbox_status to;
+    int64_t due;
+
+    /* Written with seconds: what differs by less is the same. */
+    if (v->st->last_task_wall_ns / NSEC_PER_SEC <= v->s->status.last_task_wall_ns / NSEC_PER_SEC ||
+        index_get(&v->w->tasks_by_sandbox, v->key)->count > 0)
+        return;
+    due = v->st->last_task_wall_ns + LAST_TASK_QUIET_NS;
+    if (v->now.wall_ns < due) {
+        action_after(v->out, plan_mono_of(v->now, due));
+        return;
+    }
+    sandbox_status_copy(&to, &v->s->status);
+    to.last_task_wall_ns = v->st->last_task_wall_ns;
+    write_status(v, &to, "LastTask");
+    sandbox_status_done(&to);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* Pods of the sandbox with this uid are of no use to anybody. */
+static void drop_pods(const struct view *v, const char *uid, const char *reason)
+{
+    const struct index_bucket *b = index_get(&v->w->pods_by_sandbox, v->key);
+
+    for (size_t i = 0; i < b->count; i++) {
+        const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (!p->meta.deleting && str_eq(p->owner_uid, uid) &&
+            !ledger_busy_obj(v->w->ledger, &api_pod, &p->meta))
+            action_delete(v->out, &api_pod, &p->meta, reason);
+    }
+}
+
+static void plan_gone(const struct view *v)
+{
+    drop_pods(v, v->st->gone_uid, "SandboxDeleted");
+    if (!v->s && index_get(&v->w->pods_by_sandbox, v->key)->count == 0)
+        world_forget_sandbox(v->w, v->key);
+}
+
+static void plan_phase(const struct view *v)
+{
+    switch (v->s->status.phase) {
+    case SANDBOX_PHASE_NONE:
+    case SANDBOX_PENDING:
+        if (v->pod)
+            plan_claimed(v);
+        else
+            plan_waiting(v);
+        break;
+    case SANDBOX_BOUND:
+        if (plan_pod_alive(v))
+            plan_claimed(v);
+        break;
+    case SANDBOX_READY:
+        if (plan_pod_alive(v))
+            plan_last_task(v);
+        break;
+    case SANDBOX_FAILED:
+        break;
+    }
+}
+
+void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out)
+{
+    struct view v = {
+        .w = w,
+        .key = key,
+        .now = now,
+        .s = world_sandbox(w, key),
+        .st = world_sandbox_state(w, key),
+        .out = out,
+    };
+
+    if (v.st->gone_uid) {
+        plan_gone(&v);
+        if (!v.s)
+            return;
+    }
+    if (!v.s) {
+        world_forget_sandbox(w, key);
+        return;
+    }
+    if (v.st->seen_mono_ns == 0)
+        v.st->seen_mono_ns = now.mono_ns;
+    if (v.s->meta.deleting) {
+        drop_pods(&v, v.s->meta.uid, "SandboxDeleted");
+        return;
+    }
+    if (ledger_busy(w->ledger, &api_sandbox, key))
+        return;
+    if (v.s->invalid) {
+        move(&v, SANDBOX_FAILED, "InvalidSpec", v.s->invalid);
+        return;
+    }
+    v.pod = world_sandbox_pod(w, v.s);
+    if (!plan_expiry(&v))
+        plan_phase(&v);
+}

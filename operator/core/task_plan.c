@@ -1,0 +1,287 @@
+/*
+ * The rules of a Task.
+ *
+ *   (none) --> Pending --> Running --> Succeeded | Failed
+ *      \__________\___________________^
+ *
+ * - The oldest unfinished task of a sandbox runs, the others wait. Attempt 1 starts without a write
+ *   before it: the sandbox's pod never changes, so the sidecar's journal is the record. A further
+ *   attempt is written to the status first.
+ * - Running is written only when the task outlives RUNNING_AFTER; the end is one write, repeated
+ *   until it succeeds.
+ * - What can never run ends in Failed with a sentence on stderr.
+ */
+#include "operator/core/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/buf.h"
+#include "common/limits.h"
+
+#define SANDBOX_GRACE_NS (10 * NSEC_PER_SEC)
+#define SAY_AFTER_NS (100 * NSEC_PER_MSEC)
+/* A task behind others says so only when that takes long: lines are short-lived. */
+#define SAY_QUEUED_AFTER_NS (5 * NSEC_PER_SEC)
+#define RUNNING_AFTER_NS (100 * NSEC_PER_MSEC)
+#define RETRY_FIRST_NS NSEC_PER_SEC
+#define RETRY_MAX_NS (30 * NSEC_PER_SEC)
+
+struct view {
+    struct world *w;
+    const char *key;
+    struct now now;
+    struct task *t;
+    struct run *run;
+    struct actions *out;
+};
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void finish(const struct view *v, const struct task_result *r, const struct task_end *end,
+                   const char *sentence)
+{
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+
+    task_result_patch(v->t, r, end, sentence, v->now.wall_ns, &body);
+    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), end->reason);
+}
+
+/* Ends a task that never ran: the sentence is all that there is to read. */
+static void fail_early(const struct view *v, const char *reason, const char *sentence)
+{
+    struct task_end end = {.state = TASK_FAILED, .reason = reason, .message = sentence};
+    cleanup_free char *line = xasprintf("%s\n", sentence);
+
+    finish(v, NULL, &end, line);
+}
+
+static bool retry(const struct view *v, const struct task_end *end)
+{
+    const struct task_result *r = v->run->result;
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    int64_t wait = MIN(RETRY_FIRST_NS << MIN(r->attempt - 1, 10), RETRY_MAX_NS);
+    int64_t due = plan_mono_of(v->now, r->completion_wall_ns + wait);
+
+    if (end->state == TASK_SUCCEEDED || !v->run->retryable || r->attempt > v->t->retries)
+        return false;
+    if (v->now.wall_ns < r->completion_wall_ns + wait) {
+        action_after(v->out, due);
+        return true;
+    }
+    task_retry_patch(v->t, r, end, v->now.wall_ns, &body);
+    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Retrying");
+    return true;
+}
+
+static void plan_over(const struct view *v)
+{
+    struct run *run = v->run;
+    struct task_end end = {
+        .state = strcmp(run->reason, "Completed") == 0 ? TASK_SUCCEEDED : TASK_FAILED,
+        .reason = run->reason,
+        .message = run->message,
+    };
+    cleanup_free char *line = run->message ? xasprintf("arl: %s\n", run->message) : NULL;
+
+    if (retry(v, &end))
+        return;
+    if (run->status_refused) {
+        end.message = "the API server refused the full result";
+        finish(v, NULL, &end, "arl: the API server refused the full result\n");
+        return;
+    }
+    finish(v, run->result, &end, line);
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+static void progress(const struct view *v, enum task_state state, const char *reason,
+                     const char *message, int64_t start_wall_ns)
+{
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct condition fin = {0};
+
+    condition_copy(&fin, &v->t->finished);
+    if (condition_set(&fin, CONDITION_FALSE, reason, message, v->now.wall_ns) ||
+        v->t->state != state) {
+        task_progress_patch(v->t, state, &fin, start_wall_ns, &body);
+        action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), reason);
+    }
+    condition_done(&fin);
+}
+
+static void say_waiting(const struct view *v, int64_t after_ns, const char *reason,
+                        const char *message)
+{
+    int64_t due = v->t->meta.created_wall_ns + after_ns;
+
+    if (v->t->state == TASK_STATE_NONE && v->now.wall_ns < due)
+        action_after(v->out, plan_mono_of(v->now, due));
+    else
+        progress(v, v->t->attempt > 1 ? TASK_RUNNING : TASK_PENDING, reason, message, 0);
+}
+
+static void sandbox_missing(const struct view *v)
+{
+    int64_t deadline = v->t->meta.created_wall_ns + SANDBOX_GRACE_NS;
+    cleanup_free char *message = NULL;
+
+    if (v->now.wall_ns >= deadline) {
+        message = xasprintf("sandbox %s not found", v->t->sandbox);
+        fail_early(v, "SandboxNotFound", message);
+        return;
+    }
+    message = xasprintf("waiting for Sandbox %s, which does not exist", v->t->sandbox);
+    action_after(v->out, plan_mono_of(v->now, deadline));
+    say_waiting(v, SAY_AFTER_NS, "WaitingForSandbox", message);
+}
+
+static void sandbox_failed(const struct view *v, const struct sandbox *s)
+{
+    cleanup_free char *message =
+        xasprintf("sandbox %s failed: %s", s->meta.name, str_or_empty(s->status.ready.message));
+
+    fail_early(v, str_eq(s->status.ready.reason, "PodLost") ? "PodLost" : "SandboxFailed", message);
+}
+
+static void sandbox_pending(const struct view *v, const struct sandbox *s)
+{
+    cleanup_free char *message = xasprintf("Sandbox %s is %s: %s", s->meta.name,
+                                           s->status.phase == SANDBOX_BOUND ? "Bound" : "Pending",
+                                           str_or_empty(s->status.ready.message));
+
+    say_waiting(v, SAY_AFTER_NS, "WaitingForSandbox", message);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void start(const struct view *v)
+{
+    struct action *a = action_add(v->out, ACTION_RUN_START, &api_task, &v->t->meta);
+
+    a->other_name = xstrdup(v->t->sandbox);
+    a->number = MAX(v->t->attempt, 1);
+}
+
+static bool is_head(const struct view *v)
+{
+    const struct index_bucket *b;
+    char key[META_KEY_MAX];
+
+    meta_key(key, v->t->meta.ns, v->t->sandbox);
+    b = index_get(&v->w->tasks_by_sandbox, key);
+    return b->count > 0 && b->items[0] == &v->t->meta;
+}
+
+static void plan_idle(const struct view *v)
+{
+    const struct sandbox *s;
+    char key[META_KEY_MAX];
+
+    meta_key(key, v->t->meta.ns, v->t->sandbox);
+    s = world_sandbox(v->w, key);
+    if (!s || s->meta.deleting)
+        sandbox_missing(v);
+    else if (s->status.phase == SANDBOX_FAILED)
+        sandbox_failed(v, s);
+    else if (!is_head(v))
+        say_waiting(v, SAY_QUEUED_AFTER_NS, "Queued", "waiting for earlier tasks of the sandbox");
+    else if (s->status.phase != SANDBOX_READY)
+        sandbox_pending(v, s);
+    else if (world_sandbox_pod(v->w, s))
+        start(v);
+}
+
+/* The attempt runs, as far as is known: did it lose its pod, is it time to say Running? */
+static void plan_active(const struct view *v)
+{
+    const struct sandbox *s;
+    const struct pod *p = NULL;
+    char key[META_KEY_MAX];
+
+    meta_key(key, v->t->meta.ns, v->t->sandbox);
+    s = world_sandbox(v->w, key);
+    if (s && str_eq(s->meta.uid, v->run->target.sandbox_uid))
+        p = world_sandbox_pod(v->w, s);
+    if (!s || s->status.phase == SANDBOX_FAILED || !p) {
+        run_fail(v->run, s ? "PodLost" : "SandboxDeleted",
+                 s ? "the pod was lost while the task ran"
+                   : "the sandbox was deleted while the task ran",
+                 false, v->now);
+        plan_over(v);
+        return;
+    }
+    if (v->t->state == TASK_RUNNING)
+        return;
+    if (v->now.mono_ns < v->run->begun_mono_ns + RUNNING_AFTER_NS) {
+        action_after(v->out, v->run->begun_mono_ns + RUNNING_AFTER_NS);
+        return;
+    }
+    progress(v, TASK_RUNNING, "Running", "", v->run->begun_wall_ns);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static void plan_final(const struct view *v)
+{
+    int64_t due;
+
+    if (v->run)
+        action_add(v->out, ACTION_RUN_FORGET, &api_task, &v->t->meta);
+    if (v->t->ttl_s < 0)
+        return;
+    due = v->t->completion_wall_ns + v->t->ttl_s * NSEC_PER_SEC;
+    if (v->now.wall_ns < due)
+        action_after(v->out, plan_mono_of(v->now, due));
+    else if (!v->t->meta.deleting)
+        action_delete(v->out, &api_task, &v->t->meta, "TTLExpired");
+}
+
+/* Deleted, or another task of the same name: what runs is of nobody's interest. */
+static bool run_is_stale(const struct view *v)
+{
+    return v->run &&
+           (!v->t || v->t->meta.deleting || !str_eq(v->t->meta.uid, v->run->target.task_uid) ||
+            (!task_final(v->t) && v->t->attempt > v->run->result->attempt));
+}
+
+static void cancel_stale(struct view *v)
+{
+    struct action *a = action_add(v->out, ACTION_RUN_CANCEL, &api_task, NULL);
+    const char *slash = strchr(v->key, '/');
+
+    a->ns = xmemdup0(v->key, (size_t)(slash - v->key));
+    a->name = xstrdup(slash + 1);
+    v->run = NULL;
+}
+
+void task_plan(struct world *w, const char *key, struct now now, struct actions *out)
+{
+    struct view v = {
+        .w = w,
+        .key = key,
+        .now = now,
+        .t = world_task(w, key),
+        .run = world_run(w, key),
+        .out = out,
+    };
+
+    if (run_is_stale(&v)) {
+        cancel_stale(&v);
+        action_after(out, now.mono_ns);
+        return;
+    }
+    if (!v.t || v.t->meta.deleting || ledger_busy(w->ledger, &api_task, key))
+        return;
+    if (task_final(v.t))
+        plan_final(&v);
+    else if (v.t->invalid)
+        fail_early(&v, "InvalidSpec", v.t->invalid);
+    else if (v.run && v.run->over)
+        plan_over(&v);
+    else if (v.run)
+        plan_active(&v);
+    else
+        plan_idle(&v);
+}

@@ -1,0 +1,412 @@
+#include "operator/core/world.h"
+
+#include <stdio.h>
+
+#include "operator/core/plan.h"
+
+/* ---- lookups --------------------------------------------------------------------------------- */
+
+struct warmpool *world_pool(const struct world *w, const char *key)
+{
+    struct meta *m = store_get(w->pools, key);
+
+    return m ? container_of(m, struct warmpool, meta) : NULL;
+}
+
+struct sandbox *world_sandbox(const struct world *w, const char *key)
+{
+    struct meta *m = store_get(w->sandboxes, key);
+
+    return m ? container_of(m, struct sandbox, meta) : NULL;
+}
+
+struct task *world_task(const struct world *w, const char *key)
+{
+    struct meta *m = store_get(w->tasks, key);
+
+    return m ? container_of(m, struct task, meta) : NULL;
+}
+
+struct pod *world_pod(const struct world *w, const char *key)
+{
+    struct meta *m = store_get(w->pods, key);
+
+    return m ? container_of(m, struct pod, meta) : NULL;
+}
+
+struct run *world_run(const struct world *w, const char *key)
+{
+    return map_get(&w->runs, key);
+}
+
+struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s)
+{
+    const struct index_bucket *b;
+    char key[META_KEY_MAX];
+
+    meta_key(key, s->meta.ns, s->meta.name);
+    b = index_get(&w->pods_by_sandbox, key);
+    for (size_t i = 0; i < b->count; i++) {
+        struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (str_eq(p->owner_uid, s->meta.uid))
+            return p;
+    }
+    return NULL;
+}
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+static void pool_state_free(struct pool_state *st)
+{
+    if (!st)
+        return;
+    free(st->gone_uid);
+    free(st->checked_hash);
+    free(st->template_error);
+    free(st->create_error_reason);
+    free(st->create_error);
+    free(st);
+}
+
+static void sandbox_state_free(struct sandbox_state *st)
+{
+    if (!st)
+        return;
+    free(st->gone_uid);
+    free(st->lost_pod_uid);
+    free(st);
+}
+
+static void *state_of(struct map *m, const char *key, size_t size)
+{
+    void *st = map_get(m, key);
+
+    if (!st) {
+        st = xcalloc(1, size);
+        map_put(m, key, st);
+    }
+    return st;
+}
+
+struct pool_state *world_pool_state(struct world *w, const char *key)
+{
+    return state_of(&w->pool_states, key, sizeof(struct pool_state));
+}
+
+struct sandbox_state *world_sandbox_state(struct world *w, const char *key)
+{
+    return state_of(&w->sandbox_states, key, sizeof(struct sandbox_state));
+}
+
+void world_forget_pool(struct world *w, const char *key)
+{
+    pool_state_free(map_del(&w->pool_states, key));
+}
+
+void world_forget_sandbox(struct world *w, const char *key)
+{
+    sandbox_state_free(map_del(&w->sandbox_states, key));
+}
+
+/* ---- queueing -------------------------------------------------------------------------------- */
+
+/* Claims and tasks first: a person waits for them. */
+static enum queue_lane lane_of(const char *prefix)
+{
+    return strcmp(prefix, PLAN_POOL) == 0 ? QUEUE_NORMAL : QUEUE_URGENT;
+}
+
+void world_queue(struct world *w, const char *prefix, const char *key)
+{
+    char full[PLAN_KEY_MAX];
+
+    plan_key(full, prefix, key);
+    queue_add(w->queue, full, lane_of(prefix));
+}
+
+void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, ns, name);
+    world_queue(w, prefix, key);
+}
+
+static bool claimable(const struct world *w, const struct pod *p)
+{
+    return pod_idle(p) && p->ready && !p->meta.deleting && !pod_terminal(p) && p->ip &&
+           !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
+}
+
+size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first)
+{
+    const struct index_bucket *b = index_get(&w->pods_by_pool, pool_key);
+    size_t n = 0;
+
+    *ret_first = NULL;
+    for (size_t i = 0; i < b->count; i++) {
+        struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (!claimable(w, p))
+            continue;
+        if (n++ == 0)
+            *ret_first = p;
+    }
+    return n;
+}
+
+void world_wake_waiting(struct world *w, const char *pool_key)
+{
+    const struct index_bucket *b = index_get(&w->waiting_by_pool, pool_key);
+    struct pod *first;
+    size_t free_pods = b->count ? world_claimable(w, pool_key, &first) : 0;
+
+    for (size_t i = 0; i < b->count && free_pods > 0; i++) {
+        if (ledger_busy_obj(w->ledger, &api_sandbox, b->items[i]))
+            continue;
+        world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
+        free_pods--;
+    }
+}
+
+static void queue_store(struct world *w, const struct store *s, const char *prefix)
+{
+    struct meta *m;
+    size_t pos = 0;
+
+    while ((m = store_next(s, &pos)))
+        world_queue_obj(w, prefix, m->ns, m->name);
+}
+
+void world_queue_all(struct world *w)
+{
+    queue_store(w, w->sandboxes, PLAN_SANDBOX);
+    queue_store(w, w->tasks, PLAN_TASK);
+    queue_store(w, w->pools, PLAN_POOL);
+}
+
+/* ---- changes of the stores ------------------------------------------------------------------- */
+
+static void keep_seq(struct world *w, const struct meta *old_obj, struct meta *new_obj)
+{
+    if (new_obj)
+        new_obj->seq = old_obj ? old_obj->seq : ++w->seq;
+}
+
+static void queue_bucket(struct world *w, const struct index_bucket *b, const char *prefix)
+{
+    for (size_t i = 0; i < b->count; i++)
+        world_queue_obj(w, prefix, b->items[i]->ns, b->items[i]->name);
+}
+
+static void on_pool(void *arg, struct meta *old_obj, struct meta *new_obj)
+{
+    struct world *w = arg;
+    struct meta *m = new_obj ? new_obj : old_obj;
+    char key[META_KEY_MAX];
+
+    keep_seq(w, old_obj, new_obj);
+    meta_key(key, m->ns, m->name);
+    if (!new_obj)
+        str_set(&world_pool_state(w, key)->gone_uid, xstrdup(old_obj->uid));
+    world_queue(w, PLAN_POOL, key);
+    /* A pool that appears or goes changes what its waiting sandboxes are told. */
+    if (!old_obj || !new_obj)
+        queue_bucket(w, index_get(&w->waiting_by_pool, key), PLAN_SANDBOX);
+}
+
+static bool sandbox_waits(const struct sandbox *s)
+{
+    return !s->meta.deleting && !s->invalid &&
+           (s->status.phase == SANDBOX_PHASE_NONE || s->status.phase == SANDBOX_PENDING);
+}
+
+static void index_sandbox(struct world *w, struct meta *m, bool add)
+{
+    struct sandbox *s = container_of(m, struct sandbox, meta);
+    char key[META_KEY_MAX];
+
+    if (!sandbox_waits(s))
+        return;
+    meta_key(key, m->ns, s->pool);
+    if (add)
+        index_add(&w->waiting_by_pool, key, m);
+    else
+        index_remove(&w->waiting_by_pool, key, m);
+}
+
+static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
+{
+    struct world *w = arg;
+    struct meta *m = new_obj ? new_obj : old_obj;
+    char key[META_KEY_MAX];
+
+    keep_seq(w, old_obj, new_obj);
+    meta_key(key, m->ns, m->name);
+    if (old_obj)
+        index_sandbox(w, old_obj, false);
+    if (new_obj)
+        index_sandbox(w, new_obj, true);
+    else
+        str_set(&world_sandbox_state(w, key)->gone_uid, xstrdup(old_obj->uid));
+    world_queue(w, PLAN_SANDBOX, key);
+    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+}
+
+static void index_task(struct world *w, struct meta *m, bool add)
+{
+    struct task *t = container_of(m, struct task, meta);
+    char key[META_KEY_MAX];
+
+    if (task_final(t) || !t->sandbox || m->deleting)
+        return;
+    meta_key(key, m->ns, t->sandbox);
+    if (add)
+        index_add(&w->tasks_by_sandbox, key, m);
+    else
+        index_remove(&w->tasks_by_sandbox, key, m);
+}
+
+/* The next task in the line of a sandbox, and the sandbox's idle clock. */
+static void task_left_line(struct world *w, const struct task *t)
+{
+    const struct index_bucket *b;
+    char key[META_KEY_MAX];
+
+    meta_key(key, t->meta.ns, t->sandbox);
+    b = index_get(&w->tasks_by_sandbox, key);
+    if (b->count > 0)
+        world_queue_obj(w, PLAN_TASK, b->items[0]->ns, b->items[0]->name);
+    if (world_sandbox(w, key))
+        world_queue(w, PLAN_SANDBOX, key);
+}
+
+static void note_task_end(struct world *w, const struct task *t)
+{
+    struct sandbox_state *st;
+    char key[META_KEY_MAX];
+
+    meta_key(key, t->meta.ns, t->sandbox);
+    if (!world_sandbox(w, key))
+        return;
+    st = world_sandbox_state(w, key);
+    st->last_task_wall_ns = MAX(st->last_task_wall_ns, t->completion_wall_ns);
+}
+
+static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
+{
+    struct world *w = arg;
+    struct meta *m = new_obj ? new_obj : old_obj;
+    struct task *t = container_of(m, struct task, meta);
+
+    keep_seq(w, old_obj, new_obj);
+    if (old_obj)
+        index_task(w, old_obj, false);
+    if (new_obj)
+        index_task(w, new_obj, true);
+    world_queue_obj(w, PLAN_TASK, m->ns, m->name);
+    if (t->sandbox && new_obj && task_final(t))
+        note_task_end(w, t);
+    if (t->sandbox && (!new_obj || task_final(t) || m->deleting))
+        task_left_line(w, t);
+}
+
+static void index_pod(struct world *w, struct meta *m, bool add)
+{
+    struct pod *p = container_of(m, struct pod, meta);
+    char pool[META_KEY_MAX], sandbox[META_KEY_MAX];
+
+    meta_key(pool, m->ns, p->pool);
+    if (p->sandbox)
+        meta_key(sandbox, m->ns, p->sandbox);
+    if (add) {
+        index_add(&w->pods_by_pool, pool, m);
+        if (p->sandbox)
+            index_add(&w->pods_by_sandbox, sandbox, m);
+        return;
+    }
+    index_remove(&w->pods_by_pool, pool, m);
+    if (p->sandbox)
+        index_remove(&w->pods_by_sandbox, sandbox, m);
+}
+
+static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, p->meta.ns, p->pool);
+    world_queue(w, PLAN_POOL, key);
+    if (new_ready && pod_idle(p))
+        world_wake_waiting(w, key);
+    if (!p->sandbox)
+        return;
+    meta_key(key, p->meta.ns, p->sandbox);
+    world_queue(w, PLAN_SANDBOX, key);
+}
+
+static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)
+{
+    struct world *w = arg;
+    const struct pod *old_pod = old_obj ? container_of(old_obj, struct pod, meta) : NULL;
+    const struct pod *new_pod = new_obj ? container_of(new_obj, struct pod, meta) : NULL;
+
+    keep_seq(w, old_obj, new_obj);
+    if (old_obj)
+        index_pod(w, old_obj, false);
+    if (new_obj)
+        index_pod(w, new_obj, true);
+    if (old_pod)
+        queue_pod_users(w, old_pod, false);
+    if (new_pod)
+        queue_pod_users(w, new_pod, new_pod->ready);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct world *world_new(const struct policy *policy)
+{
+    struct world *w = xcalloc(1, sizeof(*w));
+
+    w->policy = policy;
+    w->pools = store_new(&api_warmpool, on_pool, w);
+    w->sandboxes = store_new(&api_sandbox, on_sandbox, w);
+    w->tasks = store_new(&api_task, on_task, w);
+    w->pods = store_new(&api_pod, on_pod, w);
+    w->ledger = ledger_new();
+    w->queue = queue_new();
+    return w;
+}
+
+void world_free(struct world *w)
+{
+    struct pool_state *ps;
+    struct sandbox_state *ss;
+    struct run *r;
+    size_t pos = 0;
+
+    if (!w)
+        return;
+    while ((ps = map_next(&w->pool_states, &pos, NULL)))
+        pool_state_free(ps);
+    pos = 0;
+    while ((ss = map_next(&w->sandbox_states, &pos, NULL)))
+        sandbox_state_free(ss);
+    pos = 0;
+    while ((r = map_next(&w->runs, &pos, NULL)))
+        run_free(r);
+    map_done(&w->pool_states);
+    map_done(&w->sandbox_states);
+    map_done(&w->runs);
+    index_done(&w->pods_by_pool);
+    index_done(&w->pods_by_sandbox);
+    index_done(&w->waiting_by_pool);
+    index_done(&w->tasks_by_sandbox);
+    store_free(w->pools);
+    store_free(w->sandboxes);
+    store_free(w->tasks);
+    store_free(w->pods);
+    ledger_free(w->ledger);
+    queue_free(w->queue);
+    free(w);
+}

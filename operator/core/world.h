@@ -1,0 +1,107 @@
+/*
+ * Everything that the planners look at: the caches of the four kinds, indexes over them, the ledger
+ * of writes under way, what runs, and a little state for each pool and sandbox that no object
+ * holds. World keeps the indexes in step with the stores and puts the keys that a change concerns
+ * into the queue.
+ *
+ * Keys of the queue: "pool/NAMESPACE/NAME", "sandbox/...", "task/...".
+ *
+ * Ownership: world owns all it points at but the policy.
+ */
+#ifndef ARL_OPERATOR_CORE_WORLD_H
+#define ARL_OPERATOR_CORE_WORLD_H
+
+#include "operator/api/pod.h"
+#include "operator/api/pod_build.h"
+#include "operator/api/sandbox.h"
+#include "operator/api/task.h"
+#include "operator/api/warmpool.h"
+#include "operator/core/index.h"
+#include "operator/core/ledger.h"
+#include "operator/core/run.h"
+#include "operator/kube/queue.h"
+#include "operator/kube/store.h"
+
+/* What flags say. */
+struct policy {
+    struct pod_build_opts pod;
+    int64_t task_timeout_ms;
+    int64_t idle_timeout_s;
+    int64_t keepalive_idle_timeout_s;
+    int64_t sandbox_wait_ms;
+    size_t output_limit;
+};
+
+/* Kept for a pool between two plans of it. */
+struct pool_state {
+    char *gone_uid; /* of the pool that was deleted last under this name */
+    int64_t last_claim_mono_ns;
+    int64_t held_since_mono_ns; /* since when a refill is held back; 0: none is */
+    int64_t status_mono_ns;     /* of the last status write */
+    /* The template that was checked last, and what is wrong with it. */
+    char *checked_hash;
+    char *template_error;
+    /* Creation under trouble: see pool_plan.c. */
+    bool proven;       /* a pod of checked_hash has been ready */
+    unsigned created;  /* pods made from checked_hash before it was proven */
+    unsigned failures; /* pods that ended, creates that were refused, since the last success */
+    int64_t next_create_mono_ns;
+    char *create_error_reason; /* of the last create; NULL: it went well */
+    char *create_error;
+};
+
+/* Kept for a sandbox between two plans of it. */
+struct sandbox_state {
+    char *gone_uid;            /* of the sandbox that was deleted last under this name */
+    char *lost_pod_uid;        /* the API server has confirmed that this pod is no more */
+    int64_t seen_mono_ns;      /* since when this process knows the sandbox */
+    int64_t last_task_wall_ns; /* end of the last task, as far as this process knows */
+};
+
+struct world {
+    const struct policy *policy;
+    struct store *pools;
+    struct store *sandboxes;
+    struct store *tasks;
+    struct store *pods;
+    struct index pods_by_pool;
+    struct index pods_by_sandbox;  /* bound pods, by the sandbox label */
+    struct index waiting_by_pool;  /* sandboxes without a pod, by "namespace/poolRef" */
+    struct index tasks_by_sandbox; /* unfinished tasks, by "namespace/sandboxRef" */
+    struct ledger *ledger;
+    struct queue *queue;
+    struct map pool_states;    /* by key */
+    struct map sandbox_states; /* by key */
+    struct map runs;           /* by task key */
+    uint64_t seq;
+};
+
+struct world *world_new(const struct policy *policy);
+void world_free(struct world *w);
+
+/* NULL: none. key is "namespace/name". */
+struct warmpool *world_pool(const struct world *w, const char *key);
+struct sandbox *world_sandbox(const struct world *w, const char *key);
+struct task *world_task(const struct world *w, const char *key);
+struct pod *world_pod(const struct world *w, const char *key);
+struct run *world_run(const struct world *w, const char *key);
+/* The pod that belongs to this very sandbox (its owner's UID is the sandbox's). */
+struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
+
+/* Made when missing. */
+struct pool_state *world_pool_state(struct world *w, const char *key);
+struct sandbox_state *world_sandbox_state(struct world *w, const char *key);
+void world_forget_pool(struct world *w, const char *key);
+void world_forget_sandbox(struct world *w, const char *key);
+
+/* Puts a key into the queue; prefix "pool", "sandbox" or "task". */
+void world_queue(struct world *w, const char *prefix, const char *key);
+void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name);
+/* Idle pods that could be claimed now; the oldest first goes to *ret_first (NULL: none). */
+size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first);
+/* Plans the sandboxes that could get a pod of this pool. */
+void world_wake_waiting(struct world *w, const char *pool_key);
+/* Everything is planned once: after the first lists, and after a change of leadership. */
+void world_queue_all(struct world *w);
+
+#endif
