@@ -1,0 +1,189 @@
+#include "operator/kube/events.h"
+
+#include <inttypes.h>
+
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/list.h"
+#include "operator/kube/client.h"
+
+#define EVENT_MAX_BYTES 16384
+#define COMPONENT "arl-operator"
+/* A name is the object's, a dot and 16 hex digits, and has to stay a name. */
+#define NAME_PART_MAX (LIMIT_NAME_BYTES - 17)
+
+static const struct api_kind event_kind = {
+    .kind = "Event", .plural = "events", .api_prefix = "/api/v1", .api_version = "v1"};
+
+struct event {
+    struct list link;
+    char *ns;
+    char *body;
+};
+
+struct seen {
+    uint64_t hash; /* 0: free */
+    int64_t mono_ns;
+};
+
+struct events {
+    struct ops *ops;
+    char *instance;
+    struct list queue;
+    size_t queued;
+    struct kube_call *call;
+    struct seen seen[EVENTS_REMEMBERED]; /* a ring */
+    size_t seen_next;
+    uint64_t dropped;
+};
+
+struct events *events_new(struct ops *ops, const char *instance)
+{
+    struct events *e = xcalloc(1, sizeof(*e));
+
+    e->ops = ops;
+    e->instance = xstrdup(instance);
+    list_init(&e->queue);
+    return e;
+}
+
+static void event_free(struct event *ev)
+{
+    list_remove(&ev->link);
+    free(ev->ns);
+    free(ev->body);
+    free(ev);
+}
+
+void events_free(struct events *e)
+{
+    if (!e)
+        return;
+    kube_cancel(e->call);
+    list_for_each_safe (it, &e->queue)
+        event_free(list_entry(it, struct event, link));
+    free(e->instance);
+    free(e);
+}
+
+uint64_t events_dropped(const struct events *e)
+{
+    return e->dropped;
+}
+
+static uint64_t hash_more(uint64_t h, const char *s)
+{
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 0x100000001b3ULL;
+    return (h ^ 0xff) * 0x100000001b3ULL;
+}
+
+/* Whether the same was said a short while ago; remembers that it is said now otherwise. */
+static bool said_before(struct events *e, const char *uid, const char *reason, const char *message)
+{
+    int64_t now_ns = ops_now(e->ops).mono_ns;
+    uint64_t h = hash_more(hash_more(hash_more(0xcbf29ce484222325ULL, uid), reason), message);
+
+    for (size_t i = 0; i < EVENTS_REMEMBERED; i++)
+        if (e->seen[i].hash == h && now_ns - e->seen[i].mono_ns < EVENTS_REPEAT_MS * NSEC_PER_MSEC)
+            return true;
+    e->seen[e->seen_next] = (struct seen){h, now_ns};
+    e->seen_next = (e->seen_next + 1) % EVENTS_REMEMBERED;
+    return false;
+}
+
+static void write_involved(struct json_writer *w, const struct api_kind *kind, const char *ns,
+                           const char *name, const char *uid)
+{
+    json_w_object(w, "involvedObject");
+    json_w_str(w, "apiVersion", kind->api_version);
+    json_w_str(w, "kind", kind->kind);
+    json_w_str(w, "namespace", ns);
+    json_w_str(w, "name", name);
+    json_w_str(w, "uid", uid);
+    json_w_end_object(w);
+}
+
+static void write_head(struct events *e, struct json_writer *w, const char *ns, const char *name)
+{
+    cleanup_free char *event_name = NULL;
+    uint64_t random;
+
+    ops_random(e->ops, &random, sizeof(random));
+    event_name = xasprintf("%.*s.%016" PRIx64, NAME_PART_MAX, name, random);
+    json_w_str(w, "apiVersion", "v1");
+    json_w_str(w, "kind", "Event");
+    json_w_object(w, "metadata");
+    json_w_str(w, "namespace", ns);
+    json_w_str(w, "name", event_name);
+    json_w_end_object(w);
+}
+
+static void write_source(struct events *e, struct json_writer *w)
+{
+    char time[RFC3339_MAX];
+
+    rfc3339_format(time, ops_now(e->ops).wall_ns);
+    json_w_object(w, "source");
+    json_w_str(w, "component", COMPONENT);
+    json_w_end_object(w);
+    json_w_str(w, "reportingComponent", COMPONENT);
+    json_w_str(w, "reportingInstance", e->instance);
+    json_w_str(w, "firstTimestamp", time);
+    json_w_str(w, "lastTimestamp", time);
+    json_w_int(w, "count", 1);
+}
+
+static void events_send(struct events *e);
+
+static void on_done(void *arg, struct kube_result *res)
+{
+    struct events *e = arg;
+
+    e->call = NULL;
+    e->dropped += res->reason != KUBE_OK;
+    events_send(e);
+}
+
+static void events_send(struct events *e)
+{
+    struct event *ev;
+
+    if (e->call || list_empty(&e->queue))
+        return;
+    ev = list_first(&e->queue, struct event, link);
+    e->call = kube_create(e->ops, &event_kind, ev->ns, ev->body, on_done, e);
+    e->queued--;
+    event_free(ev);
+}
+
+void events_add(struct events *e, const struct api_kind *kind, const char *ns, const char *name,
+                const char *uid, bool warning, const char *reason, const char *message)
+{
+    struct buf body = BUF_INIT(EVENT_MAX_BYTES);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    struct event *ev;
+
+    if (said_before(e, uid, reason, message))
+        return;
+    if (e->queued >= EVENTS_QUEUE_MAX) {
+        e->dropped++;
+        return;
+    }
+    json_w_object(&w, NULL);
+    write_head(e, &w, ns, name);
+    write_involved(&w, kind, ns, name, uid);
+    json_w_str(&w, "type", warning ? "Warning" : "Normal");
+    json_w_str(&w, "reason", reason);
+    json_w_strn(&w, "message", message, strnlen(message, EVENTS_MESSAGE_MAX));
+    write_source(e, &w);
+    json_w_end_object(&w);
+    assert(w.error == 0);
+    ev = xcalloc(1, sizeof(*ev));
+    ev->ns = xstrdup(ns);
+    ev->body = buf_steal(&body);
+    list_push_back(&e->queue, &ev->link);
+    e->queued++;
+    events_send(e);
+}

@@ -1,0 +1,27 @@
+/*
+ * Events for `kubectl describe`: best effort and never in the way of work. One is written at a
+ * time; the same object, reason and message at most once in EVENTS_REPEAT_MS; those beyond
+ * EVENTS_QUEUE_MAX waiting ones are dropped, and so is one that the API server does not take.
+ */
+#ifndef ARL_OPERATOR_KUBE_EVENTS_H
+#define ARL_OPERATOR_KUBE_EVENTS_H
+
+#include "operator/api/meta.h"
+#include "operator/ops.h"
+
+#define EVENTS_REPEAT_MS 600000
+#define EVENTS_QUEUE_MAX 64
+#define EVENTS_REMEMBERED 256 /* for EVENTS_REPEAT_MS; the oldest is forgotten first */
+#define EVENTS_MESSAGE_MAX 1024
+
+struct events;
+
+/* instance: who reports, the name of the pod or host. */
+struct events *events_new(struct ops *ops, const char *instance);
+void events_free(struct events *e); /* what waits is lost */
+/* An event about this object. reason: one word in CamelCase. Strings are copied. */
+void events_add(struct events *e, const struct api_kind *kind, const char *ns, const char *name,
+                const char *uid, bool warning, const char *reason, const char *message);
+uint64_t events_dropped(const struct events *e);
+
+#endif
