@@ -1,0 +1,36 @@
+/*
+ * struct ops over uv and curl: the real world. API requests get the server's URL, TLS and bearer
+ * token from the kube_config; the token is read again every OPS_TOKEN_REFRESH_MS and at once when
+ * the server answers 401, certificates every OPS_TLS_REFRESH_MS. Streams to the API server have
+ * connections of their own; connections to sidecars are closed after use.
+ */
+#ifndef ARL_OPERATOR_OPS_UV_H
+#define ARL_OPERATOR_OPS_UV_H
+
+#include "common/err.h"
+#include "operator/kube/config.h"
+#include "operator/ops.h"
+
+#define OPS_TOKEN_REFRESH_MS 60000
+#define OPS_TLS_REFRESH_MS 300000
+
+struct uv_loop_s;
+struct ops_uv;
+
+struct ops_uv_opts {
+    /* Credentials have changed: reflectors should begin again. May be NULL. */
+    void (*on_credentials)(void *arg);
+    /* What could not be read, for the log. May be NULL. */
+    void (*on_note)(void *arg, int level, const char *msg);
+    void *arg;
+};
+
+/* Takes the contents of *config over on success (it is then empty). */
+int ops_uv_new(struct uv_loop_s *loop, struct kube_config *config, const struct ops_uv_opts *opts,
+               struct ops_uv **ret, struct err *err);
+struct ops *ops_uv_ops(struct ops_uv *u);
+/* Calls that are under way are cancelled; timers must have been freed. cb (may be NULL) when all
+ * handles are closed and u is freed. */
+void ops_uv_close(struct ops_uv *u, void (*cb)(void *arg), void *arg);
+
+#endif
