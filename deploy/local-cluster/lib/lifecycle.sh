@@ -65,8 +65,7 @@ import_images() {
     for archive; do
         # Through a pipe: the node does not see all of the host's folders.
         node_exec ctr -n k8s.io images import - <"$archive" 2>&1 | tee "$RUN_DIR/logs/import.log" |
-            sed -n 's/^unpacking \([^ ]*\).*/loaded \1/p'
-        [ "${PIPESTATUS[0]}" = 0 ] || die "$archive: import failed: $(tail -n 1 "$RUN_DIR/logs/import.log")"
+            sed -n 's/^unpacking \([^ ]*\).*/loaded \1/p' || die "$archive: import failed: $(tail -n 1 "$RUN_DIR/logs/import.log")"
     done
 }
 
