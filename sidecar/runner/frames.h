@@ -1,0 +1,99 @@
+/*
+ * What sidecar and runner say to each other over the unix socket: frames of a length (4 bytes,
+ * little endian, of all that follows), a type (1 byte) and fields. Integers are little endian,
+ * texts carry their length in front of them.
+ *
+ *   runner                                 sidecar
+ *     HELLO {version, token or ""}    ->              the first frame of a connection
+ *                                     <-  WELCOME {token}
+ *                                     <-  EXEC {id, work dir, argv, env} or WRITE {id, work dir,
+ *                                               path, content}
+ *     OUT {id, fd, bytes}...          ->
+ *                                     <-  KILL {id}
+ *     DONE {id, how, value, duration} ->              the last one of this id
+ *
+ * Either side takes the other's bytes as hostile input: whatever does not fit the form ends the
+ * connection. A frame is at most FRAMES_MAX long; an OUT carries at most LIMIT_EVENT_CHUNK_BYTES.
+ */
+#ifndef ARL_SIDECAR_RUNNER_FRAMES_H
+#define ARL_SIDECAR_RUNNER_FRAMES_H
+
+#include "common/base.h"
+#include "common/limits.h"
+
+#define FRAMES_VERSION 1
+#define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
+#define FRAMES_TOKEN_BYTES 32
+
+enum frame_type {
+    FRAME_HELLO = 1,
+    FRAME_OUT = 2,
+    FRAME_DONE = 3,
+    FRAME_WELCOME = 65,
+    FRAME_EXEC = 66,
+    FRAME_WRITE = 67,
+    FRAME_KILL = 68,
+};
+
+/* How something ended, and what `value` says about it. */
+enum frame_how {
+    FRAME_EXITED,       /* exit status */
+    FRAME_SIGNALED,     /* number of the signal */
+    FRAME_CHDIR_FAILED, /* errno: the work directory is not usable; nothing ran */
+    FRAME_EXEC_FAILED,  /* errno: the program could not be started */
+    FRAME_WRITE_FAILED, /* errno: the file was not written */
+    FRAME_SPAWN_FAILED, /* errno: no process or no pipe could be had */
+    FRAME_HOW_COUNT,
+};
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+/* Bytes in a row: to be sent, or received and not yet taken. Starts as all zeroes. */
+struct frame_buf {
+    unsigned char *data;
+    size_t len;
+    size_t alloc;
+};
+void frame_buf_done(struct frame_buf *b);
+/* Room for n more bytes behind len; the memory may move. */
+unsigned char *frame_buf_reserve(struct frame_buf *b, size_t n);
+/* Drops the first n bytes; frees the memory when nothing is left, so that idle costs nothing. */
+void frame_buf_consume(struct frame_buf *b, size_t n);
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* frame_begin() ... frame_end(where it began): appends one frame. */
+size_t frame_begin(struct frame_buf *b, enum frame_type type);
+void frame_put_u32(struct frame_buf *b, uint32_t v);
+void frame_put_u64(struct frame_buf *b, uint64_t v);
+void frame_put_bytes(struct frame_buf *b, const void *data, size_t len);
+void frame_put_text(struct frame_buf *b, const char *s); /* NULL reads as "" */
+void frame_end(struct frame_buf *b, size_t start);
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* The fields of one frame. Reading past the end sets `bad` and gives zeroes from then on. */
+struct frame_reader {
+    const unsigned char *p;
+    size_t left;
+    bool bad;
+};
+/*
+ * The frame at the front of b: 1 with type and fields, whose memory is b's (*ret_size bytes are to
+ * be consumed after use); 0 when it is not complete yet; -EPROTO when no frame can begin like this.
+ */
+int frame_next(const struct frame_buf *b, enum frame_type *ret_type, struct frame_reader *ret,
+               size_t *ret_size);
+uint32_t frame_get_u32(struct frame_reader *r);
+uint64_t frame_get_u64(struct frame_reader *r);
+const void *frame_get_bytes(struct frame_reader *r, size_t *ret_len);
+/* An owned copy; a text with a NUL byte in it is bad. Never NULL. */
+char *frame_get_text(struct frame_reader *r);
+/* A list of texts (count, then each), NULL-terminated; the caller frees it with frame_list_free().
+ */
+char **frame_get_list(struct frame_reader *r, size_t *ret_count);
+void frame_list_free(char ***list);
+/* Whether everything was read, and nothing else is there. */
+bool frame_complete(const struct frame_reader *r);
+
+#endif

@@ -1,0 +1,235 @@
+#include "sidecar/runner/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sidecar/runner/write_file.h"
+
+#define STATUS_FD 3
+/* The path of a program and its environment's search path, as execvp(3) has it. */
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PATH_BYTES_MAX 4096
+/* Without close_range(2), which came with Linux 5.9. */
+#define CLOSE_FDS_MAX 4096
+
+/* ---- environment and lookup ------------------------------------------------------------------ */
+
+static size_t name_len(const char *entry)
+{
+    return strcspn(entry, "=");
+}
+
+static size_t env_find(char **env, const char *entry)
+{
+    size_t i = 0, len = name_len(entry);
+
+    while (env[i] && (name_len(env[i]) != len || memcmp(env[i], entry, len) != 0))
+        i++;
+    return i;
+}
+
+char **keeper_env(char **base, char **more)
+{
+    size_t n = 0, m = 0;
+    char **env;
+
+    while (base[n])
+        n++;
+    while (more[m])
+        m++;
+    env = xcalloc(n + m + 1, sizeof(*env));
+    memcpy(env, base, n * sizeof(*env));
+    for (size_t i = 0; i < m; i++)
+        env[env_find(env, more[i])] = more[i];
+    return env;
+}
+
+static const char *search_path(char **env)
+{
+    size_t i = env_find(env, "PATH");
+
+    return env[i] && strlen(env[i]) > 4 ? env[i] + 5 : DEFAULT_PATH;
+}
+
+/* The error that tells most: that a file is there but may not be executed beats that another folder
+ * does not have it. */
+static int exec_in_path(char **argv, char **env)
+{
+    char file[PATH_BYTES_MAX];
+    int result = ENOENT;
+
+    for (const char *p = search_path(env);; p++) {
+        int len = (int)strcspn(p, ":");
+        int n = snprintf(file, sizeof(file), "%.*s%s%s", len, p, len ? "/" : "", argv[0]);
+
+        if (n > 0 && (size_t)n < sizeof(file)) {
+            execve(file, argv, env);
+            if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+                return errno;
+            if (errno == EACCES)
+                result = EACCES;
+        }
+        p += len;
+        if (*p == '\0')
+            return result;
+    }
+}
+
+int keeper_exec(char **argv, char **env)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    if (!argv[0] || !argv[0][0])
+        return ENOENT;
+    if (!strchr(argv[0], '/'))
+        return exec_in_path(argv, env);
+    execve(argv[0], argv, env);
+    return errno;
+}
+
+/* ---- inside of the keeper -------------------------------------------------------------------- */
+
+static void tell(enum keeper_kind kind, enum frame_how how, int value)
+{
+    struct keeper_msg msg = {kind, how, (uint32_t)value};
+
+    /* If the runner is gone there is nobody to tell. */
+    while (write(STATUS_FD, &msg, sizeof(msg)) < 0 && errno == EINTR)
+        continue;
+}
+
+static _Noreturn void child_main(const struct keeper_spec *spec)
+{
+    int e;
+
+    setsid();
+    /* Before any code of the user's: should it kill the keeper, this is how we find it. */
+    tell(KEEPER_PID, 0, getpid());
+    if (!spec->argv) {
+        e = write_file(spec->path, spec->content, spec->content_len);
+        if (e)
+            tell(KEEPER_FAILED, FRAME_WRITE_FAILED, e);
+        _exit(e ? 1 : 0);
+    }
+    if (chdir(spec->work_dir) < 0) {
+        tell(KEEPER_FAILED, FRAME_CHDIR_FAILED, errno);
+        _exit(1);
+    }
+    tell(KEEPER_FAILED, FRAME_EXEC_FAILED, keeper_exec(spec->argv, spec->env));
+    _exit(127);
+}
+
+/* Images without /dev do exist: a pipe without a writer reads as empty, too. */
+static int open_empty(void)
+{
+    int fd = open("/dev/null", O_RDONLY), ends[2];
+
+    if (fd >= 0 || pipe(ends) < 0)
+        return fd;
+    close(ends[1]);
+    return ends[0];
+}
+
+static void close_from(unsigned first)
+{
+    if (syscall(SYS_close_range, first, ~0U, 0) == 0)
+        return;
+    for (unsigned fd = first; fd < CLOSE_FDS_MAX; fd++)
+        close((int)fd);
+}
+
+/* 0 empty, 1 and 2 the pipes, 3 the status, and nothing else: a keeper that held the socket or
+ * somebody's pipe would keep it open for as long as a daemon lives. */
+static void arrange_fds(const int ends[3])
+{
+    int empty;
+
+    dup2(ends[0], STDOUT_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    if (ends[2] != STATUS_FD)
+        dup3(ends[2], STATUS_FD, O_CLOEXEC);
+    close_from(STATUS_FD + 1);
+    empty = open_empty();
+    dup2(empty, STDIN_FILENO);
+    close(empty);
+}
+
+static _Noreturn void keeper_main(const struct keeper_spec *spec, const int ends[3])
+{
+    pid_t child, p;
+    int status;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_NAME, "arl-step");
+    arrange_fds(ends);
+    child = fork();
+    if (child == 0)
+        child_main(spec);
+    if (child < 0)
+        tell(KEEPER_FAILED, FRAME_SPAWN_FAILED, errno);
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
+    while ((p = waitpid(-1, &status, 0)) > 0 || errno == EINTR) {
+        if (p != child)
+            continue;
+        tell(KEEPER_EXIT, 0, status);
+        close(STATUS_FD);
+    }
+    _exit(0);
+}
+
+/* ---- the runner's side ----------------------------------------------------------------------- */
+
+static void close_ends(int pipes[3][2], int end)
+{
+    for (int i = 0; i < 3; i++)
+        if (pipes[i][end] >= 0)
+            close(pipes[i][end]);
+}
+
+static int make_pipes(int pipes[3][2])
+{
+    for (int i = 0; i < 3; i++) {
+        if (pipe2(pipes[i], O_CLOEXEC) < 0) {
+            int e = errno;
+
+            close_ends(pipes, 0);
+            close_ends(pipes, 1);
+            return -e;
+        }
+        fcntl(pipes[i][0], F_SETFL, O_NONBLOCK);
+    }
+    return 0;
+}
+
+pid_t keeper_start(const struct keeper_spec *spec, int ret_fds[3])
+{
+    int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+    int r = make_pipes(pipes);
+    pid_t pid;
+
+    if (r < 0)
+        return r;
+    pid = fork();
+    if (pid == 0)
+        keeper_main(spec, (const int[3]){pipes[0][1], pipes[1][1], pipes[2][1]});
+    r = -errno;
+    close_ends(pipes, 1);
+    if (pid < 0) {
+        close_ends(pipes, 0);
+        return r;
+    }
+    for (int i = 0; i < 3; i++)
+        ret_fds[i] = pipes[i][0];
+    return pid;
+}

@@ -1,0 +1,165 @@
+#include "sidecar/runner/runner.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define READ_BYTES (16u << 10)
+
+bool link_ready(const struct runner *r)
+{
+    return r->sock >= 0 && r->welcomed;
+}
+
+static void link_close(struct runner *r)
+{
+    close(r->sock);
+    r->sock = -1;
+    r->welcomed = false;
+    frame_buf_done(&r->in);
+    frame_buf_done(&r->out);
+    r->redial_ns = runner_now_ns() + r->redial_wait_ms * 1000000;
+    r->redial_wait_ms = MIN(2 * r->redial_wait_ms, RUNNER_REDIAL_MAX_MS);
+}
+
+static int dial(const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof(sa.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(sa.sun_path, path, strlen(path));
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+        int e = errno;
+
+        close(fd);
+        return -e;
+    }
+    return fd;
+}
+
+void link_dial(struct runner *r, int64_t now_ns)
+{
+    size_t start;
+
+    if (r->sock >= 0 || now_ns < r->redial_ns)
+        return;
+    r->sock = dial(r->socket_path);
+    if (r->sock < 0) {
+        r->sock = -1;
+        r->redial_ns = now_ns + r->redial_wait_ms * 1000000;
+        r->redial_wait_ms = MIN(2 * r->redial_wait_ms, RUNNER_REDIAL_MAX_MS);
+        return;
+    }
+    start = frame_begin(&r->out, FRAME_HELLO);
+    frame_put_u32(&r->out, FRAMES_VERSION);
+    frame_put_bytes(&r->out, r->token, r->have_token ? sizeof(r->token) : 0);
+    frame_end(&r->out, start);
+    link_flush(r);
+}
+
+void link_flush(struct runner *r)
+{
+    while (r->sock >= 0 && r->out.len > 0) {
+        ssize_t n = send(r->sock, r->out.data, r->out.len, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN)
+            link_close(r);
+        if (n < 0)
+            return;
+        frame_buf_consume(&r->out, (size_t)n);
+    }
+}
+
+static int on_welcome(struct runner *r, struct frame_reader *f)
+{
+    size_t len;
+    const void *token = frame_get_bytes(f, &len);
+
+    if (!frame_complete(f) || len != sizeof(r->token) || r->welcomed)
+        return -EPROTO;
+    memcpy(r->token, token, len);
+    r->have_token = true;
+    r->welcomed = true;
+    r->redial_wait_ms = RUNNER_REDIAL_MIN_MS;
+    steps_abandon(r);
+    runner_start_main(r);
+    return 0;
+}
+
+static int on_kill(struct runner *r, struct frame_reader *f)
+{
+    uint64_t id = frame_get_u64(f);
+
+    if (!frame_complete(f))
+        return -EPROTO;
+    steps_kill(r, id);
+    return 0;
+}
+
+static int on_frame(struct runner *r, enum frame_type type, struct frame_reader *f)
+{
+    if (type == FRAME_WELCOME)
+        return on_welcome(r, f);
+    if (!r->welcomed)
+        return -EPROTO;
+    switch (type) {
+    case FRAME_EXEC:
+        steps_exec(r, f);
+        return f->bad ? -EPROTO : 0;
+    case FRAME_WRITE:
+        steps_write(r, f);
+        return f->bad ? -EPROTO : 0;
+    case FRAME_KILL:
+        return on_kill(r, f);
+    default:
+        return -EPROTO;
+    }
+}
+
+static void take_frames(struct runner *r)
+{
+    struct frame_reader f;
+    enum frame_type type;
+    size_t size;
+    int n;
+
+    while ((n = frame_next(&r->in, &type, &f, &size)) > 0) {
+        n = on_frame(r, type, &f);
+        if (n < 0)
+            break;
+        frame_buf_consume(&r->in, size);
+    }
+    if (n < 0)
+        link_close(r);
+}
+
+void link_on_poll(struct runner *r, short revents)
+{
+    ssize_t n;
+
+    if (revents & POLLOUT)
+        link_flush(r);
+    if (r->sock < 0 || !(revents & (POLLIN | POLLHUP | POLLERR)))
+        return;
+    n = recv(r->sock, frame_buf_reserve(&r->in, READ_BYTES), READ_BYTES, 0);
+    if (n > 0) {
+        r->in.len += (size_t)n;
+        take_frames(r);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        link_close(r);
+    }
+}
+
+short link_poll_events(const struct runner *r)
+{
+    return (short)(POLLIN | (r->out.len > 0 ? POLLOUT : 0));
+}

@@ -1,0 +1,88 @@
+/*
+ * What the files of the runner share: runner.c (the loop, signals, the main command), link.c (the
+ * socket to the sidecar), steps.c (what runs).
+ *
+ * One thread, one poll(2). Nothing in here waits, apart from fork(2) itself.
+ */
+#ifndef ARL_SIDECAR_RUNNER_RUNNER_H
+#define ARL_SIDECAR_RUNNER_RUNNER_H
+
+#include <poll.h>
+#include <sys/types.h>
+
+#include "common/base.h"
+#include "common/list.h"
+#include "sidecar/runner/frames.h"
+
+/* Steps at once; one more is refused with EAGAIN. Each takes three descriptors and a process. */
+#define RUNNER_STEPS_MAX 128
+/* Steps that are over, but whose daemons hold a pipe that is read and thrown away, so that they are
+ * not stopped by a full pipe or killed by a closed one. The oldest is closed when there are more.
+ */
+#define RUNNER_LEFT_MAX 64
+/* Output that waits for the sidecar; above it nothing is read from the pipes. */
+#define RUNNER_OUT_HIGH (256u << 10)
+#define RUNNER_GRACE_MS 2000   /* between SIGTERM and SIGKILL */
+#define RUNNER_EOF_MS 500      /* after the exit, for pipes that others hold open */
+#define RUNNER_GIVE_UP_MS 5000 /* after the first SIGKILL: what is stuck in the kernel is left */
+#define RUNNER_REDIAL_MIN_MS 5
+#define RUNNER_REDIAL_MAX_MS 500
+
+struct runner {
+    const char *socket_path;
+    char **main_argv; /* NULL: none */
+    char **env;       /* the container's own */
+    int signal_fd;
+
+    int sock; /* -1: not connected */
+    bool welcomed;
+    struct frame_buf in;
+    struct frame_buf out;
+    int64_t redial_ns;
+    int64_t redial_wait_ms;
+    unsigned char token[FRAMES_TOKEN_BYTES];
+    bool have_token;
+
+    struct list steps;
+    size_t active; /* steps that are not over */
+    size_t left;   /* steps that are, see RUNNER_LEFT_MAX */
+
+    bool main_started;
+    pid_t main_pid;
+    int64_t stop_ns; /* SIGTERM came: SIGKILL then; 0: it did not */
+    bool exiting;
+    int exit_code;
+};
+
+int64_t runner_now_ns(void);
+/* Starts the main command, once. Called when the sidecar knows us: no code of the user's runs in
+ * the container before. */
+void runner_start_main(struct runner *r);
+
+/* ---- link.c ---------------------------------------------------------------------------------- */
+
+/* Dials if it is time to. */
+void link_dial(struct runner *r, int64_t now_ns);
+void link_on_poll(struct runner *r, short revents);
+short link_poll_events(const struct runner *r);
+/* Sends what is queued as far as the socket takes it. */
+void link_flush(struct runner *r);
+bool link_ready(const struct runner *r);
+
+/* ---- steps.c --------------------------------------------------------------------------------- */
+
+void steps_exec(struct runner *r, struct frame_reader *f);
+void steps_write(struct runner *r, struct frame_reader *f);
+void steps_kill(struct runner *r, uint64_t id);
+/* A new sidecar knows nothing of what runs, and reported it as lost: ends it without a word. */
+void steps_abandon(struct runner *r);
+/* A child of ours has ended. */
+void steps_on_reaped(struct runner *r, pid_t pid, int status);
+/* Adds what steps wait for to fds (room for steps_poll_max()); returns how many. */
+size_t steps_poll_max(const struct runner *r);
+size_t steps_poll(struct runner *r, struct pollfd *fds);
+void steps_on_poll(struct runner *r, const struct pollfd *fds, size_t count);
+/* Moves every step on; returns when it wants to be called again (INT64_MAX: only on events). */
+int64_t steps_advance(struct runner *r, int64_t now_ns);
+
+#endif

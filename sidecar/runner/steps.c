@@ -1,0 +1,443 @@
+#include "sidecar/runner/runner.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sidecar/runner/keeper.h"
+#include "sidecar/runner/tree.h"
+
+#define MS 1000000LL
+#define KILL_AGAIN_MS 20
+/* What a pipe can hold at its end though nobody was to read it (pipe-max-size is 1 MiB). */
+#define LAST_READ_MAX (1u << 20)
+
+/*
+ * A step's life. `over` is said to the sidecar with DONE, unless it was abandoned.
+ *
+ *   running --exit--> exited --both pipes at EOF, or 500 ms--> over --no process, no pipe--> freed
+ *      \                                                        ^
+ *       `--KILL--> terming --2 s--> killing --no process left, or 5 s--'
+ */
+enum step_phase {
+    PHASE_RUNNING,
+    PHASE_TERMING,
+    PHASE_KILLING,
+    PHASE_OVER,
+};
+
+enum { OUT, ERR, STATUS, FDS };
+
+struct step {
+    struct list node;
+    uint64_t id;
+    enum step_phase phase;
+    bool abandoned; /* nobody wants to hear of it */
+    bool keeper_gone;
+    pid_t keeper;
+    pid_t pid; /* of the command; 0: not known (yet) */
+    int fds[FDS];
+    bool has_result;
+    bool has_failure; /* how and value are from KEEPER_FAILED */
+    uint32_t how;
+    uint32_t value;
+    int64_t started_ns;
+    int64_t exited_ns;
+    int64_t phase_end_ns; /* of TERMING and KILLING */
+};
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+static void report_done(struct runner *r, uint64_t id, uint32_t how, uint32_t value,
+                        int64_t duration_ns)
+{
+    size_t start;
+
+    if (!link_ready(r))
+        return;
+    start = frame_begin(&r->out, FRAME_DONE);
+    frame_put_u64(&r->out, id);
+    frame_put_u32(&r->out, how);
+    frame_put_u32(&r->out, value);
+    frame_put_u64(&r->out, (uint64_t)duration_ns);
+    frame_end(&r->out, start);
+}
+
+static void report_out(struct runner *r, const struct step *s, int fd, const void *data, size_t len)
+{
+    size_t start;
+
+    if (!link_ready(r) || s->abandoned || s->phase == PHASE_OVER)
+        return;
+    start = frame_begin(&r->out, FRAME_OUT);
+    frame_put_u64(&r->out, s->id);
+    frame_put_u32(&r->out, (uint32_t)(fd == OUT ? 1 : 2));
+    frame_put_bytes(&r->out, data, len);
+    frame_end(&r->out, start);
+}
+
+/* ---- pipes ----------------------------------------------------------------------------------- */
+
+static void close_fd(struct step *s, int i)
+{
+    if (s->fds[i] >= 0)
+        close(s->fds[i]);
+    s->fds[i] = -1;
+}
+
+static bool pipes_closed(const struct step *s)
+{
+    return s->fds[OUT] < 0 && s->fds[ERR] < 0;
+}
+
+/* One read; false when there is nothing (more) to be had. */
+static bool read_pipe(struct runner *r, struct step *s, int i)
+{
+    char data[LIMIT_EVENT_CHUNK_BYTES];
+    ssize_t n = read(s->fds[i], data, sizeof(data));
+
+    if (n > 0)
+        report_out(r, s, i, data, (size_t)n);
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        close_fd(s, i);
+    return n > 0;
+}
+
+/* What was written before the end belongs to the step, however full the way to the sidecar is. */
+static void read_rest(struct runner *r, struct step *s)
+{
+    for (int i = OUT; i <= ERR; i++)
+        for (unsigned n = 0; s->fds[i] >= 0 && n < LAST_READ_MAX / LIMIT_EVENT_CHUNK_BYTES; n++)
+            if (!read_pipe(r, s, i))
+                break;
+}
+
+static bool may_read(const struct runner *r, const struct step *s)
+{
+    if (s->abandoned || s->phase == PHASE_OVER)
+        return true;
+    return link_ready(r) && r->out.len < RUNNER_OUT_HIGH;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static void set_result(struct step *s, uint32_t how, uint32_t value)
+{
+    if (s->has_result)
+        return;
+    s->has_result = true;
+    s->exited_ns = runner_now_ns();
+    if (s->has_failure)
+        return;
+    s->how = how;
+    s->value = value;
+}
+
+static void set_status(struct step *s, int status)
+{
+    if (WIFSIGNALED(status))
+        set_result(s, FRAME_SIGNALED, (uint32_t)WTERMSIG(status));
+    else
+        set_result(s, FRAME_EXITED, (uint32_t)WEXITSTATUS(status));
+}
+
+static void on_keeper_msg(struct step *s, const struct keeper_msg *msg)
+{
+    switch (msg->kind) {
+    case KEEPER_PID:
+        s->pid = (pid_t)msg->value;
+        break;
+    case KEEPER_FAILED:
+        s->has_failure = true;
+        s->how = msg->how;
+        s->value = msg->value;
+        if (msg->how == FRAME_SPAWN_FAILED)
+            set_result(s, 0, 0);
+        break;
+    case KEEPER_EXIT:
+        set_status(s, (int)msg->value);
+        break;
+    }
+}
+
+static void read_status(struct step *s)
+{
+    struct keeper_msg msg;
+    ssize_t n;
+
+    while (s->fds[STATUS] >= 0) {
+        n = read(s->fds[STATUS], &msg, sizeof(msg));
+        if (n == (ssize_t)sizeof(msg))
+            on_keeper_msg(s, &msg);
+        else if (n < 0 && errno == EINTR)
+            continue;
+        else if (n < 0 && errno == EAGAIN)
+            return;
+        else
+            close_fd(s, STATUS);
+    }
+}
+
+void steps_on_reaped(struct runner *r, pid_t pid, int status)
+{
+    list_for_each (it, &r->steps) {
+        struct step *s = list_entry(it, struct step, node);
+
+        if (s->keeper == pid)
+            s->keeper_gone = true;
+        if (s->keeper == pid || s->pid == pid || s->pid == 0)
+            read_status(s);
+        /* The keeper was killed, so its child became ours. */
+        if (s->pid == pid)
+            set_status(s, status);
+    }
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void step_free(struct runner *r, struct step *s)
+{
+    for (int i = 0; i < FDS; i++)
+        close_fd(s, i);
+    if (s->phase == PHASE_OVER)
+        r->left--;
+    else
+        r->active--;
+    list_remove(&s->node);
+    free(s);
+}
+
+static void close_oldest_left(struct runner *r)
+{
+    list_for_each (it, &r->steps) {
+        struct step *s = list_entry(it, struct step, node);
+
+        if (s->phase == PHASE_OVER && !pipes_closed(s)) {
+            close_fd(s, OUT);
+            close_fd(s, ERR);
+            return;
+        }
+    }
+}
+
+static void step_over(struct runner *r, struct step *s)
+{
+    read_rest(r, s);
+    set_result(s, FRAME_SIGNALED, SIGKILL);
+    if (!s->abandoned)
+        report_done(r, s->id, s->how, s->value, s->exited_ns - s->started_ns);
+    s->phase = PHASE_OVER;
+    r->active--;
+    if (++r->left > RUNNER_LEFT_MAX)
+        close_oldest_left(r);
+}
+
+/* Everything of the step. A keeper that was killed leaves its tree below the command; without a
+ * /proc there is the process group only. */
+static void signal_tree(const struct step *s, int sig)
+{
+    int found = -ENOENT;
+
+    if (!s->keeper_gone)
+        found = tree_signal(s->keeper, sig);
+    else if (s->pid > 0)
+        found = tree_signal(s->pid, sig);
+    if (s->pid > 0 && (!s->has_result || found == -ENOENT))
+        kill(-s->pid, sig);
+}
+
+static void begin_kill(struct step *s, int64_t now_ns)
+{
+    if (s->phase != PHASE_RUNNING)
+        return;
+    read_status(s);
+    s->phase = PHASE_TERMING;
+    s->phase_end_ns = now_ns + RUNNER_GRACE_MS * MS;
+    signal_tree(s, SIGTERM);
+}
+
+void steps_kill(struct runner *r, uint64_t id)
+{
+    list_for_each (it, &r->steps) {
+        struct step *s = list_entry(it, struct step, node);
+
+        if (s->id == id && !s->abandoned)
+            begin_kill(s, runner_now_ns());
+    }
+}
+
+void steps_abandon(struct runner *r)
+{
+    list_for_each (it, &r->steps) {
+        struct step *s = list_entry(it, struct step, node);
+
+        s->abandoned = true;
+        begin_kill(s, runner_now_ns());
+    }
+}
+
+/* ---- moving on ------------------------------------------------------------------------------- */
+
+/* When the pipes are to be given up; INT64_MAX: not yet. */
+static int64_t eof_deadline(const struct step *s)
+{
+    return s->has_result ? s->exited_ns + RUNNER_EOF_MS * MS : INT64_MAX;
+}
+
+/* The step's processes are gone, or will never be. */
+static bool nothing_runs(const struct step *s)
+{
+    return s->keeper_gone && (s->has_result || s->pid == 0 || kill(s->pid, 0) < 0);
+}
+
+static int64_t advance_running(struct runner *r, struct step *s, int64_t now_ns)
+{
+    if (!s->has_result && nothing_runs(s))
+        set_result(s, FRAME_SIGNALED, SIGKILL);
+    if (!s->has_result || (!pipes_closed(s) && now_ns < eof_deadline(s)))
+        return eof_deadline(s);
+    step_over(r, s);
+    return now_ns;
+}
+
+static int64_t advance_killing(struct runner *r, struct step *s, int64_t now_ns)
+{
+    if (nothing_runs(s) || (s->phase == PHASE_KILLING && now_ns >= s->phase_end_ns)) {
+        set_result(s, FRAME_SIGNALED, SIGKILL);
+        step_over(r, s);
+        return now_ns;
+    }
+    if (s->phase == PHASE_TERMING && now_ns >= s->phase_end_ns) {
+        s->phase = PHASE_KILLING;
+        s->phase_end_ns = now_ns + RUNNER_GIVE_UP_MS * MS;
+    }
+    if (s->phase == PHASE_TERMING)
+        return s->phase_end_ns;
+    signal_tree(s, SIGKILL);
+    return now_ns + KILL_AGAIN_MS * MS;
+}
+
+static int64_t advance(struct runner *r, struct step *s, int64_t now_ns)
+{
+    switch (s->phase) {
+    case PHASE_RUNNING:
+        return advance_running(r, s, now_ns);
+    case PHASE_TERMING:
+    case PHASE_KILLING:
+        return advance_killing(r, s, now_ns);
+    case PHASE_OVER:
+        if (s->keeper_gone && pipes_closed(s))
+            step_free(r, s);
+        return INT64_MAX;
+    }
+    return INT64_MAX;
+}
+
+int64_t steps_advance(struct runner *r, int64_t now_ns)
+{
+    int64_t next = INT64_MAX;
+
+    list_for_each_safe (it, &r->steps) {
+        int64_t t = advance(r, list_entry(it, struct step, node), now_ns);
+
+        next = MIN(next, t);
+    }
+    return next;
+}
+
+/* ---- polling --------------------------------------------------------------------------------- */
+
+size_t steps_poll_max(const struct runner *r)
+{
+    return FDS * (r->active + r->left);
+}
+
+size_t steps_poll(struct runner *r, struct pollfd *fds)
+{
+    size_t n = 0;
+
+    list_for_each (it, &r->steps) {
+        const struct step *s = list_entry(it, struct step, node);
+        bool reading = may_read(r, s);
+
+        for (int i = 0; i < FDS; i++)
+            if (s->fds[i] >= 0 && (i == STATUS || reading))
+                fds[n++] = (struct pollfd){.fd = s->fds[i], .events = POLLIN};
+    }
+    return n;
+}
+
+/* fds is in the order of steps_poll(), and no step came or went since. */
+void steps_on_poll(struct runner *r, const struct pollfd *fds, size_t count)
+{
+    size_t n = 0;
+
+    list_for_each (it, &r->steps) {
+        struct step *s = list_entry(it, struct step, node);
+
+        for (int i = 0; i < FDS && n < count; i++) {
+            if (s->fds[i] < 0 || fds[n].fd != s->fds[i])
+                continue;
+            if (fds[n++].revents == 0)
+                continue;
+            if (i == STATUS)
+                read_status(s);
+            else
+                read_pipe(r, s, i);
+        }
+    }
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static void start(struct runner *r, uint64_t id, const struct keeper_spec *spec)
+{
+    struct step *s;
+    int fds[FDS];
+    pid_t pid = r->active < RUNNER_STEPS_MAX ? keeper_start(spec, fds) : -EAGAIN;
+
+    if (pid < 0) {
+        report_done(r, id, FRAME_SPAWN_FAILED, (uint32_t)-pid, 0);
+        return;
+    }
+    s = xcalloc(1, sizeof(*s));
+    s->id = id;
+    s->keeper = pid;
+    s->started_ns = runner_now_ns();
+    memcpy(s->fds, fds, sizeof(fds));
+    list_push_back(&r->steps, &s->node);
+    r->active++;
+}
+
+static void free_pointers(char ***p)
+{
+    free(*p);
+}
+
+void steps_exec(struct runner *r, struct frame_reader *f)
+{
+    uint64_t id = frame_get_u64(f);
+    cleanup_free char *work_dir = frame_get_text(f);
+    size_t argc, envc;
+    CLEANUP(frame_list_free) char **argv = frame_get_list(f, &argc);
+    CLEANUP(frame_list_free) char **more = frame_get_list(f, &envc);
+    CLEANUP(free_pointers) char **env = keeper_env(r->env, more);
+    struct keeper_spec spec = {.argv = argv, .env = env, .work_dir = work_dir};
+
+    f->bad = f->bad || !frame_complete(f) || argc == 0;
+    if (!f->bad)
+        start(r, id, &spec);
+}
+
+void steps_write(struct runner *r, struct frame_reader *f)
+{
+    uint64_t id = frame_get_u64(f);
+    cleanup_free char *path = frame_get_text(f);
+    struct keeper_spec spec = {.path = path};
+
+    spec.content = frame_get_bytes(f, &spec.content_len);
+    f->bad = f->bad || !frame_complete(f) || path[0] != '/';
+    if (!f->bad)
+        start(r, id, &spec);
+}
