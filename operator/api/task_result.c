@@ -11,6 +11,8 @@
 #define STATUS_OVERHEAD_BYTES 4096u
 #define STEP_OVERHEAD_BYTES 256u
 #define MARKER_MAX 64
+/* No text here comes near it: an attempt is trimmed to less (RUN_OUTPUT_MAX in run.h). */
+#define TEXT_MAX ((size_t)8 * LIMIT_TASK_OBJECT_BYTES)
 
 /* ---- collecting ------------------------------------------------------------------------------ */
 
@@ -22,7 +24,7 @@ struct task_result *task_result_new(size_t step_count)
     r->step_count = step_count;
     for (size_t i = 0; i < step_count; i++)
         for (size_t k = 0; k < 2; k++)
-            buf_init(&r->steps[i].streams[k].data, SIZE_MAX);
+            buf_init(&r->steps[i].streams[k].data, TEXT_MAX);
     return r;
 }
 
@@ -219,7 +221,7 @@ static void join_gap(struct buf *out)
 static void write_joined(struct json_writer *w, const char *name, const struct task_result *r,
                          size_t stream, size_t cap, const char *extra)
 {
-    cleanup_buf struct buf all = BUF_INIT(SIZE_MAX);
+    cleanup_buf struct buf all = BUF_INIT(TEXT_MAX);
 
     for (size_t i = 0; r && i < r->step_count; i++) {
         const struct task_stream *s = &r->steps[i].streams[stream];
@@ -265,7 +267,7 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
     json_w_str(w, "name", t->step_names ? t->step_names[i] : "");
     json_w_int(w, "exitCode", step->code);
     for (size_t k = 0; k < 2; k++) {
-        cleanup_buf struct buf text = BUF_INIT(SIZE_MAX);
+        cleanup_buf struct buf text = BUF_INIT(TEXT_MAX);
 
         render(&step->streams[k], cap, &text);
         json_w_strn(w, names[k], buf_str(&text), text.len);
@@ -304,7 +306,7 @@ static void write_conditions(struct json_writer *w, const struct task *t,
 static void write_attempts(struct json_writer *w, const struct task *t, const struct task_result *r,
                            const struct task_end *end, int64_t now_wall_ns)
 {
-    cleanup_buf struct buf text = BUF_INIT(SIZE_MAX);
+    cleanup_buf struct buf text = BUF_INIT(TEXT_MAX);
     struct json_writer a = JSON_WRITER_INIT(&text);
     const char *before = t->attempts_json;
 

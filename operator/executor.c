@@ -1,0 +1,517 @@
+#include "operator/executor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/limits.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "operator/kube/client.h"
+#include "operator/kube/events.h"
+#include "operator/sidecar_client.h"
+
+#define RESOLVE_FIRST_MS 200
+#define RESOLVE_MAX_MS 5000
+#define NAME_SUFFIX_LEN 8
+#define CREATE_BACKOFF_FIRST_MS 1000
+#define CREATE_BACKOFF_MAX_MS 300000
+
+struct executor {
+    struct ops *ops;
+    struct world *w;
+    struct sidecar_client *agents;
+    struct events *events;
+    struct list writes;
+    uint64_t counts[LEDGER_VERBS];
+    uint64_t errors[KUBE_NO_ANSWER + 1];
+    struct metrics_histogram claim_time;
+};
+
+/* One write (or read back) that is under way. */
+struct write {
+    struct list node;
+    struct executor *x;
+    struct ops_call *call;
+    struct ops_timer *timer; /* of a read back that is tried again */
+    enum ledger_verb verb;
+    const struct api_kind *kind;
+    char *plan_key;
+    char *ns;
+    char *name;
+    char *uid;
+    char *pool_key;    /* CREATE, CLAIM */
+    char *sandbox_key; /* CLAIM; READ for a sandbox */
+    char *reason;
+    int64_t begun_mono_ns;
+    int64_t resolve_ms;
+    bool resolving;
+};
+
+static const char *const verb_names[] = {"create", "claim", "delete", "status", "read"};
+
+/* ---- life of a write ------------------------------------------------------------------------- */
+
+static struct write *write_begin(struct executor *x, enum ledger_verb verb,
+                                 const struct api_kind *kind, const char *ns, const char *name,
+                                 const char *pool_key)
+{
+    struct write *wr = xcalloc(1, sizeof(*wr));
+    char key[META_KEY_MAX];
+
+    wr->x = x;
+    wr->verb = verb;
+    wr->kind = kind;
+    wr->ns = xstrdup(ns);
+    wr->name = xstrdup(name);
+    wr->pool_key = xstrdup(pool_key);
+    wr->begun_mono_ns = ops_now(x->ops).mono_ns;
+    wr->resolve_ms = RESOLVE_FIRST_MS;
+    meta_key(key, ns, name);
+    ledger_begin(x->w->ledger, verb, kind, key, pool_key);
+    list_push_back(&x->writes, &wr->node);
+    x->counts[verb]++;
+    return wr;
+}
+
+static void write_free(struct write *wr)
+{
+    list_remove(&wr->node);
+    if (wr->timer)
+        wr->x->ops->v->timer_free(wr->x->ops, wr->timer);
+    free(wr->plan_key);
+    free(wr->ns);
+    free(wr->name);
+    free(wr->uid);
+    free(wr->pool_key);
+    free(wr->sandbox_key);
+    free(wr->reason);
+    free(wr);
+}
+
+/* The outcome is known: everything that waited for it is planned again. */
+static void write_end(struct write *wr)
+{
+    struct world *w = wr->x->w;
+    char key[META_KEY_MAX];
+
+    meta_key(key, wr->ns, wr->name);
+    ledger_end(w->ledger, wr->kind, key);
+    if (wr->verb == LEDGER_CLAIM)
+        ledger_end(w->ledger, &api_sandbox, wr->sandbox_key);
+    if (wr->pool_key) {
+        world_queue(w, PLAN_POOL, wr->pool_key);
+        world_wake_waiting(w, wr->pool_key);
+    }
+    if (wr->sandbox_key)
+        world_queue(w, PLAN_SANDBOX, wr->sandbox_key);
+    write_free(wr);
+}
+
+static enum queue_lane lane_of(const char *plan_key)
+{
+    return strncmp(plan_key, PLAN_POOL "/", strlen(PLAN_POOL "/")) == 0 ? QUEUE_NORMAL
+                                                                        : QUEUE_URGENT;
+}
+
+/* The key is planned again: at once after success, with back-off after a failure. */
+static void requeue(struct write *wr, const struct kube_result *res)
+{
+    struct executor *x = wr->x;
+    int64_t now = ops_now(x->ops).mono_ns;
+    uint64_t jitter;
+
+    if (!wr->plan_key)
+        return;
+    if (res->reason == KUBE_OK || res->reason == KUBE_NOT_FOUND) {
+        queue_ok(x->w->queue, wr->plan_key);
+        queue_add(x->w->queue, wr->plan_key, lane_of(wr->plan_key));
+    } else if (res->retry_after_ms > 0) {
+        queue_after(x->w->queue, wr->plan_key, lane_of(wr->plan_key),
+                    now + res->retry_after_ms * NSEC_PER_MSEC);
+    } else {
+        ops_random(x->ops, &jitter, sizeof(jitter));
+        queue_failed(x->w->queue, wr->plan_key, lane_of(wr->plan_key), now, jitter);
+    }
+}
+
+static void log_outcome(const struct write *wr, const struct kube_result *res)
+{
+    char took[DURATION_MAX];
+
+    duration_format(took, (ops_now(wr->x->ops).mono_ns - wr->begun_mono_ns) / 1000 * 1000);
+    wr->x->errors[res->reason]++;
+    if (res->reason == KUBE_OK)
+        log_line(wr->verb == LEDGER_READ ? LOG_DEBUG : LOG_INFO, verb_names[wr->verb], "kind",
+                 wr->kind->kind, "namespace", wr->ns, "name", wr->name, "reason",
+                 str_or_empty(wr->reason), "for", str_or_empty(wr->sandbox_key), "took", took,
+                 NULL);
+    else
+        log_line(res->reason == KUBE_CONFLICT || res->reason == KUBE_NOT_FOUND ? LOG_INFO
+                                                                               : LOG_WARN,
+                 "write not done", "verb", verb_names[wr->verb], "kind", wr->kind->kind,
+                 "namespace", wr->ns, "name", wr->name, "answer", kube_reason_str(res->reason),
+                 "message", res->message, "took", took, NULL);
+}
+
+/* Puts the answer's object into the store of its kind. */
+static struct store *store_of(struct world *w, const struct api_kind *kind)
+{
+    if (kind == &api_pod)
+        return w->pods;
+    if (kind == &api_sandbox)
+        return w->sandboxes;
+    return kind == &api_task ? w->tasks : w->pools;
+}
+
+static void absorb(struct write *wr, struct kube_result *res)
+{
+    struct store *s = store_of(wr->x->w, wr->kind);
+    char key[META_KEY_MAX];
+
+    meta_key(key, wr->ns, wr->name);
+    if (res->reason == KUBE_OK && res->object)
+        store_put(s, kube_result_take_object(res));
+    else if (res->reason == KUBE_NOT_FOUND)
+        store_remove(s, key, wr->uid);
+}
+
+/* ---- reading back ---------------------------------------------------------------------------- */
+
+static void resolve(struct write *wr);
+
+static void on_resolve_timer(void *arg)
+{
+    resolve(arg);
+}
+
+static void on_resolved(void *arg, struct kube_result *res)
+{
+    struct write *wr = arg;
+    struct executor *x = wr->x;
+
+    wr->call = NULL;
+    if (res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND) {
+        log_outcome(wr, res);
+        if (!wr->timer)
+            wr->timer = x->ops->v->timer_new(x->ops, on_resolve_timer, wr);
+        x->ops->v->timer_set(x->ops, wr->timer,
+                             ops_now(x->ops).mono_ns + wr->resolve_ms * NSEC_PER_MSEC);
+        wr->resolve_ms = MIN(2 * wr->resolve_ms, RESOLVE_MAX_MS);
+        return;
+    }
+    absorb(wr, res);
+    if (res->reason == KUBE_NOT_FOUND && wr->verb == LEDGER_READ && wr->sandbox_key)
+        str_set(&world_sandbox_state(x->w, wr->sandbox_key)->lost_pod_uid, xstrdup(wr->uid));
+    requeue(wr, res);
+    write_end(wr);
+}
+
+/* It is unknown whether the write took place, or the cache is known to be behind: ask. The ledger
+ * entry stays until then. */
+static void resolve(struct write *wr)
+{
+    wr->resolving = true;
+    wr->call = kube_get(wr->x->ops, wr->kind, wr->ns, wr->name, on_resolved, wr);
+}
+
+static void do_read(struct executor *x, const char *key, const struct action *a);
+
+/* ---- outcomes -------------------------------------------------------------------------------- */
+
+static void note_create(struct write *wr, const struct kube_result *res)
+{
+    struct pool_state *st = world_pool_state(wr->x->w, wr->pool_key);
+    int64_t wait_ms;
+
+    if (res->reason == KUBE_OK || res->reason == KUBE_ALREADY_EXISTS) {
+        str_set(&st->create_error, NULL);
+        str_set(&st->create_error_reason, NULL);
+        return;
+    }
+    st->failures++;
+    st->created -= !st->proven && st->created > 0 && !res->maybe_applied;
+    wait_ms =
+        MIN((int64_t)CREATE_BACKOFF_FIRST_MS << MIN(st->failures - 1, 10u), CREATE_BACKOFF_MAX_MS);
+    st->next_create_mono_ns =
+        ops_now(wr->x->ops).mono_ns + MAX(wait_ms, res->retry_after_ms) * NSEC_PER_MSEC;
+    str_set(&st->create_error_reason, xstrdup(kube_reason_str(res->reason)));
+    str_set(&st->create_error, xasprintf("a pod could not be created: %s", res->message));
+}
+
+static void note_claim(struct write *wr, const struct kube_result *res)
+{
+    int64_t now = ops_now(wr->x->ops).mono_ns;
+
+    world_pool_state(wr->x->w, wr->pool_key)->last_claim_mono_ns = now;
+    if (res->reason == KUBE_OK)
+        metrics_observe(&wr->x->claim_time, now - wr->begun_mono_ns);
+}
+
+/* A pod that is deleted stays for its grace period; the answer tells nothing of it. Until the watch
+ * does, the cached pod is marked. Other kinds are gone at once. */
+static void note_delete(struct write *wr, const struct kube_result *res)
+{
+    struct store *s = store_of(wr->x->w, wr->kind);
+    char key[META_KEY_MAX];
+    struct meta *m;
+
+    if (res->reason != KUBE_OK)
+        return;
+    meta_key(key, wr->ns, wr->name);
+    m = store_get(s, key);
+    if (wr->kind != &api_pod)
+        store_remove(s, key, wr->uid);
+    else if (m && str_eq(m->uid, wr->uid))
+        m->deleting = true;
+}
+
+static void note_status(struct write *wr, const struct kube_result *res)
+{
+    char key[META_KEY_MAX];
+    struct run *run;
+
+    if (res->reason != KUBE_INVALID || wr->kind != &api_task)
+        return;
+    meta_key(key, wr->ns, wr->name);
+    run = world_run(wr->x->w, key);
+    if (run && run->over)
+        run->status_refused = true;
+}
+
+/* A status or a delete is just repeated; a second pod for a claim or a create would be one too
+ * many.
+ */
+static bool outcome_matters(const struct write *wr)
+{
+    return wr->verb == LEDGER_CLAIM || wr->verb == LEDGER_CREATE;
+}
+
+/* Somebody changed the pod first. The sandbox goes on to the next pod at once; this one is read, so
+ * that nobody tries it again as it is in the cache. */
+static void claim_lost(struct write *wr)
+{
+    struct executor *x = wr->x;
+    struct action read = {.kind = wr->kind};
+
+    read.ns = xstrdup(wr->ns);
+    read.name = xstrdup(wr->name);
+    read.pool = xstrdup(strrchr(wr->pool_key, '/') + 1);
+    write_end(wr); /* queues the sandbox */
+    do_read(x, NULL, &read);
+    free(read.ns);
+    free(read.name);
+    free(read.pool);
+}
+
+static void on_done(void *arg, struct kube_result *res)
+{
+    struct write *wr = arg;
+    static void (*const notes[LEDGER_VERBS])(struct write *, const struct kube_result *) = {
+        [LEDGER_CREATE] = note_create,
+        [LEDGER_CLAIM] = note_claim,
+        [LEDGER_DELETE] = note_delete,
+        [LEDGER_STATUS] = note_status,
+    };
+
+    wr->call = NULL;
+    log_outcome(wr, res);
+    if (notes[wr->verb])
+        notes[wr->verb](wr, res);
+    if (wr->verb == LEDGER_CLAIM && res->reason == KUBE_CONFLICT) {
+        claim_lost(wr);
+        return;
+    }
+    if (res->reason == KUBE_CONFLICT || (res->maybe_applied && outcome_matters(wr))) {
+        resolve(wr);
+        return;
+    }
+    absorb(wr, res);
+    requeue(wr, res);
+    write_end(wr);
+}
+
+/* ---- doing ----------------------------------------------------------------------------------- */
+
+static void do_create(struct executor *x, const char *key, const struct action *a)
+{
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+    cleanup_buf struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    cleanup_free char *name = NULL;
+    unsigned char random[NAME_SUFFIX_LEN];
+    char suffix[NAME_SUFFIX_LEN + 1] = "", pool_key[META_KEY_MAX];
+    struct warmpool *pool;
+    struct write *wr;
+    struct err err = {0};
+
+    meta_key(pool_key, a->ns, a->pool);
+    pool = world_pool(x->w, pool_key);
+    if (!pool)
+        return;
+    ops_random(x->ops, random, sizeof(random));
+    for (size_t i = 0; i < NAME_SUFFIX_LEN; i++)
+        suffix[i] = alphabet[random[i] % 32];
+    name = xasprintf("%s-%s", a->pool, suffix);
+    if (pod_build(pool, name, &x->w->policy->pod, &body, &err) < 0) {
+        log_warn("pod not built", "pool", pool_key, "error", err.msg, NULL);
+        return;
+    }
+    wr = write_begin(x, LEDGER_CREATE, &api_pod, a->ns, name, pool_key);
+    wr->plan_key = xstrdup(key);
+    wr->call = kube_create(x->ops, &api_pod, a->ns, buf_str(&body), on_done, wr);
+}
+
+static void do_claim(struct executor *x, const char *key, const struct action *a)
+{
+    char pool_key[META_KEY_MAX], sandbox_key[META_KEY_MAX];
+    struct write *wr;
+
+    meta_key(pool_key, a->ns, a->pool);
+    meta_key(sandbox_key, a->ns, a->other_name);
+    wr = write_begin(x, LEDGER_CLAIM, &api_pod, a->ns, a->name, pool_key);
+    ledger_begin(x->w->ledger, LEDGER_CLAIM, &api_sandbox, sandbox_key, NULL);
+    wr->plan_key = xstrdup(key);
+    wr->uid = xstrdup(a->uid);
+    wr->sandbox_key = xstrdup(sandbox_key);
+    wr->call = kube_patch(x->ops, &api_pod, a->ns, a->name, NULL, a->body, on_done, wr);
+}
+
+static void do_status(struct executor *x, const char *key, const struct action *a)
+{
+    struct write *wr = write_begin(x, LEDGER_STATUS, a->kind, a->ns, a->name, NULL);
+
+    wr->plan_key = xstrdup(key);
+    wr->uid = xstrdup(a->uid);
+    wr->reason = xstrdup(a->reason);
+    wr->call = kube_patch(x->ops, a->kind, a->ns, a->name, "status", a->body, on_done, wr);
+}
+
+static void do_delete(struct executor *x, const char *key, const struct action *a)
+{
+    struct write *wr = write_begin(x, LEDGER_DELETE, a->kind, a->ns, a->name, NULL);
+
+    wr->plan_key = xstrdup(key);
+    wr->uid = xstrdup(a->uid);
+    wr->reason = xstrdup(a->reason);
+    wr->call = kube_delete(x->ops, a->kind, a->ns, a->name, a->uid, NULL, -1, on_done, wr);
+}
+
+static void do_read(struct executor *x, const char *key, const struct action *a)
+{
+    char obj_key[META_KEY_MAX], sandbox_key[META_KEY_MAX], pool_key[META_KEY_MAX];
+    struct write *wr;
+
+    meta_key(obj_key, a->ns, a->name);
+    if (ledger_busy(x->w->ledger, a->kind, obj_key))
+        return;
+    if (a->pool)
+        meta_key(pool_key, a->ns, a->pool);
+    wr = write_begin(x, LEDGER_READ, a->kind, a->ns, a->name, a->pool ? pool_key : NULL);
+    wr->plan_key = xstrdup(key);
+    wr->uid = xstrdup(a->uid);
+    if (a->other_name) {
+        meta_key(sandbox_key, a->ns, a->other_name);
+        wr->sandbox_key = xstrdup(sandbox_key);
+    }
+    resolve(wr);
+}
+
+void executor_read(struct executor *x, const struct api_kind *kind, const char *ns,
+                   const char *name)
+{
+    struct action a = {.kind = kind, .ns = (char *)(uintptr_t)ns, .name = (char *)(uintptr_t)name};
+
+    do_read(x, NULL, &a);
+}
+
+static void do_event(struct executor *x, const char *key, const struct action *a)
+{
+    log_line(a->warning ? LOG_WARN : LOG_INFO, a->reason, "kind", a->kind->kind, "namespace", a->ns,
+             "name", a->name, "message", a->message, NULL);
+    if (x->events)
+        events_add(x->events, a->kind, a->ns, a->name, a->uid, a->warning, a->reason, a->message);
+}
+
+static void do_after(struct executor *x, const char *key, const struct action *a)
+{
+    queue_after(x->w->queue, key, lane_of(key), a->number);
+}
+
+static void do_run_start(struct executor *x, const char *key, const struct action *a)
+{
+    sidecar_client_run(x->agents, a->ns, a->name, a->number);
+}
+
+static void do_run_cancel(struct executor *x, const char *key, const struct action *a)
+{
+    sidecar_client_drop(x->agents, a->ns, a->name, true);
+}
+
+static void do_run_forget(struct executor *x, const char *key, const struct action *a)
+{
+    sidecar_client_drop(x->agents, a->ns, a->name, false);
+}
+
+void executor_do(struct executor *x, const char *key, const struct action *a)
+{
+    static void (*const doers[])(struct executor *, const char *, const struct action *) = {
+        [ACTION_CREATE_POD] = do_create,
+        [ACTION_CLAIM_POD] = do_claim,
+        [ACTION_DELETE] = do_delete,
+        [ACTION_STATUS] = do_status,
+        [ACTION_READ] = do_read,
+        [ACTION_RUN_START] = do_run_start,
+        [ACTION_RUN_CANCEL] = do_run_cancel,
+        [ACTION_RUN_FORGET] = do_run_forget,
+        [ACTION_EVENT] = do_event,
+        [ACTION_AFTER] = do_after,
+    };
+
+    doers[a->type](x, key, a);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct executor *executor_new(struct ops *ops, struct world *w, struct sidecar_client *agents,
+                              struct events *events)
+{
+    struct executor *x = xcalloc(1, sizeof(*x));
+
+    x->ops = ops;
+    x->w = w;
+    x->agents = agents;
+    x->events = events;
+    list_init(&x->writes);
+    return x;
+}
+
+void executor_free(struct executor *x)
+{
+    if (!x)
+        return;
+    list_for_each_safe (it, &x->writes) {
+        struct write *wr = list_entry(it, struct write, node);
+
+        if (wr->call)
+            kube_cancel(x->ops, wr->call);
+        write_free(wr);
+    }
+    free(x);
+}
+
+void executor_metrics(const struct executor *x, struct buf *out)
+{
+    char label[64];
+
+    metrics_head(out, "arl_api_writes_total", "counter", "Calls to the API server, by purpose.");
+    for (size_t i = 0; i < LEDGER_VERBS; i++) {
+        snprintf(label, sizeof(label), "verb=\"%s\"", verb_names[i]);
+        metrics_value(out, "arl_api_writes_total", label, (double)x->counts[i]);
+    }
+    metrics_head(out, "arl_api_answers_total", "counter", "Answers of the API server, by reason.");
+    for (size_t i = 0; i < ARRAY_SIZE(x->errors); i++) {
+        snprintf(label, sizeof(label), "reason=\"%s\"", kube_reason_str((enum kube_reason)i));
+        metrics_value(out, "arl_api_answers_total", label, (double)x->errors[i]);
+    }
+    metrics_head(out, "arl_claim_seconds", "histogram", "From a claim's request to its answer.");
+    metrics_histogram(out, "arl_claim_seconds", &x->claim_time);
+}

@@ -1,0 +1,257 @@
+#include "operator/manager.h"
+
+#include <stdio.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "operator/core/plan.h"
+#include "operator/executor.h"
+#include "operator/kube/events.h"
+#include "operator/kube/reflector.h"
+#include "operator/sidecar_client.h"
+
+/* Keys in one turn: I/O comes between two turns, so a burst cannot starve it. */
+#define TURN_KEYS 64
+#define KINDS 4
+
+struct manager {
+    struct ops *ops;
+    struct world *world;
+    struct events *events;
+    struct sidecar_client *agents;
+    struct executor *executor;
+    struct reflector *reflectors[KINDS];
+    struct ops_timer *timer;
+    int64_t timer_due_ns; /* 0: not armed */
+    bool active;
+    uint64_t plans;
+    uint64_t actions;
+};
+
+/* ---- the wheel ------------------------------------------------------------------------------- */
+
+bool manager_synced(const struct manager *m)
+{
+    for (size_t i = 0; i < KINDS; i++)
+        if (!reflector_synced(m->reflectors[i]))
+            return false;
+    return true;
+}
+
+static void plan_one(struct manager *m, const char *key)
+{
+    cleanup_actions struct actions actions;
+
+    actions_init(&actions);
+    plan(m->world, key, ops_now(m->ops), &actions);
+    m->plans++;
+    for (const struct action *a = actions.first; a; a = a->next) {
+        m->actions++;
+        executor_do(m->executor, key, a);
+    }
+}
+
+static void arm(struct manager *m)
+{
+    int64_t due =
+        queue_len(m->world->queue) > 0 ? ops_now(m->ops).mono_ns : queue_next_due(m->world->queue);
+
+    if (due == m->timer_due_ns)
+        return;
+    m->timer_due_ns = due;
+    m->ops->v->timer_set(m->ops, m->timer, due);
+}
+
+void manager_turn(struct manager *m)
+{
+    if (!m->active || !manager_synced(m))
+        return;
+    for (int i = 0; i < TURN_KEYS; i++) {
+        cleanup_free char *key = queue_take(m->world->queue, ops_now(m->ops).mono_ns);
+
+        if (!key)
+            break;
+        plan_one(m, key);
+    }
+    arm(m);
+}
+
+static void on_timer(void *arg)
+{
+    struct manager *m = arg;
+
+    m->timer_due_ns = 0;
+    manager_turn(m);
+}
+
+void manager_set_active(struct manager *m, bool active)
+{
+    if (m->active == active)
+        return;
+    m->active = active;
+    log_info(active ? "active" : "standing by", NULL);
+    if (active)
+        world_queue_all(m->world);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void on_synced(void *arg)
+{
+    struct manager *m = arg;
+
+    if (manager_synced(m))
+        log_info("caches are in step with the API server", NULL);
+}
+
+static void on_note(void *arg, int level, const char *kind, const char *msg)
+{
+    log_line((enum log_level)level, "watch", "kind", kind, "note", msg, NULL);
+}
+
+static void on_stale_task(void *arg, const char *ns, const char *name)
+{
+    struct manager *m = arg;
+
+    executor_read(m->executor, &api_task, ns, name);
+}
+
+static void start_reflectors(struct manager *m, const char *ns)
+{
+    const struct {
+        const struct api_kind *kind;
+        struct store *store;
+    } rows[KINDS] = {
+        /* Pods first: planners take a missing pod for a loss only after asking, but need not. */
+        {&api_pod, m->world->pods},
+        {&api_warmpool, m->world->pools},
+        {&api_sandbox, m->world->sandboxes},
+        {&api_task, m->world->tasks},
+    };
+
+    for (size_t i = 0; i < KINDS; i++) {
+        struct reflector_opts opts = {
+            .kind = rows[i].kind,
+            .ns = ns,
+            .store = rows[i].store,
+            .on_synced = on_synced,
+            .on_note = on_note,
+            .arg = m,
+        };
+
+        m->reflectors[i] = reflector_new(m->ops, &opts);
+    }
+}
+
+struct manager *manager_new(struct ops *ops, const struct manager_opts *opts)
+{
+    struct manager *m = xcalloc(1, sizeof(*m));
+    struct sidecar_client_opts agents = {.keys = opts->keys, .on_stale_task = on_stale_task};
+
+    m->ops = ops;
+    m->world = world_new(opts->policy);
+    agents.world = m->world;
+    agents.arg = m;
+    m->agents = sidecar_client_new(ops, &agents);
+    m->events = events_new(ops);
+    m->executor = executor_new(ops, m->world, m->agents, m->events);
+    m->timer = ops->v->timer_new(ops, on_timer, m);
+    start_reflectors(m, opts->ns);
+    return m;
+}
+
+void manager_free(struct manager *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < KINDS; i++)
+        reflector_free(m->reflectors[i]);
+    executor_free(m->executor);
+    sidecar_client_free(m->agents);
+    events_free(m->events);
+    m->ops->v->timer_free(m->ops, m->timer);
+    world_free(m->world);
+    free(m);
+}
+
+void manager_kick(struct manager *m)
+{
+    for (size_t i = 0; i < KINDS; i++)
+        reflector_kick(m->reflectors[i]);
+}
+
+/* ---- looking inside -------------------------------------------------------------------------- */
+
+static const char *const kind_labels[KINDS] = {"kind=\"Pod\"", "kind=\"WarmPool\"",
+                                               "kind=\"Sandbox\"", "kind=\"Task\""};
+
+void manager_metrics(const struct manager *m, struct buf *out)
+{
+    const struct store *stores[KINDS] = {m->world->pods, m->world->pools, m->world->sandboxes,
+                                         m->world->tasks};
+    struct reflector_stats rs[KINDS];
+
+    metrics_head(out, "arl_objects", "gauge", "Objects in the caches.");
+    for (size_t i = 0; i < KINDS; i++) {
+        reflector_stats(m->reflectors[i], &rs[i]);
+        metrics_value(out, "arl_objects", kind_labels[i], (double)store_count(stores[i]));
+    }
+    metrics_head(out, "arl_watches_total", "counter", "Watches begun.");
+    for (size_t i = 0; i < KINDS; i++)
+        metrics_value(out, "arl_watches_total", kind_labels[i], (double)rs[i].watches);
+    metrics_head(out, "arl_lists_total", "counter", "Full lists made.");
+    for (size_t i = 0; i < KINDS; i++)
+        metrics_value(out, "arl_lists_total", kind_labels[i], (double)rs[i].lists);
+    metrics_head(out, "arl_watch_errors_total", "counter", "Lists and watches that failed.");
+    for (size_t i = 0; i < KINDS; i++)
+        metrics_value(out, "arl_watch_errors_total", kind_labels[i], (double)rs[i].errors);
+    metrics_head(out, "arl_queue_depth", "gauge", "Keys that wait to be planned.");
+    metrics_value(out, "arl_queue_depth", NULL, (double)queue_len(m->world->queue));
+    metrics_head(out, "arl_plans_total", "counter", "Keys planned.");
+    metrics_value(out, "arl_plans_total", NULL, (double)m->plans);
+    metrics_head(out, "arl_writes_under_way", "gauge", "Writes without an answer yet.");
+    metrics_value(out, "arl_writes_under_way", NULL, (double)ledger_size(m->world->ledger));
+    metrics_head(out, "arl_active", "gauge", "1 while this operator acts.");
+    metrics_value(out, "arl_active", NULL, m->active);
+    executor_metrics(m->executor, out);
+    sidecar_client_metrics(m->agents, out);
+}
+
+static void debug_runs(const struct manager *m, struct json_writer *w)
+{
+    const char *key;
+    struct run *r;
+    size_t pos = 0;
+
+    json_w_object(w, "runs");
+    while ((r = map_next(&m->world->runs, &pos, &key))) {
+        json_w_object(w, key);
+        json_w_str(w, "address", r->target.address);
+        json_w_int(w, "attempt", r->result->attempt);
+        json_w_int(w, "events", (int64_t)r->last_seq);
+        json_w_bool(w, "over", r->over);
+        json_w_end_object(w);
+    }
+    json_w_end_object(w);
+}
+
+void manager_debug(const struct manager *m, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+    struct reflector_stats rs;
+
+    json_w_object(&w, NULL);
+    json_w_bool(&w, "active", m->active);
+    json_w_bool(&w, "synced", manager_synced(m));
+    json_w_int(&w, "queue", (int64_t)queue_len(m->world->queue));
+    json_w_int(&w, "writesUnderWay", (int64_t)ledger_size(m->world->ledger));
+    json_w_array(&w, "watches");
+    for (size_t i = 0; i < KINDS; i++) {
+        reflector_stats(m->reflectors[i], &rs);
+        json_w_str(&w, NULL, rs.state);
+    }
+    json_w_end_array(&w);
+    debug_runs(m, &w);
+    json_w_end_object(&w);
+}

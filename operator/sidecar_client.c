@@ -1,0 +1,507 @@
+#include "operator/sidecar_client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/limits.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/signature.h"
+#include "common/task_proto.h"
+
+#define RETRY_FIRST_MS 50
+#define RETRY_MAX_MS 2000
+#define DELETE_TIMEOUT_MS 5000
+#define CANCEL_TRIES 20
+#define PATH_MAX_LEN 256
+
+struct sidecar_client {
+    struct ops *ops;
+    struct sidecar_client_opts opts;
+    struct list streams;
+    struct list deletes;
+    uint64_t started;
+    uint64_t attached_again;
+    uint64_t lost;
+    uint64_t cancels;
+    struct metrics_histogram task_time;
+};
+
+/* The connection of a run to its sidecar. */
+struct stream {
+    struct list node;
+    struct sidecar_client *c;
+    struct run *run;
+    char *task_key;
+    struct ops_call *call;
+    struct ops_timer *timer;
+    struct buf line;
+    struct buf scratch;
+    int64_t retry_ms;
+    int64_t silent_since_mono_ns; /* no event since; 0: the stream works */
+};
+
+/* A cancel or an acknowledgement on its way; lives on its own. */
+struct delete_call {
+    struct list node;
+    struct sidecar_client *c;
+    struct run_target target;
+    int64_t attempt;
+    struct ops_call *call;
+    struct ops_timer *timer;
+    int tries_left;
+    int64_t retry_ms;
+};
+
+/* ---- signed requests ------------------------------------------------------------------------- */
+
+struct signed_request {
+    char path[PATH_MAX_LEN];
+    char query[32];
+    char target[PATH_MAX_LEN + 32];
+    char lines[5][SIGNATURE_HEADER_MAX + 32];
+    const char *headers[6];
+};
+
+static int sign(const struct sidecar_client *c, const struct run_target *t, const char *method,
+                const void *body, size_t body_len, struct signed_request *ret, struct err *err)
+{
+    const struct signature_key *key = signing_find(c->opts.keys, t->key_id);
+    struct signature_input in = {method,         ret->path, ret->query, t->pod_uid,
+                                 t->sandbox_uid, body,      body_len};
+    unsigned char nonce[SIGNATURE_NONCE_BYTES];
+    struct signature_headers h;
+    int r;
+
+    if (!key)
+        return err_set(err, -ENOKEY, "the signing key %s that the pod knows is gone", t->key_id);
+    ops_random(c->ops, nonce, sizeof(nonce));
+    r = signature_sign(key, &in, ops_now(c->ops).wall_ns / NSEC_PER_SEC, nonce, &h, err);
+    if (r < 0)
+        return r;
+    snprintf(ret->target, sizeof(ret->target), "%s%s%s", ret->path, *ret->query ? "?" : "",
+             ret->query);
+    snprintf(ret->lines[0], sizeof(ret->lines[0]), "Signature-Input: %s", h.signature_input);
+    snprintf(ret->lines[1], sizeof(ret->lines[1]), "Signature: %s", h.signature);
+    snprintf(ret->lines[2], sizeof(ret->lines[2]), "Content-Digest: %s", h.content_digest);
+    snprintf(ret->lines[3], sizeof(ret->lines[3]), "Arl-Pod-Uid: %s", t->pod_uid);
+    snprintf(ret->lines[4], sizeof(ret->lines[4]), "Arl-Sandbox-Uid: %s", t->sandbox_uid);
+    for (size_t i = 0; i < ARRAY_SIZE(ret->lines); i++)
+        ret->headers[i] = ret->lines[i];
+    return 0;
+}
+
+static void task_path(char *ret, const char *task_uid, int64_t attempt)
+{
+    snprintf(ret, PATH_MAX_LEN, "/v1/tasks/%s/%" PRId64, task_uid, attempt);
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static void attach(struct stream *s);
+
+static void stream_free(struct stream *s)
+{
+    struct ops *ops = s->c->ops;
+
+    if (s->call)
+        ops_cancel(ops, s->call);
+    ops->v->timer_free(ops, s->timer);
+    list_remove(&s->node);
+    buf_done(&s->line);
+    buf_done(&s->scratch);
+    free(s->task_key);
+    free(s);
+}
+
+static void over(struct stream *s)
+{
+    struct run *r = s->run;
+
+    if (r->reason && strcmp(r->reason, "AgentUnavailable") == 0)
+        s->c->lost++;
+    metrics_observe(&s->c->task_time, r->result->duration_ns);
+    world_queue(s->c->opts.world, "task", s->task_key);
+}
+
+static void fail(struct stream *s, const char *reason, const char *message)
+{
+    log_warn("task attempt failed", "task", s->task_key, "reason", reason, "message", message,
+             NULL);
+    run_fail(s->run, reason, message, false, ops_now(s->c->ops));
+    over(s);
+}
+
+/* Attaches again later, or gives the agent up. */
+static void again(struct stream *s, const char *why)
+{
+    int64_t now = ops_now(s->c->ops).mono_ns;
+
+    if (s->silent_since_mono_ns == 0)
+        s->silent_since_mono_ns = now;
+    if (now - s->silent_since_mono_ns > AGENT_LOST_MS * NSEC_PER_MSEC) {
+        cleanup_free char *message = xasprintf("the agent in the pod does not answer: %s", why);
+
+        fail(s, "AgentUnavailable", message);
+        return;
+    }
+    log_debug("attaching again", "task", s->task_key, "why", why, NULL);
+    s->c->attached_again++;
+    s->c->ops->v->timer_set(s->c->ops, s->timer, now + s->retry_ms * NSEC_PER_MSEC);
+    s->retry_ms = MIN(2 * s->retry_ms, RETRY_MAX_MS);
+}
+
+/* One line of the stream; false: the stream is of no more use. */
+static bool take_line(struct stream *s, const char *line, size_t len)
+{
+    struct task_event ev;
+    struct err err = {0};
+    int r;
+
+    if (len == 0)
+        return true;
+    r = task_event_decode(line, len, &s->scratch, &ev, &err);
+    if (r == 0)
+        r = run_event(s->run, &ev, ops_now(s->c->ops), &err);
+    if (r < 0) {
+        log_warn("bad event from a sidecar", "task", s->task_key, "error", err.msg, NULL);
+        return false;
+    }
+    s->silent_since_mono_ns = 0;
+    s->retry_ms = RETRY_FIRST_MS;
+    return true;
+}
+
+static void drop_call(struct stream *s)
+{
+    if (s->call)
+        ops_cancel(s->c->ops, s->call);
+    s->call = NULL;
+    buf_clear(&s->line);
+}
+
+/* Takes the whole lines out of s->line. Returns false when one is bad. */
+static bool take_lines(struct stream *s)
+{
+    size_t from = 0;
+
+    for (;;) {
+        const char *start = buf_str(&s->line) + from;
+        const char *end = memchr(start, '\n', s->line.len - from);
+
+        if (!end)
+            break;
+        if (!take_line(s, start, (size_t)(end - start)))
+            return false;
+        from = (size_t)(end - buf_str(&s->line)) + 1;
+        if (s->run->over)
+            break;
+    }
+    buf_consume(&s->line, from);
+    return true;
+}
+
+static void on_data(void *arg, const char *data, size_t len)
+{
+    struct stream *s = arg;
+
+    while (len > 0 && !s->run->over) {
+        size_t n = MIN(len, s->line.max - s->line.len);
+
+        buf_append(&s->line, data, n);
+        data += n;
+        len -= n;
+        if (!take_lines(s) || s->line.len == s->line.max) {
+            drop_call(s);
+            again(s, "it sent a malformed event");
+            return;
+        }
+    }
+    if (s->run->over)
+        over(s);
+}
+
+/* What an answer other than a stream means. */
+static void on_refusal(struct stream *s, const struct ops_response *resp)
+{
+    cleanup_free char *message =
+        xasprintf("the agent refused the task: HTTP status %d: %s", resp->status, resp->body);
+    struct world *w = s->c->opts.world;
+
+    switch (resp->status) {
+    case 410: { /* over and acknowledged: only a cache that is behind can have asked for it */
+        const char *slash = strchr(s->task_key, '/');
+        cleanup_free char *ns = xmemdup0(s->task_key, (size_t)(slash - s->task_key));
+        cleanup_free char *name = xstrdup(slash + 1);
+
+        run_free(map_del(&w->runs, s->task_key));
+        s->c->opts.on_stale_task(s->c->opts.arg, ns, name);
+        stream_free(s);
+        return;
+    }
+    case 400:
+    case 403:
+    case 409:
+    case 413:
+        fail(s, "AgentRefused", message);
+        return;
+    default:
+        again(s, message);
+    }
+}
+
+static void on_done(void *arg, const struct ops_response *resp)
+{
+    struct stream *s = arg;
+
+    s->call = NULL;
+    buf_clear(&s->line);
+    if (s->run->over)
+        return;
+    if (resp->error)
+        again(s, resp->error_msg);
+    else if (resp->status / 100 != 2)
+        on_refusal(s, resp);
+    else
+        again(s, "it ended the stream early");
+}
+
+static int encode(const struct stream *s, const struct task *t, struct buf *out, struct err *err)
+{
+    const struct policy *policy = s->c->opts.world->policy;
+    const struct sandbox *sandbox;
+    char key[META_KEY_MAX];
+    struct task_request_head head = {
+        .sandbox_uid = s->run->target.sandbox_uid,
+        .task_name = s->task_key,
+        .trace_id = t->trace_id,
+        .timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : policy->task_timeout_ms,
+        .output_limit = policy->output_limit,
+    };
+
+    meta_key(key, t->meta.ns, t->sandbox);
+    sandbox = world_sandbox(s->c->opts.world, key);
+    head.work_dir = sandbox && sandbox->status.work_dir ? sandbox->status.work_dir : "/";
+    return task_request_encode(&head, t->steps_json, out, err);
+}
+
+static void attach(struct stream *s)
+{
+    static const struct ops_handler handler = {on_data, on_done};
+    struct task *t = world_task(s->c->opts.world, s->task_key);
+    cleanup_buf struct buf body = BUF_INIT(LIMIT_TASK_REQUEST_BYTES);
+    struct signed_request sr = {0};
+    struct ops_request req = {.target = OPS_AGENT,
+                              .address = s->run->target.address,
+                              .method = "PUT",
+                              .path = sr.target,
+                              .content_type = "application/json",
+                              .headers = sr.headers,
+                              .stream = true,
+                              .idle_timeout_ms = AGENT_SILENCE_MS};
+    struct err err = {0};
+    int r;
+
+    /* Deleted or ended meanwhile: the plan of its key drops the run. */
+    if (s->run->over || !t || !t->steps_json || !str_eq(t->meta.uid, s->run->target.task_uid))
+        return;
+    task_path(sr.path, s->run->target.task_uid, s->run->result->attempt);
+    if (s->run->last_seq > 0)
+        snprintf(sr.query, sizeof(sr.query), "after=%" PRIu64, s->run->last_seq);
+    r = encode(s, t, &body, &err);
+    if (r == 0)
+        r = sign(s->c, &s->run->target, "PUT", body.data, body.len, &sr, &err);
+    if (r < 0) {
+        fail(s, "InvalidSpec", err.msg);
+        return;
+    }
+    req.body = body.data;
+    req.body_len = body.len;
+    s->call = ops_start(s->c->ops, &req, &handler, s);
+}
+
+static void on_attach_timer(void *arg)
+{
+    attach(arg);
+}
+
+static struct run_target target_of(const struct task *t, const struct sandbox *s,
+                                   const struct pod *p)
+{
+    bool v6 = strchr(p->ip, ':') != NULL;
+
+    return (struct run_target){
+        .task_uid = xstrdup(t->meta.uid),
+        .task_name = xasprintf("%s/%s", t->meta.ns, t->meta.name),
+        .sandbox_uid = xstrdup(s->meta.uid),
+        .pod_uid = xstrdup(p->meta.uid),
+        .address = xasprintf(v6 ? "[%s]:%d" : "%s:%d", p->ip, POD_SIDECAR_PORT),
+        .key_id = xstrdup(p->key_id),
+    };
+}
+
+void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *name, int64_t attempt)
+{
+    struct world *w = c->opts.world;
+    char task_key[META_KEY_MAX], sandbox_key[META_KEY_MAX];
+    const struct sandbox *sandbox;
+    const struct pod *pod;
+    const struct task *t;
+    struct stream *s;
+
+    meta_key(task_key, ns, name);
+    t = world_task(w, task_key);
+    if (!t || !t->steps_json || world_run(w, task_key))
+        return;
+    meta_key(sandbox_key, ns, t->sandbox);
+    sandbox = world_sandbox(w, sandbox_key);
+    pod = sandbox ? world_sandbox_pod(w, sandbox) : NULL;
+    if (!pod || !pod->ip)
+        return;
+    s = xcalloc(1, sizeof(*s));
+    s->c = c;
+    s->task_key = xstrdup(task_key);
+    s->run = run_new(target_of(t, sandbox, pod), attempt, t->step_count, ops_now(c->ops));
+    s->run->stream = s;
+    s->retry_ms = RETRY_FIRST_MS;
+    s->timer = c->ops->v->timer_new(c->ops, on_attach_timer, s);
+    buf_init(&s->line, LIMIT_EVENT_LINE_BYTES);
+    buf_init(&s->scratch, LIMIT_EVENT_LINE_BYTES);
+    list_push_back(&c->streams, &s->node);
+    map_put(&w->runs, task_key, s->run);
+    c->started++;
+    log_info("task started", "task", task_key, "pod", pod->meta.name, "trace",
+             str_or_empty(t->trace_id), NULL);
+    attach(s);
+    world_queue(w, "task", task_key); /* to say Running in time */
+}
+
+/* ---- cancelling and acknowledging ------------------------------------------------------------ */
+
+static void delete_free(struct delete_call *d)
+{
+    struct ops *ops = d->c->ops;
+
+    if (d->call)
+        ops_cancel(ops, d->call);
+    ops->v->timer_free(ops, d->timer);
+    list_remove(&d->node);
+    free(d->target.task_uid);
+    free(d->target.task_name);
+    free(d->target.sandbox_uid);
+    free(d->target.pod_uid);
+    free(d->target.address);
+    free(d->target.key_id);
+    free(d);
+}
+
+static void on_deleted(void *arg, const struct ops_response *resp)
+{
+    struct delete_call *d = arg;
+
+    d->call = NULL;
+    if (--d->tries_left <= 0 || (resp->error == 0 && resp->status < 500)) {
+        delete_free(d);
+        return;
+    }
+    d->c->ops->v->timer_set(d->c->ops, d->timer,
+                            ops_now(d->c->ops).mono_ns + d->retry_ms * NSEC_PER_MSEC);
+    d->retry_ms = MIN(2 * d->retry_ms, RETRY_MAX_MS);
+}
+
+static void delete_send(void *arg)
+{
+    static const struct ops_handler handler = {NULL, on_deleted};
+    struct delete_call *d = arg;
+    struct signed_request sr = {0};
+    struct ops_request req = {.target = OPS_AGENT,
+                              .address = d->target.address,
+                              .method = "DELETE",
+                              .path = sr.target,
+                              .headers = sr.headers,
+                              .timeout_ms = DELETE_TIMEOUT_MS};
+
+    task_path(sr.path, d->target.task_uid, d->attempt);
+    if (sign(d->c, &d->target, "DELETE", NULL, 0, &sr, NULL) < 0) {
+        delete_free(d);
+        return;
+    }
+    d->call = ops_start(d->c->ops, &req, &handler, d);
+}
+
+void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel)
+{
+    struct delete_call *d;
+    char key[META_KEY_MAX];
+    struct run *r;
+
+    meta_key(key, ns, name);
+    r = map_del(&c->opts.world->runs, key);
+    if (!r)
+        return;
+    d = xcalloc(1, sizeof(*d));
+    d->c = c;
+    d->target = r->target;
+    d->attempt = r->result->attempt;
+    r->target = (struct run_target){0};
+    d->tries_left = cancel ? CANCEL_TRIES : 1;
+    d->retry_ms = RETRY_FIRST_MS;
+    d->timer = c->ops->v->timer_new(c->ops, delete_send, d);
+    list_push_back(&c->deletes, &d->node);
+    c->cancels += cancel;
+    stream_free(r->stream);
+    run_free(r);
+    delete_send(d);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct sidecar_client *sidecar_client_new(struct ops *ops, const struct sidecar_client_opts *opts)
+{
+    struct sidecar_client *c = xcalloc(1, sizeof(*c));
+
+    c->ops = ops;
+    c->opts = *opts;
+    list_init(&c->streams);
+    list_init(&c->deletes);
+    return c;
+}
+
+void sidecar_client_free(struct sidecar_client *c)
+{
+    if (!c)
+        return;
+    list_for_each_safe (it, &c->streams)
+        stream_free(list_entry(it, struct stream, node));
+    list_for_each_safe (it2, &c->deletes)
+        delete_free(list_entry(it2, struct delete_call, node));
+    free(c);
+}
+
+void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out)
+{
+    static const struct {
+        const char *name;
+        const char *help;
+        size_t offset;
+    } rows[] = {
+        {"arl_task_attempts_total", "Task attempts started or attached to.",
+         offsetof(struct sidecar_client, started)},
+        {"arl_task_attaches_total", "Streams of tasks that were attached to again.",
+         offsetof(struct sidecar_client, attached_again)},
+        {"arl_agents_lost_total", "Attempts that ended because the agent did not answer.",
+         offsetof(struct sidecar_client, lost)},
+        {"arl_task_cancels_total", "Attempts that were cancelled.",
+         offsetof(struct sidecar_client, cancels)},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        metrics_head(out, rows[i].name, "counter", rows[i].help);
+        metrics_value(out, rows[i].name, NULL,
+                      (double)*(const uint64_t *)(const void *)((const char *)c + rows[i].offset));
+    }
+    metrics_head(out, "arl_task_seconds", "histogram", "How long attempts ran.");
+    metrics_histogram(out, "arl_task_seconds", &c->task_time);
+}

@@ -1,0 +1,42 @@
+/*
+ * Runs tasks in pods: sends the signed PUT to the sidecar, feeds the events of its stream into the
+ * task's run, attaches again when the stream breaks, cancels and acknowledges. When a run is over
+ * its task's key goes into the queue.
+ *
+ * Limits: an event line of LIMIT_EVENT_LINE_BYTES; AGENT_SILENCE_MS without a byte breaks a stream
+ * (the sidecar sends heartbeats); an agent that does not answer for AGENT_LOST_MS ends the attempt.
+ */
+#ifndef ARL_OPERATOR_SIDECAR_CLIENT_H
+#define ARL_OPERATOR_SIDECAR_CLIENT_H
+
+#include "operator/core/world.h"
+#include "operator/ops.h"
+#include "operator/signing.h"
+
+#define AGENT_SILENCE_MS 15000
+#define AGENT_LOST_MS 60000
+
+struct sidecar_client;
+struct buf;
+
+struct sidecar_client_opts {
+    struct world *world;
+    const struct signing_keys *keys;
+    /* The sidecar knows that this task's result was acknowledged: the cache is behind. */
+    void (*on_stale_task)(void *arg, const char *ns, const char *name);
+    void *arg;
+};
+
+struct sidecar_client *sidecar_client_new(struct ops *ops, const struct sidecar_client_opts *opts);
+void sidecar_client_free(struct sidecar_client *c);
+
+/* Starts the attempt, or attaches to it. The task, its sandbox and pod must be in the world; if one
+ * is not, nothing happens (their next change plans the task again). */
+void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *name,
+                        int64_t attempt);
+/* Frees the task's run. cancel: stops what runs, tried until the sidecar has heard it or its pod is
+ * gone; else tells the sidecar, once, that the result is not needed any more. */
+void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel);
+void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out);
+
+#endif
