@@ -165,8 +165,8 @@ static void arrange_fds(const int ends[3])
 
 static _Noreturn void keeper_main(const struct keeper_spec *spec, const int ends[3])
 {
-    pid_t child, p;
-    int status;
+    siginfo_t info;
+    pid_t child;
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "arl-step");
@@ -179,11 +179,14 @@ static _Noreturn void keeper_main(const struct keeper_spec *spec, const int ends
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
-    while ((p = waitpid(-1, &status, 0)) > 0 || errno == EINTR) {
-        if (p != child)
-            continue;
-        tell(KEEPER_EXIT, 0, status);
-        close(STATUS_FD);
+    /* Looks first and reaps afterwards: killed in between, it leaves the status to the runner. */
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) == 0 || errno == EINTR) {
+        if (info.si_pid == child) {
+            tell(KEEPER_EXIT, info.si_code == CLD_EXITED ? FRAME_EXITED : FRAME_SIGNALED,
+                 info.si_status);
+            close(STATUS_FD);
+        }
+        waitpid(info.si_pid, NULL, WNOHANG);
     }
     _exit(0);
 }

@@ -30,7 +30,7 @@ struct keeper_spec {
 enum keeper_kind {
     KEEPER_PID,    /* value: process id of the command, leader of its own session */
     KEEPER_FAILED, /* how, value: errno; an exit status follows all the same */
-    KEEPER_EXIT,   /* value: as waitpid() gave it */
+    KEEPER_EXIT,   /* how: FRAME_EXITED or FRAME_SIGNALED, value */
 };
 struct keeper_msg {
     uint32_t kind;

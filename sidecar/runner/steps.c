@@ -156,7 +156,7 @@ static void on_keeper_msg(struct step *s, const struct keeper_msg *msg)
             set_result(s, 0, 0);
         break;
     case KEEPER_EXIT:
-        set_status(s, (int)msg->value);
+        set_result(s, msg->how, msg->value);
         break;
     }
 }
