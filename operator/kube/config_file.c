@@ -1,0 +1,373 @@
+#include "operator/kube/config_file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include <yaml.h>
+
+#include "common/buf.h"
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+int config_read_file(const char *path, char **ret, struct err *err)
+{
+    struct buf b = BUF_INIT(KUBE_CONFIG_FILE_BYTES);
+    FILE *f = fopen(path, "re");
+    char chunk[4096];
+    size_t n;
+    int r = 0;
+
+    if (!f)
+        return err_errno(err, errno, "%s", path);
+    while (r == 0 && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+        r = buf_append(&b, chunk, n);
+    if (r < 0)
+        r = err_set(err, -EFBIG, "%s: larger than %u bytes", path, KUBE_CONFIG_FILE_BYTES);
+    else if (ferror(f))
+        r = err_errno(err, EIO, "%s", path);
+    fclose(f);
+    explicit_bzero(chunk, sizeof(chunk));
+    if (r == 0)
+        *ret = b.len ? buf_steal(&b) : xstrdup("");
+    buf_done(&b);
+    return r;
+}
+
+int config_read_pem(const char *path, char **ret, struct err *err)
+{
+    char *text;
+    int r = config_read_file(path, &text, err);
+
+    if (r < 0)
+        return r;
+    if (!strstr(text, "-----BEGIN ")) {
+        free(text);
+        return err_set(err, -EINVAL, "%s: no PEM text", path);
+    }
+    *ret = text;
+    return 0;
+}
+
+int config_read_token(const char *path, char **ret, struct err *err)
+{
+    cleanup_free char *text = NULL;
+    char *begin, *end;
+    int r = config_read_file(path, &text, err);
+
+    if (r < 0)
+        return r;
+    begin = text + strspn(text, " \t\r\n");
+    end = begin + strcspn(begin, " \t\r\n");
+    if (begin == end || end[strspn(end, " \t\r\n")] != '\0')
+        return err_set(err, -EINVAL, "%s: not a token", path);
+    *ret = xmemdup0(begin, (size_t)(end - begin));
+    return 0;
+}
+
+static int base64_value(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *p = c ? strchr(digits, c) : NULL;
+
+    return p ? (int)(p - digits) : -1;
+}
+
+/* Standard base64; white space is skipped. NULL: malformed. */
+static char *base64_text(const char *s)
+{
+    char *out = xmalloc(strlen(s) / 4 * 3 + 4);
+    unsigned bits = 0, have = 0, pads = 0;
+    size_t len = 0;
+
+    for (; *s; s++) {
+        int v = base64_value(*s);
+
+        if (isspace((unsigned char)*s))
+            continue;
+        pads += *s == '=';
+        if (*s == '=' && pads <= 2)
+            continue;
+        if (v < 0 || pads > 0) {
+            free(out);
+            return NULL;
+        }
+        bits = bits << 6 | (unsigned)v;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out[len++] = (char)(bits >> have);
+        }
+    }
+    out[len] = '\0';
+    return out;
+}
+
+/* ---- YAML ------------------------------------------------------------------------------------ */
+
+struct file {
+    const char *path;
+    yaml_document_t doc;
+};
+
+struct files {
+    struct file list[KUBE_CONFIG_FILES_MAX];
+    size_t count;
+};
+
+/* A mapping inside a file, and how errors call it. */
+struct place {
+    struct file *file;
+    yaml_node_t *node;
+    char what[128];
+};
+
+static void files_done(struct files *fs)
+{
+    for (size_t i = 0; i < fs->count; i++)
+        yaml_document_delete(&fs->list[i].doc);
+}
+
+static int file_load(const char *path, struct file *ret, struct err *err)
+{
+    cleanup_free char *text = NULL;
+    yaml_parser_t parser;
+    int r = config_read_file(path, &text, err);
+
+    if (r < 0)
+        return r;
+    if (!yaml_parser_initialize(&parser))
+        return err_errno(err, ENOMEM, "%s", path);
+    yaml_parser_set_input_string(&parser, (unsigned char *)text, strlen(text));
+    if (!yaml_parser_load(&parser, &ret->doc))
+        r = err_set(err, -EINVAL, "%s: line %zu: %s", path, parser.problem_mark.line + 1,
+                    str_or_empty(parser.problem));
+    yaml_parser_delete(&parser);
+    ret->path = path;
+    return r;
+}
+
+static const char *scalar(const yaml_node_t *n)
+{
+    return n && n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : NULL;
+}
+
+static yaml_node_t *member(struct file *f, const yaml_node_t *map, const char *key)
+{
+    if (!map || map->type != YAML_MAPPING_NODE)
+        return NULL;
+    for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++)
+        if (str_eq(scalar(yaml_document_get_node(&f->doc, p->key)), key))
+            return yaml_document_get_node(&f->doc, p->value);
+    return NULL;
+}
+
+/* A member as text; NULL when it is absent, empty or null. */
+static const char *text_of(const struct place *p, const char *key)
+{
+    const char *s = scalar(member(p->file, p->node, key));
+
+    return s && *s && strcmp(s, "null") != 0 && strcmp(s, "~") != 0 ? s : NULL;
+}
+
+static bool truth_of(const struct place *p, const char *key)
+{
+    return str_eq(text_of(p, key), "true");
+}
+
+/* The entry called name of a list such as "clusters", in the first file that has it. */
+static int find_entry(struct files *fs, const char *list, const char *kind, const char *name,
+                      struct place *ret, struct err *err)
+{
+    for (size_t i = 0; i < fs->count; i++) {
+        struct file *f = &fs->list[i];
+        const yaml_node_t *seq = member(f, yaml_document_get_root_node(&f->doc), list);
+
+        if (!seq || seq->type != YAML_SEQUENCE_NODE)
+            continue;
+        for (yaml_node_item_t *it = seq->data.sequence.items.start;
+             it < seq->data.sequence.items.top; it++) {
+            const yaml_node_t *entry = yaml_document_get_node(&f->doc, *it);
+
+            if (!str_eq(scalar(member(f, entry, "name")), name))
+                continue;
+            *ret = (struct place){.file = f, .node = member(f, entry, kind)};
+            snprintf(ret->what, sizeof(ret->what), "%s %s", kind, name);
+            return 0;
+        }
+    }
+    return err_set(err, -ENOENT, "%s: no %s %s", fs->list[0].path, kind, name);
+}
+
+/* ---- fields ---------------------------------------------------------------------------------- */
+
+/* A path in a file is relative to the file's folder. */
+static char *path_of(const struct place *p, const char *path)
+{
+    const char *slash = strrchr(p->file->path, '/');
+
+    if (*path == '/' || !slash)
+        return xstrdup(path);
+    return xasprintf("%.*s/%s", (int)(slash - p->file->path), p->file->path, path);
+}
+
+static int fail(const struct place *p, const char *key, struct err *err, const char *why)
+{
+    return err_set(err, -EINVAL, "%s: %s: %s: %s", p->file->path, p->what, key, why);
+}
+
+/* key-data as base64, or key as a file; neither: NULL. */
+static int pem_of(const struct place *p, const char *key, char **ret, char **ret_file,
+                  struct err *err)
+{
+    char data_key[64];
+    const char *s;
+
+    snprintf(data_key, sizeof(data_key), "%s-data", key);
+    s = text_of(p, data_key);
+    if (s) {
+        *ret = base64_text(s);
+        if (!*ret || !strstr(*ret, "-----BEGIN "))
+            return fail(p, data_key, err, "not PEM text in base64");
+        return 0;
+    }
+    s = text_of(p, key);
+    if (!s)
+        return 0;
+    *ret_file = path_of(p, s);
+    if (config_read_pem(*ret_file, ret, err) < 0)
+        return err_prefix(err, "%s: %s: %s", p->file->path, p->what, key);
+    return 0;
+}
+
+static int load_cluster(const struct place *p, struct kube_config *c, struct err *err)
+{
+    const char *server = text_of(p, "server");
+
+    if (!server)
+        return fail(p, "server", err, "missing");
+    if (strncmp(server, "https://", 8) != 0 && strncmp(server, "http://", 7) != 0)
+        return fail(p, "server", err, "not a URL of http or https");
+    c->server = xstrdup(server);
+    for (char *end = c->server + strlen(c->server) - 1; *end == '/'; end--)
+        *end = '\0';
+    c->server_name = xstrdup(text_of(p, "tls-server-name"));
+    c->proxy = xstrdup(text_of(p, "proxy-url"));
+    c->insecure_skip_verify = truth_of(p, "insecure-skip-tls-verify");
+    return pem_of(p, "certificate-authority", &c->ca_pem, &c->ca_file, err);
+}
+
+static int refuse_unsupported(const struct place *p, struct err *err)
+{
+    static const char *const keys[] = {"auth-provider", "username", "password", "as"};
+    struct place exec = *p;
+
+    exec.node = member(p->file, p->node, "exec");
+    if (exec.node && exec.node->type == YAML_MAPPING_NODE) {
+        cleanup_free char *why =
+            xasprintf("the credential plugin \"%s\" would have to be run, which is not supported: "
+                      "use a token or a client certificate",
+                      str_or_empty(text_of(&exec, "command")));
+
+        return fail(p, "exec", err, why);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        if (member(p->file, p->node, keys[i]))
+            return fail(p, keys[i], err, "not supported: use a token or a client certificate");
+    return 0;
+}
+
+static int load_token(const struct place *p, struct kube_config *c, struct err *err)
+{
+    const char *file = text_of(p, "tokenFile");
+
+    if (!file) {
+        c->token = xstrdup(text_of(p, "token"));
+        return 0;
+    }
+    c->token_file = path_of(p, file);
+    if (config_read_token(c->token_file, &c->token, err) < 0)
+        return err_prefix(err, "%s: %s: tokenFile", p->file->path, p->what);
+    return 0;
+}
+
+static int load_user(const struct place *p, struct kube_config *c, struct err *err)
+{
+    int r = refuse_unsupported(p, err);
+
+    if (r == 0)
+        r = pem_of(p, "client-certificate", &c->cert_pem, &c->cert_file, err);
+    if (r == 0)
+        r = pem_of(p, "client-key", &c->key_pem, &c->key_file, err);
+    if (r == 0 && !c->cert_pem != !c->key_pem)
+        r = fail(p, c->cert_pem ? "client-key" : "client-certificate", err, "missing");
+    return r < 0 ? r : load_token(p, c, err);
+}
+
+/* ---- together -------------------------------------------------------------------------------- */
+
+static int load_all(char *const *paths, size_t count, struct files *fs, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct err e = {0};
+        int r = file_load(paths[i], &fs->list[fs->count], &e);
+
+        if (r == -ENOENT && count > 1)
+            continue;
+        if (r < 0)
+            return err_set(err, r, "%s", e.msg);
+        fs->count++;
+    }
+    return fs->count ? 0 : err_set(err, -ENOENT, "%s: no such file", paths[0]);
+}
+
+static const char *current_context(struct files *fs)
+{
+    for (size_t i = 0; i < fs->count; i++) {
+        struct file *f = &fs->list[i];
+        const char *s = scalar(member(f, yaml_document_get_root_node(&f->doc), "current-context"));
+
+        if (s && *s)
+            return s;
+    }
+    return NULL;
+}
+
+static int load_context(struct files *fs, const char *name, struct kube_config *c, struct err *err)
+{
+    struct place context, cluster, user;
+    int r;
+
+    if (!name && !(name = current_context(fs)))
+        return err_set(err, -EINVAL, "%s: current-context: not set", fs->list[0].path);
+    r = find_entry(fs, "contexts", "context", name, &context, err);
+    if (r < 0)
+        return r;
+    if (!text_of(&context, "cluster"))
+        return fail(&context, "cluster", err, "missing");
+    c->ns = xstrdup(text_of(&context, "namespace"));
+    r = find_entry(fs, "clusters", "cluster", text_of(&context, "cluster"), &cluster, err);
+    if (r == 0)
+        r = load_cluster(&cluster, c, err);
+    if (r < 0 || !text_of(&context, "user"))
+        return r;
+    r = find_entry(fs, "users", "user", text_of(&context, "user"), &user, err);
+    return r < 0 ? r : load_user(&user, c, err);
+}
+
+int config_load_files(char *const *paths, size_t count, const char *context,
+                      struct kube_config *ret, struct err *err)
+{
+    struct kube_config c = {0};
+    struct files fs = {.count = 0};
+    int r = load_all(paths, count, &fs, err);
+
+    if (r == 0)
+        r = load_context(&fs, context, &c, err);
+    files_done(&fs);
+    if (r < 0)
+        kube_config_done(&c);
+    else
+        *ret = c;
+    return r;
+}

@@ -1,0 +1,288 @@
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "operator/kube/config.h"
+
+#include "tests/unit/unit.h"
+
+#define PEM "-----BEGIN X-----\nYQ==\n-----END X-----\n"
+#define PEM_BASE64 "LS0tLS1CRUdJTiBYLS0tLS0KWVE9PQotLS0tLUVORCBYLS0tLS0K"
+
+static char dir[] = "/tmp/arl-config-XXXXXX";
+
+static char *path_of(const char *name)
+{
+    return xasprintf("%s/%s", dir, name);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    cleanup_free char *path = path_of(name);
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+    assert_int_equal(fclose(f), 0);
+}
+
+static void remove_file(const char *name)
+{
+    cleanup_free char *path = path_of(name);
+
+    unlink(path);
+}
+
+static const char *const files[] = {"config", "second", "third",     "ca.crt", "token",
+                                    "key",    "cert",   "namespace", "bad",    "gone"};
+
+static int setup(void **state)
+{
+    snprintf(dir, sizeof(dir), "/tmp/arl-config-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        remove_file(files[i]);
+    assert_int_equal(rmdir(dir), 0);
+    return 0;
+}
+
+static int load(const char *name, const char *context, struct kube_config *ret, struct err *err)
+{
+    cleanup_free char *path = path_of(name);
+    struct kube_config_env env = {.kubeconfig_flag = path, .context = context};
+
+    return kube_config_load(&env, ret, err);
+}
+
+#define TWO_CONTEXTS                                                                               \
+    "apiVersion: v1\nkind: Config\ncurrent-context: one\n"                                         \
+    "clusters:\n"                                                                                  \
+    "- name: c1\n  cluster:\n    server: https://one:6443/\n"                                      \
+    "    certificate-authority-data: " PEM_BASE64 "\n"                                             \
+    "- {name: c2, cluster: {server: \"https://two\", certificate-authority: ca.crt,"               \
+    " tls-server-name: api.two, proxy-url: \"http://proxy:3128\"}}\n"                              \
+    "- {name: c3, cluster: {server: \"http://127.0.0.1:8001\", insecure-skip-tls-verify: true}}\n" \
+    "contexts:\n"                                                                                  \
+    "- {name: one, context: {cluster: c1, user: u1, namespace: team}}\n"                           \
+    "- {name: two, context: {cluster: c2, user: u2}}\n"                                            \
+    "- {name: three, context: {cluster: c3}}\n"                                                    \
+    "users:\n"                                                                                     \
+    "- {name: u1, user: {client-certificate-data: " PEM_BASE64 ", client-key: key}}\n"             \
+    "- {name: u2, user: {token: inline, tokenFile: token}}\n"
+
+static void test_contexts(void **state)
+{
+    struct kube_config c;
+
+    write_file("config", TWO_CONTEXTS);
+    write_file("ca.crt", PEM);
+    write_file("key", PEM "key");
+    write_file("token", "  t0ken\n");
+    assert_int_equal(load("config", NULL, &c, NULL), 0);
+    assert_string_equal(c.server, "https://one:6443");
+    assert_string_equal(c.ns, "team");
+    assert_string_equal(c.ca_pem, PEM);
+    assert_string_equal(c.cert_pem, PEM);
+    assert_string_equal(c.key_pem, PEM "key");
+    assert_null(c.token);
+    assert_false(c.insecure_skip_verify);
+    kube_config_done(&c);
+
+    assert_int_equal(load("config", "two", &c, NULL), 0);
+    assert_string_equal(c.server, "https://two");
+    assert_string_equal(c.ca_pem, PEM);
+    assert_string_equal(c.server_name, "api.two");
+    assert_string_equal(c.proxy, "http://proxy:3128");
+    assert_string_equal(c.token, "t0ken");
+    assert_null(c.ns);
+    kube_config_done(&c);
+
+    assert_int_equal(load("config", "three", &c, NULL), 0);
+    assert_true(c.insecure_skip_verify);
+    assert_null(c.token);
+    kube_config_done(&c);
+}
+
+#define ONE(cluster, user)                                                                         \
+    "clusters: [{name: c, cluster: {" cluster "}}]\nusers: [{name: u, user: {" user "}}]\n"        \
+    "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n"
+
+static void test_errors(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *context;
+        const char *want; /* behind the file's path and ": " */
+    } rows[] = {
+        {ONE("server: \"https://a\"", ""), "nosuch", "no context nosuch"},
+        {"clusters: []\n", NULL, "current-context: not set"},
+        {"", NULL, "current-context: not set"},
+        {"just text\n", NULL, "current-context: not set"},
+        {ONE("", ""), NULL, "cluster c: server: missing"},
+        {ONE("server: a:6443", ""), NULL, "cluster c: server: not a URL of http or https"},
+        {ONE("server: \"https://a\", certificate-authority-data: \"%%\"", ""), NULL,
+         "cluster c: certificate-authority-data: not PEM text in base64"},
+        {ONE("server: \"https://a\", certificate-authority-data: YWJj", ""), NULL,
+         "cluster c: certificate-authority-data: not PEM text in base64"},
+        {ONE("server: \"https://a\"", "client-certificate-data: " PEM_BASE64), NULL,
+         "user u: client-key: missing"},
+        {ONE("server: \"https://a\"", "username: me"), NULL,
+         "user u: username: not supported: use a token or a client certificate"},
+        {ONE("server: \"https://a\"", "exec: {command: aws-auth}"), NULL,
+         "user u: exec: the credential plugin \"aws-auth\" would have to be run, which is not "
+         "supported: use a token or a client certificate"},
+        {"contexts: [{name: x, context: {cluster: c}}]\ncurrent-context: x\n", NULL,
+         "no cluster c"},
+        {"a: b: c\n", NULL, "line 1: mapping values are not allowed in this context"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *want = xasprintf("%s/bad: %s", dir, rows[i].want);
+        struct kube_config c = {.server = (char *)(uintptr_t) "untouched"};
+        struct err err = {0};
+
+        write_file("bad", rows[i].text);
+        assert_true(load("bad", rows[i].context, &c, &err) < 0);
+        assert_string_equal(err.msg, want);
+        assert_string_equal(c.server, "untouched");
+    }
+}
+
+static void test_missing_files(void **state)
+{
+    cleanup_free char *gone = path_of("gone");
+    cleanup_free char *want = xasprintf("%s: No such file or directory", gone);
+    struct kube_config c;
+    struct err err = {0};
+
+    assert_int_equal(load("gone", NULL, &c, &err), -ENOENT);
+    assert_string_equal(err.msg, want);
+    write_file("bad", ONE("server: \"https://a\", certificate-authority: gone", ""));
+    assert_int_equal(load("bad", NULL, &c, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "bad: cluster c: certificate-authority: "));
+    assert_non_null(strstr(err.msg, want));
+    write_file("bad", ONE("server: \"https://a\"", "tokenFile: gone"));
+    assert_int_equal(load("bad", NULL, &c, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "bad: user u: tokenFile: "));
+}
+
+static void test_merge(void **state)
+{
+    cleanup_free char *list = xasprintf("%s/gone::%s/second:%s/third", dir, dir, dir);
+    struct kube_config_env env = {.kubeconfig = list};
+    struct kube_config c;
+
+    write_file("second", "contexts: [{name: x, context: {cluster: c, user: u}}]\n"
+                         "clusters: [{name: other, cluster: {}}]\ncurrent-context: \"\"\n");
+    write_file("third", ONE("server: \"https://third\"", "token: t") "preferences: {}\n"
+                                                                     "extra: [{name: x}]\n");
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_string_equal(c.server, "https://third");
+    assert_string_equal(c.token, "t");
+    kube_config_done(&c);
+}
+
+static void test_in_cluster(void **state)
+{
+    struct kube_config_env env = {
+        .service_host = "10.0.0.1", .service_port = "443", .account_dir = dir};
+    struct kube_config c;
+    struct err err = {0};
+
+    assert_int_equal(kube_config_load(&env, &c, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "service account: "));
+    write_file("token", "abc");
+    write_file("ca.crt", PEM);
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_string_equal(c.server, "https://10.0.0.1:443");
+    assert_string_equal(c.token, "abc");
+    assert_string_equal(c.ca_pem, PEM);
+    assert_null(c.ns);
+    kube_config_done(&c);
+    write_file("namespace", "arl-system\n");
+    env.service_host = "fd00::1";
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_string_equal(c.server, "https://[fd00::1]:443");
+    assert_string_equal(c.ns, "arl-system");
+    kube_config_done(&c);
+}
+
+static void test_no_source(void **state)
+{
+    struct kube_config_env env = {.home = dir};
+    struct kube_config c;
+    struct err err = {0};
+
+    assert_int_equal(kube_config_load(&env, &c, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "KUBERNETES_SERVICE_HOST is not set"));
+    assert_non_null(strstr(err.msg, "/.kube/config"));
+}
+
+static void test_refresh(void **state)
+{
+    struct kube_config_env env = {.service_host = "h", .account_dir = dir};
+    struct kube_config c;
+    struct err err = {0};
+
+    write_file("token", "one");
+    write_file("ca.crt", PEM);
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TOKEN | KUBE_CONFIG_TLS, &err), 0);
+    assert_int_equal(err.code, 0);
+    write_file("token", "two");
+    write_file("ca.crt", PEM PEM);
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TOKEN, &err), KUBE_CONFIG_TOKEN);
+    assert_string_equal(c.token, "two");
+    assert_string_equal(c.ca_pem, PEM);
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TLS, &err), KUBE_CONFIG_TLS);
+    assert_string_equal(c.ca_pem, PEM PEM);
+    write_file("token", "\n");
+    write_file("ca.crt", "half written");
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TOKEN | KUBE_CONFIG_TLS, &err), 0);
+    assert_non_null(strstr(err.msg, "/token: not a token"));
+    remove_file("token");
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TOKEN, &err), 0);
+    assert_int_equal(err.code, -ENOENT);
+    assert_string_equal(c.token, "two");
+    assert_string_equal(c.ca_pem, PEM PEM);
+    kube_config_done(&c);
+}
+
+/* A new certificate without its key, as happens between two writes, is not taken over. */
+static void test_refresh_pair(void **state)
+{
+    struct kube_config c;
+
+    write_file("cert", PEM "one");
+    write_file("key", PEM "one");
+    write_file("config", ONE("server: \"https://a\"", "client-certificate: cert, client-key: key"));
+    assert_int_equal(load("config", NULL, &c, NULL), 0);
+    write_file("cert", PEM "two");
+    write_file("key", "");
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TLS, NULL), 0);
+    assert_string_equal(c.cert_pem, PEM "one");
+    write_file("key", PEM "two");
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TLS, NULL), KUBE_CONFIG_TLS);
+    assert_string_equal(c.cert_pem, PEM "two");
+    assert_string_equal(c.key_pem, PEM "two");
+    kube_config_done(&c);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_contexts), TEST(test_errors),       TEST(test_missing_files),
+        TEST(test_merge),    TEST(test_in_cluster),   TEST(test_no_source),
+        TEST(test_refresh),  TEST(test_refresh_pair),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
