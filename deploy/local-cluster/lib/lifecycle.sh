@@ -32,7 +32,7 @@ start_node() {
     chmod 700 "$RUN_DIR" "$RUN_DIR/etcd"
     take_index
     save_sysctls
-    make_pki "$RUN_DIR/pki" || die "could not make the certificates in $RUN_DIR/pki"
+    make_pki "$RUN_DIR/pki" # stands alone: "set -e" would not hold inside of a condition
     cp -p "$RUN_DIR/pki/admin.kubeconfig" "$KUBECONFIG_FILE"
     chmod 600 "$KUBECONFIG_FILE"
     make_config "$RUN_DIR/conf"
