@@ -31,7 +31,7 @@ struct executor {
 struct write {
     struct list node;
     struct executor *x;
-    struct ops_call *call;
+    struct kube_call *call;
     struct ops_timer *timer; /* of a read back that is tried again */
     enum ledger_verb verb;
     const struct api_kind *kind;
@@ -492,7 +492,7 @@ void executor_free(struct executor *x)
         struct write *wr = list_entry(it, struct write, node);
 
         if (wr->call)
-            kube_cancel(x->ops, wr->call);
+            kube_cancel(wr->call);
         write_free(wr);
     }
     free(x);

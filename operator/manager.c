@@ -154,7 +154,7 @@ struct manager *manager_new(struct ops *ops, const struct manager_opts *opts)
     agents.world = m->world;
     agents.arg = m;
     m->agents = sidecar_client_new(ops, &agents);
-    m->events = events_new(ops);
+    m->events = events_new(ops, opts->instance);
     m->executor = executor_new(ops, m->world, m->agents, m->events);
     m->timer = ops->v->timer_new(ops, on_timer, m);
     start_reflectors(m, opts->ns);

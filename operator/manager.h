@@ -17,7 +17,8 @@
 struct manager;
 
 struct manager_opts {
-    const char *ns; /* NULL: all namespaces */
+    const char *ns;       /* NULL: all namespaces */
+    const char *instance; /* who we are, for Events */
     const struct policy *policy;
     const struct signing_keys *keys;
 };
