@@ -30,6 +30,8 @@ start_node() {
     say "starting cluster \"$NAME\""
     mkdir -p "$RUN_DIR"/{conf,etcd,logs,pids}
     chmod 700 "$RUN_DIR" "$RUN_DIR/etcd"
+    [ "$(stat -f -c %T "$RUN_DIR")" != overlayfs ] ||
+        die "$RUN_DIR lies on an overlay file system, where containers cannot: set ARL_STATE to another folder"
     take_index
     save_sysctls
     make_pki "$RUN_DIR/pki" # stands alone: "set -e" would not hold inside of a condition
