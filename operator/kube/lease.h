@@ -1,7 +1,7 @@
 /*
- * Leader election by a Lease object, with client-go's rules: a lease of LEASE_DURATION_MS that the
- * leader renews every LEASE_RETRY_MS and gives up by itself after LEASE_RENEW_DEADLINE_MS without
- * success. Only local monotonic time since the record was last seen to change counts.
+ * Leader election by a Lease object, with client-go's rules: a lease of 15 s that the leader renews
+ * every 2 s and gives up by itself after 10 s without success (lease_step.[ch]). Only local
+ * monotonic time since the record was last seen to change counts.
  *
  * A lease does not fence: for a moment two may act, and every effect must be safe then.
  */
@@ -9,6 +9,8 @@
 #define ARL_OPERATOR_KUBE_LEASE_H
 
 #include "operator/ops.h"
+
+#define LEASE_RELEASE_MS 2000
 
 struct lease;
 

@@ -1,0 +1,273 @@
+#include "operator/kube/lease.h"
+
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "operator/kube/client.h"
+#include "operator/kube/lease_step.h"
+
+#define LEASE_BYTES 4096
+
+/* ---- the object ------------------------------------------------------------------------------ */
+
+struct lease_record {
+    struct meta meta;
+    char *holder; /* NULL or "": none */
+    int64_t transitions;
+};
+
+static void record_free(struct meta *m)
+{
+    struct lease_record *rec = container_of(m, struct lease_record, meta);
+
+    free(rec->holder);
+    meta_done(&rec->meta);
+    free(rec);
+}
+
+static int record_decode(struct json_object *obj, struct meta **ret, struct err *err)
+{
+    static const struct json_field fields[] = {
+        {"spec.holderIdentity", JSON_STRING, offsetof(struct lease_record, holder)},
+        {"spec.leaseTransitions", JSON_INT, offsetof(struct lease_record, transitions)},
+        {NULL},
+    };
+    struct lease_record *rec = xcalloc(1, sizeof(*rec));
+    int r = meta_decode(obj, &rec->meta, err);
+
+    if (r == 0)
+        r = json_decode(obj, fields, rec, err);
+    if (r < 0) {
+        record_free(&rec->meta);
+        return r;
+    }
+    *ret = &rec->meta;
+    return 0;
+}
+
+static const struct api_kind lease_kind = {
+    .kind = "Lease",
+    .plural = "leases",
+    .api_prefix = "/apis/coordination.k8s.io/v1",
+    .api_version = "coordination.k8s.io/v1",
+    .decode = record_decode,
+    .free = record_free,
+};
+
+/* ---- the election ---------------------------------------------------------------------------- */
+
+struct lease {
+    struct ops *ops;
+    struct lease_opts opts;
+    char *ns;
+    char *name;
+    char *identity;
+    struct lease_machine machine;
+    struct lease_record *record; /* as last read or written; NULL: none */
+    struct kube_call *call;
+    struct ops_timer *timer;
+    void (*release_cb)(void *arg);
+    void *release_arg;
+};
+
+static void lease_event(struct lease *l, const struct lease_event *ev);
+
+static void note(struct lease *l, int level, const char *what, const char *arg)
+{
+    cleanup_free char *msg = xasprintf("%s%s", what, arg);
+
+    if (l->opts.on_note)
+        l->opts.on_note(l->opts.arg, level, msg);
+}
+
+static bool has_holder(const struct lease_record *rec)
+{
+    return rec && rec->holder && *rec->holder;
+}
+
+/* Takes the object of an answer over and tells the machine what it says. */
+static void record_came(struct lease *l, struct meta *obj)
+{
+    struct lease_record *rec = container_of(obj, struct lease_record, meta);
+    struct lease_record *old = l->record;
+    struct lease_event ev = {.type = LEASE_EV_RECORD, .vacant = !has_holder(rec)};
+
+    ev.mine = str_eq(rec->holder, l->identity);
+    ev.changed =
+        !old || !str_eq(old->meta.rv, rec->meta.rv) || !str_eq(old->meta.uid, rec->meta.uid);
+    if (has_holder(rec) && (!old || !str_eq(old->holder, rec->holder)))
+        note(l, LOG_INFO, "held by ", rec->holder);
+    l->record = rec;
+    if (old)
+        record_free(&old->meta);
+    lease_event(l, &ev);
+}
+
+static void on_done(void *arg, struct kube_result *res)
+{
+    struct lease *l = arg;
+
+    l->call = NULL;
+    if (res->reason == KUBE_OK) {
+        record_came(l, kube_result_take_object(res));
+    } else if (res->reason == KUBE_NOT_FOUND) {
+        lease_event(l, &(struct lease_event){.type = LEASE_EV_MISSING});
+    } else {
+        /* That somebody else was faster is no news. */
+        if (res->reason != KUBE_CONFLICT && res->reason != KUBE_ALREADY_EXISTS)
+            note(l, LOG_WARN, "", res->message);
+        lease_event(l, &(struct lease_event){.type = LEASE_EV_FAILED});
+    }
+}
+
+static void released(struct lease *l)
+{
+    void (*cb)(void *arg) = l->release_cb;
+
+    l->ops->v->timer_set(l->ops, l->timer, 0);
+    l->release_cb = NULL;
+    if (cb)
+        cb(l->release_arg);
+}
+
+static void on_vacated(void *arg, struct kube_result *res)
+{
+    struct lease *l = arg;
+
+    l->call = NULL;
+    released(l);
+}
+
+/* The body of a write. With a record: a compare-and-swap of just that one. */
+static char *body_of(struct lease *l, enum lease_action_type type)
+{
+    struct buf b = BUF_INIT(LEASE_BYTES);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+    char now[RFC3339_MAX];
+
+    rfc3339_format_micro(now, ops_now(l->ops).wall_ns);
+    json_w_object(&w, NULL);
+    json_w_object(&w, "metadata");
+    if (type == LEASE_CREATE) {
+        json_w_str(&w, "name", l->name);
+    } else {
+        json_w_str(&w, "uid", l->record->meta.uid);
+        json_w_str(&w, "resourceVersion", l->record->meta.rv);
+    }
+    json_w_end_object(&w);
+    json_w_object(&w, "spec");
+    json_w_str(&w, "holderIdentity", type == LEASE_VACATE ? "" : l->identity);
+    json_w_int(&w, "leaseDurationSeconds",
+               type == LEASE_VACATE ? 1 : LEASE_DURATION_MS / MSEC_PER_SEC);
+    json_w_str(&w, "renewTime", now);
+    if (type == LEASE_CREATE || type == LEASE_TAKE) {
+        json_w_str(&w, "acquireTime", now);
+        json_w_int(&w, "leaseTransitions", l->record ? l->record->transitions + 1 : 0);
+    }
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    assert(w.error == 0);
+    return buf_steal(&b);
+}
+
+static void lease_do(struct lease *l, enum lease_action_type type)
+{
+    cleanup_free char *body = NULL;
+
+    if (type == LEASE_NOTHING)
+        return;
+    kube_cancel(l->call);
+    l->call = NULL;
+    if (type == LEASE_READ)
+        l->call = kube_get(l->ops, &lease_kind, l->ns, l->name, on_done, l);
+    if (type == LEASE_STOP || type == LEASE_READ)
+        return;
+    if (type == LEASE_CREATE && l->record) {
+        record_free(&l->record->meta);
+        l->record = NULL;
+    }
+    body = body_of(l, type);
+    if (type == LEASE_CREATE)
+        l->call = kube_create(l->ops, &lease_kind, l->ns, body, on_done, l);
+    else
+        l->call = kube_patch(l->ops, &lease_kind, l->ns, l->name, NULL, body,
+                             type == LEASE_VACATE ? on_vacated : on_done, l);
+}
+
+static void lease_event(struct lease *l, const struct lease_event *ev)
+{
+    bool led = lease_is_leading(&l->machine);
+    enum lease_state from = l->machine.state;
+    struct lease_action action;
+    uint64_t jitter;
+
+    ops_random(l->ops, &jitter, sizeof(jitter));
+    action = lease_step(&l->machine, ev, ops_now(l->ops), jitter);
+    if (from != l->machine.state)
+        note(l, LOG_DEBUG, "", lease_state_str(l->machine.state));
+    l->ops->v->timer_set(l->ops, l->timer, action.timer_ns);
+    lease_do(l, action.type);
+    /* Last: these may free the lease. */
+    if (!led && lease_is_leading(&l->machine))
+        l->opts.on_leading(l->opts.arg);
+    else if (l->machine.state == LEASE_LOST && from != LEASE_LOST)
+        l->opts.on_lost(l->opts.arg);
+}
+
+static void on_timer(void *arg)
+{
+    struct lease *l = arg;
+
+    if (l->machine.state != LEASE_RELEASED) {
+        lease_event(l, &(struct lease_event){.type = LEASE_EV_TIMER});
+        return;
+    }
+    kube_cancel(l->call);
+    l->call = NULL;
+    released(l);
+}
+
+struct lease *lease_new(struct ops *ops, const struct lease_opts *opts)
+{
+    struct lease *l = xcalloc(1, sizeof(*l));
+
+    l->ops = ops;
+    l->opts = *opts;
+    l->ns = xstrdup(opts->ns);
+    l->name = xstrdup(opts->name);
+    l->identity = xstrdup(opts->identity);
+    l->timer = ops->v->timer_new(ops, on_timer, l);
+    lease_event(l, &(struct lease_event){.type = LEASE_EV_START});
+    return l;
+}
+
+void lease_free(struct lease *l)
+{
+    if (!l)
+        return;
+    kube_cancel(l->call);
+    l->ops->v->timer_free(l->ops, l->timer);
+    if (l->record)
+        record_free(&l->record->meta);
+    free(l->ns);
+    free(l->name);
+    free(l->identity);
+    free(l);
+}
+
+bool lease_leading(const struct lease *l)
+{
+    return lease_is_leading(&l->machine);
+}
+
+void lease_release(struct lease *l, void (*cb)(void *arg), void *arg)
+{
+    int64_t now_ns = ops_now(l->ops).mono_ns;
+    bool led = lease_leading(l);
+
+    l->release_cb = cb;
+    l->release_arg = arg;
+    lease_event(l, &(struct lease_event){.type = LEASE_EV_RELEASE});
+    /* The callback always comes from the loop: at once, or when the write has had its time. */
+    l->ops->v->timer_set(l->ops, l->timer, now_ns + (led ? LEASE_RELEASE_MS * NSEC_PER_MSEC : 1));
+}

@@ -1,0 +1,202 @@
+/*
+ *            start              free or missing
+ *     IDLE ────────▶ READING ─────────────────────▶ TAKING
+ *                     ▲   │ another's                │   │ written
+ *               later │   ▼                   failed │   ▼
+ *                    WAITING ◀───────────────────────┘  HOLDING ◀───────────┐
+ *                                                        │ ▲ │              │
+ *                                            2 s, unsure │ │ │ 2 s          │ written
+ *                                                        ▼ │ ▼              │
+ *                                              REREADING ──┼─▶ RENEWING ────┘
+ *                                                    │ ours│      │
+ *                                                    └─────┴──────┘ failed: unsure
+ *
+ * From all three that lead, LOST: another's name in the record, or 10 s gone since the last
+ * successful write was begun. RELEASED: from anywhere.
+ */
+#include "operator/kube/lease_step.h"
+
+static const char *const state_names[LEASE_STATES] = {
+    [LEASE_IDLE] = "idle",           [LEASE_READING] = "reading", [LEASE_WAITING] = "waiting",
+    [LEASE_TAKING] = "taking",       [LEASE_HOLDING] = "holding", [LEASE_RENEWING] = "renewing",
+    [LEASE_REREADING] = "rereading", [LEASE_LOST] = "lost",       [LEASE_RELEASED] = "released",
+};
+
+static const bool followers[LEASE_STATES][LEASE_STATES] = {
+    [LEASE_IDLE] = {[LEASE_READING] = true, [LEASE_RELEASED] = true},
+    [LEASE_READING] = {[LEASE_WAITING] = true, [LEASE_TAKING] = true, [LEASE_RELEASED] = true},
+    [LEASE_WAITING] = {[LEASE_READING] = true, [LEASE_RELEASED] = true},
+    [LEASE_TAKING] = {[LEASE_WAITING] = true, [LEASE_HOLDING] = true, [LEASE_RELEASED] = true},
+    [LEASE_HOLDING] = {[LEASE_RENEWING] = true,
+                       [LEASE_REREADING] = true,
+                       [LEASE_LOST] = true,
+                       [LEASE_RELEASED] = true},
+    [LEASE_RENEWING] = {[LEASE_HOLDING] = true, [LEASE_LOST] = true, [LEASE_RELEASED] = true},
+    [LEASE_REREADING] = {[LEASE_RENEWING] = true,
+                         [LEASE_HOLDING] = true,
+                         [LEASE_LOST] = true,
+                         [LEASE_RELEASED] = true},
+    [LEASE_LOST] = {[LEASE_RELEASED] = true},
+};
+
+const char *lease_state_str(enum lease_state s)
+{
+    return (size_t)s < LEASE_STATES ? state_names[s] : "?";
+}
+
+bool lease_may_follow(enum lease_state from, enum lease_state to)
+{
+    return followers[from][to];
+}
+
+bool lease_is_leading(const struct lease_machine *m)
+{
+    return m->state == LEASE_HOLDING || m->state == LEASE_RENEWING || m->state == LEASE_REREADING;
+}
+
+static void move(struct lease_machine *m, enum lease_state to)
+{
+    assert(lease_may_follow(m->state, to));
+    m->state = to;
+}
+
+static int64_t lead_ends_ns(const struct lease_machine *m)
+{
+    return m->renewed_ns + LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC;
+}
+
+/* Begins a read or write. One that hangs may not take longer than a leader has. */
+static struct lease_action begin(struct lease_machine *m, enum lease_state state,
+                                 enum lease_action_type type, struct now now)
+{
+    bool leading = lease_is_leading(m);
+
+    move(m, state);
+    m->began_ns = now.mono_ns;
+    return (struct lease_action){
+        type, leading ? lead_ends_ns(m) : now.mono_ns + LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC};
+}
+
+static struct lease_action wait_for_turn(struct lease_machine *m, struct now now, uint64_t jitter)
+{
+    int64_t delay_ms = LEASE_RETRY_MS + (int64_t)(jitter % (LEASE_RETRY_MS / 5));
+
+    move(m, LEASE_WAITING);
+    return (struct lease_action){LEASE_STOP, now.mono_ns + delay_ms * NSEC_PER_MSEC};
+}
+
+static struct lease_action lost(struct lease_machine *m)
+{
+    move(m, LEASE_LOST);
+    return (struct lease_action){LEASE_STOP, 0};
+}
+
+/* Leading, until the next renewal is due or time is over. */
+static struct lease_action hold(struct lease_machine *m, struct now now)
+{
+    int64_t next_ns = now.mono_ns + LEASE_RETRY_MS * NSEC_PER_MSEC;
+
+    if (now.mono_ns >= lead_ends_ns(m))
+        return lost(m);
+    move(m, LEASE_HOLDING);
+    return (struct lease_action){LEASE_NOTHING, MIN(next_ns, lead_ends_ns(m))};
+}
+
+static struct lease_action on_record(struct lease_machine *m, const struct lease_event *ev,
+                                     struct now now, uint64_t jitter)
+{
+    if (ev->changed)
+        m->seen_ns = now.mono_ns;
+    switch (m->state) {
+    case LEASE_READING:
+        if (ev->vacant || ev->mine || now.mono_ns - m->seen_ns >= LEASE_DURATION_MS * NSEC_PER_MSEC)
+            return begin(m, LEASE_TAKING, LEASE_TAKE, now);
+        return wait_for_turn(m, now, jitter);
+    case LEASE_TAKING:
+    case LEASE_RENEWING:
+        m->renewed_ns = m->began_ns;
+        m->unsure = false;
+        return hold(m, now);
+    case LEASE_REREADING:
+        return ev->mine ? begin(m, LEASE_RENEWING, LEASE_RENEW, now) : lost(m);
+    default:
+        return (struct lease_action){LEASE_NOTHING, 0};
+    }
+}
+
+static struct lease_action on_missing(struct lease_machine *m, struct now now, uint64_t jitter)
+{
+    switch (m->state) {
+    case LEASE_READING:
+        return begin(m, LEASE_TAKING, LEASE_CREATE, now);
+    case LEASE_TAKING:
+        return wait_for_turn(m, now, jitter);
+    case LEASE_RENEWING:
+    case LEASE_REREADING:
+        return lost(m); /* somebody has deleted it, and a third may have made it anew */
+    default:
+        return (struct lease_action){LEASE_NOTHING, 0};
+    }
+}
+
+static struct lease_action on_failed(struct lease_machine *m, struct now now, uint64_t jitter)
+{
+    switch (m->state) {
+    case LEASE_READING:
+    case LEASE_TAKING:
+        return wait_for_turn(m, now, jitter);
+    case LEASE_RENEWING:
+    case LEASE_REREADING:
+        m->unsure = true;
+        return hold(m, now);
+    default:
+        return (struct lease_action){LEASE_NOTHING, 0};
+    }
+}
+
+static struct lease_action on_time(struct lease_machine *m, struct now now, uint64_t jitter)
+{
+    if (lease_is_leading(m) && now.mono_ns >= lead_ends_ns(m))
+        return lost(m);
+    switch (m->state) {
+    case LEASE_WAITING:
+        return begin(m, LEASE_READING, LEASE_READ, now);
+    case LEASE_READING:
+    case LEASE_TAKING:
+        return wait_for_turn(m, now, jitter);
+    case LEASE_HOLDING:
+        return m->unsure ? begin(m, LEASE_REREADING, LEASE_READ, now)
+                         : begin(m, LEASE_RENEWING, LEASE_RENEW, now);
+    default:
+        return (struct lease_action){LEASE_NOTHING, 0};
+    }
+}
+
+static struct lease_action on_release(struct lease_machine *m)
+{
+    bool leading = lease_is_leading(m);
+
+    if (m->state != LEASE_RELEASED)
+        move(m, LEASE_RELEASED);
+    return (struct lease_action){leading ? LEASE_VACATE : LEASE_STOP, 0};
+}
+
+struct lease_action lease_step(struct lease_machine *m, const struct lease_event *ev,
+                               struct now now, uint64_t jitter)
+{
+    switch (ev->type) {
+    case LEASE_EV_START:
+        return begin(m, LEASE_READING, LEASE_READ, now);
+    case LEASE_EV_RECORD:
+        return on_record(m, ev, now, jitter);
+    case LEASE_EV_MISSING:
+        return on_missing(m, now, jitter);
+    case LEASE_EV_FAILED:
+        return on_failed(m, now, jitter);
+    case LEASE_EV_TIMER:
+        return on_time(m, now, jitter);
+    case LEASE_EV_RELEASE:
+        return on_release(m);
+    }
+    return (struct lease_action){LEASE_NOTHING, 0};
+}

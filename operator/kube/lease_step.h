@@ -1,0 +1,74 @@
+/*
+ * Leader election, the decisions (pure). The diagram is in lease_step.c. That a record has not
+ * changed for a whole lease, by the local monotonic clock, makes it free, whatever the times in it
+ * say.
+ */
+#ifndef ARL_OPERATOR_KUBE_LEASE_STEP_H
+#define ARL_OPERATOR_KUBE_LEASE_STEP_H
+
+#include "common/clock.h"
+
+#define LEASE_DURATION_MS 15000
+#define LEASE_RENEW_DEADLINE_MS 10000
+#define LEASE_RETRY_MS 2000
+
+enum lease_state {
+    LEASE_IDLE,
+    LEASE_READING,   /* asking who has it */
+    LEASE_WAITING,   /* somebody else has it, or it could not be had: again later */
+    LEASE_TAKING,    /* writing ourselves into it, or making it */
+    LEASE_HOLDING,   /* leading, nothing under way */
+    LEASE_RENEWING,  /* leading, a renewal is under way */
+    LEASE_REREADING, /* leading, a renewal has failed: looking whether it is still ours */
+    LEASE_LOST,
+    LEASE_RELEASED,
+    LEASE_STATES,
+};
+const char *lease_state_str(enum lease_state s);
+bool lease_may_follow(enum lease_state from, enum lease_state to);
+
+enum lease_event_type {
+    LEASE_EV_START,
+    LEASE_EV_RECORD,  /* the record was read, or our write was taken */
+    LEASE_EV_MISSING, /* there is no such object */
+    LEASE_EV_FAILED,  /* the read or write did not work */
+    LEASE_EV_TIMER,
+    LEASE_EV_RELEASE,
+};
+
+struct lease_event {
+    enum lease_event_type type;
+    bool changed; /* RECORD: against the one that was seen before */
+    bool mine;
+    bool vacant; /* no holder */
+};
+
+enum lease_action_type {
+    LEASE_NOTHING, /* what is under way goes on */
+    LEASE_STOP,    /* what is under way is dropped */
+    LEASE_READ,
+    LEASE_CREATE,
+    LEASE_TAKE,   /* compare-and-swap of the record that was read last: we are the new holder */
+    LEASE_RENEW,  /* the same, with a new renewTime only */
+    LEASE_VACATE, /* the same, without holder */
+};
+
+struct lease_action {
+    enum lease_action_type type; /* all but NOTHING replace what is under way */
+    int64_t timer_ns;            /* when LEASE_EV_TIMER is to come; 0: not at all */
+};
+
+struct lease_machine {
+    enum lease_state state;
+    bool unsure;        /* the last renewal failed: our resourceVersion may be old */
+    int64_t seen_ns;    /* when the record was last seen to change */
+    int64_t began_ns;   /* when the present read or write was begun */
+    int64_t renewed_ns; /* when our last successful write was begun */
+};
+
+bool lease_is_leading(const struct lease_machine *m);
+/* A machine begins as {0}. jitter: any random number. */
+struct lease_action lease_step(struct lease_machine *m, const struct lease_event *ev,
+                               struct now now, uint64_t jitter);
+
+#endif
