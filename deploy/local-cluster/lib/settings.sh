@@ -103,5 +103,5 @@ node_exec() {
     local pid
     pid=$(node_pid)
     [ -n "$pid" ] || die "cluster \"$NAME\" is not up: run $CLUSTER_CMD up"
-    nsenter -t "$pid" -m -p -n -u -i "$@"
+    nsenter -t "$pid" -m -r -p -n -u -i "$@"
 }
