@@ -7,6 +7,8 @@
 #include "common/buf.h"
 #include "common/json.h"
 
+#define FOREIGN_TEXT_MAX 200
+
 static const char *const reason_names[] = {
     [KUBE_OK] = "OK",
     [KUBE_NOT_FOUND] = "NotFound",
@@ -108,6 +110,14 @@ void kube_status_of_object(struct json_object *status, int http_status, struct k
     ret->message = msg && *msg ? xstrdup(msg) : xasprintf("HTTP status %d", (int)code);
 }
 
+/* Not from the API server itself, it seems: what it says is shown as it is. */
+static char *foreign_text(const struct ops_response *resp)
+{
+    size_t len = MIN(strcspn(resp->body, "\r\n"), FOREIGN_TEXT_MAX);
+
+    return xasprintf("HTTP status %d%s%.*s", resp->status, len ? ": " : "", (int)len, resp->body);
+}
+
 void kube_status_of_answer(const struct ops_response *resp, struct kube_status *ret)
 {
     cleanup_json struct json_object *status = NULL;
@@ -119,6 +129,8 @@ void kube_status_of_answer(const struct ops_response *resp, struct kube_status *
     } else if (resp->status < 200 || resp->status > 299) {
         json_parse(resp->body, resp->body_len, &status, NULL);
         kube_status_of_object(status, resp->status, ret);
+        if (!status)
+            str_set(&ret->message, foreign_text(resp));
     }
     if (resp->retry_after_ms >= 0)
         ret->retry_after_ms = resp->retry_after_ms;

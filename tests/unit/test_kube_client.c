@@ -123,7 +123,7 @@ static const struct {
     const char *message;
 } answers[] = {
     {404, "{\"reason\":\"NotFound\",\"message\":\"no a\"}", KUBE_NOT_FOUND, false, "no a"},
-    {404, "404 page not found\n", KUBE_NOT_FOUND, false, "HTTP status 404"},
+    {404, "404 page not found\n", KUBE_NOT_FOUND, false, "HTTP status 404: 404 page not found"},
     {409, "{\"reason\":\"AlreadyExists\"}", KUBE_ALREADY_EXISTS, false, "HTTP status 409"},
     {409, "{\"reason\":\"Conflict\"}", KUBE_CONFLICT, false, "HTTP status 409"},
     {409, "", KUBE_CONFLICT, false, "HTTP status 409"},
@@ -141,7 +141,7 @@ static const struct {
     {401, "{\"reason\":\"Unauthorized\"}", KUBE_UNAUTHORIZED, false, "HTTP status 401"},
     {429, "{\"reason\":\"TooManyRequests\"}", KUBE_TOO_MANY_REQUESTS, false, "HTTP status 429"},
     {500, "{\"reason\":\"InternalError\"}", KUBE_SERVER_ERROR, true, "HTTP status 500"},
-    {503, "down", KUBE_SERVER_ERROR, true, "HTTP status 503"},
+    {503, "down", KUBE_SERVER_ERROR, true, "HTTP status 503: down"},
     {504, "{\"reason\":\"Timeout\",\"message\":\"slow\"}", KUBE_SERVER_ERROR, true, "slow"},
     {301, "", KUBE_SERVER_ERROR, true, "HTTP status 301"},
 };
