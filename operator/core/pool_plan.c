@@ -163,6 +163,16 @@ static void roll(const struct warmpool *pool, struct census *c, struct actions *
     }
 }
 
+static bool any_waits(const struct world *w, const char *key)
+{
+    const struct index_bucket *b = index_get(&w->waiting_by_pool, key);
+
+    for (size_t i = 0; i < b->count; i++)
+        if (world_lacks_pod(w, b->items[i]))
+            return true;
+    return false;
+}
+
 /* Until when a refill is held back for the claims of a burst; 0: it is not. */
 static int64_t hold_until(const struct world *w, const char *key, struct pool_state *st,
                           struct now now)
@@ -172,7 +182,7 @@ static int64_t hold_until(const struct world *w, const char *key, struct pool_st
                     : st->last_claim_mono_ns ? st->last_claim_mono_ns + REFILL_HOLD_NS
                                              : 0;
 
-    if (until <= now.mono_ns || (claims == 0 && index_get(&w->waiting_by_pool, key)->count > 0)) {
+    if (until <= now.mono_ns || (claims == 0 && any_waits(w, key))) {
         st->held_since_mono_ns = 0;
         return 0;
     }

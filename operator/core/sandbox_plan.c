@@ -76,7 +76,7 @@ static size_t waiting_ahead(const struct view *v, const char *pool_key)
     size_t n = 0;
 
     for (size_t i = 0; i < b->count && b->items[i] != &v->s->meta; i++)
-        n += !ledger_busy_obj(v->w->ledger, &api_sandbox, b->items[i]);
+        n += world_lacks_pod(v->w, b->items[i]);
     return n;
 }
 

@@ -156,6 +156,12 @@ size_t world_claimable(const struct world *w, const char *pool_key, struct pod *
     return n;
 }
 
+bool world_lacks_pod(const struct world *w, const struct meta *sandbox)
+{
+    return !ledger_busy_obj(w->ledger, &api_sandbox, sandbox) &&
+           !world_sandbox_pod(w, container_of(sandbox, struct sandbox, meta));
+}
+
 void world_wake_waiting(struct world *w, const char *pool_key)
 {
     const struct index_bucket *b = index_get(&w->waiting_by_pool, pool_key);
@@ -163,7 +169,7 @@ void world_wake_waiting(struct world *w, const char *pool_key)
     size_t free_pods = b->count ? world_claimable(w, pool_key, &first) : 0;
 
     for (size_t i = 0; i < b->count && free_pods > 0; i++) {
-        if (ledger_busy_obj(w->ledger, &api_sandbox, b->items[i]))
+        if (!world_lacks_pod(w, b->items[i]))
             continue;
         world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
         free_pods--;
