@@ -1,0 +1,356 @@
+/* Results as they are written to a Task, and pods as they are built from templates. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "common/json.h"
+#include "common/limits.h"
+#include "operator/api/pod_build.h"
+#include "operator/api/task_result.h"
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static struct task *make_task(size_t steps)
+{
+    cleanup_buf struct buf text = BUF_INIT(1 << 20);
+    cleanup_json struct json_object *obj = NULL;
+    struct meta *m = NULL;
+
+    buf_puts(&text, "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"t\",\"uid\":\"u\","
+                    "\"resourceVersion\":\"1\"},\"spec\":{\"sandboxRef\":\"s\",\"steps\":[");
+    for (size_t i = 0; i < steps; i++)
+        buf_printf(&text, "%s{\"name\":\"n%zu\",\"type\":\"Command\"}", i ? "," : "", i);
+    buf_puts(&text, "]}}");
+    assert_int_equal(json_parse(text.data, text.len, &obj, NULL), 0);
+    assert_int_equal(api_task.decode(obj, &m, NULL), 0);
+    return container_of(m, struct task, meta);
+}
+
+static void out(struct task_result *r, size_t step, const char *data, size_t len)
+{
+    r->steps[step].started = true;
+    task_result_add_output(r, step, 1, data, len);
+}
+
+/* The status of the patch that a result becomes; its text length goes to *ret_len. */
+static struct json_object *written(const struct task *t, const struct task_result *r,
+                                   size_t *ret_len)
+{
+    cleanup_buf struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct task_end end = {.state = TASK_SUCCEEDED, .reason = "Completed"};
+    struct json_object *patch = NULL;
+
+    assert_int_equal(task_result_patch(t, r, &end, NULL, 1767323045000000000, &body), 0);
+    assert_int_equal(json_parse(body.data, body.len, &patch, NULL), 0);
+    if (ret_len)
+        *ret_len = body.len;
+    return patch;
+}
+
+static const char *text_of(struct json_object *patch, const char *path)
+{
+    struct json_object *o = json_get_path(patch, path);
+
+    assert_true(json_object_is_type(o, json_type_string));
+    return json_object_get_string(o);
+}
+
+static void test_newline_between_steps(void **state)
+{
+    static const struct {
+        const char *outs[3];
+        const char *joined;
+    } rows[] = {
+        {{"abc", "def", "ghi\n"}, "abc\ndef\nghi\n"},
+        {{"abc\n", "def\n", "ghi"}, "abc\ndef\nghi"},
+        {{"abc", "", ""}, "abc"},
+        {{"", "", "abc"}, "abc"},
+        {{"\n", "", "x"}, "\nx"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct task *t = make_task(3);
+        struct task_result *r = task_result_new(3);
+        cleanup_json struct json_object *patch = NULL;
+
+        for (size_t k = 0; k < 3; k++)
+            out(r, k, rows[i].outs[k], strlen(rows[i].outs[k]));
+        patch = written(t, r, NULL);
+        assert_string_equal(text_of(patch, "status.stdout"), rows[i].joined);
+        task_result_free(r);
+        api_task.free(&t->meta);
+    }
+}
+
+static void test_object_stays_below_its_limit(void **state)
+{
+    static const unsigned char fills[] = {'x', 0x01, 0xff, '"'};
+
+    for (size_t i = 0; i < ARRAY_SIZE(fills); i++) {
+        struct task *t = make_task(4);
+        struct task_result *r = task_result_new(4);
+        cleanup_json struct json_object *patch = NULL;
+        char *data = xmalloc(LIMIT_OUTPUT_BYTES_DEFAULT);
+        const char *text;
+        size_t len = 0;
+
+        memset(data, fills[i], LIMIT_OUTPUT_BYTES_DEFAULT);
+        for (size_t k = 0; k < 4; k++)
+            out(r, k, data, LIMIT_OUTPUT_BYTES_DEFAULT);
+        patch = written(t, r, &len);
+        assert_true(len < LIMIT_TASK_OBJECT_BYTES);
+        assert_true(len > LIMIT_TASK_OBJECT_BYTES / 2); /* nothing is cut without need */
+        text = text_of(patch, "status.stdout");
+        assert_non_null(strstr(text, " bytes dropped ...]\n"));
+        free(data);
+        task_result_free(r);
+        api_task.free(&t->meta);
+    }
+}
+
+static void test_cut_keeps_head_and_tail_and_counts(void **state)
+{
+    struct task_result *r = task_result_new(1);
+    struct task *t = make_task(1);
+    cleanup_json struct json_object *patch = NULL;
+
+    out(r, 0, "0123456789", 10);
+    task_result_trim(r, 4);
+    patch = written(t, r, NULL);
+    assert_string_equal(text_of(patch, "status.stdout"), "01\n[... 6 bytes dropped ...]\n89");
+    task_result_free(r);
+    api_task.free(&t->meta);
+}
+
+static void test_cut_after_a_gap_adds_up(void **state)
+{
+    struct task_result *r = task_result_new(1);
+    struct task *t = make_task(1);
+    cleanup_json struct json_object *patch = NULL;
+
+    out(r, 0, "01234", 5);
+    task_result_add_gap(r, 0, 1, 100);
+    out(r, 0, "56789", 5);
+    task_result_trim(r, 4);
+    patch = written(t, r, NULL);
+    assert_string_equal(text_of(patch, "status.stdout"), "01\n[... 106 bytes dropped ...]\n89");
+    task_result_free(r);
+    api_task.free(&t->meta);
+}
+
+static void test_cut_splits_no_character(void **state)
+{
+    struct task_result *r = task_result_new(1);
+    struct task *t = make_task(1);
+    cleanup_json struct json_object *patch = NULL;
+
+    out(r, 0, "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac", 12); /* four euro signs */
+    task_result_trim(r, 8);
+    patch = written(t, r, NULL);
+    assert_string_equal(text_of(patch, "status.stdout"),
+                        "\xe2\x82\xac\n[... 6 bytes dropped ...]\n\xe2\x82\xac");
+    task_result_free(r);
+    api_task.free(&t->meta);
+}
+
+static void test_bytes_survive(void **state)
+{
+    struct task_result *r = task_result_new(1);
+    struct task *t = make_task(1);
+    cleanup_json struct json_object *patch = NULL;
+    struct json_object *o;
+
+    out(r, 0, "a\0b\x01\xff", 5);
+    patch = written(t, r, NULL);
+    o = json_get_path(patch, "status.stdout");
+    assert_int_equal(json_object_get_string_len(o), 7);
+    assert_memory_equal(json_object_get_string(o), "a\0b\x01\xef\xbf\xbd", 7);
+    task_result_free(r);
+    api_task.free(&t->meta);
+}
+
+/* ---- pods ------------------------------------------------------------------------------------ */
+
+static const struct pod_build_opts plain = {
+    .sidecar_image = "arl-sidecar:1", .public_keys = "k=AA", .key_id = "k", .output_limit = 1000};
+
+static int build(const char *template_json, const struct pod_build_opts *opts,
+                 struct json_object **ret, struct err *err)
+{
+    cleanup_free char *text = xasprintf(
+        "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"p\",\"uid\":\"u\",\"resourceVersion\":\"1\""
+        "},\"spec\":{\"replicas\":1,\"template\":%s}}",
+        template_json);
+    cleanup_json struct json_object *obj = NULL;
+    cleanup_buf struct buf body = BUF_INIT(1 << 20);
+    struct meta *m = NULL;
+    int r;
+
+    assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
+    assert_int_equal(api_warmpool.decode(obj, &m, NULL), 0);
+    r = pod_build(container_of(m, struct warmpool, meta), "p-1", opts, &body, err);
+    if (r == 0)
+        assert_int_equal(json_parse(body.data, body.len, ret, NULL), 0);
+    api_warmpool.free(m);
+    return r;
+}
+
+static struct json_object *container(struct json_object *pod, const char *list, size_t i)
+{
+    return json_object_array_get_idx(json_get(json_get(pod, "spec"), list), i);
+}
+
+static const char *line(struct json_object *o, const char *name)
+{
+    return json_object_to_json_string_ext(json_get(o, name),
+                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+#define RUNNER "\"/.arl/runner\",\"run\",\"--socket\",\"/.arl/sock\",\"--\""
+
+static void test_pod_of_the_python_client(void **state)
+{
+    cleanup_json struct json_object *pod = NULL;
+    struct json_object *user, *sidecar;
+
+    assert_int_equal(
+        build("{\"metadata\":{\"labels\":{\"app\":\"a\",\"arl.infra.io/status\":\"allocated\"}},"
+              "\"spec\":{\"containers\":[{\"name\":\"executor\",\"image\":\"x\",\"command\":["
+              "\"/bin/sh\",\"-c\"],\"args\":[\"sleep infinity\"],\"volumeMounts\":[{\"name\":"
+              "\"workspace\",\"mountPath\":\"/w\"}]},{\"name\":\"sidecar\",\"image\":"
+              "\"your-registry/arl-sidecar:latest\",\"imagePullPolicy\":\"Always\",\"ports\":[{"
+              "\"containerPort\":9090}],\"volumeMounts\":[{\"name\":\"workspace\",\"mountPath\":"
+              "\"/w\"}]}],\"volumes\":[{\"name\":\"workspace\",\"emptyDir\":{}}]}}",
+              &plain, &pod, NULL),
+        0);
+    user = container(pod, "containers", 0);
+    sidecar = container(pod, "containers", 1);
+    assert_string_equal(line(user, "command"),
+                        "[" RUNNER ",\"/bin/sh\",\"-c\",\"sleep infinity\"]");
+    assert_null(json_get(user, "args"));
+    assert_string_equal(line(user, "volumeMounts"),
+                        "[{\"name\":\"workspace\",\"mountPath\":\"/w\"},{\"name\":\"arl\","
+                        "\"mountPath\":\"/.arl\",\"subPath\":\"executor\",\"readOnly\":true}]");
+    assert_string_equal(json_get_str(sidecar, "image"), "arl-sidecar:1");
+    assert_string_equal(json_get_str(sidecar, "imagePullPolicy"), "IfNotPresent");
+    assert_string_equal(line(json_get(pod, "metadata"), "labels"),
+                        "{\"app\":\"a\",\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":"
+                        "\"idle\"}");
+    assert_string_equal(
+        json_get_str(json_get_path(pod, "metadata.annotations"), "arl.infra.io/work-dir"), "/w");
+}
+
+static void test_pod_of_one_container_without_a_command(void **state)
+{
+    cleanup_json struct json_object *pod = NULL;
+
+    assert_int_equal(
+        build("{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\"}],\"initContainers\":"
+              "[{\"name\":\"mine\",\"image\":\"y\"}]}}",
+              &plain, &pod, NULL),
+        0);
+    assert_string_equal(line(container(pod, "containers", 0), "command"), "[" RUNNER "]");
+    assert_string_equal(json_get_str(container(pod, "containers", 1), "name"), "sidecar");
+    assert_string_equal(json_get_str(container(pod, "initContainers", 0), "name"), "arl-init");
+    assert_string_equal(json_get_str(container(pod, "initContainers", 1), "name"), "mine");
+    assert_string_equal(line(json_get(pod, "spec"), "volumes"),
+                        "[{\"emptyDir\":{},\"name\":\"arl\"},{\"emptyDir\":{},\"name\":"
+                        "\"arl-journal\"},{\"emptyDir\":{},\"name\":\"workspace\"}]");
+    assert_false(json_get_bool(json_get(pod, "spec"), "automountServiceAccountToken", true));
+}
+
+static void test_pod_default_container_comes_first(void **state)
+{
+    cleanup_json struct json_object *pod = NULL;
+    struct json_object *env;
+
+    assert_int_equal(build("{\"spec\":{\"containers\":[{\"name\":\"db\",\"image\":\"y\"},{\"name\":"
+                           "\"executor\",\"image\":\"x\"}]}}",
+                           &plain, &pod, NULL),
+                     0);
+    env = json_object_array_get_idx(json_get(container(pod, "containers", 2), "env"), 1);
+    assert_string_equal(json_get_str(env, "name"), "ARL_CONTAINERS");
+    assert_string_equal(json_get_str(env, "value"), "executor,db");
+    assert_string_equal(line(container(pod, "initContainers", 0), "args"),
+                        "[\"install\",\"--dir\",\"/arl\",\"--container\",\"executor\","
+                        "\"--container\",\"db\"]");
+}
+
+static void test_pod_keeps_the_sidecar_image_on_request(void **state)
+{
+    struct pod_build_opts keep = plain;
+    cleanup_json struct json_object *pod = NULL;
+
+    keep.keep_sidecar_image = true;
+    assert_int_equal(build("{\"spec\":{\"containers\":[{\"name\":\"sidecar\",\"image\":\"own\"},{"
+                           "\"name\":\"e\",\"image\":\"x\"}]}}",
+                           &keep, &pod, NULL),
+                     0);
+    assert_string_equal(json_get_str(container(pod, "containers", 0), "image"), "own");
+    assert_string_equal(json_get_str(container(pod, "initContainers", 0), "image"), "own");
+}
+
+static void test_pod_refusals_name_the_field(void **state)
+{
+    static const struct {
+        const char *spec;
+        int code;
+        const char *field;
+    } rows[] = {
+        {"\"hostNetwork\":true", -EPERM, "hostNetwork"},
+        {"\"hostPID\":true", -EPERM, "hostPID"},
+        {"\"hostIPC\":true", -EPERM, "hostIPC"},
+        {"\"shareProcessNamespace\":true", -EPERM, "shareProcessNamespace"},
+        {"\"volumes\":[{\"name\":\"v\",\"hostPath\":{\"path\":\"/\"}}]", -EPERM, "hostPath"},
+        {"\"initContainers\":[{\"name\":\"i\",\"securityContext\":{\"privileged\":true}}]", -EPERM,
+         "container i: securityContext.privileged"},
+        {"\"volumes\":[{\"name\":\"arl\"}]", -EINVAL, "the name arl is reserved"},
+    };
+    struct pod_build_opts allowed = plain;
+
+    allowed.allow_privileged = true;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *text = xasprintf(
+            "{\"spec\":{\"containers\":[{\"name\":\"e\",\"image\":\"x\"}],%s}}", rows[i].spec);
+        cleanup_json struct json_object *pod = NULL;
+        struct err err = {0};
+
+        assert_int_equal(build(text, &plain, &pod, &err), rows[i].code);
+        assert_non_null(strstr(err.msg, rows[i].field));
+        if (rows[i].code == -EPERM)
+            assert_int_equal(build(text, &allowed, &pod, &err), 0);
+    }
+}
+
+static void test_pod_needs_a_user_container(void **state)
+{
+    cleanup_json struct json_object *pod = NULL;
+    struct err err = {0};
+
+    assert_int_equal(
+        build("{\"spec\":{\"containers\":[{\"name\":\"sidecar\"}]}}", &plain, &pod, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "none beside the sidecar"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_newline_between_steps),
+        cmocka_unit_test(test_object_stays_below_its_limit),
+        cmocka_unit_test(test_cut_keeps_head_and_tail_and_counts),
+        cmocka_unit_test(test_cut_after_a_gap_adds_up),
+        cmocka_unit_test(test_cut_splits_no_character),
+        cmocka_unit_test(test_bytes_survive),
+        cmocka_unit_test(test_pod_of_the_python_client),
+        cmocka_unit_test(test_pod_of_one_container_without_a_command),
+        cmocka_unit_test(test_pod_default_container_comes_first),
+        cmocka_unit_test(test_pod_keeps_the_sidecar_image_on_request),
+        cmocka_unit_test(test_pod_refusals_name_the_field),
+        cmocka_unit_test(test_pod_needs_a_user_container),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
