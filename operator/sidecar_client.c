@@ -221,6 +221,8 @@ static void on_data(void *arg, const char *data, size_t len)
     }
     if (s->run->over)
         over(s);
+    else if (s->run->output_events != s->run->output_events_told)
+        world_queue(s->c->opts.world, "task", s->task_key); /* to show it in time */
 }
 
 /* What an answer other than a stream means. */

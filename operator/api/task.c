@@ -159,28 +159,6 @@ static int task_decode(struct json_object *obj, struct meta **ret, struct err *e
     return 0;
 }
 
-int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
-                        int64_t start_wall_ns, struct buf *out)
-{
-    struct json_writer w = JSON_WRITER_INIT(out);
-    char start[RFC3339_MAX];
-
-    meta_patch_begin(&w, &t->meta, false);
-    json_w_object(&w, "status");
-    json_w_str(&w, "state", task_state_str(state));
-    json_w_int(&w, "observedGeneration", t->meta.generation);
-    if (start_wall_ns > 0) {
-        rfc3339_format(start, start_wall_ns);
-        json_w_str(&w, "startTime", start);
-    }
-    json_w_array(&w, "conditions");
-    condition_write(&w, "Finished", fin, t->meta.generation);
-    json_w_end_array(&w);
-    json_w_end_object(&w);
-    json_w_end_object(&w);
-    return w.error;
-}
-
 const struct api_kind api_task = {
     .kind = "Task",
     .plural = "tasks",

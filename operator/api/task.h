@@ -9,8 +9,6 @@
 #include "operator/api/condition.h"
 #include "operator/api/meta.h"
 
-struct buf;
-
 enum task_state {
     TASK_STATE_NONE, /* never written: new */
     TASK_PENDING,    /* waits */
@@ -41,10 +39,5 @@ struct task {
 };
 
 bool task_final(const struct task *t);
-
-/* A merge patch of the status subresource for a task that waits or runs. For TASK_RUNNING start is
- * written as well. */
-int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
-                        int64_t start_wall_ns, struct buf *out);
 
 #endif

@@ -265,7 +265,8 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
 
     json_w_object(w, NULL);
     json_w_str(w, "name", t->step_names ? t->step_names[i] : "");
-    json_w_int(w, "exitCode", step->code);
+    if (step->ended)
+        json_w_int(w, "exitCode", step->code);
     for (size_t k = 0; k < 2; k++) {
         cleanup_buf struct buf text = BUF_INIT(TEXT_MAX);
 
@@ -274,7 +275,8 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
         truncated |= stream_parts(&step->streams[k], cap).dropped > 0;
     }
     write_time(w, "startTime", step->start_wall_ns);
-    write_duration(w, "duration", step->duration_ns);
+    if (step->ended)
+        write_duration(w, "duration", step->duration_ns);
     if (step->error)
         json_w_str(w, "error", step->error);
     if (truncated)
@@ -338,6 +340,26 @@ static void write_output(struct json_writer *w, const struct task *t, const stru
         if (r->steps[i].started)
             write_step(w, t, r, i, cap);
     json_w_end_array(w);
+}
+
+int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
+                        int64_t start_wall_ns, const struct task_result *r, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+
+    meta_patch_begin(&w, &t->meta, false);
+    json_w_object(&w, "status");
+    json_w_str(&w, "state", task_state_str(state));
+    json_w_int(&w, "observedGeneration", t->meta.generation);
+    write_time(&w, "startTime", start_wall_ns);
+    if (r)
+        write_output(&w, t, r, NULL);
+    json_w_array(&w, "conditions");
+    condition_write(&w, "Finished", fin, t->meta.generation);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    json_w_end_object(&w);
+    return w.error;
 }
 
 int task_result_patch(const struct task *t, const struct task_result *r, const struct task_end *end,

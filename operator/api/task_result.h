@@ -51,6 +51,11 @@ void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t by
 /* Cuts the longest streams, head and tail kept, until no more than max_bytes are held. */
 void task_result_trim(struct task_result *r, size_t max_bytes);
 
+/* A merge patch of the status subresource for a task that waits or runs. r is what there is of an
+ * attempt that runs; NULL: its output is left as it is. */
+int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
+                        int64_t start_wall_ns, const struct task_result *r, struct buf *out);
+
 /* Why a task is over, for the conditions; message NULL: made from the result. */
 struct task_end {
     enum task_state state; /* TASK_SUCCEEDED or TASK_FAILED */

@@ -95,6 +95,7 @@ static void on_step(struct run *r, const struct task_event *ev)
 
 static void on_output(struct run *r, const struct task_event *ev)
 {
+    r->output_events++;
     /* Twice the limit: an attempt is trimmed when a step ends, and a pod must not fill our memory
      * until then. */
     if (ev->data_len + r->result->output_bytes > 2u * RUN_OUTPUT_MAX)

@@ -29,6 +29,9 @@ struct run {
     struct run_target target;
     struct task_result *result;
     uint64_t last_seq;
+    uint64_t output_events;      /* how many brought output */
+    uint64_t output_events_told; /* how many of them the last status write covers */
+    int64_t progress_mono_ns;    /* when that was */
     int64_t begun_mono_ns;
     int64_t begun_wall_ns;
     bool over;

@@ -9,6 +9,8 @@
  *   attempt is written to the status first.
  * - Running is written only when the task outlives RUNNING_AFTER; the end is one write, repeated
  *   until it succeeds.
+ * - Output is shown while it comes, at most once in PROGRESS_INTERVAL for each task and never more
+ *   than PROGRESS_PER_S writes a second for all of them.
  * - What can never run ends in Failed with a sentence on stderr.
  */
 #include "operator/core/plan.h"
@@ -24,6 +26,8 @@
 /* A task behind others says so only when that takes long: lines are short-lived. */
 #define SAY_QUEUED_AFTER_NS (5 * NSEC_PER_SEC)
 #define RUNNING_AFTER_NS (100 * NSEC_PER_MSEC)
+#define PROGRESS_INTERVAL_NS NSEC_PER_SEC
+#define PROGRESS_PER_S 20
 #define RETRY_FIRST_NS NSEC_PER_SEC
 #define RETRY_MAX_NS (30 * NSEC_PER_SEC)
 
@@ -105,7 +109,7 @@ static void progress(const struct view *v, enum task_state state, const char *re
     condition_copy(&fin, &v->t->finished);
     if (condition_set(&fin, CONDITION_FALSE, reason, message, v->now.wall_ns) ||
         v->t->state != state) {
-        task_progress_patch(v->t, state, &fin, start_wall_ns, &body);
+        task_progress_patch(v->t, state, &fin, start_wall_ns, NULL, &body);
         action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), reason);
     }
     condition_done(&fin);
@@ -193,6 +197,27 @@ static void plan_idle(const struct view *v)
         start(v);
 }
 
+/* status.stdout and stderr grow while the steps run. */
+static void show_output(const struct view *v)
+{
+    int64_t interval = PROGRESS_INTERVAL_NS * (1 + (int64_t)v->w->runs.count / PROGRESS_PER_S);
+    int64_t due =
+        MAX(v->run->progress_mono_ns, v->run->begun_mono_ns + RUNNING_AFTER_NS) + interval;
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+
+    if (v->run->output_events == v->run->output_events_told)
+        return;
+    if (v->now.mono_ns < due) {
+        action_after(v->out, due);
+        return;
+    }
+    v->run->output_events_told = v->run->output_events;
+    v->run->progress_mono_ns = v->now.mono_ns;
+    task_progress_patch(v->t, TASK_RUNNING, &v->t->finished, v->t->start_wall_ns, v->run->result,
+                        &body);
+    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Progress");
+}
+
 /* The attempt runs, as far as is known: did it lose its pod, is it time to say Running? */
 static void plan_active(const struct view *v)
 {
@@ -212,8 +237,10 @@ static void plan_active(const struct view *v)
         plan_over(v);
         return;
     }
-    if (v->t->state == TASK_RUNNING)
+    if (v->t->state == TASK_RUNNING) {
+        show_output(v);
         return;
+    }
     if (v->now.mono_ns < v->run->begun_mono_ns + RUNNING_AFTER_NS) {
         action_after(v->out, v->run->begun_mono_ns + RUNNING_AFTER_NS);
         return;

@@ -99,8 +99,8 @@ void world_queue(struct world *w, const char *prefix, const char *key);
 void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name);
 /* Idle pods that could be claimed now; the oldest first goes to *ret_first (NULL: none). */
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first);
-/* Whether this sandbox, out of the bucket of a pool's waiting ones, really lacks a pod: neither is a
- * claim for it under way, nor has one just succeeded. */
+/* Whether this sandbox, out of the bucket of a pool's waiting ones, really lacks a pod: neither is
+ * a claim for it under way, nor has one just succeeded. */
 bool world_lacks_pod(const struct world *w, const struct meta *sandbox);
 /* Plans the sandboxes that could get a pod of this pool. */
 void world_wake_waiting(struct world *w, const char *pool_key);

@@ -469,6 +469,12 @@ static struct run *start_run(struct fixture *f)
     return r;
 }
 
+static void feed(struct fixture *f, struct run *r, struct task_event ev)
+{
+    ev.seq = r->last_seq + 1;
+    assert_int_equal(run_event(r, &ev, f->now, NULL), 0);
+}
+
 static void test_task_running_is_written_late(void **state)
 {
     struct fixture *f = *state;
@@ -482,12 +488,6 @@ static void test_task_running_is_written_late(void **state)
     assert_plan(f, TASK, "status t Running\n");
 }
 
-static void feed(struct fixture *f, struct run *r, struct task_event ev)
-{
-    ev.seq = r->last_seq + 1;
-    assert_int_equal(run_event(r, &ev, f->now, NULL), 0);
-}
-
 static void run_to_end(struct fixture *f, struct run *r, int code, enum task_end_reason reason)
 {
     feed(f, r, (struct task_event){.type = TASK_EVENT_ACCEPTED});
@@ -497,6 +497,32 @@ static void run_to_end(struct fixture *f, struct run *r, int code, enum task_end
     feed(f, r,
          (struct task_event){
              .type = TASK_EVENT_END, .code = code, .reason = reason, .duration_ns = 5000000});
+}
+
+static void test_task_output_is_shown_at_a_bounded_rate(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_free char *body = NULL;
+    struct run *r;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    put_task(f, "t", ONE_STEP, "\"state\":\"Running\"");
+    r = start_run(f);
+    feed(f, r, (struct task_event){.type = TASK_EVENT_ACCEPTED});
+    feed(f, r, (struct task_event){.type = TASK_EVENT_STEP});
+    assert_plan(f, TASK, "");
+    feed(f, r, (struct task_event){.type = TASK_EVENT_OUT, .fd = 1, .data = "a", .data_len = 1});
+    assert_plan(f, TASK, "after 1100ms\n");
+    fixture_pass(f, 1100);
+    body = plan_body(f, TASK);
+    assert_string_equal(buf_str(&f->text), "status t Progress\n");
+    assert_in(body, "\"state\":\"Running\"");
+    assert_in(body, "\"stdout\":\"a\"");
+    assert_null(strstr(body, "exitCode"));
+    assert_plan(f, TASK, "");
+    feed(f, r, (struct task_event){.type = TASK_EVENT_OUT, .fd = 1, .data = "b", .data_len = 1});
+    assert_plan(f, TASK, "after 1000ms\n");
 }
 
 static void test_task_end_is_one_write(void **state)
@@ -667,6 +693,7 @@ int main(void)
         T(test_task_starts_without_a_write),
         T(test_tasks_of_a_sandbox_run_in_order),
         T(test_task_running_is_written_late),
+        T(test_task_output_is_shown_at_a_bounded_rate),
         T(test_task_end_is_one_write),
         T(test_task_success_needs_every_step),
         T(test_task_retries_after_a_write),
