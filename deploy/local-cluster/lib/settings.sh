@@ -85,7 +85,10 @@ take_index() {
 }
 
 net_is_free() {
-    [ -z "$(ip -4 route show root "$1")" ] && ! ip -4 route show match "$1" | grep -qv '^default'
+    local inside around
+    inside=$(ip -4 route show root "$1")
+    around=$(ip -4 route show match "$1" | sed '/^default/d')
+    [ -z "$inside$around" ]
 }
 
 # The node's first process, as the host sees it; empty if the node does not run. The command line is
