@@ -37,7 +37,7 @@
 #define LIMIT_HTTP_CONNECTIONS 64 /* further ones wait in the listen queue */
 #define LIMIT_HTTP_HEADER_BYTES (16u << 10)
 #define LIMIT_HTTP_REQUEST_TOTAL_MS 10000 /* from the first byte to the end of the body */
-#define LIMIT_NONCES 4096                 /* remembered for replay protection; full: 503 */
+#define LIMIT_NONCES 16384                /* remembered for two minutes against replay; full: 503 */
 #define LIMIT_CONTAINERS 8                /* user containers of a pod */
 #define LIMIT_RUNNER_FRAME_BYTES (LIMIT_TASK_REQUEST_BYTES + 4096u)
 

@@ -1,0 +1,411 @@
+#include "sidecar/attempt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/http_server.h"
+#include "common/limits.h"
+#include "common/log.h"
+
+/* What waits for a reader; the rest waits in the log, where it is anyway. */
+#define STREAM_QUEUE_BYTES (256u << 10)
+
+struct stream {
+    struct list node; /* in attempt->streams */
+    struct attempt *attempt;
+    struct http_stream *http;
+    uint64_t next_seq;
+};
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static void stream_free(struct stream *s)
+{
+    list_remove(&s->node);
+    s->attempt->table->streams--;
+    free(s);
+}
+
+/*
+ * An attempt whose last events were lost with the machine: the reader may have seen more of them
+ * than are here. The end gets the number that it waits for next.
+ */
+static bool send_end_anew(struct stream *s)
+{
+    const struct attempt *a = s->attempt;
+    struct task_event ev = {.seq = s->next_seq,
+                            .type = TASK_EVENT_END,
+                            .code = RUN_CODE_LOST,
+                            .reason = TASK_END_AGENT_LOST};
+    cleanup_buf struct buf b = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
+
+    if (!a->lost_unseen || s->next_seq <= a->log.count)
+        return true;
+    task_event_encode(&ev, &b);
+    return http_stream_write(s->http, b.data, b.len) == 0;
+}
+
+static bool at_end(const struct stream *s)
+{
+    return !s->attempt->running && s->next_seq > s->attempt->log.count;
+}
+
+/* Hands over as many lines as the stream takes, and ends it behind the last one. */
+static void stream_pump(struct stream *s)
+{
+    const struct outlog_line *line;
+
+    while ((line = outlog_line(&s->attempt->log, s->next_seq))) {
+        if (http_stream_write(s->http, line->text, line->len) < 0)
+            return;
+        s->next_seq++;
+    }
+    if (!at_end(s))
+        return;
+    http_stream_end(s->http);
+    stream_free(s);
+}
+
+static void on_drain(void *arg)
+{
+    stream_pump(arg);
+}
+
+static void on_gone(void *arg)
+{
+    stream_free(arg);
+}
+
+void attempt_attach(struct attempt *a, struct http_exchange *x, uint64_t after)
+{
+    struct stream *s = xcalloc(1, sizeof(*s));
+    struct http_stream_opts opts = {.status = 200,
+                                    .content_type = "application/x-ndjson",
+                                    .max_queue = STREAM_QUEUE_BYTES,
+                                    .on_drain = on_drain,
+                                    .on_gone = on_gone,
+                                    .arg = s};
+
+    s->attempt = a;
+    s->next_seq = after + 1;
+    list_push_back(&a->streams, &s->node);
+    a->table->streams++;
+    s->http = http_reply_stream(x, &opts);
+    run_table_want_heartbeat(a->table);
+    if (!a->running && !send_end_anew(s))
+        return;
+    stream_pump(s);
+}
+
+void attempt_pump(struct attempt *a)
+{
+    list_for_each_safe (it, &a->streams)
+        stream_pump(list_entry(it, struct stream, node));
+}
+
+static void on_line(const struct outlog_line *line, void *arg)
+{
+    struct attempt *a = arg;
+    ssize_t n = 0;
+
+    if (a->events_fd >= 0)
+        n = write(a->events_fd, line->text, line->len);
+    /* Without its end the file would tell of a loss, never of a success. */
+    if (n < 0 || (a->events_fd >= 0 && (size_t)n < line->len)) {
+        close(a->events_fd);
+        a->events_fd = -1;
+    }
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer);
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    struct run_table *t = h->data;
+
+    free(h);
+    run_table_handle_closed(t);
+}
+
+static void drop_timer(struct attempt *a)
+{
+    if (!a->timer)
+        return;
+    uv_timer_stop(a->timer);
+    a->timer->data = a->table;
+    uv_close((uv_handle_t *)a->timer, on_timer_closed);
+    a->timer = NULL;
+}
+
+static void set_timer(struct attempt *a, int64_t timeout_ms)
+{
+    if (timeout_ms == 0) {
+        drop_timer(a);
+        return;
+    }
+    if (!a->timer) {
+        a->timer = xcalloc(1, sizeof(*a->timer));
+        uv_timer_init(a->table->loop, a->timer);
+        a->timer->data = a;
+        a->table->handles_open++;
+    }
+    /* The loop's own idea of the time is from the start of this turn. */
+    uv_update_time(a->table->loop);
+    uv_timer_start(a->timer, on_timer, (uint64_t)timeout_ms, 0);
+}
+
+static void ended(struct attempt *a, const struct run_action *act)
+{
+    struct run_table *t = a->table;
+    char code[16];
+
+    a->running = false;
+    a->step_id = 0;
+    t->stats.ended[act->reason]++;
+    metrics_observe(&t->stats.duration_ns, act->duration_ns);
+    if (a->events_fd >= 0)
+        close(a->events_fd);
+    a->events_fd = -1;
+    snprintf(code, sizeof(code), "%d", act->code);
+    log_info("task ended", "task", a->request.task_name, "attempt", a->label, "reason",
+             task_end_reason_str(act->reason), "code", code, "trace", a->request.trace_id, NULL);
+    task_request_done(&a->request);
+    a->run.request = NULL;
+}
+
+static int launch(struct attempt *a, const struct run_action *act)
+{
+    struct run_table *t = a->table;
+    const struct task_step *step = &a->request.steps[act->step];
+
+    a->step_id = ++t->last_id;
+    a->container = act->container;
+    if (act->type == RUN_EXEC)
+        return runner_exec(t->links, act->container, a->step_id, act->text, step);
+    return runner_write(t->links, act->container, a->step_id, act->text, step);
+}
+
+static void emit(struct attempt *a, const struct run_action *act, enum task_event_type type)
+{
+    struct task_event ev = {.type = type,
+                            .step = (uint32_t)act->step,
+                            .fd = act->fd,
+                            .code = act->code,
+                            .duration_ns = act->duration_ns,
+                            .reason = act->reason};
+
+    if (type == TASK_EVENT_STEP)
+        ev.time_unix_ms = clock_read().wall_ns / NSEC_PER_MSEC;
+    else if (type == TASK_EVENT_OUT) {
+        ev.data = act->text;
+        ev.data_len = MIN(strlen(act->text), (size_t)LIMIT_EVENT_CHUNK_BYTES);
+    } else if (type == TASK_EVENT_EXIT) {
+        ev.error = act->text;
+        a->step_id = 0;
+    }
+    outlog_emit(&a->log, &ev);
+}
+
+/* 0, or a negative errno: the step could not be launched. */
+static int apply(struct attempt *a, const struct run_action *act)
+{
+    struct run_table *t = a->table;
+
+    switch (act->type) {
+    case RUN_EMIT_STEP:
+        outlog_begin_step(&a->log, (uint32_t)act->step);
+        emit(a, act, TASK_EVENT_STEP);
+        break;
+    case RUN_FLUSH:
+        outlog_flush(&a->log);
+        break;
+    case RUN_TEXT:
+        emit(a, act, TASK_EVENT_OUT);
+        break;
+    case RUN_EMIT_EXIT:
+        emit(a, act, TASK_EVENT_EXIT);
+        break;
+    case RUN_EMIT_END:
+        emit(a, act, TASK_EVENT_END);
+        ended(a, act);
+        break;
+    case RUN_EXEC:
+    case RUN_WRITE:
+        return launch(a, act);
+    case RUN_KILL:
+        runner_kill(t->links, act->container, a->step_id);
+        break;
+    case RUN_TIMER:
+        set_timer(a, act->timeout_ms);
+        break;
+    case RUN_DROP:
+        /* The end of this attempt is in the list behind this; the loss is for the others. */
+        a->step_id = 0;
+        runner_drop(t->links, act->container, "it did not end a step that was to be killed");
+        break;
+    }
+    return 0;
+}
+
+static void apply_all(struct attempt *a, struct run_actions *acts)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < acts->count; i++) {
+        int e = apply(a, &acts->list[i]);
+
+        r = e < 0 ? e : r;
+    }
+    run_actions_done(acts);
+    if (r < 0)
+        attempt_on_done(a, FRAME_EXEC_FAILED, (uint32_t)-r, 0);
+    else if (a->step_id && a->running && !runner_ready(a->table->links, a->container))
+        attempt_lost(a);
+    attempt_pump(a);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct attempt *a = timer->data;
+    struct run_actions acts = {.count = 0};
+    struct now now = clock_read();
+
+    run_on_timer(&a->run, &now, &acts);
+    apply_all(a, &acts);
+}
+
+void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, int64_t duration_ns)
+{
+    struct run_actions acts = {.count = 0};
+    struct now now = clock_read();
+
+    run_on_done(&a->run, how, value, duration_ns, &now, &acts);
+    apply_all(a, &acts);
+}
+
+void attempt_cancel(struct attempt *a)
+{
+    struct run_actions acts = {.count = 0};
+    struct now now = clock_read();
+
+    run_on_cancel(&a->run, &now, &acts);
+    apply_all(a, &acts);
+}
+
+void attempt_lost(struct attempt *a)
+{
+    struct run_actions acts = {.count = 0};
+    struct now now = clock_read();
+
+    run_on_lost(&a->run, &now, &acts);
+    apply_all(a, &acts);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct attempt *attempt_new(struct run_table *t, const struct journal_key *key, const char *label)
+{
+    struct attempt *a = xcalloc(1, sizeof(*a));
+
+    a->table = t;
+    a->key = *key;
+    a->label = xstrdup(label);
+    a->events_fd = -1;
+    list_init(&a->streams);
+    list_push_back(&t->attempts, &a->node);
+    t->count++;
+    return a;
+}
+
+void attempt_free(struct attempt *a)
+{
+    list_for_each_safe (it, &a->streams) {
+        struct stream *s = list_entry(it, struct stream, node);
+
+        http_stream_end(s->http);
+        stream_free(s);
+    }
+    drop_timer(a);
+    if (a->events_fd >= 0)
+        close(a->events_fd);
+    list_remove(&a->node);
+    a->table->count--;
+    outlog_done(&a->log);
+    task_request_done(&a->request);
+    free(a->label);
+    free(a);
+}
+
+void attempt_start(struct attempt *a, struct task_request *request)
+{
+    struct task_event accepted = {.type = TASK_EVENT_ACCEPTED};
+    struct run_actions acts = {.count = 0};
+    struct now now = clock_read();
+
+    a->request = *request;
+    *request = (struct task_request){0};
+    a->run = (struct run){.request = &a->request,
+                          .containers = a->table->opts.containers,
+                          .container_count = a->table->opts.container_count};
+    a->events_fd = journal_events_open(a->table->opts.journal, &a->key);
+    a->running = true;
+    outlog_init(&a->log, MIN(a->request.output_limit, a->table->opts.output_limit));
+    a->log.on_line = on_line;
+    a->log.arg = a;
+    a->table->stats.started++;
+    run_table_want_heartbeat(a->table);
+    outlog_emit(&a->log, &accepted);
+    run_start(&a->run, &now, &acts);
+    apply_all(a, &acts);
+}
+
+static bool is_end(const char *line, size_t len)
+{
+    cleanup_buf struct buf scratch = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
+    struct task_event ev;
+
+    return task_event_decode(line, len, &scratch, &ev, NULL) == 0 && ev.type == TASK_EVENT_END;
+}
+
+void attempt_restore(struct attempt *a)
+{
+    struct task_event end = {
+        .type = TASK_EVENT_END, .code = RUN_CODE_LOST, .reason = TASK_END_AGENT_LOST};
+    cleanup_buf struct buf text = BUF_INIT(RUN_TABLE_BYTES);
+    const char *p, *newline;
+    bool complete = false;
+
+    outlog_init(&a->log, 0);
+    journal_events_read(a->table->opts.journal, &a->key, &text);
+    p = buf_str(&text);
+    while ((newline = memchr(p, '\n', text.len - (size_t)(p - buf_str(&text))))) {
+        size_t len = (size_t)(newline - p) + 1;
+
+        complete = is_end(p, len - 1);
+        outlog_restore(&a->log, p, len);
+        p = newline + 1;
+    }
+    if (complete)
+        return;
+    a->lost_unseen = true;
+    a->table->stats.ended[TASK_END_AGENT_LOST]++;
+    outlog_emit(&a->log, &end);
+    log_warn("task lost", "key", a->label, NULL);
+}
+
+void attempt_beat(struct attempt *a)
+{
+    if (a->running)
+        outlog_tick(&a->log);
+    attempt_pump(a);
+    list_for_each (it, &a->streams) {
+        struct stream *s = list_entry(it, struct stream, node);
+
+        /* A reader that is behind gets lines anyway. */
+        if (http_stream_queued(s->http) == 0)
+            http_stream_write(s->http, "\n", 1);
+    }
+}

@@ -1,0 +1,71 @@
+/*
+ * One attempt of a task in the run table. Shared by run_table.c (the table, its requests and
+ * runners) and attempt.c (one attempt: its actions, its events and who is attached).
+ */
+#ifndef ARL_SIDECAR_ATTEMPT_H
+#define ARL_SIDECAR_ATTEMPT_H
+
+#include <uv.h>
+
+#include "common/list.h"
+#include "sidecar/journal.h"
+#include "sidecar/outlog.h"
+#include "sidecar/run_step.h"
+#include "sidecar/run_table.h"
+#include "sidecar/runner_link.h"
+
+struct run_table {
+    struct uv_loop_s *loop;
+    struct run_table_opts opts;
+    struct runner_links *links;
+    struct list attempts; /* oldest first */
+    size_t count;
+    uint64_t last_id; /* of steps, as runners know them */
+    struct run_table_stats stats;
+    uv_timer_t heartbeat;
+    size_t streams; /* the heartbeat runs while there are any, or attempts that run */
+    size_t handles_open;
+    bool closing;
+    void (*close_cb)(void *arg);
+    void *close_arg;
+};
+
+struct attempt {
+    struct list node;
+    struct run_table *table;
+    struct journal_key key;
+    char *label; /* uid/attempt, for logs */
+    struct task_request request;
+    struct run run;
+    struct outlog log;
+    int events_fd;     /* -1: none */
+    uint64_t step_id;  /* of the step that runs; 0: none */
+    size_t container;  /* where it runs */
+    uv_timer_t *timer; /* while it runs */
+    struct list streams;
+    bool running;
+    bool lost_unseen; /* it ended with a sidecar before us, and its events are not all there */
+};
+
+/* A fresh attempt that is in the table and does not run yet. */
+struct attempt *attempt_new(struct run_table *t, const struct journal_key *key, const char *label);
+/* Takes it out of the table and frees it; its streams end. It does not run. */
+void attempt_free(struct attempt *a);
+/* Takes the request over and runs its first step. */
+void attempt_start(struct attempt *a, struct task_request *request);
+void attempt_cancel(struct attempt *a);
+void attempt_lost(struct attempt *a);
+void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, int64_t duration_ns);
+/* Answers the exchange with the events after a sequence number, and those to come. */
+void attempt_attach(struct attempt *a, struct http_exchange *x, uint64_t after);
+/* Loads an attempt of a sidecar before us; one that had not ended is lost. */
+void attempt_restore(struct attempt *a);
+/* Hands new events to whoever is attached. */
+void attempt_pump(struct attempt *a);
+void attempt_beat(struct attempt *a);
+
+/* run_table.c */
+void run_table_want_heartbeat(struct run_table *t);
+void run_table_handle_closed(struct run_table *t);
+
+#endif

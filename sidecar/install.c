@@ -1,0 +1,75 @@
+#include "sidecar/install.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/limits.h"
+
+bool install_name_valid(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    return n > 0 && n <= LIMIT_LABEL_BYTES && name[n] == '\0' && name[0] != '-' &&
+           name[n - 1] != '-';
+}
+
+static int copy(int from, int to)
+{
+    char data[16384];
+    ssize_t n;
+
+    while ((n = read(from, data, sizeof(data))) > 0) {
+        for (ssize_t done = 0, w; done < n; done += w) {
+            w = write(to, data + done, (size_t)(n - done));
+            if (w < 0)
+                return -errno;
+        }
+    }
+    if (n < 0)
+        return -errno;
+    return fchmod(to, 0555) < 0 ? -errno : 0;
+}
+
+static int copy_file(const char *from, const char *to)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC), out, r;
+
+    if (in < 0)
+        return -errno;
+    out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    if (out < 0) {
+        r = -errno;
+        close(in);
+        return r;
+    }
+    r = copy(in, out);
+    close(in);
+    if (close(out) < 0 && r == 0)
+        r = -errno;
+    return r;
+}
+
+int install_runner(const char *dir, const char *name, const char *runner, struct err *err)
+{
+    cleanup_free char *folder = xasprintf("%s/%s", dir, name);
+    cleanup_free char *temp = xasprintf("%s/runner.new", folder);
+    cleanup_free char *path = xasprintf("%s/runner", folder);
+    int r;
+
+    if (!install_name_valid(name))
+        return err_set(err, -EINVAL, "\"%s\" is not the name of a container", name);
+    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+        return err_errno(err, errno, "make %s", folder);
+    /* The umask may have taken something away. */
+    if (chmod(folder, 0755) < 0)
+        return err_errno(err, errno, "make %s", folder);
+    /* A restarted init container finds the file of the first run, read-only. */
+    unlink(temp);
+    r = copy_file(runner, temp);
+    if (r < 0)
+        return err_errno(err, -r, "copy %s to %s", runner, temp);
+    return rename(temp, path) < 0 ? err_errno(err, errno, "rename %s", temp) : 0;
+}

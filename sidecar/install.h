@@ -1,0 +1,12 @@
+/* What the pod's init container does: puts the runner where the user's containers see it. */
+#ifndef ARL_SIDECAR_INSTALL_H
+#define ARL_SIDECAR_INSTALL_H
+
+#include "common/err.h"
+
+/* A container's name as Kubernetes has them (a DNS label): safe as a part of a path. */
+bool install_name_valid(const char *name);
+/* Makes DIR/NAME (0755) and copies the runner to DIR/NAME/runner (0555), whole or not at all. */
+int install_runner(const char *dir, const char *name, const char *runner, struct err *err);
+
+#endif

@@ -1,0 +1,294 @@
+/* arl-sidecar: flags, environment, and the loop. */
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <uv.h>
+
+#include "common/flags.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/map.h"
+#include "sidecar/auth.h"
+#include "sidecar/install.h"
+#include "sidecar/journal.h"
+#include "sidecar/run_table.h"
+#include "sidecar/server.h"
+#include "version.h"
+
+static const char usage[] =
+    "Usage: arl-sidecar serve [FLAG...]\n"
+    "       arl-sidecar install --container NAME [--container NAME...] [FLAG...]\n"
+    "       arl-sidecar --version | --help\n"
+    "\n"
+    "serve answers the operator and runs tasks in the containers of its pod; install puts the\n"
+    "runner into the volume that they see.\n"
+    "\n"
+    "Environment of serve: ARL_POD_UID, ARL_PUBLIC_KEYS (keyid=base64url,...), ARL_CONTAINERS\n"
+    "(NAME,..., the first one is the default), ARL_OUTPUT_LIMIT (bytes of a stream of a step).\n"
+    "\n";
+
+struct options {
+    const char *listen;
+    const char *dir;
+    const char *state;
+    const char *runner;
+    const char *log_level;
+    const char *log_format;
+    struct flag_strings containers;
+};
+
+static struct options opts = {
+    .listen = "0.0.0.0:8080",
+    .dir = "/arl",
+    .state = "/var/lib/arl",
+    .runner = "/usr/bin/arl-runner",
+    .log_level = "info",
+    .log_format = "text",
+};
+
+static const struct flag serve_flags[] = {
+    {"listen", FLAG_STRING, &opts.listen, "ADDR:PORT", "where HTTP is served"},
+    {"dir", FLAG_STRING, &opts.dir, "DIR", "holds a folder for each container"},
+    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
+    {"log-level", FLAG_STRING, &opts.log_level, "LEVEL", "debug, info, warn or error"},
+    {"log-format", FLAG_STRING, &opts.log_format, "FORMAT", "text or json"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+static const struct flag install_flags[] = {
+    {"dir", FLAG_STRING, &opts.dir, "DIR", "holds a folder for each container"},
+    {"container", FLAG_STRINGS, &opts.containers, "NAME", "a container that runs steps"},
+    {"runner", FLAG_STRING, &opts.runner, "FILE", "the runner to be copied"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+struct app {
+    uv_loop_t loop;
+    uv_signal_t signals[2];
+    struct auth auth;
+    struct journal *journal;
+    struct run_table *table;
+    struct server *server;
+    char *containers_text;
+    const char *containers[LIMIT_CONTAINERS];
+    size_t container_count;
+    size_t output_limit;
+    bool stopping;
+};
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+static int read_containers(struct app *app, struct err *err)
+{
+    const char *text = getenv("ARL_CONTAINERS");
+    char *p;
+
+    if (!text || !*text)
+        return err_set(err, -EINVAL, "ARL_CONTAINERS is not set");
+    app->containers_text = xstrdup(text);
+    for (p = app->containers_text; p;) {
+        char *name = p, *comma = strchr(p, ',');
+
+        p = comma ? comma + 1 : NULL;
+        if (comma)
+            *comma = '\0';
+        if (!install_name_valid(name))
+            return err_set(err, -EINVAL, "ARL_CONTAINERS: \"%s\" is not a container's name", name);
+        if (app->container_count == LIMIT_CONTAINERS)
+            return err_set(err, -EINVAL, "ARL_CONTAINERS: more than %d", LIMIT_CONTAINERS);
+        app->containers[app->container_count++] = name;
+    }
+    return 0;
+}
+
+static int read_output_limit(struct app *app, struct err *err)
+{
+    const char *text = getenv("ARL_OUTPUT_LIMIT");
+    unsigned long long v;
+    char *end;
+
+    app->output_limit = LIMIT_OUTPUT_BYTES_DEFAULT;
+    if (!text || !*text)
+        return 0;
+    errno = 0;
+    v = strtoull(text, &end, 10);
+    if (errno || *end || v == 0 || text[0] == '-')
+        return err_set(err, -EINVAL, "ARL_OUTPUT_LIMIT: \"%s\" is not a number of bytes", text);
+    app->output_limit = (size_t)v;
+    return 0;
+}
+
+static int set_up_log(struct err *err)
+{
+    enum log_format format;
+    enum log_level level;
+
+    if (log_level_parse(opts.log_level, &level) < 0)
+        return err_set(err, -EINVAL, "--log-level wants debug, info, warn or error");
+    if (log_format_parse(opts.log_format, &format) < 0)
+        return err_set(err, -EINVAL, "--log-format wants text or json");
+    log_setup(level, format);
+    return 0;
+}
+
+/* ---- serve ----------------------------------------------------------------------------------- */
+
+static void on_table_closed(void *arg)
+{
+    struct app *app = arg;
+
+    for (size_t i = 0; i < ARRAY_SIZE(app->signals); i++)
+        uv_close((uv_handle_t *)&app->signals[i], NULL);
+}
+
+static void on_server_closed(void *arg)
+{
+    struct app *app = arg;
+
+    run_table_close(app->table, on_table_closed, app);
+}
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+    struct app *app = h->data;
+
+    if (app->stopping)
+        return;
+    app->stopping = true;
+    log_info("stopping", NULL);
+    server_close(app->server, on_server_closed, app);
+}
+
+static int set_up(struct app *app, struct err *err)
+{
+    struct run_table_opts to = {.dir = opts.dir};
+    struct server_opts so = {.listen = opts.listen, .auth = &app->auth};
+
+    if (set_up_log(err) < 0 || read_containers(app, err) < 0 || read_output_limit(app, err) < 0)
+        return -EINVAL;
+    if (auth_init(&app->auth, getenv("ARL_POD_UID"), getenv("ARL_PUBLIC_KEYS"), err) < 0)
+        return -EINVAL;
+    if (journal_open(opts.state, &app->journal, err) < 0)
+        return -EIO;
+    to.containers = so.containers = app->containers;
+    to.container_count = so.container_count = app->container_count;
+    to.output_limit = app->output_limit;
+    to.journal = app->journal;
+    if (run_table_new(&app->loop, &to, &app->table, err) < 0)
+        return -EIO;
+    so.table = app->table;
+    return server_new(&app->loop, &so, &app->server, err);
+}
+
+static void tear_down(struct app *app)
+{
+    auth_done(&app->auth);
+    journal_free(app->journal);
+    free(app->containers_text);
+}
+
+static int serve(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    struct app *app = xcalloc(1, sizeof(*app));
+    struct err err;
+    char port[16];
+
+    uv_loop_init(&app->loop);
+    if (set_up(app, &err) < 0) {
+        log_error("can not start", "why", err.msg, NULL);
+        return 1;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+        uv_signal_init(&app->loop, &app->signals[i]);
+        app->signals[i].data = app;
+        uv_signal_start(&app->signals[i], on_signal, signals[i]);
+    }
+    snprintf(port, sizeof(port), "%d", server_port(app->server));
+    log_info("serving", "version", ARL_COMMIT, "port", port, "containers", getenv("ARL_CONTAINERS"),
+             NULL);
+    uv_run(&app->loop, UV_RUN_DEFAULT);
+    tear_down(app);
+    uv_loop_close(&app->loop);
+    free(app);
+    return 0;
+}
+
+/* ---- verbs ----------------------------------------------------------------------------------- */
+
+static int install(void)
+{
+    struct err err;
+
+    if (opts.containers.count == 0) {
+        fputs("arl-sidecar: install wants --container NAME\n", stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < opts.containers.count; i++) {
+        if (install_runner(opts.dir, opts.containers.values[i], opts.runner, &err) < 0) {
+            fprintf(stderr, "arl-sidecar: %s\n", err.msg);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int help(void)
+{
+    fputs(usage, stdout);
+    puts("Flags of serve:");
+    flags_help(serve_flags);
+    puts("\nFlags of install:");
+    flags_help(install_flags);
+    return 0;
+}
+
+static int verb(const char *name, int argc, char **argv)
+{
+    bool is_serve = strcmp(name, "serve") == 0;
+    struct err err;
+    int rest;
+
+    if (!is_serve && strcmp(name, "install") != 0) {
+        fprintf(stderr, "arl-sidecar: there is no verb %s (see --help)\n", name);
+        return 2;
+    }
+    if (flags_parse(is_serve ? serve_flags : install_flags, argc, argv, &rest, &err) < 0) {
+        fprintf(stderr, "arl-sidecar: %s\n", err.msg);
+        return 2;
+    }
+    if (rest < argc) {
+        fprintf(stderr, "arl-sidecar: %s: no argument is expected here\n", argv[rest]);
+        return 2;
+    }
+    return is_serve ? serve() : install();
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = 0;
+
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0)
+        return help();
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("arl-sidecar " ARL_VERSION " (" ARL_COMMIT ")");
+        return 0;
+    }
+    /* Small and quick to give memory back: hundreds of these run on a node. */
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TRIM_THRESHOLD, 64 << 10);
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    signal(SIGPIPE, SIG_IGN);
+    if (signature_init() < 0 || uv_random(NULL, NULL, &seed, sizeof(seed), 0, NULL) < 0) {
+        fputs("arl-sidecar: no randomness\n", stderr);
+        return 1;
+    }
+    map_seed(seed);
+    return verb(argv[1], argc - 1, argv + 1);
+}

@@ -1,0 +1,69 @@
+/*
+ * The events of one attempt as the lines that go over the wire, numbered from 1 and kept for as
+ * long as the attempt is, so that whoever attaches later can have all of them again.
+ *
+ * Limits: of each stream of a step the first half of the limit goes out as it comes, the last half
+ * is kept in a ring until the step ends and follows then, with a gap event in between that counts
+ * what was dropped. All steps together keep OUTLOG_TOTAL_BYTES; what the last steps print beyond
+ * that is only counted. Programs that write byte by byte get OUTLOG_EAGER_EVENTS events of their
+ * own, after that their bytes are collected (until OUTLOG_COLLECT_BYTES, a tick, or the end).
+ */
+#ifndef ARL_SIDECAR_OUTLOG_H
+#define ARL_SIDECAR_OUTLOG_H
+
+#include "common/buf.h"
+#include "common/task_proto.h"
+
+#define OUTLOG_TOTAL_BYTES (8u << 20)
+#define OUTLOG_EAGER_EVENTS 256
+#define OUTLOG_COLLECT_BYTES (8u << 10)
+
+struct outlog_stream {
+    size_t live_left;   /* bytes that may still go out as they come */
+    unsigned events;    /* out events of this step */
+    struct buf pending; /* live, but not sent yet */
+    char *tail;         /* ring */
+    size_t tail_max;
+    size_t tail_alloc;
+    size_t tail_start;
+    size_t tail_len;
+    uint64_t dropped;
+};
+
+struct outlog_line {
+    size_t len;
+    char text[];
+};
+
+struct outlog {
+    struct outlog_line **lines;
+    size_t count;
+    size_t alloc;
+    size_t bytes; /* of all lines */
+    size_t limit; /* of a stream of a step */
+    size_t kept;  /* output bytes of the steps before */
+    uint32_t step;
+    struct outlog_stream streams[2];
+    /* Called after each line; may be NULL. */
+    void (*on_line)(const struct outlog_line *line, void *arg);
+    void *arg;
+};
+
+void outlog_init(struct outlog *l, size_t limit);
+void outlog_done(struct outlog *l);
+/* Appends an event with the next number. Its other fields are the caller's. */
+void outlog_emit(struct outlog *l, struct task_event *ev);
+/* Appends a line that was read back from the journal, as it is (with its newline). */
+void outlog_restore(struct outlog *l, const char *line, size_t len);
+/* Bytes of fd 1 or 2 of the running step. */
+void outlog_data(struct outlog *l, int fd, const char *data, size_t len);
+/* A step begins: its limits start anew. */
+void outlog_begin_step(struct outlog *l, uint32_t step);
+/* The step is over: everything that is kept of its output goes out. */
+void outlog_flush(struct outlog *l);
+/* Sends what was collected; to be called from time to time. */
+void outlog_tick(struct outlog *l);
+/* The line with that number, or NULL. */
+const struct outlog_line *outlog_line(const struct outlog *l, uint64_t seq);
+
+#endif

@@ -1,0 +1,349 @@
+#include "sidecar/run_step.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#define NAME_SHOWN_MAX 128
+
+void run_actions_done(struct run_actions *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        free(a->list[i].text);
+    a->count = 0;
+}
+
+/* ---- helpers --------------------------------------------------------------------------------- */
+
+static struct run_action *add(const struct run *r, struct run_actions *ret,
+                              enum run_action_type type)
+{
+    struct run_action *a;
+
+    assert(ret->count < RUN_ACTIONS_MAX);
+    a = &ret->list[ret->count++];
+    *a = (struct run_action){.type = type, .step = r->step};
+    return a;
+}
+
+static const struct task_step *current(const struct run *r)
+{
+    return &r->request->steps[r->step];
+}
+
+/* step "build", or step 3 where it has no name. */
+static char *label(const struct run *r)
+{
+    const char *name = current(r)->name;
+
+    return *name ? xasprintf("step \"%.*s\"", NAME_SHOWN_MAX, name)
+                 : xasprintf("step %zu", r->step + 1);
+}
+
+static char *join(const char *dir, const char *path)
+{
+    if (path[0] == '/')
+        return xstrdup(path);
+    return xasprintf("%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
+}
+
+static char *step_dir(const struct run *r)
+{
+    const char *own = current(r)->work_dir;
+
+    return own ? join(r->request->work_dir, own) : xstrdup(r->request->work_dir);
+}
+
+int run_container(const struct run *r, const char *name)
+{
+    if (!name)
+        return r->container_count > 0 ? 0 : -1;
+    for (size_t i = 0; i < r->container_count; i++)
+        if (strcmp(r->containers[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static bool has_dot_dot(const char *path)
+{
+    while (*path) {
+        size_t n = strcspn(path, "/");
+
+        if (n == 2 && memcmp(path, "..", 2) == 0)
+            return true;
+        path += n + (path[n] == '/');
+    }
+    return false;
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static void end(struct run *r, int code, enum task_end_reason reason, const struct now *now,
+                struct run_actions *ret)
+{
+    struct run_action *a;
+
+    r->state = RUN_ENDED;
+    add(r, ret, RUN_TIMER);
+    a = add(r, ret, RUN_EMIT_END);
+    a->code = code;
+    a->reason = reason;
+    a->duration_ns = now->mono_ns - r->started_ns;
+}
+
+/* The step's last events. error: owned, said on stderr with our name in front; NULL for none. */
+static void step_exit(struct run *r, int code, int64_t duration_ns, char *error,
+                      struct run_actions *ret)
+{
+    struct run_action *a;
+
+    add(r, ret, RUN_FLUSH);
+    if (error) {
+        a = add(r, ret, RUN_TEXT);
+        a->fd = 2;
+        a->text = xasprintf("arl: %s\n", error);
+    }
+    a = add(r, ret, RUN_EMIT_EXIT);
+    a->code = code;
+    a->duration_ns = duration_ns;
+    a->text = error;
+}
+
+static void fail_step(struct run *r, int code, int64_t duration_ns, char *error,
+                      enum task_end_reason reason, const struct now *now, struct run_actions *ret)
+{
+    step_exit(r, code, duration_ns, error, ret);
+    end(r, code, reason, now, ret);
+}
+
+/* ---- the beginning of a step ----------------------------------------------------------------- */
+
+static char *containers_text(const struct run *r)
+{
+    char *text = xstrdup("");
+
+    for (size_t i = 0; i < r->container_count; i++)
+        str_set(&text, xasprintf("%s%s%s", text, i ? ", " : "", r->containers[i]));
+    return text;
+}
+
+static char *no_container(const struct run *r)
+{
+    cleanup_free char *all = containers_text(r);
+
+    return xasprintf("there is no container \"%.*s\" that runs steps, known are: %s",
+                     NAME_SHOWN_MAX, current(r)->container, all);
+}
+
+/* Why the step can not run; NULL if it can. */
+static char *refusal(const struct run *r)
+{
+    const struct task_step *s = current(r);
+
+    if (s->invalid)
+        return xstrdup(s->invalid);
+    if (run_container(r, s->container) < 0)
+        return no_container(r);
+    if (s->type == STEP_FILE_PATCH && s->path && has_dot_dot(s->path))
+        return xasprintf("path \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->path);
+    return NULL;
+}
+
+static void refuse(struct run *r, char *why, const struct now *now, struct run_actions *ret)
+{
+    cleanup_free char *name = label(r);
+
+    fail_step(r, 1, 0, xasprintf("%s: %s", name, why), TASK_END_STEP_FAILED, now, ret);
+    free(why);
+}
+
+/* The predecessor's own words, which clients know. */
+static void refuse_no_path(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    struct run_action *a = add(r, ret, RUN_TEXT);
+
+    a->fd = 2;
+    a->text = xstrdup("FilePatch step requires 'path' field\n");
+    a = add(r, ret, RUN_EMIT_EXIT);
+    a->code = 1;
+    a->text = xstrdup("FilePatch step requires 'path' field");
+    end(r, 1, TASK_END_STEP_FAILED, now, ret);
+}
+
+static void launch(struct run *r, struct run_actions *ret)
+{
+    const struct task_step *s = current(r);
+    cleanup_free char *dir = step_dir(r);
+    struct run_action *a = add(r, ret, s->type == STEP_COMMAND ? RUN_EXEC : RUN_WRITE);
+
+    a->container = (size_t)run_container(r, s->container);
+    a->text = s->type == STEP_COMMAND ? xstrdup(dir) : join(dir, s->path);
+    add(r, ret, RUN_TIMER)->timeout_ms = r->request->timeout_ms;
+}
+
+static void begin_step(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    const struct task_step *s = current(r);
+    char *why = refusal(r);
+
+    r->step_started_ns = now->mono_ns;
+    add(r, ret, RUN_EMIT_STEP);
+    if (why)
+        refuse(r, why, now, ret);
+    else if (s->type == STEP_FILE_PATCH && !s->path)
+        refuse_no_path(r, now, ret);
+    else
+        launch(r, ret);
+}
+
+void run_start(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    assert(r->state == RUN_NEW);
+    r->state = RUN_RUNNING;
+    r->started_ns = now->mono_ns;
+    begin_step(r, now, ret);
+}
+
+/* ---- the end of a step ----------------------------------------------------------------------- */
+
+static char *signal_text(const struct run *r, uint32_t sig)
+{
+    const char *name = sig < 128 ? sigabbrev_np((int)sig) : NULL;
+    cleanup_free char *step = label(r);
+
+    return name ? xasprintf("%s was killed by signal %u (SIG%s)", step, sig, name)
+                : xasprintf("%s was killed by signal %u", step, sig);
+}
+
+static char *exec_text(const char *program, int e)
+{
+    if (e == ENOENT && !strchr(program, '/'))
+        return xasprintf("%.*s: command not found", NAME_SHOWN_MAX, program);
+    if (e == ENOENT)
+        return xasprintf("%s: %s", program, strerror(e));
+    return xasprintf("%.*s: cannot execute: %s", NAME_SHOWN_MAX, program, strerror(e));
+}
+
+static int errno_of(uint32_t value)
+{
+    return value > 0 && value < 4096 ? (int)value : EIO;
+}
+
+/* What a DONE means: the exit code, and the sentence where the program can not have said it. */
+static int result_of(const struct run *r, enum frame_how how, uint32_t value, char **ret_error)
+{
+    const struct task_step *s = current(r);
+    cleanup_free char *dir = step_dir(r);
+    int e = errno_of(value);
+
+    *ret_error = NULL;
+    switch (how) {
+    case FRAME_EXITED:
+        return (int)(value & 255);
+    case FRAME_SIGNALED:
+        *ret_error = signal_text(r, value);
+        return 128 + (int)(value & 127);
+    case FRAME_CHDIR_FAILED:
+        *ret_error = xasprintf("workDir %s: %s", dir, strerror(e));
+        return 1;
+    case FRAME_EXEC_FAILED:
+        *ret_error = exec_text(s->argc > 0 ? s->argv[0] : "", e);
+        return e == ENOENT ? 127 : 126;
+    case FRAME_WRITE_FAILED:
+        *ret_error = xasprintf("%s: %s", str_or_empty(s->path), strerror(e));
+        return 1;
+    default:
+        *ret_error = xasprintf("the step could not be started: %s", strerror(e));
+        return 126;
+    }
+}
+
+static void finish_stopped(struct run *r, int code, char *error, int64_t duration_ns,
+                           const struct now *now, struct run_actions *ret)
+{
+    cleanup_free char *step = label(r);
+    char limit[DURATION_MAX];
+
+    free(error);
+    if (r->stop == RUN_STOP_TIMEOUT) {
+        duration_format(limit, r->request->timeout_ms * NSEC_PER_MSEC);
+        fail_step(r, 124, duration_ns, xasprintf("%s timed out after %s", step, limit),
+                  TASK_END_STEP_FAILED, now, ret);
+        return;
+    }
+    fail_step(r, code ? code : 128 + SIGTERM, duration_ns, xasprintf("%s was canceled", step),
+              TASK_END_CANCELED, now, ret);
+}
+
+void run_on_done(struct run *r, enum frame_how how, uint32_t value, int64_t duration_ns,
+                 const struct now *now, struct run_actions *ret)
+{
+    int64_t elapsed_ns = now->mono_ns - r->step_started_ns;
+    struct run_action *a;
+    char *error;
+    int code;
+
+    if (r->state != RUN_RUNNING && r->state != RUN_KILLING)
+        return;
+    /* The runner's word is worth more only as long as it can be true. */
+    if (duration_ns < 0 || duration_ns > elapsed_ns)
+        duration_ns = elapsed_ns;
+    code = result_of(r, how, value, &error);
+    if (r->state == RUN_KILLING) {
+        finish_stopped(r, code, error, elapsed_ns, now, ret);
+        return;
+    }
+    if (code != 0) {
+        fail_step(r, code, duration_ns, error, TASK_END_STEP_FAILED, now, ret);
+        return;
+    }
+    if (current(r)->type == STEP_FILE_PATCH) {
+        a = add(r, ret, RUN_TEXT);
+        a->fd = 1;
+        a->text = xasprintf("File created: %s\n", current(r)->path);
+    }
+    step_exit(r, 0, duration_ns, NULL, ret);
+    if (r->step + 1 == r->request->step_count) {
+        end(r, 0, TASK_END_COMPLETED, now, ret);
+        return;
+    }
+    r->step++;
+    begin_step(r, now, ret);
+}
+
+/* ---- from outside ---------------------------------------------------------------------------- */
+
+static void begin_kill(struct run *r, enum run_stop why, struct run_actions *ret)
+{
+    r->state = RUN_KILLING;
+    r->stop = why;
+    add(r, ret, RUN_KILL)->container = (size_t)run_container(r, current(r)->container);
+    add(r, ret, RUN_TIMER)->timeout_ms = RUN_KILL_LIMIT_MS;
+}
+
+void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    if (r->state == RUN_RUNNING) {
+        begin_kill(r, RUN_STOP_TIMEOUT, ret);
+    } else if (r->state == RUN_KILLING) {
+        add(r, ret, RUN_DROP)->container = (size_t)run_container(r, current(r)->container);
+        run_on_lost(r, now, ret);
+    }
+}
+
+void run_on_cancel(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    if (r->state == RUN_RUNNING)
+        begin_kill(r, RUN_STOP_CANCEL, ret);
+}
+
+void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    cleanup_free char *step = NULL;
+
+    if (r->state != RUN_RUNNING && r->state != RUN_KILLING)
+        return;
+    step = label(r);
+    fail_step(r, RUN_CODE_LOST, now->mono_ns - r->step_started_ns,
+              xasprintf("the agent in the container was lost while %s ran", step),
+              TASK_END_AGENT_LOST, now, ret);
+}

@@ -1,0 +1,367 @@
+#include "sidecar/run_table.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "common/http_server.h"
+#include "common/log.h"
+#include "sidecar/attempt.h"
+
+/* ---- the heartbeat --------------------------------------------------------------------------- */
+
+static void on_heartbeat(uv_timer_t *timer)
+{
+    struct run_table *t = timer->data;
+
+    list_for_each_safe (it, &t->attempts)
+        attempt_beat(list_entry(it, struct attempt, node));
+    if (t->streams == 0 && run_table_running(t) == 0)
+        uv_timer_stop(timer);
+}
+
+void run_table_want_heartbeat(struct run_table *t)
+{
+    if (!uv_is_active((uv_handle_t *)&t->heartbeat) && !t->closing)
+        uv_timer_start(&t->heartbeat, on_heartbeat, RUN_HEARTBEAT_MS, RUN_HEARTBEAT_MS);
+}
+
+/* ---- what runners report --------------------------------------------------------------------- */
+
+static void on_ready(size_t container, void *arg)
+{
+    struct run_table *t = arg;
+
+    log_info("runner connected", "container", t->opts.containers[container], NULL);
+}
+
+static void on_refused(size_t container, const char *why, void *arg)
+{
+    struct run_table *t = arg;
+
+    log_warn("caller refused", "container", t->opts.containers[container], "why", why, NULL);
+}
+
+static void on_lost(size_t container, const char *why, void *arg)
+{
+    struct run_table *t = arg;
+
+    t->stats.runners_lost++;
+    log_warn("runner lost", "container", t->opts.containers[container], "why", why, NULL);
+    list_for_each_safe (it, &t->attempts) {
+        struct attempt *a = list_entry(it, struct attempt, node);
+
+        if (a->running && a->step_id && a->container == container)
+            attempt_lost(a);
+    }
+}
+
+static struct attempt *find_step(struct run_table *t, size_t container, uint64_t id)
+{
+    /* The youngest are the ones that run. */
+    for (struct list *it = t->attempts.prev; it != &t->attempts; it = it->prev) {
+        struct attempt *a = list_entry(it, struct attempt, node);
+
+        if (a->running && a->step_id == id && id != 0 && a->container == container)
+            return a;
+    }
+    return NULL;
+}
+
+static void on_out(size_t container, uint64_t id, int fd, const char *data, size_t len, void *arg)
+{
+    struct run_table *t = arg;
+    struct attempt *a = find_step(t, container, id);
+
+    if (!a || len == 0)
+        return;
+    t->stats.output_bytes += len;
+    outlog_data(&a->log, fd, data, len);
+    attempt_pump(a);
+}
+
+static void on_done(size_t container, uint64_t id, enum frame_how how, uint32_t value,
+                    int64_t duration_ns, void *arg)
+{
+    struct attempt *a = find_step(arg, container, id);
+
+    if (a)
+        attempt_on_done(a, how, value, duration_ns);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static struct attempt *find(struct run_table *t, const struct journal_key *key)
+{
+    list_for_each (it, &t->attempts) {
+        struct attempt *a = list_entry(it, struct attempt, node);
+
+        if (memcmp(a->key.bytes, key->bytes, sizeof(key->bytes)) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+static void forget(struct attempt *a)
+{
+    journal_forget(a->table->opts.journal, &a->key);
+    attempt_free(a);
+}
+
+static struct attempt *oldest_ended(struct run_table *t, size_t *ret_bytes)
+{
+    struct attempt *oldest = NULL;
+
+    *ret_bytes = 0;
+    list_for_each (it, &t->attempts) {
+        struct attempt *a = list_entry(it, struct attempt, node);
+
+        *ret_bytes += a->log.bytes;
+        if (!oldest && !a->running)
+            oldest = a;
+    }
+    return oldest;
+}
+
+/* false: what runs takes all the room there is. */
+static bool make_room(struct run_table *t)
+{
+    for (;;) {
+        size_t bytes;
+        struct attempt *oldest = oldest_ended(t, &bytes);
+
+        if (t->count < RUN_TABLE_MAX && bytes < RUN_TABLE_BYTES)
+            return true;
+        if (!oldest)
+            return false;
+        log_warn("result dropped before it was acknowledged", "attempt", oldest->label, NULL);
+        forget(oldest);
+    }
+}
+
+size_t run_table_running(const struct run_table *t)
+{
+    size_t n = 0;
+
+    list_for_each (it, &t->attempts)
+        n += list_entry(it, struct attempt, node)->running;
+    return n;
+}
+
+size_t run_table_kept(const struct run_table *t)
+{
+    return t->count;
+}
+
+bool run_table_container_ready(const struct run_table *t, size_t container)
+{
+    return runner_ready(t->links, container);
+}
+
+const struct run_table_stats *run_table_stats(const struct run_table *t)
+{
+    return &t->stats;
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static enum run_put check_sandbox(struct run_table *t, const struct task_request *req,
+                                  const char *signed_uid, struct err *err)
+{
+    const char *served = journal_sandbox(t->opts.journal);
+
+    if (strcmp(req->sandbox_uid, str_or_empty(signed_uid)) != 0) {
+        err_set(err, -EINVAL, "sandboxUID is not the one that was signed");
+        return RUN_BAD;
+    }
+    if (served && strcmp(served, req->sandbox_uid) != 0) {
+        err_set(err, -EPERM, "this pod serves another sandbox");
+        return RUN_OTHER_SANDBOX;
+    }
+    if (!served && journal_set_sandbox(t->opts.journal, req->sandbox_uid, err) < 0)
+        return RUN_NO_JOURNAL;
+    return RUN_STARTED;
+}
+
+/* The containers that the steps name; unknown ones are for the steps to fail on. */
+static int check_ready(struct run_table *t, const struct task_request *req, struct err *err)
+{
+    const struct run all = {.containers = t->opts.containers,
+                            .container_count = t->opts.container_count};
+
+    for (size_t i = 0; i < req->step_count; i++) {
+        int c = run_container(&all, req->steps[i].container);
+
+        if (c >= 0 && !runner_ready(t->links, (size_t)c))
+            return err_set(err, -EAGAIN, "container %s is not ready", t->opts.containers[c]);
+    }
+    if (!make_room(t))
+        return err_set(err, -EAGAIN, "too many tasks are running here");
+    return 0;
+}
+
+static int journal_new(struct run_table *t, const struct journal_key *key,
+                       const unsigned char *digest, struct err *err)
+{
+    int64_t from = clock_read().mono_ns;
+    int r = journal_start(t->opts.journal, key, digest, err);
+
+    metrics_observe(&t->stats.journal_ns, clock_read().mono_ns - from);
+    return r;
+}
+
+static enum run_put put_new(struct run_table *t, struct http_exchange *x,
+                            const struct journal_key *key, const unsigned char *digest,
+                            const char *label, uint64_t after, struct err *err)
+{
+    CLEANUP(task_request_done) struct task_request req = {0};
+    struct attempt *a;
+    enum run_put put;
+    size_t len;
+    const char *body = http_body(x, &len);
+
+    if (task_request_decode(body, len, &req, err) < 0)
+        return RUN_BAD;
+    put = check_sandbox(t, &req, http_header(x, "Arl-Sandbox-Uid"), err);
+    if (put != RUN_STARTED)
+        return put;
+    if (check_ready(t, &req, err) < 0)
+        return RUN_NOT_READY;
+    if (journal_new(t, key, digest, err) < 0)
+        return RUN_NO_JOURNAL;
+    log_info("task started", "task", req.task_name, "attempt", label, "trace", req.trace_id, NULL);
+    a = attempt_new(t, key, label);
+    attempt_start(a, &req);
+    attempt_attach(a, x, after);
+    return RUN_STARTED;
+}
+
+enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const char *task_uid,
+                           unsigned attempt, uint64_t after, struct err *err)
+{
+    struct journal_key key = journal_key_of(task_uid, attempt);
+    const struct journal_entry *e = journal_find(t->opts.journal, &key);
+    const char *served = journal_sandbox(t->opts.journal);
+    cleanup_free char *label = xasprintf("%s/%u", task_uid, attempt);
+    unsigned char digest[JOURNAL_DIGEST_BYTES];
+    struct attempt *a = e && !e->forgotten ? find(t, &key) : NULL;
+    size_t len;
+    const char *body = http_body(x, &len);
+
+    if (served && !str_eq(served, http_header(x, "Arl-Sandbox-Uid"))) {
+        err_set(err, -EPERM, "this pod serves another sandbox");
+        return RUN_OTHER_SANDBOX;
+    }
+    journal_digest(body, len, digest);
+    if (!e)
+        return put_new(t, x, &key, digest, label, after, err);
+    if (memcmp(e->digest, digest, sizeof(digest)) != 0) {
+        err_set(err, -EEXIST, "attempt %s was started with another body", label);
+        return RUN_OTHER_BODY;
+    }
+    if (!a) {
+        err_set(err, -ESTALE, "attempt %s is over, and its result was dropped", label);
+        return RUN_FORGOTTEN;
+    }
+    attempt_attach(a, x, after);
+    return RUN_ATTACHED;
+}
+
+enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt)
+{
+    struct journal_key key = journal_key_of(task_uid, attempt);
+    struct attempt *a = find(t, &key);
+
+    if (!a)
+        return journal_find(t->opts.journal, &key) ? RUN_ACKNOWLEDGED : RUN_UNKNOWN;
+    if (a->running) {
+        log_info("task canceled", "attempt", a->label, NULL);
+        attempt_cancel(a);
+        return RUN_CANCELED;
+    }
+    forget(a);
+    return RUN_ACKNOWLEDGED;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+static void restore(struct run_table *t)
+{
+    for (size_t i = 0; i < journal_count(t->opts.journal); i++) {
+        const struct journal_entry *e = journal_at(t->opts.journal, i);
+        char label[2 * JOURNAL_KEY_BYTES + 1];
+
+        if (e->forgotten)
+            continue;
+        for (size_t j = 0; j < JOURNAL_KEY_BYTES; j++)
+            snprintf(label + 2 * j, 3, "%02x", e->key.bytes[j]);
+        attempt_restore(attempt_new(t, &e->key, label));
+    }
+}
+
+int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, struct run_table **ret,
+                  struct err *err)
+{
+    struct run_table *t = xcalloc(1, sizeof(*t));
+    struct runner_links_opts lo = {.dir = opts->dir,
+                                   .containers = opts->containers,
+                                   .container_count = opts->container_count,
+                                   .journal = opts->journal,
+                                   .on_ready = on_ready,
+                                   .on_lost = on_lost,
+                                   .on_refused = on_refused,
+                                   .on_out = on_out,
+                                   .on_done = on_done,
+                                   .arg = t};
+    int r;
+
+    t->loop = loop;
+    t->opts = *opts;
+    list_init(&t->attempts);
+    restore(t);
+    r = runner_links_new(loop, &lo, &t->links, err);
+    if (r < 0) {
+        list_for_each_safe (it, &t->attempts)
+            attempt_free(list_entry(it, struct attempt, node));
+        free(t);
+        return r;
+    }
+    uv_timer_init(loop, &t->heartbeat);
+    t->heartbeat.data = t;
+    t->handles_open = 1;
+    *ret = t;
+    return 0;
+}
+
+void run_table_handle_closed(struct run_table *t)
+{
+    t->handles_open--;
+    if (!t->closing || t->handles_open > 0)
+        return;
+    if (t->close_cb)
+        t->close_cb(t->close_arg);
+    free(t);
+}
+
+static void on_heartbeat_closed(uv_handle_t *h)
+{
+    run_table_handle_closed(h->data);
+}
+
+static void on_links_closed(void *arg)
+{
+    struct run_table *t = arg;
+
+    list_for_each_safe (it, &t->attempts)
+        attempt_free(list_entry(it, struct attempt, node));
+    uv_close((uv_handle_t *)&t->heartbeat, on_heartbeat_closed);
+}
+
+void run_table_close(struct run_table *t, void (*cb)(void *arg), void *arg)
+{
+    if (!t)
+        return;
+    t->closing = true;
+    t->close_cb = cb;
+    t->close_arg = arg;
+    runner_links_close(t->links, on_links_closed, t);
+}

@@ -1,0 +1,70 @@
+/*
+ * The attempts that this sidecar knows: those that run and those whose result nobody has
+ * acknowledged yet. Binds run_step (what to do next), outlog (what was said), the journal (what was
+ * ever started) and the runners together, and feeds whoever is attached.
+ *
+ * An attempt runs on when nobody is attached. Limits: RUN_TABLE_MAX attempts and RUN_TABLE_BYTES of
+ * events; at either the oldest result goes, and where there is none a new attempt is refused.
+ */
+#ifndef ARL_SIDECAR_RUN_TABLE_H
+#define ARL_SIDECAR_RUN_TABLE_H
+
+#include "common/err.h"
+#include "common/metrics.h"
+#include "common/task_proto.h"
+#include "sidecar/journal.h"
+
+#define RUN_TABLE_MAX 512
+#define RUN_TABLE_BYTES (64u << 20)
+#define RUN_HEARTBEAT_MS 5000
+
+struct http_exchange;
+struct run_table;
+struct uv_loop_s;
+
+struct run_table_opts {
+    const char *dir; /* of the runners' sockets */
+    const char *const *containers;
+    size_t container_count;
+    size_t output_limit; /* the most that a request can ask for */
+    struct journal *journal;
+};
+
+struct run_table_stats {
+    uint64_t started;
+    uint64_t ended[4]; /* by enum task_end_reason */
+    uint64_t output_bytes;
+    uint64_t runners_lost;
+    struct metrics_histogram journal_ns;
+    struct metrics_histogram duration_ns;
+};
+
+/* Loads what the journal has; attempts that ran when the last sidecar ended are lost. */
+int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, struct run_table **ret,
+                  struct err *err);
+void run_table_close(struct run_table *t, void (*cb)(void *arg), void *arg);
+
+/* What to do with a PUT. RUN_STARTED and RUN_ATTACHED: the exchange was answered with a stream. */
+enum run_put {
+    RUN_STARTED,
+    RUN_ATTACHED,
+    RUN_OTHER_BODY,    /* known under another body */
+    RUN_OTHER_SANDBOX, /* this pod is another sandbox's */
+    RUN_FORGOTTEN,     /* was acknowledged (or dropped) before; will not run again */
+    RUN_NOT_READY,     /* a runner is missing, or there is no room */
+    RUN_BAD,           /* the body is no request */
+    RUN_NO_JOURNAL,    /* the disk does not take it */
+};
+/* err is set for all but the first two. */
+enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const char *task_uid,
+                           unsigned attempt, uint64_t after, struct err *err);
+
+enum run_delete { RUN_CANCELED, RUN_ACKNOWLEDGED, RUN_UNKNOWN };
+enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt);
+
+bool run_table_container_ready(const struct run_table *t, size_t container);
+size_t run_table_running(const struct run_table *t);
+size_t run_table_kept(const struct run_table *t);
+const struct run_table_stats *run_table_stats(const struct run_table *t);
+
+#endif

@@ -1,0 +1,325 @@
+#include "sidecar/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "common/buf.h"
+#include "common/http_server.h"
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/log.h"
+
+#define TASKS "/v1/tasks/"
+#define UID_MAX 64
+#define ATTEMPT_MAX 1000
+#define BODY_MAX (64u << 10)
+
+struct server {
+    struct server_opts opts;
+    struct http_server *http;
+    uint64_t refused; /* signatures */
+    void (*close_cb)(void *arg);
+    void *close_arg;
+};
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static void reply_error(struct http_exchange *x, int status, const char *message)
+{
+    cleanup_buf struct buf b = BUF_INIT(4 * ERR_MSG_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+
+    json_w_object(&w, NULL);
+    json_w_str(&w, "error", message);
+    json_w_end_object(&w);
+    http_reply(x, status, "application/json", b.data, b.len);
+}
+
+static void get_ready(struct server *s, struct http_exchange *x)
+{
+    cleanup_buf struct buf b = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+    bool ready = true;
+
+    for (size_t i = 0; i < s->opts.container_count; i++)
+        ready = ready && run_table_container_ready(s->opts.table, i);
+    json_w_object(&w, NULL);
+    json_w_bool(&w, "ready", ready);
+    json_w_array(&w, "missing");
+    for (size_t i = 0; i < s->opts.container_count; i++)
+        if (!run_table_container_ready(s->opts.table, i))
+            json_w_str(&w, NULL, s->opts.containers[i]);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    http_reply(x, ready ? 200 : 503, "application/json", b.data, b.len);
+}
+
+static void put_ended(const struct run_table_stats *st, struct buf *b)
+{
+    metrics_head(b, "arl_sidecar_tasks_ended_total", "counter", "Attempts that ended, by reason.");
+    for (int r = TASK_END_COMPLETED; r <= TASK_END_AGENT_LOST; r++) {
+        char labels[64];
+
+        snprintf(labels, sizeof(labels), "reason=\"%s\"",
+                 task_end_reason_str((enum task_end_reason)r));
+        metrics_value(b, "arl_sidecar_tasks_ended_total", labels, (double)st->ended[r]);
+    }
+}
+
+static void get_metrics(struct server *s, struct http_exchange *x)
+{
+    const struct run_table_stats *st = run_table_stats(s->opts.table);
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } rows[] = {
+        {"arl_sidecar_tasks_started_total", "counter", "Attempts started.", (double)st->started},
+        {"arl_sidecar_tasks_running", "gauge", "Attempts that run.",
+         (double)run_table_running(s->opts.table)},
+        {"arl_sidecar_tasks_kept", "gauge", "Attempts that run or whose result is kept.",
+         (double)run_table_kept(s->opts.table)},
+        {"arl_sidecar_output_bytes_total", "counter", "Bytes that steps printed.",
+         (double)st->output_bytes},
+        {"arl_sidecar_runners_lost_total", "counter", "Connections to runners that ended.",
+         (double)st->runners_lost},
+        {"arl_sidecar_requests_refused_total", "counter", "Requests without a good signature.",
+         (double)s->refused},
+    };
+    cleanup_buf struct buf b = BUF_INIT(BODY_MAX);
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        metrics_head(&b, rows[i].name, rows[i].type, rows[i].help);
+        metrics_value(&b, rows[i].name, NULL, rows[i].value);
+    }
+    put_ended(st, &b);
+    metrics_head(&b, "arl_sidecar_journal_seconds", "histogram", "Time to put a start on disk.");
+    metrics_histogram(&b, "arl_sidecar_journal_seconds", &st->journal_ns);
+    metrics_head(&b, "arl_sidecar_task_seconds", "histogram", "Time that attempts took.");
+    metrics_histogram(&b, "arl_sidecar_task_seconds", &st->duration_ns);
+    http_reply(x, 200, "text/plain; version=0.0.4", b.data, b.len);
+}
+
+/* ---- who asks -------------------------------------------------------------------------------- */
+
+static const char *const signed_headers[] = {"Signature-Input", "Signature", "Content-Digest",
+                                             "Arl-Pod-Uid", "Arl-Sandbox-Uid"};
+
+static bool copy_header(const struct http_exchange *x, const char *name, char *ret)
+{
+    const char *v = http_header(x, name);
+
+    if (!v || strlen(v) >= SIGNATURE_HEADER_MAX)
+        return false;
+    memcpy(ret, v, strlen(v) + 1);
+    return true;
+}
+
+static int read_signature(const struct http_exchange *x, struct signature_headers *ret,
+                          struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(signed_headers); i++) {
+        if (!http_header(x, signed_headers[i]) || http_header_repeated(x, signed_headers[i]))
+            return err_set(err, -EACCES, "the request needs one %s header", signed_headers[i]);
+    }
+    if (!copy_header(x, "Signature-Input", ret->signature_input) ||
+        !copy_header(x, "Signature", ret->signature) ||
+        !copy_header(x, "Content-Digest", ret->content_digest))
+        return err_set(err, -EACCES, "a header of the signature is too long");
+    return 0;
+}
+
+static int check_signature(struct server *s, const struct http_exchange *x, struct err *err)
+{
+    struct signature_input in = {
+        .method = http_method(x), .path = http_path(x), .query = http_query(x)};
+    struct signature_headers headers;
+    struct now now = clock_read();
+
+    if (read_signature(x, &headers, err) < 0)
+        return -EACCES;
+    in.pod_uid = http_header(x, "Arl-Pod-Uid");
+    in.sandbox_uid = http_header(x, "Arl-Sandbox-Uid");
+    in.body = http_body(x, &in.body_len);
+    return auth_check(s->opts.auth, &in, &headers, &now, err);
+}
+
+/* Answers itself when the request may not pass. */
+static bool allowed(struct server *s, struct http_exchange *x)
+{
+    struct err err;
+    int r = check_signature(s, x, &err);
+
+    if (r == 0)
+        return true;
+    s->refused++;
+    log_warn("request refused", "method", http_method(x), "path", http_path(x), "why", err.msg,
+             NULL);
+    reply_error(x, r == -EAGAIN ? 503 : 401, err.msg);
+    return false;
+}
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+struct task_path {
+    char uid[UID_MAX + 1];
+    unsigned attempt;
+    uint64_t after;
+};
+
+/* Digits alone, at most max. */
+static bool parse_number(const char *s, uint64_t max, uint64_t *ret)
+{
+    uint64_t v = 0;
+
+    if (!*s || (*s == '0' && s[1]))
+        return false;
+    for (; *s; s++) {
+        if (*s < '0' || *s > '9' || v > (max - (uint64_t)(*s - '0')) / 10)
+            return false;
+        v = v * 10 + (uint64_t)(*s - '0');
+    }
+    *ret = v;
+    return true;
+}
+
+static bool parse_uid(const char *s, size_t len, char ret[UID_MAX + 1])
+{
+    if (len == 0 || len > UID_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z') &&
+            !(s[i] >= '0' && s[i] <= '9') && s[i] != '-')
+            return false;
+    memcpy(ret, s, len);
+    ret[len] = '\0';
+    return true;
+}
+
+static bool parse_task(const struct http_exchange *x, struct task_path *ret)
+{
+    const char *rest = http_path(x) + strlen(TASKS), *query = http_query(x);
+    size_t len = strcspn(rest, "/");
+    uint64_t attempt = 0;
+
+    ret->after = 0;
+    if (!parse_uid(rest, len, ret->uid) || rest[len] != '/' ||
+        !parse_number(rest + len + 1, ATTEMPT_MAX, &attempt) || attempt == 0)
+        return false;
+    ret->attempt = (unsigned)attempt;
+    if (!*query)
+        return true;
+    return strncmp(query, "after=", 6) == 0 && parse_number(query + 6, INT64_MAX - 1, &ret->after);
+}
+
+static void put_task(struct server *s, struct http_exchange *x, const struct task_path *p)
+{
+    static const int statuses[] = {
+        [RUN_OTHER_BODY] = 409, [RUN_OTHER_SANDBOX] = 403, [RUN_FORGOTTEN] = 410,
+        [RUN_NOT_READY] = 503,  [RUN_BAD] = 400,           [RUN_NO_JOURNAL] = 507,
+    };
+    struct err err;
+    enum run_put r = run_table_put(s->opts.table, x, p->uid, p->attempt, p->after, &err);
+
+    if (r == RUN_STARTED || r == RUN_ATTACHED)
+        return;
+    log_warn("task refused", "path", http_path(x), "why", err.msg, NULL);
+    reply_error(x, statuses[r], err.msg);
+}
+
+static void delete_task(struct server *s, struct http_exchange *x, const struct task_path *p)
+{
+    switch (run_table_delete(s->opts.table, p->uid, p->attempt)) {
+    case RUN_CANCELED:
+        http_reply(x, 202, NULL, NULL, 0);
+        break;
+    case RUN_ACKNOWLEDGED:
+        http_reply(x, 204, NULL, NULL, 0);
+        break;
+    case RUN_UNKNOWN:
+        reply_error(x, 404, "this attempt was never started here");
+        break;
+    }
+}
+
+static void tasks(struct server *s, struct http_exchange *x)
+{
+    struct task_path p;
+
+    if (!allowed(s, x))
+        return;
+    if (!parse_task(x, &p))
+        reply_error(x, 400, "the path is not " TASKS "{uid}/{attempt}?after={number}");
+    else if (strcmp(http_method(x), "PUT") == 0)
+        put_task(s, x, &p);
+    else if (strcmp(http_method(x), "DELETE") == 0)
+        delete_task(s, x, &p);
+    else
+        reply_error(x, 405, "only PUT and DELETE are known here");
+}
+
+static void on_request(struct http_exchange *x, void *arg)
+{
+    struct server *s = arg;
+    const char *path = http_path(x);
+    bool get = strcmp(http_method(x), "GET") == 0;
+
+    if (strncmp(path, TASKS, strlen(TASKS)) == 0)
+        tasks(s, x);
+    else if (get && strcmp(path, "/healthz") == 0)
+        http_reply(x, 200, "text/plain", "ok\n", 3);
+    else if (get && strcmp(path, "/readyz") == 0)
+        get_ready(s, x);
+    else if (get && strcmp(path, "/metrics") == 0 && allowed(s, x))
+        get_metrics(s, x);
+    else if (!get || strcmp(path, "/metrics") != 0)
+        reply_error(x, 404, "there is nothing at this path");
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+int server_new(struct uv_loop_s *loop, const struct server_opts *opts, struct server **ret,
+               struct err *err)
+{
+    struct server *s = xcalloc(1, sizeof(*s));
+    struct http_server_opts ho = {.address = opts->listen,
+                                  .max_body = LIMIT_TASK_REQUEST_BYTES,
+                                  .max_connections = LIMIT_HTTP_CONNECTIONS,
+                                  .request_total_ms = LIMIT_HTTP_REQUEST_TOTAL_MS,
+                                  .on_request = on_request,
+                                  .arg = s};
+    int r;
+
+    s->opts = *opts;
+    r = http_server_new(loop, &ho, &s->http, err);
+    if (r < 0) {
+        free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+int server_port(const struct server *s)
+{
+    return http_server_port(s->http);
+}
+
+static void on_http_closed(void *arg)
+{
+    struct server *s = arg;
+    void (*cb)(void *) = s->close_cb;
+    void *cb_arg = s->close_arg;
+
+    free(s);
+    if (cb)
+        cb(cb_arg);
+}
+
+void server_close(struct server *s, void (*cb)(void *arg), void *arg)
+{
+    if (!s)
+        return;
+    s->close_cb = cb;
+    s->close_arg = arg;
+    http_server_close(s->http, on_http_closed, s);
+}

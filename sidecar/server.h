@@ -1,0 +1,29 @@
+/*
+ * The sidecar's HTTP routes. All but the first two need a signature:
+ *
+ *   GET /healthz /readyz /metrics;  PUT, DELETE /v1/tasks/{uid}/{attempt}
+ */
+#ifndef ARL_SIDECAR_SERVER_H
+#define ARL_SIDECAR_SERVER_H
+
+#include "common/err.h"
+#include "sidecar/auth.h"
+#include "sidecar/run_table.h"
+
+struct uv_loop_s;
+struct server;
+
+struct server_opts {
+    const char *listen;
+    const char *const *containers;
+    size_t container_count;
+    struct auth *auth;
+    struct run_table *table;
+};
+
+int server_new(struct uv_loop_s *loop, const struct server_opts *opts, struct server **ret,
+               struct err *err);
+void server_close(struct server *s, void (*cb)(void *arg), void *arg);
+int server_port(const struct server *s);
+
+#endif

@@ -1,0 +1,294 @@
+"""What the integration tests need: a signing client, a sidecar and a runner on loopback.
+
+The signature's form is common/signature.h; Ed25519 comes from libsodium, which the sidecar is linked
+to, through ctypes.
+"""
+import base64
+import ctypes
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+POD = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+SANDBOX = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+COMPONENTS = '("@method" "@path" "@query" "content-digest" "arl-pod-uid" "arl-sandbox-uid")'
+PATIENCE_S = 60
+
+
+def url64(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def std64(data):
+    return base64.b64encode(data).decode()
+
+
+class Key:
+    def __init__(self):
+        self.sodium = ctypes.CDLL("libsodium.so.23")
+        if self.sodium.sodium_init() < 0:
+            raise RuntimeError("libsodium does not start")
+        self.public = ctypes.create_string_buffer(32)
+        self.secret = ctypes.create_string_buffer(64)
+        self.sodium.crypto_sign_keypair(self.public, self.secret)
+        self.id = url64(hashlib.sha256(self.public.raw).digest()[:12])
+
+    def sign(self, text):
+        out = ctypes.create_string_buffer(64)
+        self.sodium.crypto_sign_detached(out, None, text, ctypes.c_ulonglong(len(text)), self.secret)
+        return out.raw
+
+    def ring(self):
+        return "%s=%s" % (self.id, url64(self.public.raw))
+
+
+def signed_headers(key, method, target, body, pod=POD, sandbox=SANDBOX, created=None):
+    path, _, query = target.partition("?")
+    digest = "sha-256=:%s:" % std64(hashlib.sha256(body).digest())
+    params = '%s;created=%d;nonce="%s";keyid="%s";alg="ed25519"' % (
+        COMPONENTS, time.time() if created is None else created, url64(os.urandom(16)), key.id)
+    base = "\n".join(['"@method": ' + method, '"@path": ' + path, '"@query": ?' + query, '"content-digest": ' + digest,
+                      '"arl-pod-uid": ' + pod, '"arl-sandbox-uid": ' + sandbox, '"@signature-params": ' + params])
+    return {"Signature-Input": "arl=" + params, "Signature": "arl=:%s:" % std64(key.sign(base.encode())),
+            "Content-Digest": digest, "Arl-Pod-Uid": pod, "Arl-Sandbox-Uid": sandbox}
+
+
+class Result:
+    """The events of an attempt, put together as the operator does it."""
+
+    def __init__(self, events):
+        self.events = events
+        self.types = [e["type"] for e in events]
+        self.seqs = [e["seq"] for e in events]
+        self.exits = {e["step"]: e for e in events if e["type"] == "exit"}
+        self.end = events[-1] if events and events[-1]["type"] == "end" else None
+        self.code = self.end["code"] if self.end else None
+        self.reason = self.end["reason"] if self.end else None
+
+    def raw(self, fd, step=None):
+        return b"".join(base64.b64decode(e["data"]) for e in self.events
+                        if e["type"] == "out" and e["fd"] == fd and step in (None, e["step"]))
+
+    def gap(self, fd):
+        return sum(e["bytes"] for e in self.events if e["type"] == "gap" and e["fd"] == fd)
+
+    @property
+    def out(self):
+        return self.raw(1)
+
+    @property
+    def err(self):
+        return self.raw(2)
+
+
+class Stream:
+    """A PUT under way: read() to the end, next() one event."""
+
+    def __init__(self, connection, response):
+        self.connection, self.response = connection, response
+
+    def next(self):
+        while True:
+            line = self.response.readline()
+            if not line:
+                return None
+            if line.strip():
+                return json.loads(line)
+
+    def until(self, kind):
+        events = []
+        while not events or events[-1]["type"] != kind:
+            e = self.next()
+            if e is None:
+                raise AssertionError("the stream ended before %s: %r" % (kind, events))
+            events.append(e)
+        return events
+
+    def read(self):
+        events = []
+        while True:
+            e = self.next()
+            if e is None:
+                self.close()
+                return Result(events)
+            events.append(e)
+
+    def close(self):
+        self.response.close()
+        self.connection.close()
+
+
+def build():
+    """The build folder from the first argument or ARL_BUILD, else a fresh one with sanitizers."""
+    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ARL_BUILD")
+    if given:
+        return os.path.abspath(given), lambda: None
+    d = tempfile.mkdtemp(prefix="arl-integ-build-")
+    subprocess.run(["meson", "setup", d, ROOT, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dtests=false"],
+                   check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", d, "sidecar/arl-sidecar", "sidecar/runner/arl-runner", "sidecar/runner/arl-runner-san"],
+                   check=True, stdout=subprocess.DEVNULL)
+    return d, lambda: shutil.rmtree(d, ignore_errors=True)
+
+
+class Pod:
+    """A sidecar and a runner in a folder of their own."""
+
+    def __init__(self, build_dir, limit=None, containers="executor"):
+        self.dir = tempfile.mkdtemp(prefix="arl-")
+        self.build, self.key, self.limit, self.containers = build_dir, Key(), limit, containers.split(",")
+        self.sidecar = self.runner = None
+        self.port = 0
+        self.work = os.path.join(self.dir, "work")
+        os.mkdir(self.work)
+        self.count = 0
+        self.logs = open(os.path.join(self.dir, "log"), "wb")
+        san = os.path.join(build_dir, "sidecar/runner/arl-runner-san")
+        self.runner_file = san if os.path.exists(san) else os.path.join(build_dir, "sidecar/runner/arl-runner")
+        subprocess.run([self.sidecar_file(), "install", "--dir", self.dir, "--runner", self.runner_file] +
+                       [a for c in self.containers for a in ("--container", c)], check=True)
+
+    def sidecar_file(self):
+        return os.path.join(self.build, "sidecar/arl-sidecar")
+
+    def start_sidecar(self):
+        env = dict(os.environ, ARL_POD_UID=POD, ARL_PUBLIC_KEYS=self.key.ring(), ARL_CONTAINERS=",".join(self.containers))
+        env.update({"ARL_OUTPUT_LIMIT": str(self.limit)} if self.limit else {})
+        log = os.path.join(self.dir, "sidecar.log")
+        start = os.path.getsize(log) if os.path.exists(log) else 0
+        with open(log, "ab") as f:
+            self.sidecar = subprocess.Popen(
+                [self.sidecar_file(), "serve", "--listen", "127.0.0.1:%d" % self.port, "--dir", self.dir,
+                 "--state", os.path.join(self.dir, "state")], env=env, stdin=subprocess.DEVNULL, stderr=f)
+        wait_for(lambda: re.search(rb" port=(\d+)", self.log_from(log, start)) or self.sidecar.poll() is not None,
+                 "the sidecar to listen")
+        found = re.search(rb" port=(\d+)", self.log_from(log, start))
+        if not found:
+            raise RuntimeError("the sidecar did not start: %r" % self.log_from(log, start))
+        self.port = int(found.group(1))
+
+    @staticmethod
+    def log_from(log, start):
+        with open(log, "rb") as f:
+            f.seek(start)
+            return f.read()
+
+    def start_runner(self, command=(), container="executor", env=None):
+        """In a process namespace of its own where that is allowed, as in a container: PID 1."""
+        prefix = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if os.getuid() == 0 else []
+        args = [os.path.join(self.dir, container, "runner"), "run", "--socket", os.path.join(self.dir, container, "sock")]
+        environ = {"PATH": os.environ["PATH"], "CONTAINER": container, "ASAN_OPTIONS": "detect_leaks=0"}
+        environ.update(env or {})
+        self.runner = subprocess.Popen(prefix + args + (["--"] + list(command) if command else []), env=environ,
+                                       stdin=subprocess.DEVNULL, stdout=self.logs, stderr=self.logs)
+        return self.runner
+
+    def start(self):
+        self.start_sidecar()
+        for c in self.containers:
+            self.start_runner(container=c)
+        self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        wait_for(lambda: self.get("/readyz")[0] == 200, "readiness")
+
+    def kill_sidecar(self, sig=signal.SIGKILL):
+        self.sidecar.send_signal(sig)
+        return self.sidecar.wait(PATIENCE_S)
+
+    def kill_runner(self):
+        """unshare passes its own end on, by --kill-child."""
+        self.runner.kill()
+        self.runner.wait(PATIENCE_S)
+
+    def stop(self):
+        if self.runner:
+            self.kill_runner()
+        code = self.kill_sidecar(signal.SIGTERM) if self.sidecar and self.sidecar.poll() is None else None
+        self.logs.close()
+        return code
+
+    def remove(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    # ---- requests ----
+
+    def get(self, path, headers=None):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        try:
+            c.request("GET", path, headers=headers or {})
+            r = c.getresponse()
+            return r.status, r.read()
+        finally:
+            c.close()
+
+    def request(self, method, target, body=b"", headers=None, **sign):
+        """(status, connection, response)"""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        c.request(method, target, body=body,
+                  headers=signed_headers(self.key, method, target, body, **sign) if headers is None else headers)
+        r = c.getresponse()
+        return r.status, c, r
+
+    def status(self, *args, **kwargs):
+        status, c, r = self.request(*args, **kwargs)
+        r.read()
+        c.close()
+        return status
+
+    def body(self, steps, timeout_ms=30000, limit=262144, work_dir=None, sandbox=SANDBOX):
+        return json.dumps({"sandboxUID": sandbox, "task": "ns/t", "traceID": "tr", "workDir": work_dir or self.work,
+                           "timeoutMs": timeout_ms, "outputLimit": limit, "steps": steps}).encode()
+
+    def next_uid(self):
+        self.count += 1
+        return "task-%d" % self.count
+
+    def put(self, steps, uid=None, attempt=1, after=0, body=None, **request):
+        uid = uid or self.next_uid()
+        target = "/v1/tasks/%s/%d?after=%d" % (uid, attempt, after)
+        status, c, r = self.request("PUT", target, body or self.body(steps, **request))
+        if status != 200:
+            text = r.read()
+            c.close()
+            raise AssertionError("PUT answered %d %r" % (status, text))
+        return Stream(c, r)
+
+    def run(self, steps, **kwargs):
+        return self.put(steps, **kwargs).read()
+
+    def sh(self, script, **step):
+        return self.run([command("sh", "-c", script, **step)])
+
+    def delete(self, uid, attempt=1):
+        return self.status("DELETE", "/v1/tasks/%s/%d" % (uid, attempt))
+
+
+def command(*argv, **more):
+    return dict({"name": more.pop("name", "s"), "type": "Command", "command": list(argv)}, **more)
+
+
+def patch(path, content="", **more):
+    return dict({"name": "p", "type": "FilePatch", "path": path, "content": content}, **more)
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        time.sleep(0.01)
+    raise AssertionError("no %s within %d s" % (what, PATIENCE_S))
