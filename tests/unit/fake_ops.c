@@ -52,7 +52,7 @@ static struct ops_call *fake_start(struct ops *ops, const struct ops_request *re
     call->handler = *handler;
     call->arg = arg;
     list_push_back(&f->calls, &call->link);
-    f->started++;
+    call->number = ++f->started;
     return call;
 }
 
@@ -173,10 +173,11 @@ void fake_fail(struct ops_call *call, int error, bool maybe_sent)
                                                   .maybe_sent = maybe_sent});
 }
 
-static bool is_under_way(const struct fake_ops *f, const struct ops_call *call)
+/* By number: a new call may lie where the old one was freed. */
+static bool is_under_way(const struct fake_ops *f, unsigned number)
 {
     list_for_each (it, &f->calls)
-        if (it == &call->link)
+        if (list_entry(it, struct ops_call, link)->number == number)
             return true;
     return false;
 }
@@ -185,12 +186,13 @@ bool fake_data(struct fake_ops *f, struct ops_call *call, const char *data, size
 {
     /* A copy of its own, so that reading past the end is caught. */
     char *copy = xmalloc(len ? len : 1);
+    unsigned number = call->number;
 
     assert(call->stream);
     memcpy(copy, data, len);
     call->handler.on_data(call->arg, copy, len);
     free(copy);
-    return is_under_way(f, call);
+    return is_under_way(f, number);
 }
 
 bool fake_line(struct fake_ops *f, struct ops_call *call, const char *line)

@@ -13,6 +13,7 @@
 
 struct ops_call {
     struct list link;
+    unsigned number;
     enum ops_target target;
     char *address;
     char *method;
