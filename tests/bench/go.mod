@@ -1,0 +1,3 @@
+module arl/tests/bench
+
+go 1.24
