@@ -1,0 +1,275 @@
+/* The real ops against a real server in the same loop. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/http_server.h"
+#include "operator/ops_uv.h"
+
+#include <uv.h>
+
+#include "tests/unit/unit.h"
+
+static uv_loop_t loop;
+static struct http_server *server;
+static struct ops_uv *real;
+static struct ops *ops;
+static char token_file[] = "/tmp/arl-token-XXXXXX";
+static int closed;
+
+struct answer {
+    int done;
+    int status;
+    int error;
+    char body[512];
+    char data[64];
+    struct ops_call *cancel;
+};
+
+/* Tells what it got: "METHOD path?query|authorization|content-type|accept|x-one|body". */
+static void on_request(struct http_exchange *x, void *arg)
+{
+    size_t len;
+    const char *body = http_body(x, &len);
+    const char *type = http_header(x, "Content-Type");
+    const char *accept = http_header(x, "Accept");
+    const char *auth = http_header(x, "Authorization");
+    const char *one = http_header(x, "X-One");
+    cleanup_free char *text =
+        xasprintf("%s %s?%s|%s|%s|%s|%s|%.*s", http_method(x), http_path(x), http_query(x),
+                  str_or_empty(auth), str_or_empty(type), str_or_empty(accept), str_or_empty(one),
+                  (int)len, body ? body : "");
+    bool refuse = strcmp(http_path(x), "/base/refuse") == 0;
+
+    http_reply(x, refuse ? 401 : 200, "text/plain", text, strlen(text));
+}
+
+static void on_closed(void *arg)
+{
+    closed++;
+}
+
+static void write_token(const char *token)
+{
+    FILE *f = fopen(token_file, "w");
+
+    assert_non_null(f);
+    fputs(token, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int setup(void **state)
+{
+    struct kube_config config = {0};
+    int fd;
+
+    closed = 0;
+    uv_loop_init(&loop);
+    assert_int_equal(http_server_new(&loop,
+                                     &(struct http_server_opts){.address = "127.0.0.1:0",
+                                                                .max_body = 1000,
+                                                                .max_connections = 16,
+                                                                .request_total_ms = 10000,
+                                                                .on_request = on_request},
+                                     &server, NULL),
+                     0);
+    snprintf(token_file, sizeof(token_file), "/tmp/arl-token-XXXXXX");
+    fd = mkstemp(token_file);
+    assert_true(fd >= 0);
+    close(fd);
+    config.server = xasprintf("http://127.0.0.1:%d/base", http_server_port(server));
+    config.token = xstrdup("first");
+    config.token_file = xstrdup(token_file);
+    assert_int_equal(ops_uv_new(&loop, &config, NULL, &real, NULL), 0);
+    assert_null(config.server);
+    ops = ops_uv_ops(real);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    ops_uv_close(real, on_closed, NULL);
+    http_server_close(server, on_closed, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(closed, 2);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    unlink(token_file);
+    return 0;
+}
+
+static void on_data(void *arg, const char *data, size_t len)
+{
+    struct answer *a = arg;
+
+    assert_true(len < sizeof(a->data));
+    memcpy(a->data, data, len);
+}
+
+static void on_done(void *arg, const struct ops_response *resp)
+{
+    struct answer *a = arg;
+
+    a->done++;
+    a->status = resp->status;
+    a->error = resp->error;
+    snprintf(a->body, sizeof(a->body), "%s", resp->body);
+    if (a->cancel)
+        ops_cancel(ops, a->cancel);
+}
+
+static const struct ops_handler handler = {on_data, on_done};
+
+static void run(struct answer *a)
+{
+    while (!a->done)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void test_api(void **state)
+{
+    struct answer a = {0};
+    const char *headers[] = {"X-One: 1", NULL};
+
+    a.cancel = ops_start(ops,
+                         &(struct ops_request){.target = OPS_API,
+                                               .method = "PATCH",
+                                               .path = "/api/x?y=1",
+                                               .content_type = "application/merge-patch+json",
+                                               .headers = headers,
+                                               .body = "{}",
+                                               .body_len = 2,
+                                               .timeout_ms = 30000},
+                         &handler, &a);
+    run(&a); /* cancelling itself in its on_done() does nothing */
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "PATCH /base/api/x?y=1|Bearer first|application/merge-patch+json|"
+                                "application/json|1|{}");
+}
+
+static void test_agent(void **state)
+{
+    struct answer a = {0}, refused = {0};
+    char address[32];
+
+    snprintf(address, sizeof(address), "127.0.0.1:%d", http_server_port(server));
+    ops_start(ops,
+              &(struct ops_request){.target = OPS_AGENT,
+                                    .address = address,
+                                    .method = "PUT",
+                                    .path = "/v1/tasks/u/1?after=0",
+                                    .stream = true,
+                                    .idle_timeout_ms = 30000},
+              &handler, &a);
+    run(&a);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "");
+    assert_string_equal(a.data, "PUT /v1/tasks/u/1?after=0|||*/*||"); /* no token for pods */
+    ops_start(ops,
+              &(struct ops_request){.target = OPS_AGENT,
+                                    .address = "127.0.0.1:1",
+                                    .method = "GET",
+                                    .path = "/",
+                                    .timeout_ms = 30000},
+              &handler, &refused);
+    run(&refused);
+    assert_int_equal(refused.error, -ECONNREFUSED);
+}
+
+static void get(const char *path, struct answer *a)
+{
+    ops_start(ops,
+              &(struct ops_request){
+                  .target = OPS_API, .method = "GET", .path = path, .timeout_ms = 30000},
+              &handler, a);
+    run(a);
+}
+
+static void test_token_after_401(void **state)
+{
+    struct answer before = {0}, refused = {0}, after = {0};
+
+    write_token("second\n");
+    get("/x", &before);
+    assert_string_equal(before.body, "GET /base/x?|Bearer first||application/json||");
+    get("/refuse", &refused);
+    assert_int_equal(refused.status, 401);
+    get("/x", &after);
+    assert_string_equal(after.body, "GET /base/x?|Bearer second||application/json||");
+}
+
+static void test_cancel_and_close(void **state)
+{
+    struct answer a = {0}, b = {0};
+    struct ops_request req = {.target = OPS_API, .method = "GET", .path = "/", .timeout_ms = 30000};
+    struct ops_call *call = ops_start(ops, &req, &handler, &a);
+
+    ops_start(ops, &req, &handler, &b); /* closing cancels this one */
+    ops_cancel(ops, call);
+    teardown(state);
+    assert_int_equal(a.done + b.done, 0);
+    setup(state);
+}
+
+struct alarm {
+    struct ops_timer *timer;
+    int64_t due_ns;
+    int fired;
+};
+
+static void on_alarm(void *arg)
+{
+    struct alarm *al = arg;
+
+    assert_true(ops_now(ops).mono_ns >= al->due_ns); /* never early */
+    al->fired++;
+    uv_stop(&loop); /* or the rest of this turn waits for something else */
+}
+
+static void test_timers(void **state)
+{
+    struct alarm al[2] = {0};
+
+    for (int i = 0; i < 2; i++)
+        al[i].timer = ops->v->timer_new(ops, on_alarm, &al[i]);
+    al[0].due_ns = ops_now(ops).mono_ns + 3500000;
+    ops->v->timer_set(ops, al[0].timer, al[0].due_ns + NSEC_PER_SEC * 3600);
+    ops->v->timer_set(ops, al[0].timer, al[0].due_ns); /* replaces the hour */
+    ops->v->timer_set(ops, al[1].timer, 1);            /* long past: at once, but from the loop */
+    ops->v->timer_set(ops, al[1].timer, 0);            /* not at all */
+    assert_int_equal(al[0].fired + al[1].fired, 0);
+    while (!al[0].fired)
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_int_equal(al[0].fired, 1);
+    assert_int_equal(al[1].fired, 0);
+    ops->v->timer_set(ops, al[1].timer, 1);
+    assert_int_equal(al[1].fired, 0);
+    while (!al[1].fired)
+        uv_run(&loop, UV_RUN_ONCE);
+    for (int i = 0; i < 2; i++)
+        ops->v->timer_free(ops, al[i].timer);
+}
+
+static void test_random(void **state)
+{
+    unsigned char a[32] = {0}, b[32] = {0};
+
+    ops_random(ops, a, sizeof(a));
+    ops_random(ops, b, sizeof(b));
+    assert_memory_not_equal(a, b, sizeof(a));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_api),
+        TEST(test_agent),
+        TEST(test_token_after_401),
+        TEST(test_cancel_and_close),
+        TEST(test_timers),
+        TEST(test_random),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
