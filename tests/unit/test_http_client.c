@@ -135,6 +135,9 @@ static void conn_serve(struct server_conn *c)
         conn_close(c);
     } else if (path_is(c, "/stall ")) {
         conn_puts(c, CHUNKED "3\r\none\r\n");
+    } else if (path_is(c, "/bye ")) {
+        conn_answer(c, "200 OK", "", "bye", 3); /* and does not say that it closes */
+        conn_close(c);
     } else if (path_is(c, "/nothing ")) {
         conn_close(c);
     } else if (path_is(c, "/hold ")) {
@@ -611,6 +614,27 @@ static void test_start_from_callback(void **state)
     drop(&b);
 }
 
+/* A kept connection that the server has closed meanwhile costs nothing but a new one. */
+static void test_kept_but_closed(void **state)
+{
+    struct client_call a = {0}, b = {0}, c = {0};
+
+    a.next = &b;
+    a.next_path = "/echo";
+    start(&a, "/bye", (struct http_request){0});
+    run();
+    assert_string_equal(a.body, "bye");
+    assert_int_equal(b.error, 0);
+    assert_int_equal(b.status, 200);
+    start(&c, "/echo", (struct http_request){.method = "POST", .body = "x", .body_len = 1});
+    run();
+    assert_int_equal(c.status, 200);
+    assert_int_equal(server.accepted, 2);
+    drop(&a);
+    drop(&b);
+    drop(&c);
+}
+
 static void test_close_in_data(void **state)
 {
     struct client_call a = {0}, b = {0};
@@ -658,6 +682,7 @@ int main(void)
         TEST(test_cancel),
         TEST(test_start_from_callback),
         TEST(test_close_in_data),
+        TEST(test_kept_but_closed),
         TEST(test_close_in_done),
     };
 
