@@ -112,8 +112,8 @@ remove_traces() {
         # The kernel removes the link some time after the node's last process.
         wait_for 3 "the network link to vanish" link_is_gone >/dev/null 2>&1 || ip link del "$LINK" 2>/dev/null || true
         wait_for 10 "the network link to vanish" link_is_gone || die "link $LINK remains"
+        wait_for 15 "the control groups to become empty" no_cgroups || die "control groups $CGROUP remain"
     fi
-    remove_cgroups
     if [ -d "$RUN_DIR" ]; then rm -rf --one-file-system "$RUN_DIR"; fi
     rmdir "$ARL_STATE" 2>/dev/null || true
     if [ -n "${INDEX:-}" ]; then rm -f "$HOST_LIST/cluster-$INDEX"; fi
@@ -165,10 +165,7 @@ make_cgroups() {
     done
 }
 
-remove_cgroups() {
-    wait_for 15 "the control groups to become empty" no_cgroups || die "control groups of $CGROUP remain"
-}
-
+# no_cgroups: removes those that are empty; fails while one is left.
 no_cgroups() {
     local tree left=
     for tree in $(cgroup_trees); do

@@ -22,13 +22,13 @@ use_name() {
     NAME=$1
     RUN_DIR=$ARL_STATE/$NAME
     KUBECONFIG_FILE=$RUN_DIR/kubeconfig
-    CGROUP=arl-$NAME
 }
 
-# use_index N: the addresses that follow from the cluster's number.
+# use_index N: what follows from the cluster's number: the addresses, and the names that the host must not have twice.
 use_index() {
     INDEX=$1
     LINK=arlc$1
+    CGROUP=arlc$1
     HOST_IP=10.197.$1.1
     NODE_IP=10.197.$1.2
     LINK_NET=10.197.$1.0/30
