@@ -226,6 +226,7 @@ func (b *bench) prepare(crds string) error {
 }
 
 func (b *bench) cleanup() {
+	b.client.remove(b.path(api, "warmpools", poolName)) // first, or it refills while the namespace goes
 	b.client.remove("/api/v1/namespaces/" + namespace)
 	b.floor.uninstall()
 	poll(limit, "the namespace to vanish", func() bool {

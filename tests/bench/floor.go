@@ -64,13 +64,9 @@ func (f *floor) install(dir string) error {
 		if _, err := f.b.client.request("POST", crdPath, typeYAML, text); err != nil && !hasStatus(err, 409) {
 			return err
 		}
+		plural, _, _ := strings.Cut(name, ".")
 		err := poll(30*time.Second, name+" to be served", func() bool {
-			o := &object{}
-			if f.b.client.get(crdPath+"/"+name, o) != nil {
-				return false
-			}
-			s, _ := o.condition("Established")
-			return s == "True"
+			return f.b.client.get(f.b.path(floorAPI, plural, ""), &object{}) == nil
 		})
 		if err != nil {
 			return err
