@@ -1,0 +1,47 @@
+"""Who may do what: the sidecar serves the operator alone, and steps cannot reach the machinery."""
+import json
+
+from harness import case, command, equal, expect, path_of, sh
+
+
+@case(shared=True)
+def sidecar_refuses_unsigned_requests(t):
+    box = t.box()
+    pod = t.pod_of(box)["metadata"]["name"]
+    base = path_of(t.ns, "pods", f"{pod}:8080/proxy")
+    body = {"sandboxUID": t.get("Sandbox", box)["metadata"]["uid"], "task": f"{t.ns}/x", "workDir": "/workspace", "timeoutMs": 1000,
+            "outputLimit": 1024, "steps": [sh("touch /workspace/intruder")]}
+    for method, path in (("PUT", "/v1/tasks/6b9b6f0e-0000-4000-8000-000000000001/1"), ("DELETE", "/v1/tasks/6b9b6f0e-0000-4000-8000-000000000001/1"),
+                         ("GET", "/metrics")):
+        status, text = t.api.request(method, base + path, json.dumps(body).encode() if method == "PUT" else None)
+        equal(status, 401, f"HTTP status of an unsigned {method} {path} ({text[:200]})")
+    for path in ("/healthz", "/readyz"):
+        equal(t.api.request("GET", base + path)[0], 200, f"HTTP status of {path}")
+    equal(t.out(box, sh("ls")), "", "what the unsigned request left")
+
+
+@case(shared=True)
+def steps_cannot_stop_or_rewrite_the_machinery(t):
+    box = t.box()
+    s = t.run(box, sh("kill -9 1; kill -9 -1 2>/dev/null; echo survived"))
+    expect(s["state"] in ("Succeeded", "Failed"), "state")
+    t.alive(box)
+    out = t.run(box, sh("for f in /.arl/runner /.arl/sock; do rm -f $f 2>/dev/null && echo removed $f; done; "
+                        "touch /.arl/x 2>/dev/null && echo wrote; cat /proc/1/environ >/dev/null 2>&1 && echo read; ls /var/lib/arl 2>/dev/null; echo end"))
+    equal(out["stdout"], "end\n", "what it could do")
+    t.alive(box)
+
+
+@case(shared=True)
+def steps_see_no_key_and_no_service_account_they_were_not_given(t):
+    out = t.out(t.box(), sh("env | grep -i -E 'key|secret|token' || true"), command("true"))
+    equal(out, "", "variables that sound like secrets")
+
+
+@case(shared=True)
+def a_pod_serves_its_own_sandbox_only(t):
+    one, two = t.box(), t.box()
+    pods = [t.pod_of(b) for b in (one, two)]
+    owners = [[(o["kind"], o["name"]) for o in p["metadata"]["ownerReferences"]] for p in pods]
+    equal(owners, [[("Sandbox", one)], [("Sandbox", two)]], "the owners of the pods")
+    expect(pods[0]["metadata"]["uid"] != pods[1]["metadata"]["uid"], "one pod for two sandboxes")

@@ -1,0 +1,115 @@
+"""Whatever crashes: a step starts at most once for each attempt, and exactly once while its pod lives."""
+from harness import case, condition, contains, equal, expect, sh, wait
+
+COUNT = "echo began >> /workspace/count; "
+
+
+def finished(status):
+    return condition({"status": status}, "Finished")
+
+
+@case(alone=True)
+def operator_killed_in_mid_task(t):
+    """An operator restart ran the task again once."""
+    t.pool(replicas=3)
+    boxes = [t.box() for _ in range(3)]
+    long = [t.task(b, sh(COUNT + "while [ ! -e go ]; do sleep 0.1; done; echo finished", name="long"), sh("echo after", name="after")) for b in boxes]
+    queued = [t.task(b, sh("echo queued; wc -l < count")) for b in boxes]
+    for name in long:
+        t.state(name, "Running")
+    ends_meanwhile = t.pod_of(boxes[0])["metadata"]["name"]
+    t.env.operator.kill()
+    t.kubectl("exec", ends_meanwhile, "-c", "executor", "--", "touch", "/workspace/go")
+    made_meanwhile = t.sandbox()
+    wait("the operator to be back", t.env.operator.ready, 90)
+    for b in boxes[1:]:
+        t.kubectl("exec", t.pod_of(b)["metadata"]["name"], "-c", "executor", "--", "touch", "/workspace/go")
+    for name in long:
+        s = t.finished(name)
+        equal((s["state"], s["exitCode"], s["stdout"], s.get("stderr", "")), ("Succeeded", 0, "finished\nafter\n", ""), "state, exit code, outputs")
+        equal([r["name"] for r in s["steps"]], ["long", "after"], "the steps")
+        expect(not s.get("attempts"), f"attempts: {s.get('attempts')}")
+    for name in queued:
+        equal(t.finished(name)["stdout"], "queued\n1\n", "how often the step began")
+    t.phase(made_meanwhile, "Ready")
+    t.alive(made_meanwhile)
+    equal(len(t.pods(status="allocated")), 4, "allocated pods")
+
+
+@case(alone=True)
+def operator_killed_in_a_burst(t):
+    """Claims and short tasks under way: none is lost, none happens twice."""
+    t.pool(replicas=3)
+    boxes = [t.sandbox() for _ in range(6)]
+    tasks = {b: [t.task(b, sh("echo x >> count; wc -l < count")) for _ in range(5)] for b in boxes}
+    t.env.operator.kill()
+    for b in boxes:
+        t.phase(b, "Ready")
+        for i, name in enumerate(tasks[b]):
+            equal(t.finished(name)["stdout"], f"{i + 1}\n", "how often steps ran before")
+    equal(sorted(p["metadata"]["labels"]["arl.infra.io/sandbox"] for p in t.pods(status="allocated")), sorted(boxes), "one pod for each sandbox")
+
+
+@case(alone=True)
+def sidecar_killed_in_mid_step(t):
+    """The step is not run again by itself; the sandbox goes on when the agent answers again."""
+    t.pool(replicas=2)
+    box, other = t.box(), t.box()
+    name = t.task(box, sh(COUNT + "sleep 8; echo finished"))
+    t.state(name, "Running")
+    wait("the step to have begun", lambda: t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "executor", "--", "sh", "-c",
+                                                     "cat /workspace/count 2>/dev/null || true"), 20)
+    t.env.kill_container(t.pod_of(box), "sidecar")
+    s = t.finished(name, limit=90)
+    if s["state"] == "Failed":
+        equal(finished(s)["reason"], "AgentRestarted", "the reason")
+        contains(finished(s)["message"], "agent", what="the message")
+        expect(s["exitCode"] != 0, "exit code 0")
+    else:
+        equal(s["stdout"], "finished\n", "stdout")
+    t.alive(other)
+    again = t.run(box, sh("wc -l < count"), limit=90)
+    equal((again["state"], again["stdout"]), ("Succeeded", "1\n"), "how often the step began")
+
+
+@case(alone=True)
+def sidecar_killed_and_a_retry_allowed(t):
+    t.pool(replicas=1)
+    box = t.box()
+    name = t.task(box, sh(COUNT + "n=$(wc -l < count); [ $n -ge 2 ] || sleep 600; echo attempt $n"), retries=2, timeout="700s")
+    t.state(name, "Running")
+    wait("the step to have begun", lambda: t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "executor", "--", "sh", "-c",
+                                                     "cat /workspace/count 2>/dev/null || true"), 20)
+    t.env.kill_container(t.pod_of(box), "sidecar")
+    s = t.finished(name, limit=120)
+    equal((s["state"], s["stdout"], s["attempt"]), ("Succeeded", "attempt 2\n", 2), "state, stdout, attempt")
+    equal((s["attempts"][0]["attempt"], s["attempts"][0]["reason"]), (1, "AgentRestarted"), "the attempt that was lost")
+
+
+@case(alone=True)
+def executor_container_killed_in_mid_step(t):
+    """The user's container ends: the step has failed, and is not run again in the container that follows."""
+    t.pool(replicas=1)
+    box = t.box()
+    name = t.task(box, sh(COUNT + "sleep 600"), timeout="700s")
+    t.state(name, "Running")
+    t.env.kill_container(t.pod_of(box), "executor")
+    s = t.finished(name, limit=90)
+    equal(s["state"], "Failed", "state")
+    expect(s["exitCode"] != 0, "exit code 0")
+    expect(s.get("stderr") or finished(s)["message"], f"nothing says why: {s}")
+
+
+@case(alone=True)
+def api_server_restarted_in_mid_task(t):
+    t.pool(replicas=1)
+    box = t.box()
+    name = t.task(box, sh(COUNT + "sleep 6; echo finished"))
+    t.state(name, "Running")
+    expect(t.env.cluster, "this case needs the local cluster")
+    r = t.env.cluster_command("restart", "kube-apiserver")
+    equal(r.returncode, 0, f"cluster restart kube-apiserver: {r.stdout}{r.stderr}")
+    s = t.finished(name, limit=90)
+    equal((s["state"], s["stdout"]), ("Succeeded", "finished\n"), "state and stdout")
+    equal(t.out(box, sh("wc -l < count")), "1\n", "how often the step began")
+    t.alive(t.box())

@@ -1,0 +1,54 @@
+"""FilePatch: whole files, with their folders and modes."""
+from harness import case, command, contains, equal, patch, sh
+
+
+@case(shared=True)
+def file_then_cat_then_count(t):
+    content = "line one\nline two\nline three\n"
+    s = t.run(t.box(), patch("/workspace/a.txt", content), command("cat", "/workspace/a.txt"), command("wc", "-l", "/workspace/a.txt"))
+    equal(s["stdout"], f"File created: /workspace/a.txt\n{content}3 /workspace/a.txt\n", "stdout")
+    equal([r["exitCode"] for r in s["steps"]], [0, 0, 0], "exit codes")
+
+
+@case(shared=True)
+def modes_and_parents(t):
+    box = t.box()
+    out = t.out(box, patch("/workspace/a/b/c.txt", "x"), sh("stat -c '%a %U' /workspace/a /workspace/a/b /workspace/a/b/c.txt"))
+    equal(out, "File created: /workspace/a/b/c.txt\n755 root\n755 root\n644 root\n", "modes and owners")
+    equal(t.out(box, sh("umask 077; true"), patch("/workspace/d/e", "")), "File created: /workspace/d/e\n", "an empty file")
+    equal(t.out(box, sh("stat -c '%a %s' /workspace/d /workspace/d/e | cut -d' ' -f1; wc -c < /workspace/d/e")), "755\n644\n0\n", "its modes")
+
+
+@case(shared=True)
+def content_is_exact(t):
+    box = t.box()
+    for content in ("no newline", "\n", "tab\tquote\"back\\slash\r\n", "ä€😀\n", "$HOME `id` %s\n", "x" * 300_000 + "\nend"):
+        equal(t.out(box, patch("/workspace/f", content), sh("cat /workspace/f | md5sum; wc -c < /workspace/f")),
+              f"File created: /workspace/f\n{md5(content)}  -\n{len(content.encode())}\n", "digest and size")
+    s = t.run(box, {"name": "none", "type": "FilePatch", "path": "/workspace/none"}, sh("wc -c < /workspace/none"))
+    equal(s["stdout"], "File created: /workspace/none\n0\n", "a file without content")
+
+
+def md5(text):
+    import hashlib
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+@case(shared=True)
+def an_existing_file_is_replaced_as_a_whole(t):
+    box = t.box()
+    out = t.out(box, patch("f", "a long first content\n"), sh("ln f other"), patch("f", "new\n"), sh("cat f; cat other; ls -A"))
+    equal(out, "File created: f\nFile created: f\nnew\na long first content\nf\nother\n", "the file, and what still holds the old one")
+
+
+@case(shared=True)
+def relative_absolute_and_unwritable_paths(t):
+    box = t.box()
+    equal(t.out(box, patch("deep/er/f", "1"), sh("cat /workspace/deep/er/f")), "File created: deep/er/f\n1", "relative: under /workspace")
+    equal(t.out(box, patch("./g", "2"), sh("cat /workspace/g")), "File created: ./g\n2", "with a dot")
+    equal(t.out(box, patch("/tmp/out", "3"), sh("cat /tmp/out")), "File created: /tmp/out\n3", "absolute: the container's own")
+    for path, why in (("/workspace/deep", "irectory"), ("/workspace/g/below", "irectory"), ("/proc/nope", "/proc/nope")):
+        s = t.run(box, patch(path, "x"))
+        equal((s["state"], s["exitCode"], s.get("stdout", "")), ("Failed", 1, ""), f"state, exit code, stdout for {path}")
+        contains(s["stderr"], path, why, what="stderr")
+    equal(t.out(box, sh("ls -A /workspace /workspace/deep")), "/workspace:\ndeep\ng\n\n/workspace/deep:\ner\n", "nothing else is left there")

@@ -1,0 +1,143 @@
+"""Output is exact bytes up to the limit; over it head and tail are kept with a marker that counts what was dropped."""
+import json
+import re
+
+from harness import case, command, contains, equal, expect, path_of, sh, shorten
+
+LIMIT = 256 * 1024
+OBJECT_LIMIT = 1 << 20
+MARKER = re.compile(r"\n\[[^\[\]\n]*?(\d+) bytes[^\[\]\n]*\]\n")
+
+
+def lines(n):
+    return "".join(f"{i}\n" for i in range(1, n + 1))
+
+
+def cut(text, full, what):
+    """The text is head, marker and tail of full, and the marker's count is right (one byte a character)."""
+    marks = list(MARKER.finditer(text))
+    expect(len(marks) == 1, f"{what}: {len(marks)} markers in {shorten(text)}")
+    head, tail, dropped = text[:marks[0].start()], text[marks[0].end():], int(marks[0].group(1))
+    expect(full.startswith(head) and head, f"{what}: the head is not the beginning: {shorten(head, 200)}")
+    expect(full.endswith(tail) and tail, f"{what}: the tail is not the end: {shorten(tail, 200)}")
+    equal(dropped, len(full) - len(head) - len(tail), f"{what}: the count of dropped bytes, with {len(head)} + {len(tail)} kept")
+    return len(head), len(tail)
+
+
+def object_size(t, name):
+    status, text = t.api.request("GET", path_of(t.ns, "Task", name))
+    equal(status, 200, "HTTP status")
+    return len(text.encode())
+
+
+@case(shared=True)
+def two_hundred_kilobytes_come_back_whole(t):
+    box = t.box()
+    want = lines(34_000)    # 192,894 bytes
+    s = t.run(box, sh("seq 1 34000"))
+    expect(s["stdout"] == want, f"stdout of {len(s['stdout'])} characters instead of {len(want)}: {shorten(s['stdout'], 200)}")
+    expect(s["steps"][0]["stdout"] == want and not s["steps"][0].get("truncated"), "the step's own stdout")
+    s = t.run(box, sh("head -c 200000 /dev/zero | tr '\\0' a"))
+    expect(s["stdout"] == "a" * 200_000, f"one line of 200,000: {len(s['stdout'])}")
+
+
+@case(shared=True)
+def output_just_at_the_limit_is_whole(t):
+    s = t.run(t.box(), sh(f"head -c {LIMIT} /dev/zero | tr '\\0' b"))
+    expect(s["stdout"] == "b" * LIMIT, f"{len(s['stdout'])} characters: {shorten(s['stdout'], 200)}")
+    expect(not s["steps"][0].get("truncated"), "truncated")
+
+
+@case(shared=True)
+def a_line_of_a_megabyte_keeps_head_and_tail(t):
+    box = t.box()
+    name = t.task(box, sh("printf BEGIN; head -c 1048576 /dev/zero | tr '\\0' x; echo END"))
+    s = t.finished(name)
+    equal((s["state"], s["exitCode"]), ("Succeeded", 0), "state and exit code")
+    expect(s["steps"][0]["truncated"] is True, "truncated is not set")
+    head, tail = cut(s["steps"][0]["stdout"], "BEGIN" + "x" * 1048576 + "END\n", "stdout of the step")
+    expect(head + tail <= LIMIT, f"{head} + {tail} bytes were kept")
+    expect(head > 10_000 and tail > 10_000, f"only {head} + {tail} bytes were kept")
+    expect(object_size(t, name) < OBJECT_LIMIT, f"the object has {object_size(t, name)} bytes")
+    t.alive(box)
+
+
+@case(shared=True)
+def four_megabytes_keep_head_and_tail(t):
+    """It looped for ever once."""
+    box = t.box()
+    full = lines(600_000)   # 4,088,895 bytes
+    name = t.task(box, sh("seq 1 600000; seq 1 600000 >&2", name="both"), sh("echo after", name="after"))
+    s = t.finished(name)
+    equal((s["state"], [r["name"] for r in s["steps"]]), ("Succeeded", ["both", "after"]), "state and steps")
+    cut(s["steps"][0]["stdout"], full, "stdout")
+    cut(s["steps"][0]["stderr"], full, "stderr")
+    equal(s["steps"][1]["stdout"], "after\n", "stdout of the step after it")
+    expect(object_size(t, name) < OBJECT_LIMIT, f"the object has {object_size(t, name)} bytes")
+    t.alive(box)
+
+
+@case(shared=True)
+def many_big_steps_stay_below_a_megabyte(t):
+    box = t.box()
+    name = t.task(box, *[sh(f"echo start {i}; head -c 300000 /dev/zero | tr '\\0' {c}; echo end {i}", name=f"s{i}") for i, c in enumerate("abcdef")])
+    s = t.finished(name)
+    equal((s["state"], len(s["steps"])), ("Succeeded", 6), "state and the number of steps")
+    for i, r in enumerate(s["steps"]):
+        cut(r["stdout"], f"start {i}\n" + "abcdef"[i] * 300_000 + f"end {i}\n", f"stdout of step {i}")
+        expect(r["truncated"] is True, f"step {i} is not marked as truncated")
+    expect(object_size(t, name) < OBJECT_LIMIT, f"the object has {object_size(t, name)} bytes")
+
+
+@case(shared=True)
+def binary_output_survives(t):
+    box = t.box()
+    every = bytes(range(256))
+    octal = "".join(f"\\{b:03o}" for b in every)
+    s = t.run(box, command("printf", octal), command("printf", octal.replace("\\000", "") + "end"))
+    want = every.decode("utf-8", "replace")
+    equal(s["steps"][0]["stdout"], want, "every byte once")
+    equal((s["state"], s["steps"][1]["stdout"]), ("Succeeded", want[1:] + "end"), "again, without NUL")
+    text = "\0\x01\x1b[31mred\x7f\t\r\n\"\\</&> ü € 😀 \ufeff\u2028"
+    s = t.run(box, sh(f"printf '{''.join(f'{chr(92)}{b:03o}' for b in text.encode())}'"))
+    equal(s["stdout"], text, "control characters and other scripts")
+    name = t.task(box, command("printf", "\\303\\050 \\360\\237\\230 \\355\\240\\200 \\377"))
+    equal(t.finished(name)["stdout"].replace("\ufffd", "?").replace("??", "?").replace("??", "?"), "?( ? ? ?", "broken sequences")
+
+
+@case(shared=True)
+def random_bytes_over_the_limit_stay_below_a_megabyte(t):
+    """Each NUL takes six bytes in JSON, each invalid byte three."""
+    box = t.box()
+    name = t.task(box, sh("head -c 3000000 /dev/urandom; head -c 300000 /dev/zero >&2", name="noise"))
+    s = t.finished(name)
+    step = s["steps"][0]
+    equal((s["state"], step["truncated"]), ("Succeeded", True), "state and truncated")
+    expect(MARKER.search(step["stdout"]), "there is no marker in stdout")
+    cut(step["stderr"], "\0" * 300_000, "stderr")
+    expect(object_size(t, name) < OBJECT_LIMIT, f"the object has {object_size(t, name)} bytes")
+    equal(json.loads(json.dumps(step["stdout"])), step["stdout"], "stdout as JSON")
+    t.alive(box)
+
+
+@case(shared=True)
+def characters_are_not_torn_where_output_arrives_in_pieces(t):
+    s = t.run(t.box(), sh("printf x; i=0; while [ $i -lt 3000 ]; do printf '\\303\\244\\342\\202\\254\\360\\237\\230\\200'; i=$((i+1)); done"))
+    expect(s["stdout"] == "x" + "ä€😀" * 3000, f"{len(s['stdout'])} characters: {shorten(s['stdout'], 200)}")
+    s = t.run(t.box(), sh("printf '\\303'; sleep 0.3; printf '\\244'; sleep 0.3; echo done"))
+    equal(s["stdout"], "ädone\n", "one character in two writes")
+
+
+@case(shared=True)
+def stdout_and_stderr_are_kept_apart(t):
+    s = t.run(t.box(), sh("i=0; while [ $i -lt 500 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; exit 3"))
+    equal(s["exitCode"], 3, "exit code")
+    equal(s["stdout"], "".join(f"out {i}\n" for i in range(500)), "stdout")
+    equal(s["stderr"], "".join(f"err {i}\n" for i in range(500)), "stderr")
+
+
+@case(shared=True)
+def output_before_a_time_limit_is_kept(t):
+    s = t.run(t.box(), sh("seq 1 1000; echo last words >&2; sleep 60"), timeout="2s")
+    equal((s["exitCode"], s["stdout"]), (124, lines(1000)), "exit code and stdout")
+    contains(s["stderr"], "last words\n", "timed out after 2s", what="stderr")

@@ -1,0 +1,201 @@
+"""Sandboxes: bound to one pod, told apart, and gone when they should be."""
+from harness import case, condition, contains, equal, expect, path_of, pool_object, sh, wait
+
+
+def finished(status):
+    return condition({"status": status}, "Finished")
+
+
+@case(shared=True)
+def status_columns_and_labels(t):
+    box = t.box(keepAlive=True)
+    obj, pod = t.get("Sandbox", box), t.pod_of(box)
+    s = obj["status"]
+    equal((s["podName"], s["podIP"], s["workDir"]), (pod["metadata"]["name"], pod["status"]["podIP"], "/workspace"), "podName, podIP, workDir")
+    first = s["conditions"][0]
+    equal((first["type"], first["status"], first["reason"]), ("Ready", "True", "PodReady"), "conditions[0]")
+    labels = {k: v for k, v in pod["metadata"]["labels"].items() if k.startswith("arl.infra.io/")}
+    equal({k: labels.get(f"arl.infra.io/{k}") for k in ("pool", "sandbox", "status")},
+          {"pool": "shared", "sandbox": box, "status": "allocated"}, "the pod's labels")
+    rows = t.kubectl("get", "sbx", box).splitlines()
+    equal(rows[0].split(), ["NAME", "POOL", "PHASE", "POD", "AGE"], "the columns")
+    equal(rows[1].split()[:4], [box, "shared", "Ready", s["podName"]], "what they say")
+    contains(t.kubectl("get", "wp,sbx,tsk"), f"sandbox.arl.infra.io/{box}", "warmpool.arl.infra.io/shared", what="kubectl get wp,sbx,tsk")
+    contains(t.kubectl("get", "arl"), box, what="kubectl get arl")
+    t.kubectl("wait", "--for=condition=Ready", f"sandbox/{box}", "--timeout=10s")
+
+
+@case(shared=True)
+def deleting_a_sandbox_deletes_its_pod_at_once(t):
+    box = t.box()
+    pod = t.pod_of(box)["metadata"]
+    running = t.task(box, sh("sleep 500"), timeout="600s")
+    t.state(running, "Running")
+    t.kubectl("delete", "sbx", box, "--timeout=10s")
+
+    def on_its_way():
+        p = t.api.find(path_of(t.ns, "pods", pod["name"]))
+        return not p or "deletionTimestamp" in p["metadata"]
+    wait("the pod to be on its way out", on_its_way, 10)
+    s = t.finished(running, limit=20)
+    equal((s["state"], finished(s)["reason"]), ("Failed", "SandboxDeleted"), "the task that ran: state and reason")
+    wait("the pod to be gone", lambda: not t.api.find(path_of(t.ns, "pods", pod["name"])), 60)
+
+
+@case(shared=True)
+def the_same_name_can_be_used_again_at_once(t):
+    name = t.unique("session")
+    pods = set()
+    for i in range(4):
+        t.box(name=name)
+        obj = t.get("Sandbox", name)
+        pods.add(obj["status"]["podUID"])
+        equal(t.out(name, sh(f"ls; touch file{i}; hostname > /dev/null; echo {i}")), f"{i}\n", "an empty workspace")
+        t.delete("Sandbox", name)
+        expect(t.find("Sandbox", name) is None, "the sandbox lingers after the DELETE")
+    equal(len(pods), 4, "different pods")
+
+
+@case(shared=True)
+def keep_alive_false_lives_through_several_tasks(t):
+    box = t.box(keepAlive=False)
+    uid = t.pod_of(box)["metadata"]["uid"]
+    for i in range(4):
+        s = t.run(box, sh(f"echo {i} >> log; exit {3 if i == 1 else 0}"))
+        equal(s["exitCode"], 3 if i == 1 else 0, f"exit code of task {i}")
+    equal(t.out(box, sh("cat log")), "0\n1\n2\n3\n", "what all tasks wrote")
+    equal(t.pod_of(box)["metadata"]["uid"], uid, "the pod")
+
+
+@case(slow=True)
+def a_lost_pod_fails_the_sandbox_for_good(t):
+    t.pool(replicas=2)
+    box, other = t.box(), t.box()
+    pod = t.pod_of(box)["metadata"]["name"]
+    running = t.task(box, sh("sleep 500"), timeout="600s")
+    waiting = t.task(box, sh("echo never"))
+    t.state(running, "Running")
+    t.kubectl("delete", "pod", pod, "--wait=false")
+    s = t.phase(box, "Failed", limit=30)
+    equal(s["conditions"][0]["reason"], "PodLost", "the reason")
+    contains(s["conditions"][0]["message"], pod, what="the message")
+    equal(s["podName"], pod, "it is given no other pod")
+    for name in (running, waiting):
+        e = t.finished(name, limit=30)
+        equal(e["state"], "Failed", f"the state of {name}")
+        expect(finished(e)["reason"] in ("PodLost", "SandboxFailed"), f"the reason of {name}: {finished(e)}")
+        contains(finished(e)["message"], pod, what="the task's message")
+    late = t.run(box, sh("echo never"))
+    equal((late["state"], finished(late)["reason"]), ("Failed", "SandboxFailed"), "a later task")
+    wait("the pod to be gone", lambda: not t.api.find(path_of(t.ns, "pods", pod)), 60)
+    equal([p for p in t.pods(sandbox=box)], [], "pods of the sandbox")
+    t.alive(other)
+
+
+@case()
+def a_pod_that_ends_fails_the_sandbox(t):
+    """As with an eviction: the pod object stays, with phase Failed."""
+    t.pool(spec={"activeDeadlineSeconds": 12, "containers": [{"name": "executor", "image": "localhost/arl-test/busybox:1"}]})
+    box = t.box()
+    s = t.phase(box, "Failed", limit=60)
+    equal(s["conditions"][0]["reason"], "PodLost", "the reason")
+    contains(s["conditions"][0]["message"], s["podName"], what="the message")
+
+
+@case()
+def an_empty_pool_is_waited_for_first_come_first_served(t):
+    t.pool(replicas=0, ready=False)
+    boxes = []
+    for _ in range(3):
+        boxes.append(t.sandbox())
+        t.phase(boxes[-1], "Pending", limit=20)
+    s = t.get("Sandbox", boxes[0])["status"]
+    equal(s["conditions"][0]["reason"], "WaitingForPod", "the reason")
+    contains(s["conditions"][0]["message"], "WarmPool pool", what="what it waits for")
+    waiting = t.task(boxes[0], sh("echo at last"))
+    w = wait("the task to say that it waits", lambda: t.get("Task", waiting).get("status"), 20)
+    equal((w["state"], finished(w)["reason"]), ("Pending", "WaitingForSandbox"), "the task meanwhile")
+    contains(finished(w)["message"], boxes[0], what="the task's message")
+    t.kubectl("scale", "wp", "pool", "--replicas=1")
+
+    def all_ready():
+        phases = [t.get("Sandbox", b)["status"]["phase"] for b in reversed(boxes)][::-1]   # the last one first: it is behind
+        ready = [p == "Ready" for p in phases]
+        expect(ready == sorted(ready, reverse=True), f"out of turn: {phases}")
+        return all(ready)
+    wait("all three sandboxes to be Ready, in order", all_ready, 120)
+    equal(t.finished(waiting)["stdout"], "at last\n", "the task that waited")
+    equal(len({t.pod_of(b)["metadata"]["uid"] for b in boxes}), 3, "pods of the three")
+
+
+@case()
+def a_pool_may_come_after_its_sandbox(t):
+    box = t.sandbox(pool="later")
+    s = t.phase(box, "Pending", limit=10)
+    contains(s["conditions"][0]["message"], "later", what="what it waits for")
+    t.create(pool_object("later"))
+    t.phase(box, "Ready")
+    t.alive(box)
+
+
+@case(slow=True)
+def idle_sandboxes_are_deleted_and_used_ones_are_not(t):
+    t.pool(replicas=4)
+    never, unused, used, busy = (t.box(idleTimeoutSeconds=n) for n in (0, 3, 3, 3))
+    pods = {b: t.pod_of(b)["metadata"]["name"] for b in (unused, used, busy)}
+    long = t.task(busy, sh("sleep 12; echo worked"))
+    t.gone("Sandbox", unused, 20)
+    wait("the Event of it", lambda: t.events(unused, "IdleTimeout"), 10)
+    if t.find("Sandbox", used):
+        t.task(used, sh("true"), name="just-in-time")
+    equal(t.finished(long)["stdout"], "worked\n", "a task that runs longer than the idle timeout")
+    t.gone("Sandbox", busy, 20)
+    t.gone("Sandbox", used, 20)
+    wait("their pods to be gone", lambda: not [p for p in t.pods() if p["metadata"]["name"] in pods.values()], 60)
+    t.alive(never)
+    equal(t.get("Task", long)["status"]["stdout"], "worked\n", "a finished task outlives its sandbox")
+
+
+@case(slow=True)
+def idle_time_counts_from_the_end_of_the_last_task(t):
+    t.pool()
+    box = t.box(idleTimeoutSeconds=4)
+    for i in range(4):
+        equal(t.out(box, sh(f"sleep 2; echo {i}")), f"{i}\n", "a task within the time")
+    expect(t.find("Sandbox", box), "the sandbox is gone")
+    t.gone("Sandbox", box, 20)
+
+
+@case()
+def max_lifetime_ends_a_sandbox_even_while_it_works(t):
+    t.pool()
+    box = t.sandbox(maxLifetimeSeconds=15, idleTimeoutSeconds=3600, keepAlive=True)
+    t.phase(box, "Ready", limit=14)
+    long = t.task(box, sh("sleep 600"), timeout="700s")
+    t.gone("Sandbox", box, 40)
+    wait("the Event of it", lambda: t.events(box, "LifetimeEnded"), 10)
+    s = t.finished(long, limit=20)
+    equal((s["state"], finished(s)["reason"]), ("Failed", "SandboxDeleted"), "the task that ran")
+
+
+@case(slow=True)
+def ten_at_once_take_ten_pods_and_leave_none_behind(t):
+    """One sandbox sometimes took two pods, and one of them leaked."""
+    t.pool(replicas=3)
+    boxes = [t.sandbox() for _ in range(10)]
+    for b in boxes:
+        t.phase(b, "Ready")
+    uids = {t.get("Sandbox", b)["status"]["podUID"] for b in boxes}
+    equal(len(uids), 10, "different pods")
+    taken = t.pods(status="allocated")
+    equal(sorted(p["metadata"]["labels"]["arl.infra.io/sandbox"] for p in taken), sorted(boxes), "the sandboxes of the allocated pods")
+    t.kubectl("delete", "sbx", "--all", "--timeout=20s")
+    t.kubectl("scale", "wp", "pool", "--replicas=0")
+    wait("every pod to be gone", lambda: not t.pods(), 90)
+
+
+@case(shared=True)
+def two_sandboxes_do_not_see_each_other(t):
+    one, two = t.box(), t.box()
+    t.out(one, sh("echo secret > /workspace/s; echo secret > /tmp/s"))
+    equal(t.out(two, sh("ls /workspace; ls /tmp/s 2>/dev/null; echo end")), "end\n", "files in the second one")

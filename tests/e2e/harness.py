@@ -1,0 +1,519 @@
+"""What the cases are written with: the API server, kubectl, the operator's process, waits, and expectations.
+
+A case is a function that takes a Case and raises Failed. It works in a namespace of its own, or, with
+shared=True, in one that holds a pool of warm busybox pods for all such cases.
+"""
+import atexit
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CLUSTER = os.path.join(ROOT, "deploy", "local-cluster", "cluster")
+GROUP = "/apis/arl.infra.io/v1alpha1"
+PLURALS = {"WarmPool": "warmpools", "Sandbox": "sandboxes", "Task": "tasks"}
+IMAGES = {name: f"localhost/arl-test/{name}:1" for name in ("busybox", "scratch", "python", "nonroot")}
+PLACEHOLDER_SIDECAR = "your-registry/arl-sidecar:latest"
+POOL_LIMIT_S = 120      # until pods are ready, on a machine that is busy with two other cases
+TASK_LIMIT_S = 60
+POLL_S = 0.1
+SHARED_POOL = "shared"
+SHARED_REPLICAS = 4
+
+
+class Failed(Exception):
+    """An expectation does not hold; the text says what was seen."""
+
+
+class ApiError(Exception):
+    """The API server refused; the text is its own message."""
+
+    def __init__(self, status, body):
+        self.status = status
+        try:
+            self.message = json.loads(body).get("message", "")
+        except (ValueError, AttributeError):
+            self.message = body[:2000]
+        super().__init__(f"HTTP {status}: {self.message}")
+
+
+def expect(holds, text):
+    if not holds:
+        raise Failed(text)
+
+
+def equal(got, want, what):
+    if got != want:
+        raise Failed(f"{what}: got {shorten(got)}, want {shorten(want)}")
+
+
+def contains(text, *wanted, what="the text"):
+    for w in wanted:
+        expect(w in (text or ""), f"{what} does not contain {w!r}: {shorten(text)}")
+
+
+def shorten(value, limit=600):
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit // 2]} ... ({len(text)} characters) ... {text[-limit // 2:]}"
+
+
+def wait(what, look, limit):
+    """Calls look() until it returns something true, and returns that. look may raise Failed to say what it saw."""
+    end = time.monotonic() + limit
+    while True:
+        seen = ""
+        try:
+            value = look()
+            if value:
+                return value
+        except Failed as e:
+            seen = f"; last seen: {e}"
+        if time.monotonic() > end:
+            raise Failed(f"waited {limit} s for {what}{seen}")
+        time.sleep(POLL_S)
+
+
+def seconds(duration):
+    """The seconds of a Go duration."""
+    units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+    expect(re.fullmatch(r"(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+", duration or ""), f"not a Go duration: {duration!r}")
+    return sum(float(n) * units[u] for n, _, u in re.findall(r"(\d+(\.\d+)?)(ns|us|µs|ms|s|m|h)", duration))
+
+
+def condition(obj, kind):
+    for c in obj.get("status", {}).get("conditions", []):
+        if c["type"] == kind:
+            return c
+    return {}
+
+
+# ---- steps
+
+def command(*argv, name="step", **more):
+    return {"name": name, "type": "Command", "command": list(argv), **more}
+
+
+def sh(script, name="step", **more):
+    return command("sh", "-c", script, name=name, **more)
+
+
+def patch(path, content, name="write", **more):
+    return {"name": name, "type": "FilePatch", "path": path, "content": content, **more}
+
+
+# ---- the API server
+
+class Api:
+    """JSON over `kubectl proxy`, which knows every way to sign in that a kubeconfig can name."""
+
+    def __init__(self, kubectl):
+        self.proxy = subprocess.Popen(kubectl + ["proxy", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        atexit.register(self.close)
+        line = self.proxy.stdout.readline()
+        m = re.search(r"127\.0\.0\.1:(\d+)", line)
+        expect(m, f"kubectl proxy: {line.strip()}")
+        self.port = int(m.group(1))
+        self.local = threading.local()
+
+    def close(self):
+        self.proxy.terminate()
+        self.proxy.wait()
+
+    def request(self, method, path, body=None, content_type="application/json", limit=60):
+        """The status and the text of the answer, whatever the status is."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        for last in (False, True):
+            conn = getattr(self.local, "conn", None)
+            if conn is None:
+                conn = self.local.conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit)
+            try:
+                conn.request(method, path, data, {"Content-Type": content_type} if data is not None else {})
+                answer = conn.getresponse()
+                return answer.status, answer.read().decode("utf-8", "replace")
+            except (http.client.HTTPException, OSError):
+                conn.close()
+                self.local.conn = None
+                if last or method == "POST":
+                    raise
+
+    def call(self, method, path, body=None, content_type="application/json"):
+        status, text = self.request(method, path, body, content_type)
+        if status >= 300:
+            raise ApiError(status, text)
+        return json.loads(text)
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def find(self, path):
+        """The object, or None where there is none."""
+        try:
+            return self.get(path)
+        except ApiError as e:
+            if e.status != 404:
+                raise
+            return None
+
+    def merge(self, path, body):
+        return self.call("PATCH", path, body, "application/merge-patch+json")
+
+
+def path_of(ns, kind, name=""):
+    base = f"{GROUP}/namespaces/{ns}/{PLURALS[kind]}" if kind in PLURALS else f"/api/v1/namespaces/{ns}/{kind}"
+    return f"{base}/{name}" if name else base
+
+
+# ---- the operator
+
+class Operator:
+    """Either the Deployment of the cluster or, while developing, a command that runs beside it."""
+
+    NS = "arl-system"
+    SELECTOR = "app.kubernetes.io%2Fcomponent%3Doperator"
+
+    def __init__(self, env, command_line):
+        self.env = env
+        self.argv = shlex.split(command_line) if command_line else None
+        self.process = None
+        self.stopping = False
+        if self.argv:
+            self.log = os.path.join(env.work, "operator.log")
+            self.start()
+            atexit.register(self.stop)
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(20)
+
+    def pod(self):
+        pods = self.env.api.get(f"/api/v1/namespaces/{self.NS}/pods?labelSelector={self.SELECTOR}")["items"]
+        alive = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
+        expect(alive, f"there is no operator's pod in {self.NS}")
+        return alive[0]
+
+    def restarts(self):
+        return sum(s["restartCount"] for s in self.pod()["status"].get("containerStatuses", []))
+
+    def ready(self):
+        if self.argv:
+            expect(self.process.poll() is None, f"the operator ended with status {self.process.returncode}")
+            return True
+        return bool([c for c in self.pod()["status"].get("conditions", []) if c["type"] == "Ready" and c["status"] == "True"])
+
+    def kill(self):
+        """SIGKILL; it comes back by itself, or is started again."""
+        if self.argv:
+            self.process.kill()
+            self.process.wait()
+            self.start()
+            return
+        before = self.restarts()
+        self.env.kill_container(self.pod(), "operator")
+        wait("the killed operator's container to be started again", lambda: self.restarts() > before, 60)
+
+    def logs(self, lines=40):
+        if self.argv:
+            with open(self.log, encoding="utf-8", errors="replace") as f:
+                return "".join(f.readlines()[-lines:])
+        r = self.env.run_kubectl("-n", self.NS, "logs", f"--tail={lines}", "-l", "app.kubernetes.io/component=operator")
+        return r.stdout + r.stderr
+
+
+class Env:
+    """One run of the suite on one cluster."""
+
+    def __init__(self, operator_command=None):
+        self.id = f"e2e-{secrets.token_hex(3)}"
+        self.work = tempfile.mkdtemp(prefix="arl-e2e-")
+        atexit.register(shutil.rmtree, self.work, ignore_errors=True)
+        self.cache = os.environ.get("ARL_CACHE") or os.path.join(
+            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "arl")
+        if not os.environ.get("KUBECONFIG"):
+            os.environ["KUBECONFIG"] = subprocess.run([CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True).stdout.strip()
+        state = os.environ.get("ARL_STATE", "/var/tmp/arl")
+        self.cluster = os.environ.get("ARL_CLUSTER", "")
+        if os.path.dirname(os.path.dirname(os.environ["KUBECONFIG"])) == os.path.realpath(state):
+            self.cluster = os.path.basename(os.path.dirname(os.environ["KUBECONFIG"]))
+        self.kubectl = ["kubectl"] if shutil.which("kubectl") else [CLUSTER, "--name", self.cluster or "arl", "kubectl"]
+        self.api = Api(self.kubectl)
+        self.namespaces = []
+        self.lock = threading.Lock()
+        self.shared_ns = None
+        self.operator = Operator(self, operator_command)
+        wait("the operator to be ready", self.operator.ready, 120)
+
+    def run_kubectl(self, *args, body=None, limit=120):
+        text = json.dumps(body) if isinstance(body, (dict, list)) else body
+        return subprocess.run(self.kubectl + list(args), input=text, capture_output=True, text=True, timeout=limit)
+
+    def make_namespace(self, suffix):
+        name = f"{self.id}-{suffix}"
+        with self.lock:
+            self.namespaces.append(name)
+        self.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        return name
+
+    def shared(self):
+        """The namespace of the shared pool, made when first asked for."""
+        with self.lock:
+            if self.shared_ns:
+                return self.shared_ns
+            self.shared_ns = f"{self.id}-shared"
+            self.namespaces.append(self.shared_ns)
+            self.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": self.shared_ns}})
+            self.api.call("POST", path_of(self.shared_ns, "WarmPool"), pool_object(SHARED_POOL, "busybox", SHARED_REPLICAS))
+        return self.shared_ns
+
+    def drop_namespace(self, name):
+        with contextlib.suppress(ApiError):
+            self.api.call("DELETE", f"/api/v1/namespaces/{name}")
+
+    def cluster_command(self, *argv):
+        return subprocess.run([CLUSTER, "--name", self.cluster, *argv], capture_output=True, text=True, timeout=60)
+
+    def kill_container(self, pod, name):
+        """SIGKILL to the first process of a container, from outside of it: only where the node is at hand."""
+        expect(self.cluster, "this case needs the local cluster, whose node can be reached")
+        ids = [s["containerID"] for s in pod["status"]["containerStatuses"] if s["name"] == name]
+        expect(ids, f"pod {pod['metadata']['name']} has no running container {name}")
+        r = self.cluster_command("exec", "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", ids[0].split("//")[1])
+        expect(r.returncode == 0, f"could not kill the container {name}: {r.stdout}{r.stderr}")
+
+    def finish(self):
+        """Removes what is left and says whether every namespace went away."""
+        for name in self.namespaces:
+            self.drop_namespace(name)
+
+        def gone():
+            left = [n for n in self.namespaces if self.api.find(f"/api/v1/namespaces/{n}")]
+            expect(not left, f"{len(left)} namespaces are left, such as {left[:1]}")
+            return True
+        wait("the namespaces to be gone", gone, 120)
+
+
+def pool_object(name, image="busybox", replicas=1, spec=None, template_meta=None):
+    pod = spec or {"containers": [{"name": "executor", "image": IMAGES[image]}]}
+    return {"apiVersion": "arl.infra.io/v1alpha1", "kind": "WarmPool", "metadata": {"name": name},
+            "spec": {"replicas": replicas, "template": {"metadata": template_meta or {}, "spec": pod}}}
+
+
+class Case:
+    """One test: where it works, and short words for what it does."""
+
+    def __init__(self, env, number, name, shared):
+        self.env, self.api, self.name, self.number = env, env.api, name, number
+        self.is_shared = shared
+        self.names = 0
+        self.made = []
+        self.ns = env.shared() if shared else env.make_namespace(f"{number:02d}")
+        self.start = time.monotonic()
+
+    # -- kubectl and the API
+
+    def kubectl(self, *args, body=None, fails=False, limit=120):
+        """Its output (stdout, or stderr where a refusal is what is wanted)."""
+        r = self.env.run_kubectl("-n", self.ns, *args, body=body, limit=limit)
+        expect(fails == (r.returncode != 0), f"kubectl {' '.join(args)}: exit {r.returncode}: {(r.stderr or r.stdout).strip()[:1500]}")
+        return r.stderr if fails else r.stdout
+
+    def create(self, obj):
+        made = self.api.call("POST", path_of(self.ns, obj["kind"]), {"apiVersion": "arl.infra.io/v1alpha1", **obj})
+        self.made.append((obj["kind"], obj["metadata"]["name"]))
+        return made
+
+    def refused(self, obj, *texts):
+        """The object is refused by kubectl, with these texts in the message."""
+        said = self.kubectl("create", "-f", "-", body={"apiVersion": "arl.infra.io/v1alpha1", **obj}, fails=True)
+        contains(said, *texts, what="the refusal")
+
+    def get(self, kind, name):
+        return self.api.get(path_of(self.ns, kind, name))
+
+    def find(self, kind, name):
+        return self.api.find(path_of(self.ns, kind, name))
+
+    def delete(self, kind, name):
+        return self.api.call("DELETE", path_of(self.ns, kind, name))
+
+    def merge(self, kind, name, body):
+        return self.api.merge(path_of(self.ns, kind, name), body)
+
+    def pods(self, **labels):
+        want = {f"arl.infra.io/{k}": v for k, v in labels.items()}
+        items = self.api.get(path_of(self.ns, "pods"))["items"]
+        return [p for p in items if want.items() <= p["metadata"].get("labels", {}).items()]
+
+    def events(self, name, reason):
+        items = self.api.get(path_of(self.ns, "events"))["items"]
+        return [e for e in items if e["involvedObject"]["name"] == name and e["reason"] == reason]
+
+    def gone(self, kind, name, limit, uid=None):
+        def look():
+            obj = self.find(kind, name)
+            return not obj or (uid and obj["metadata"]["uid"] != uid)
+        wait(f"{kind} {name} to be gone", look, limit)
+
+    # -- pools and sandboxes
+
+    def unique(self, prefix):
+        self.names += 1
+        return f"{prefix}-{self.number}-{self.names}"
+
+    def pool(self, name="pool", image="busybox", replicas=1, spec=None, template_meta=None, ready=True):
+        self.create(pool_object(name, image, replicas, spec, template_meta))
+        if ready:
+            self.pool_ready(name)
+        return name
+
+    def pool_ready(self, name, limit=POOL_LIMIT_S):
+        def look():
+            p = self.get("WarmPool", name)
+            s = p.get("status", {})
+            expect(s.get("readyReplicas", 0) >= p["spec"]["replicas"], f"{s.get('readyReplicas')} ready; {s.get('conditions')}")
+            return p
+        return wait(f"WarmPool {name} to be ready", look, limit)
+
+    def sandbox(self, pool=None, name=None, **spec):
+        """Creates one and does not wait."""
+        name = name or self.unique("box")
+        pool = pool or (SHARED_POOL if self.is_shared else "pool")
+        self.create({"kind": "Sandbox", "metadata": {"name": name}, "spec": {"poolRef": pool, **spec}})
+        return name
+
+    def phase(self, name, want, limit=POOL_LIMIT_S):
+        def look():
+            s = self.get("Sandbox", name).get("status", {})
+            expect(s.get("phase") == want, f"{s.get('phase')}: {s.get('conditions')}")
+            return s
+        return wait(f"Sandbox {name} to be {want}", look, limit)
+
+    def box(self, pool=None, name=None, **spec):
+        """A sandbox that is Ready."""
+        name = self.sandbox(pool, name, **spec)
+        self.phase(name, "Ready")
+        return name
+
+    def pod_of(self, box):
+        return self.api.get(path_of(self.ns, "pods", self.get("Sandbox", box)["status"]["podName"]))
+
+    # -- tasks
+
+    def task(self, box, *steps, name=None, **spec):
+        """Creates one and does not wait."""
+        name = name or self.unique("task")
+        self.create({"kind": "Task", "metadata": {"name": name}, "spec": {"sandboxRef": box, "steps": list(steps), **spec}})
+        return name
+
+    def finished(self, name, limit=TASK_LIMIT_S):
+        """The status of the task, once it has ended."""
+        def look():
+            s = self.get("Task", name).get("status", {})
+            expect(s.get("state") in ("Succeeded", "Failed"), f"{s.get('state')}: {s.get('conditions')}")
+            return s
+        return wait(f"Task {name} to finish", look, limit)
+
+    def state(self, name, want, limit=TASK_LIMIT_S):
+        def look():
+            s = self.get("Task", name).get("status", {})
+            expect(s.get("state") == want, f"{s.get('state')}: {s.get('conditions')}")
+            return s
+        return wait(f"Task {name} to be {want}", look, limit)
+
+    def run(self, box, *steps, limit=TASK_LIMIT_S, **spec):
+        return self.finished(self.task(box, *steps, **spec), limit)
+
+    def out(self, box, *steps, **spec):
+        """The stdout of a task that succeeds."""
+        s = self.run(box, *steps, **spec)
+        equal((s["state"], s["exitCode"], s.get("stderr", "")), ("Succeeded", 0, ""), "state, exit code and stderr")
+        return s.get("stdout", "")
+
+    def alive(self, box):
+        """Everything else goes on."""
+        equal(self.out(box, sh("echo still here")), "still here\n", "a good task's stdout")
+
+    # -- the Python client
+
+    def client(self, version, function, **more):
+        """Runs one function of client_side.py in a venv with that version of arl-env."""
+        python = venv(self.env.cache, version)
+        variables = {**os.environ, "E2E_NAMESPACE": self.ns, "PYTHONDONTWRITEBYTECODE": "1", **{f"E2E_{k.upper()}": v for k, v in more.items()}}
+        r = subprocess.run([python, os.path.join(HERE, "client_side.py"), function], env=variables, capture_output=True, text=True, timeout=240)
+        expect(r.returncode == 0, f"arl-env {version}, {function}: exit {r.returncode}\n{r.stdout[-2500:]}{r.stderr[-2500:]}")
+        return r.stdout
+
+    # -- the end
+
+    def close(self):
+        if not self.is_shared:
+            self.env.drop_namespace(self.ns)
+            return
+        for kind, name in reversed(self.made):
+            if kind in ("Sandbox", "Task"):
+                with contextlib.suppress(ApiError):
+                    self.delete(kind, name)
+
+    def report(self):
+        """What a person would look at: the objects, shortened, and the operator's last lines."""
+        r = self.env.run_kubectl("-n", self.ns, "get", "wp,sbx,tsk,pods", "-o", "yaml", "--show-managed-fields=false")
+        keep = [name for _, name in self.made]
+        text = r.stdout
+        if self.is_shared:
+            items = [self.find(kind, name) for kind, name in self.made]
+            text = "\n".join(json.dumps(o) for o in items if o) + f"\n(made: {keep})"
+        lines = [line[:400] for line in text.splitlines()]
+        if len(lines) > 400:
+            lines = lines[:200] + [f"... {len(lines) - 400} lines ..."] + lines[-200:]
+        events = self.env.run_kubectl("-n", self.ns, "get", "events", "--sort-by=.lastTimestamp").stdout.splitlines()[-25:]
+        return "\n".join(lines + ["--- events"] + events + ["--- the operator's last lines", self.env.operator.logs()])
+
+
+def venv(cache, version):
+    """The python of a venv with arl-env, kept in the cache; made again when it does not work."""
+    folder = os.path.join(cache, "venv", f"arl-env-{version}-py{sys.version_info.major}.{sys.version_info.minor}")
+    python = os.path.join(folder, "bin", "python")
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with open(folder + ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(os.path.join(folder, "complete")) or not os.path.exists(python):
+            shutil.rmtree(folder, ignore_errors=True)
+            for argv in ([sys.executable, "-m", "venv", folder],
+                         [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"arl-env=={version}"],
+                         [python, "-c", "import arl"]):
+                r = subprocess.run(argv, capture_output=True, text=True, timeout=600)
+                expect(r.returncode == 0, f"{' '.join(argv)}: exit {r.returncode}: {(r.stdout + r.stderr)[-1500:]}")
+            with open(os.path.join(folder, "complete"), "w", encoding="utf-8"):
+                pass
+    return python
+
+
+# ---- the list of cases
+
+CASES = []
+
+
+def case(shared=False, alone=False, slow=False):
+    """alone: nothing else may run beside it. slow: started first, so that the run is not longer than it must be."""
+    def add(f):
+        module = f.__module__.replace("cases_", "")
+        CASES.append({"name": f"{module}.{f.__name__}", "run": f, "shared": shared, "alone": alone, "slow": slow})
+        return f
+    return add
+
