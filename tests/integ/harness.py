@@ -128,8 +128,8 @@ class Stream:
 
 
 def build():
-    """The build folder from the first argument or ARL_BUILD, else a fresh one with sanitizers."""
-    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ARL_BUILD")
+    """The build folder from the first argument, ARL_BUILD or ARL_BUILD_SAN, else a fresh one with sanitizers."""
+    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ARL_BUILD") or os.environ.get("ARL_BUILD_SAN")
     if given:
         return os.path.abspath(given), lambda: None
     d = tempfile.mkdtemp(prefix="arl-integ-build-")

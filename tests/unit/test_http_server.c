@@ -1,0 +1,424 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/buf.h"
+#include "common/http_server.h"
+
+#include "tests/unit/unit.h"
+
+#define BODY_MAX 1000
+#define ANSWER_MAX (4u << 20)
+#define TURNS_MAX 60000
+
+/* ---- a server that tells what it was asked, and a client on the same loop -------------------- */
+
+static uv_loop_t loop;
+static struct http_server *server;
+static struct http_stream *stream;
+static unsigned requests, drained, gone;
+static bool closed;
+
+static void on_drain(void *arg)
+{
+    drained++;
+}
+
+static void on_gone(void *arg)
+{
+    gone++;
+    stream = NULL;
+}
+
+static void reply_stream(struct http_exchange *x)
+{
+    const struct http_stream_opts opts = {.status = 200,
+                                          .content_type = "text/plain",
+                                          .max_queue = 1000,
+                                          .on_drain = on_drain,
+                                          .on_gone = on_gone};
+
+    stream = http_reply_stream(x, &opts);
+}
+
+static void on_request(struct http_exchange *x, void *arg)
+{
+    cleanup_buf struct buf b = BUF_INIT(10000);
+    const char *extra = http_header(x, "X-Extra");
+    size_t len;
+    const char *body = http_body(x, &len);
+
+    requests++;
+    if (strcmp(http_path(x), "/stream") == 0) {
+        reply_stream(x);
+        return;
+    }
+    buf_printf(&b, "%s|%s|%s|%s|%d|", http_method(x), http_path(x), http_query(x),
+               str_or_empty(extra), http_header_repeated(x, "X-Extra"));
+    buf_append(&b, body, len);
+    http_reply(x, 200, "text/plain", b.data, b.len);
+}
+
+static int start(void **state)
+{
+    struct http_server_opts opts = {.address = "127.0.0.1:0",
+                                    .max_body = BODY_MAX,
+                                    .max_connections = 8,
+                                    .request_total_ms = 200,
+                                    .on_request = on_request};
+
+    stream = NULL;
+    requests = drained = gone = 0;
+    closed = false;
+    uv_loop_init(&loop);
+    return http_server_new(&loop, &opts, &server, NULL);
+}
+
+static void on_closed(void *arg)
+{
+    closed = true;
+}
+
+static int stop(void **state)
+{
+    http_server_close(server, on_closed, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_true(closed);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    return 0;
+}
+
+static int dial(void)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)http_server_port(server))};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+/* A turn of the loop, and what the client got meanwhile; false: the server has closed. */
+static bool turn(int fd, struct buf *got)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char data[65536];
+    ssize_t n;
+
+    uv_run(&loop, UV_RUN_NOWAIT);
+    if (poll(&p, 1, 1) <= 0)
+        return true;
+    n = recv(fd, data, sizeof(data), 0);
+    if (n > 0)
+        assert_int_equal(buf_append(got, data, (size_t)n), 0);
+    return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+static void send_text(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+        if (n < 0) {
+            assert_int_equal(errno, EAGAIN);
+            uv_run(&loop, UV_RUN_NOWAIT);
+            n = 0;
+        }
+        text += n;
+        len -= (size_t)n;
+    }
+}
+
+static void read_until(int fd, struct buf *got, const char *text)
+{
+    for (int i = 0; i < TURNS_MAX && !strstr(buf_str(got), text); i++)
+        assert_true(turn(fd, got));
+    assert_non_null(strstr(buf_str(got), text));
+}
+
+static void read_to_end(int fd, struct buf *got)
+{
+    for (int i = 0; i < TURNS_MAX; i++)
+        if (!turn(fd, got))
+            return;
+    fail_msg("the server does not close");
+}
+
+/* One request, and that its answer begins and contains so. */
+static void ask_n(const char *request, size_t len, const char *status, const char *part)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fd = dial();
+
+    send_text(fd, request, len);
+    read_until(fd, &got, part);
+    if (strncmp(buf_str(&got), status, strlen(status)) != 0)
+        fail_msg("%s: got %s", request, buf_str(&got));
+    close(fd);
+}
+
+static void ask(const char *request, const char *status, const char *part)
+{
+    ask_n(request, strlen(request), status, part);
+}
+
+#define OK "HTTP/1.1 200"
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void test_requests(void **state)
+{
+    ask("GET /a%20b?c=d%21 HTTP/1.1\r\nHost: x\r\n\r\n", OK, "GET|/a%20b|c=d%21||0|");
+    ask("GET /a HTTP/1.1\r\nHost: x\r\nx-extra: 1\r\nX-EXTRA: 2\r\n\r\n", OK, "|1|");
+    ask("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", OK, "PUT|/a|||0|hello");
+    ask("PUT /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n"
+        "\r\n",
+        OK, "PUT|/a|||0|hello");
+    ask("GET / HTTP/1.0\r\n\r\n", "HTTP/1.", "GET|/|||0|");
+    assert_int_equal(requests, 5);
+}
+
+static void test_refused(void **state)
+{
+    static const struct {
+        const char *request, *status;
+    } rows[] = {
+        {"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "HTTP/1.1 400"},
+        {"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+         "HTTP/1.1 400"},
+        {"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+         "HTTP/1.1 400"},
+        {"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 400"},
+        {"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n", "HTTP/1.1 413"},
+        {"GET x HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        ask(rows[i].request, rows[i].status, "\r\n\r\n");
+    assert_int_equal(requests, 0);
+}
+
+static void test_too_large_chunks(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT(100000);
+
+    buf_puts(&b, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 101; i++)
+        buf_puts(&b, "a\r\n0123456789\r\n");
+    buf_puts(&b, "0\r\n\r\n");
+    ask(buf_str(&b), "HTTP/1.1 413", "too large");
+    assert_int_equal(requests, 0);
+}
+
+static void test_long_head(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT(100000);
+
+    buf_puts(&b, "GET / HTTP/1.1\r\nHost: a\r\nX-Extra: ");
+    for (int i = 0; i < 1700; i++)
+        buf_puts(&b, "0123456789");
+    buf_puts(&b, "\r\n\r\n");
+    ask(buf_str(&b), "HTTP/1.1 431", "too long");
+    assert_int_equal(requests, 0);
+}
+
+static void test_garbage(void **state)
+{
+    static const char *const rows[] = {"\r\n\r\n",
+                                       "x",
+                                       "GET\r\n\r\n",
+                                       "GET / HTTP/9.9\r\n\r\n",
+                                       "GET / HTTP/1.1\r\nbroken\r\n\r\n",
+                                       "\x16\x03\x01\x02"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+        int fd = dial();
+
+        send_text(fd, rows[i], strlen(rows[i]));
+        shutdown(fd, SHUT_WR);
+        read_to_end(fd, &got);
+        close(fd);
+    }
+    assert_int_equal(requests, 0);
+}
+
+/* A request that trickles in is cut after its total time, however lively it is. */
+static void test_deadline(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    const char head[] = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n";
+    bool open = true;
+    int fd = dial();
+
+    send_text(fd, head, strlen(head));
+    for (int i = 0; i < TURNS_MAX && open; i++) {
+        if (i % 10 == 0 && i < 8000)
+            send(fd, "x", 1, MSG_NOSIGNAL);
+        open = turn(fd, &got);
+    }
+    assert_false(open);
+    assert_int_equal(requests, 0);
+    close(fd);
+}
+
+static void test_keep_alive(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fd = dial();
+
+    for (int i = 0; i < 3; i++) {
+        const char text[] = "PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi";
+
+        buf_clear(&got);
+        send_text(fd, text, strlen(text));
+        read_until(fd, &got, "PUT|/a|||0|hi");
+    }
+    assert_int_equal(requests, 3);
+    close(fd);
+}
+
+#define GET_STREAM "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static int open_stream(struct buf *got)
+{
+    int fd = dial();
+
+    send_text(fd, GET_STREAM, strlen(GET_STREAM));
+    for (int i = 0; i < TURNS_MAX && !stream; i++)
+        turn(fd, got);
+    assert_non_null(stream);
+    return fd;
+}
+
+static void test_stream(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fd = open_stream(&got);
+
+    assert_int_equal(http_stream_write(stream, "one\n", 4), 0);
+    read_until(fd, &got, "one\n");
+    assert_int_equal(http_stream_write(stream, "two\n", 4), 0);
+    read_until(fd, &got, "two\n");
+    assert_int_equal(drained, 2);
+    http_stream_write(stream, "end\n", 4);
+    http_stream_end(stream);
+    read_until(fd, &got, "0\r\n\r\n");
+    assert_non_null(strstr(buf_str(&got), "end\n"));
+    /* The connection is good for another request. */
+    stream = NULL;
+    buf_clear(&got);
+    send_text(fd, GET_STREAM, strlen(GET_STREAM));
+    read_until(fd, &got, OK);
+    http_stream_end(stream);
+    read_until(fd, &got, "0\r\n\r\n");
+    assert_int_equal(gone, 0);
+    close(fd);
+}
+
+static void test_stream_limit(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    char data[1000];
+    int fd = open_stream(&got);
+
+    memset(data, 'a', sizeof(data));
+    assert_int_equal(http_stream_write(stream, data, 600), 0);
+    assert_int_equal(http_stream_write(stream, data, 401), -ENOBUFS);
+    assert_int_equal(http_stream_queued(stream), 600);
+    assert_int_equal(http_stream_write(stream, data, 400), 0);
+    assert_int_equal(http_stream_write(stream, data, 1), -ENOBUFS);
+    for (int i = 0; i < TURNS_MAX && drained == 0; i++)
+        turn(fd, &got);
+    assert_int_equal(http_stream_queued(stream), 0);
+    assert_int_equal(http_stream_write(stream, data, 1000), 0);
+    http_stream_end(stream);
+    read_until(fd, &got, "0\r\n\r\n");
+    close(fd);
+}
+
+static void test_stream_gone(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fd = open_stream(&got);
+
+    read_until(fd, &got, OK);
+    close(fd);
+    for (int i = 0; i < TURNS_MAX && gone == 0; i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        poll(NULL, 0, 1);
+    }
+    assert_int_equal(gone, 1);
+}
+
+/* Streams that nobody ended are told when the server closes. */
+static void test_close_with_stream(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fd = open_stream(&got);
+
+    read_until(fd, &got, OK);
+    stop(NULL);
+    assert_int_equal(gone, 1);
+    read_to_end(fd, &got);
+    close(fd);
+    assert_int_equal(start(NULL), 0);
+}
+
+static void test_more_than_allowed(void **state)
+{
+    int fds[12];
+
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fds[i] = dial();
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+        const char text[] = "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+        send_text(fds[i], text, strlen(text));
+        read_to_end(fds[i], &got);
+        assert_non_null(strstr(buf_str(&got), "GET|/a"));
+        close(fds[i]);
+    }
+}
+
+static void test_addresses(void **state)
+{
+    static const char *const bad[] = {
+        "", "8080", "127.0.0.1", "localhost:80", "[::1:80", "127.0.0.1:65536", "127.0.0.1:x"};
+    struct http_server_opts opts = {.max_body = 1, .max_connections = 1, .request_total_ms = 1};
+    struct http_server *s = NULL;
+    struct err err;
+
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        opts.address = bad[i];
+        assert_int_equal(http_server_new(&loop, &opts, &s, &err), -EINVAL);
+        assert_null(s);
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_requests),          TEST(test_refused),   TEST(test_too_large_chunks),
+        TEST(test_long_head),         TEST(test_garbage),   TEST(test_deadline),
+        TEST(test_keep_alive),        TEST(test_stream),    TEST(test_stream_limit),
+        TEST(test_stream_gone),       TEST(test_addresses), TEST(test_close_with_stream),
+        TEST(test_more_than_allowed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
