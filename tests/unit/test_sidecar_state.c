@@ -1,0 +1,308 @@
+/* The journal and the check of signatures: what the sidecar believes. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/limits.h"
+#include "sidecar/auth.h"
+#include "sidecar/journal.h"
+
+#include "tests/unit/unit.h"
+
+static char dir[] = "/tmp/arl-journal-XXXXXX";
+static char *state_dir;
+
+static void remove_all(const char *path)
+{
+    DIR *d = opendir(path);
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        cleanup_free char *name = xasprintf("%s/%s", path, e->d_name);
+
+        if (e->d_name[0] == '.')
+            continue;
+        if (unlink(name) < 0)
+            remove_all(name);
+    }
+    if (d)
+        closedir(d);
+    rmdir(path);
+}
+
+static int set_up(void **state)
+{
+    memcpy(dir + sizeof(dir) - 7, "XXXXXX", 6);
+    assert_non_null(mkdtemp(dir));
+    state_dir = xasprintf("%s/state", dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    remove_all(dir);
+    free(state_dir);
+    return 0;
+}
+
+static struct journal *open_it(void)
+{
+    struct journal *j = NULL;
+    struct err err;
+
+    if (journal_open(state_dir, &j, &err) < 0)
+        fail_msg("%s", err.msg);
+    return j;
+}
+
+static void begin(struct journal *j, unsigned i)
+{
+    struct journal_key key = journal_key_of("task", i);
+    unsigned char digest[JOURNAL_DIGEST_BYTES];
+
+    journal_digest(&i, sizeof(i), digest);
+    assert_int_equal(journal_start(j, &key, digest, NULL), 0);
+}
+
+static const struct journal_entry *look(struct journal *j, unsigned i)
+{
+    struct journal_key key = journal_key_of("task", i);
+
+    return journal_find(j, &key);
+}
+
+static void test_starts(void **state)
+{
+    struct journal *j = open_it();
+    struct journal_key two = journal_key_of("task", 2);
+    unsigned one = 1;
+    unsigned char digest[JOURNAL_DIGEST_BYTES];
+
+    assert_null(look(j, 1));
+    begin(j, 1);
+    begin(j, 2);
+    journal_forget(j, &two);
+    journal_free(j);
+    j = open_it();
+    journal_digest(&one, sizeof(one), digest);
+    assert_memory_equal(look(j, 1)->digest, digest, sizeof(digest));
+    assert_false(look(j, 1)->forgotten);
+    assert_true(look(j, 2)->forgotten);
+    assert_null(look(j, 3));
+    begin(j, 3);
+    journal_free(j);
+    j = open_it();
+    assert_int_equal(journal_count(j), 3);
+    journal_free(j);
+}
+
+/* More records than the file has room for at first. */
+static void test_grows(void **state)
+{
+    struct journal *j = open_it();
+
+    for (unsigned i = 1; i <= 1100; i++)
+        begin(j, i);
+    journal_free(j);
+    j = open_it();
+    assert_int_equal(journal_count(j), 1100);
+    assert_non_null(look(j, 1100));
+    journal_free(j);
+}
+
+/* The last record at any stage of being written, and with any byte of it wrong: it and it alone is
+ * not believed, and the next one takes its place. */
+static void test_torn(void **state)
+{
+    cleanup_free char *name = xasprintf("%s/started", state_dir);
+    struct journal *j = open_it();
+    char zeroes[64] = {0}, record[64];
+    int fd;
+
+    begin(j, 1);
+    begin(j, 2);
+    journal_free(j);
+    fd = open(name, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, record, 64, 64), 64);
+    for (int i = 0; i < 64; i++) {
+        char bad[64];
+
+        memcpy(bad, zeroes, 64);
+        memcpy(bad, record, (size_t)i);
+        assert_int_equal(pwrite(fd, bad, 64, 64), 64);
+        j = open_it();
+        assert_int_equal(journal_count(j), 1);
+        journal_free(j);
+        memcpy(bad, record, 64);
+        bad[i] ^= 1;
+        assert_int_equal(pwrite(fd, bad, 64, 64), 64);
+        j = open_it();
+        assert_int_equal(journal_count(j), 1);
+        journal_free(j);
+    }
+    j = open_it();
+    begin(j, 3);
+    journal_free(j);
+    j = open_it();
+    assert_null(look(j, 2));
+    assert_non_null(look(j, 3));
+    journal_free(j);
+    close(fd);
+}
+
+static void test_events(void **state)
+{
+    cleanup_buf struct buf text = BUF_INIT(1000);
+    struct journal_key key = journal_key_of("task", 1);
+    struct journal *j = open_it();
+    int fd;
+
+    begin(j, 1);
+    journal_events_read(j, &key, &text);
+    assert_int_equal(text.len, 0);
+    fd = journal_events_open(j, &key);
+    assert_int_equal(write(fd, "a\nb", 3), 3);
+    close(fd);
+    journal_events_read(j, &key, &text);
+    assert_string_equal(buf_str(&text), "a\nb");
+    journal_forget(j, &key);
+    buf_clear(&text);
+    journal_events_read(j, &key, &text);
+    assert_int_equal(text.len, 0);
+    journal_free(j);
+}
+
+static void test_sandbox_and_tokens(void **state)
+{
+    unsigned char token[JOURNAL_TOKEN_BYTES] = {1, 2, 3}, got[JOURNAL_TOKEN_BYTES];
+    struct journal *j = open_it();
+
+    assert_null(journal_sandbox(j));
+    assert_int_equal(journal_set_sandbox(j, "uid-1", NULL), 0);
+    assert_false(journal_token(j, "c", got));
+    assert_int_equal(journal_set_token(j, "c", token, NULL), 0);
+    journal_free(j);
+    j = open_it();
+    assert_string_equal(journal_sandbox(j), "uid-1");
+    assert_true(journal_token(j, "c", got));
+    assert_memory_equal(got, token, sizeof(token));
+    assert_int_equal(journal_set_token(j, "c", NULL, NULL), 0);
+    assert_int_equal(journal_set_token(j, "c", NULL, NULL), 0);
+    assert_false(journal_token(j, "c", got));
+    journal_free(j);
+}
+
+static void test_no_folder(void **state)
+{
+    struct journal *j = NULL;
+    struct err err;
+
+    assert_int_equal(journal_open("/nosuch/folder", &j, &err), -ENOENT);
+    assert_string_equal(err.msg, "make /nosuch/folder: No such file or directory");
+}
+
+/* Keys are of the pair, not of its text run together. */
+static void test_keys(void **state)
+{
+    struct journal_key a = journal_key_of("t-1", 12), b = journal_key_of("t-11", 2);
+
+    assert_memory_not_equal(a.bytes, b.bytes, sizeof(a.bytes));
+}
+
+/* ---- signatures ------------------------------------------------------------------------------ */
+
+static struct signature_key key;
+
+static int check(struct auth *a, const char *pod, int64_t mono_s, unsigned nonce_number)
+{
+    struct signature_input in = {"PUT", "/p", "", pod, "sandbox", "", 0};
+    unsigned char nonce[SIGNATURE_NONCE_BYTES] = {0};
+    const struct now now = {.mono_ns = mono_s * NSEC_PER_SEC, .wall_ns = 500 * NSEC_PER_SEC};
+    struct signature_headers h;
+
+    memcpy(nonce, &nonce_number, sizeof(nonce_number));
+    assert_int_equal(signature_sign(&key, &in, 500, nonce, &h, NULL), 0);
+    return auth_check(a, &in, &h, &now, NULL);
+}
+
+static void auth_set_up(struct auth *a)
+{
+    struct signature_keyring ring = {.count = 1};
+    char text[256];
+
+    assert_int_equal(signature_init(), 0);
+    signature_key_generate(&key);
+    signature_key_public(&key, &ring.keys[0]);
+    signature_keyring_format(&ring, text, sizeof(text));
+    assert_int_equal(auth_init(a, "pod", text, NULL), 0);
+}
+
+static void test_replay(void **state)
+{
+    CLEANUP(auth_done) struct auth a;
+
+    auth_set_up(&a);
+    assert_int_equal(check(&a, "other", 0, 1), -EACCES);
+    assert_int_equal(check(&a, "pod", 0, 1), 0);
+    assert_int_equal(check(&a, "pod", 0, 1), -EACCES);
+    assert_int_equal(check(&a, "pod", 119, 1), -EACCES);
+    for (unsigned i = 2; i < 100; i++)
+        assert_int_equal(check(&a, "pod", 100, i), 0);
+    for (unsigned i = 2; i < 100; i++)
+        assert_int_equal(check(&a, "pod", 119, i), -EACCES);
+    assert_int_equal(check(&a, "pod", 120, 1), 0);
+    assert_int_equal(a.count, 99);
+    assert_int_equal(check(&a, "pod", 1000, 1), 0);
+    assert_int_equal(a.count, 1);
+}
+
+/* The queue is filled by hand: sixteen thousand signatures take too long. */
+static void test_full(void **state)
+{
+    CLEANUP(auth_done) struct auth a;
+
+    auth_set_up(&a);
+    a.nonces = xcalloc(LIMIT_NONCES, sizeof(*a.nonces));
+    a.alloc = a.count = LIMIT_NONCES;
+    for (size_t i = 0; i < a.count; i++)
+        a.nonces[i].until_ns = 100 * NSEC_PER_SEC;
+    assert_int_equal(check(&a, "pod", 99, 1), -EAGAIN);
+    assert_int_equal(check(&a, "pod", 100, 1), 0);
+}
+
+static void test_settings(void **state)
+{
+    struct auth a;
+    struct err err;
+
+    assert_int_equal(auth_init(&a, "", "k=x", &err), -EINVAL);
+    assert_string_equal(err.msg, "ARL_POD_UID is not set");
+    assert_int_equal(auth_init(&a, "pod", NULL, &err), -EINVAL);
+    assert_string_equal(err.msg, "ARL_PUBLIC_KEYS is not set");
+    assert_int_equal(auth_init(&a, "pod", "k", &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "ARL_PUBLIC_KEYS: "));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_starts),
+        TEST(test_grows),
+        TEST(test_torn),
+        TEST(test_events),
+        TEST(test_sandbox_and_tokens),
+        cmocka_unit_test(test_no_folder),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_settings),
+    };
+
+    if (signature_init() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
