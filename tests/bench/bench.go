@@ -203,13 +203,14 @@ func (b *bench) removeTasks(api string, names []string) error {
 	})
 }
 
-// prepare makes the namespace, the floor's kinds and the watches.
+// prepare makes the namespace, the floor's kinds and the watches. What a run that was cut off has left
+// is removed first.
 func (b *bench) prepare(crds string) error {
+	if err := b.client.get("/api/v1/namespaces/"+namespace, &object{}); err == nil {
+		b.cleanup()
+	}
 	ns := map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}
 	if _, err := b.client.create("/api/v1/namespaces", ns); err != nil {
-		if hasStatus(err, 409) {
-			return fmt.Errorf("the namespace %s is there already: delete it first, if no other run uses it", namespace)
-		}
 		return err
 	}
 	var err error

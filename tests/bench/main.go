@@ -19,7 +19,6 @@ func main() {
 func run() int {
 	kubeconfig := flag.String("kubeconfig", "", "the output of `kubectl config view --raw -o json`")
 	crds := flag.String("crds", "crds", "the folder of the kinds")
-	cluster := flag.String("cluster", "arl", "the local cluster's name")
 	operator := flag.Int("operator-pid", 0, "the operator's process; 0: the one in the cluster")
 	long := flag.Bool("long", false, "many samples")
 	keep := flag.Bool("keep", false, "leave namespace and kinds")
@@ -36,7 +35,7 @@ func run() int {
 		sizes:  shortSizes,
 		client: dial(),
 		server: dial,
-		procs:  &processes{cluster: *cluster, operatorPID: *operator},
+		procs:  &processes{operatorPID: *operator},
 		report: &report{Checks: map[string]bool{}, Writes: map[string]*tally{}, Started: time.Now().UTC(), Long: *long},
 	}
 	b.floor = &floor{b: b, op: dial()}

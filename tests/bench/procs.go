@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,17 +13,17 @@ import (
 	"time"
 )
 
-// processes finds arl's processes in the host's /proc: a local cluster's node is a PID namespace of
-// this machine, and its control groups carry the cluster's name.
+// processes finds arl's processes in the host's /proc by the pods that they run in: a local cluster's
+// node is but a PID namespace of this machine.
 type processes struct {
-	cluster     string
 	operatorPID int // 0: look for it
 }
 
 // memory is in KiB, as smaps_rollup has it.
 type memory struct{ rss, anonymous, private int }
 
-func (p *processes) find(comm, cgroup string) []int {
+// find returns the processes of this name in the pod of this UID.
+func find(comm, pod string) []int {
 	var pids []int
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -31,7 +32,7 @@ func (p *processes) find(comm, cgroup string) []int {
 			continue
 		}
 		groups, err := os.ReadFile(dir + "/cgroup")
-		if err != nil || !bytes.Contains(groups, []byte("/arl-"+p.cluster+"/")) || !bytes.Contains(groups, []byte(cgroup)) {
+		if err != nil || !bytes.Contains(groups, []byte("pod"+pod)) {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(dir))
@@ -40,15 +41,21 @@ func (p *processes) find(comm, cgroup string) []int {
 	return pids
 }
 
-func (p *processes) operator() (int, error) {
+func (p *processes) operator(b *bench) (int, error) {
 	if p.operatorPID != 0 {
 		return p.operatorPID, nil
 	}
-	pids := p.find("arl-operator", "")
-	if len(pids) != 1 {
-		return 0, fmt.Errorf("found %d processes arl-operator of the local cluster %q on this machine", len(pids), p.cluster)
+	var pods struct{ Items []*object }
+	path := "/api/v1/namespaces/arl-system/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Doperator"
+	if err := b.client.get(path, &pods); err != nil {
+		return 0, err
 	}
-	return pids[0], nil
+	for _, o := range pods.Items {
+		if pids := find("arl-operator", o.Metadata.UID); len(pids) == 1 {
+			return pids[0], nil
+		}
+	}
+	return 0, errors.New("no process arl-operator of this cluster runs on this machine: give --operator-pid")
 }
 
 func memoryOf(pid int) (memory, error) {
@@ -81,7 +88,7 @@ func (p *processes) podMemory(uid string) (sidecar, runner memory, err error) {
 		comm string
 		into *memory
 	}{{"arl-sidecar", &sidecar}, {"runner", &runner}} {
-		pids := p.find(one.comm, "pod"+uid)
+		pids := find(one.comm, uid)
 		if len(pids) == 0 {
 			return sidecar, runner, fmt.Errorf("no process %s in pod %s", one.comm, uid)
 		}
@@ -95,7 +102,7 @@ func (p *processes) podMemory(uid string) (sidecar, runner memory, err error) {
 }
 
 func (p *processes) reportMemory(b *bench) error {
-	pid, err := p.operator()
+	pid, err := p.operator(b)
 	if err != nil {
 		return err
 	}
@@ -136,7 +143,7 @@ func (p *processes) sampleUnderLoad(b *bench, sandbox string) (stop func()) {
 	go func() {
 		defer wg.Done()
 		// The search through /proc costs more than the look itself: once is enough.
-		s, r := p.find("arl-sidecar", "pod"+uid), p.find("runner", "pod"+uid)
+		s, r := find("arl-sidecar", uid), find("runner", uid)
 		for len(s) > 0 && len(r) > 0 {
 			select {
 			case <-end:
@@ -174,7 +181,7 @@ func cpu(pid int) time.Duration {
 }
 
 func (p *processes) reportIdleCPU(b *bench, over time.Duration) {
-	pid, err := p.operator()
+	pid, err := p.operator(b)
 	if err != nil {
 		b.report.note("idle CPU: " + err.Error())
 		return
