@@ -198,9 +198,55 @@ static int extend(struct journal *j)
     return 0;
 }
 
+static int write_entries(const struct journal *j, int fd, off_t *ret_end)
+{
+    struct record rec;
+    off_t end = 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < j->count; i++) {
+        const struct journal_entry *e = &j->entries[i];
+
+        for (int type = RECORD_START; r == 0 && type <= RECORD_START + e->forgotten; type++) {
+            record_make(&rec, (enum record_type)type, e->key.bytes, e->digest);
+            r = write_all(fd, &rec, sizeof(rec), end);
+            end += (off_t)sizeof(rec);
+        }
+    }
+    *ret_end = end;
+    return r == 0 && fsync(fd) < 0 ? -errno : r;
+}
+
+/* Writes what is known into a fresh file that takes the old one's place. */
+static int compact(struct journal *j)
+{
+    int fd = openat(j->dir_fd, "started.new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    off_t end;
+    int r;
+
+    if (fd < 0)
+        return -errno;
+    r = write_entries(j, fd, &end);
+    if (r == 0 && renameat(j->dir_fd, "started.new", j->dir_fd, "started") < 0)
+        r = -errno;
+    if (r == 0 && fsync(j->dir_fd) < 0)
+        r = -errno;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    close(j->fd);
+    j->fd = fd;
+    j->size = j->end = end;
+    return 0;
+}
+
 static int append(struct journal *j, const struct record *rec, bool sync)
 {
-    int r = j->end + (off_t)sizeof(*rec) > j->size ? extend(j) : 0;
+    int r = j->end >= (off_t)JOURNAL_FILE_BYTES ? compact(j) : 0;
+
+    if (r == 0 && j->end + (off_t)sizeof(*rec) > j->size)
+        r = extend(j);
 
     if (r == 0)
         r = write_all(j->fd, rec, sizeof(*rec), j->end);

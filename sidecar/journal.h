@@ -12,7 +12,8 @@
  *   token-NAME   what a container's runner must present to connect again
  *
  * An attempt that was forgotten is remembered as started (JOURNAL_REMEMBERED of them, then the
- * oldest ones go): the same request, repeated late, must not run it again.
+ * oldest half of them goes): the same request, repeated late, must not run it again. The file of
+ * records is written anew when it is larger than JOURNAL_FILE_BYTES.
  */
 #ifndef ARL_SIDECAR_JOURNAL_H
 #define ARL_SIDECAR_JOURNAL_H
@@ -25,6 +26,7 @@
 #define JOURNAL_DIGEST_BYTES 32
 #define JOURNAL_TOKEN_BYTES 32
 #define JOURNAL_REMEMBERED 65536
+#define JOURNAL_FILE_BYTES (16u << 20)
 
 struct journal;
 

@@ -26,7 +26,7 @@
 #define RUNNER_EOF_MS 500      /* after the exit, for pipes that others hold open */
 #define RUNNER_GIVE_UP_MS 5000 /* after the first SIGKILL: what is stuck in the kernel is left */
 #define RUNNER_REDIAL_MIN_MS 5
-#define RUNNER_REDIAL_MAX_MS 500
+#define RUNNER_REDIAL_MAX_MS 100 /* a pod is not ready before this has worked once */
 
 struct runner {
     const char *socket_path;

@@ -239,10 +239,13 @@ static void signal_tree(const struct step *s, int sig)
 {
     int found = -ENOENT;
 
-    if (!s->keeper_gone)
+    if (!s->keeper_gone) {
         found = tree_signal(s->keeper, sig);
-    else if (s->pid > 0)
+        /* It may have been stopped by one of its own. */
+        kill(s->keeper, SIGCONT);
+    } else if (s->pid > 0) {
         found = tree_signal(s->pid, sig);
+    }
     if (s->pid > 0 && (!s->has_result || found == -ENOENT))
         kill(-s->pid, sig);
 }

@@ -152,10 +152,21 @@ class Pod:
         os.mkdir(self.work)
         self.count = 0
         self.logs = open(os.path.join(self.dir, "log"), "wb")
-        san = os.path.join(build_dir, "sidecar/runner/arl-runner-san")
-        self.runner_file = san if os.path.exists(san) else os.path.join(build_dir, "sidecar/runner/arl-runner")
-        subprocess.run([self.sidecar_file(), "install", "--dir", self.dir, "--runner", self.runner_file] +
+        san = os.path.exists(os.path.join(build_dir, "sidecar/runner/arl-runner-san"))
+        self.use_runner("arl-runner-san" if san else "arl-runner")
+
+    def use_runner(self, name):
+        subprocess.run([self.sidecar_file(), "install", "--dir", self.dir,
+                        "--runner", os.path.join(self.build, "sidecar/runner", name)] +
                        [a for c in self.containers for a in ("--container", c)], check=True)
+
+    def forget_token(self):
+        """As when the state is that of a fresh pod; a dropped runner keeps its token otherwise."""
+        self.kill_sidecar()
+        for name in os.listdir(os.path.join(self.dir, "state")):
+            if name.startswith("token-"):
+                os.unlink(os.path.join(self.dir, "state", name))
+        self.start_sidecar()
 
     def sidecar_file(self):
         return os.path.join(self.build, "sidecar/arl-sidecar")
@@ -182,10 +193,12 @@ class Pod:
             f.seek(start)
             return f.read()
 
-    def start_runner(self, command=(), container="executor", env=None):
+    def start_runner(self, command=(), container="executor", env=None, prefix=None, root=None):
         """In a process namespace of its own where that is allowed, as in a container: PID 1."""
-        prefix = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if os.getuid() == 0 else []
-        args = [os.path.join(self.dir, container, "runner"), "run", "--socket", os.path.join(self.dir, container, "sock")]
+        if prefix is None:
+            prefix = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if os.getuid() == 0 else []
+        base = os.path.join(root or self.dir, container)
+        args = [os.path.join(base, "runner"), "run", "--socket", os.path.join(base, "sock")]
         environ = {"PATH": os.environ["PATH"], "CONTAINER": container, "ASAN_OPTIONS": "detect_leaks=0"}
         environ.update(env or {})
         self.runner = subprocess.Popen(prefix + args + (["--"] + list(command) if command else []), env=environ,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/limits.h"
@@ -109,6 +110,42 @@ static void test_grows(void **state)
     j = open_it();
     assert_int_equal(journal_count(j), 1100);
     assert_non_null(look(j, 1100));
+    journal_free(j);
+}
+
+/* A file that has become too long is written anew, with what counts. Its length is made up: that
+ * many starts take too long. */
+static void test_compacts(void **state)
+{
+    cleanup_free char *name = xasprintf("%s/started", state_dir);
+    struct journal_key one = journal_key_of("task", 1);
+    cleanup_free char *text = NULL;
+    struct journal *j = open_it();
+    struct stat st;
+    int fd;
+
+    begin(j, 1);
+    journal_forget(j, &one);
+    begin(j, 2);
+    journal_free(j);
+    /* The record of task 2 again and again, as far as the limit. */
+    text = xmalloc(JOURNAL_FILE_BYTES);
+    fd = open(name, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, text, 192, 0), 192);
+    for (size_t i = 192; i < JOURNAL_FILE_BYTES; i += 64)
+        memcpy(text + i, text + 128, 64);
+    assert_int_equal(pwrite(fd, text, JOURNAL_FILE_BYTES, 0), JOURNAL_FILE_BYTES);
+    close(fd);
+    j = open_it();
+    begin(j, 3);
+    journal_free(j);
+    assert_int_equal(stat(name, &st), 0);
+    assert_true(st.st_size < 100000);
+    j = open_it();
+    assert_int_equal(journal_count(j), 3);
+    assert_true(look(j, 1)->forgotten);
+    assert_false(look(j, 2)->forgotten);
+    assert_non_null(look(j, 3));
     journal_free(j);
 }
 
@@ -292,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_starts),
         TEST(test_grows),
+        TEST(test_compacts),
         TEST(test_torn),
         TEST(test_events),
         TEST(test_sandbox_and_tokens),
