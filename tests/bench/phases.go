@@ -241,7 +241,7 @@ func (b *bench) countTasks(what string, before account, runningBefore, n int) er
 	b.report.addWrites("task", writes, n)
 	b.report.slowTasks += slow
 	b.report.check(fmt.Sprintf("%s: 1 write for each of %d tasks (%d of them said Running first)", what, n, slow),
-		writes.differ(counts{"PATCH " + group + "/tasks/status": n + slow}))
+		writes.taskWrites().differ(counts{"PATCH " + group + "/tasks/status": n + slow}))
 	return nil
 }
 
@@ -327,6 +327,11 @@ func (b *bench) phaseRate() error {
 			return err
 		}
 	}
+	meter, err := newCPUMeter(b, held)
+	if err != nil {
+		b.report.note("no CPU figures: " + err.Error())
+	}
+	use, floorUse := cpuUse{}, cpuUse{}
 	stop := b.procs.sampleUnderLoad(b, held[0])
 	running := b.tasks.stateCount("Running")
 	before, err := b.account()
@@ -339,10 +344,12 @@ func (b *bench) phaseRate() error {
 	for round := range b.sizes.rateRounds {
 		err := inTurns(round%2 == 1, 1, func(int) error {
 			names := b.newNames("rate", rateSandboxes*rateTasks)
+			start := meter.read()
 			d, rate, err := rateOf(names, func(client, i int) (time.Duration, error) {
 				d, _, err := b.task(names[i], held[client], echo, "hi\n")
 				return d, err
 			})
+			use.add(meter.read(), start)
 			ours, rates, total = append(ours, d...), append(rates, rate), total+len(names)
 			if err != nil {
 				return err
@@ -350,9 +357,11 @@ func (b *bench) phaseRate() error {
 			return b.removeTasks(api, names)
 		}, func(int) error {
 			names := b.newNames("floor-rate", rateSandboxes*rateTasks)
+			start := meter.read()
 			d, rate, err := rateOf(names, func(client, i int) (time.Duration, error) {
 				return b.floor.task(names[i], held[client], echo)
 			})
+			floorUse.add(meter.read(), start)
 			floors, floorRates = append(floors, d...), append(floorRates, rate)
 			if err != nil {
 				return err
@@ -367,6 +376,7 @@ func (b *bench) phaseRate() error {
 	what := fmt.Sprintf("%d sandboxes x %d tasks", rateSandboxes, rateTasks)
 	b.report.times(what+", each task", ours, floors, noTarget)
 	b.report.rates(what, rates, floorRates, 0.8)
+	b.report.cpuPerTask(use, floorUse, total)
 	b.report.check(fmt.Sprintf("%s: %d of %d tasks ended right", what, total, total), "")
 	if err := b.countTasks(what, before, running, total); err != nil {
 		return err
