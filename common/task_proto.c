@@ -32,6 +32,8 @@ int task_request_encode(const struct task_request_head *head, const char *steps_
     json_w_str(&w, "workDir", head->work_dir);
     json_w_int(&w, "timeoutMs", head->timeout_ms);
     json_w_int(&w, "outputLimit", (int64_t)head->output_limit);
+    if (head->env_json)
+        json_w_raw(&w, "env", head->env_json);
     json_w_raw(&w, "steps", steps_json ? steps_json : "null");
     json_w_end_object(&w);
     return w.error == 0
@@ -40,6 +42,15 @@ int task_request_encode(const struct task_request_head *head, const char *steps_
 }
 
 /* ---- requests: decode ------------------------------------------------------------------------ */
+
+static void env_done(struct step_env *env, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(env[i].name);
+        free(env[i].value);
+    }
+    free(env);
+}
 
 static void step_done(struct task_step *s)
 {
@@ -50,11 +61,7 @@ static void step_done(struct task_step *s)
     for (size_t i = 0; i < s->argc; i++)
         free(s->argv[i]);
     free(s->argv);
-    for (size_t i = 0; i < s->env_count; i++) {
-        free(s->env[i].name);
-        free(s->env[i].value);
-    }
-    free(s->env);
+    env_done(s->env, s->env_count);
     free(s->path);
     free(s->content);
 }
@@ -67,6 +74,7 @@ void task_request_done(struct task_request *r)
     free(r->task_name);
     free(r->trace_id);
     free(r->work_dir);
+    env_done(r->env, r->env_count);
     for (size_t i = 0; i < r->step_count; i++)
         step_done(&r->steps[i]);
     free(r->steps);
@@ -221,6 +229,50 @@ static void decode_steps(struct task_request *r, struct json_object *v)
                                                    : "the steps of the task are not a list");
 }
 
+/* The sandbox's environment: a list of {name, value}, as in a container. */
+static int decode_sandbox_env(struct json_object *v, struct task_request *r, struct err *err)
+{
+    size_t n = v && json_object_is_type(v, json_type_array) ? json_object_array_length(v) : 0;
+
+    if (v && !json_object_is_type(v, json_type_array))
+        return err_set(err, -EINVAL, "env is not a list");
+    if (n > LIMIT_SANDBOX_ENV)
+        return err_set(err, -EINVAL, "env has %zu entries, %d are the most", n, LIMIT_SANDBOX_ENV);
+    r->env = xcalloc(n + 1, sizeof(*r->env));
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *o = json_object_array_get_idx(v, i);
+        const char *name = json_get_str(o, "name"), *value = json_get_str(o, "value");
+
+        if (!name || !*name || strchr(name, '='))
+            return err_set(err, -EINVAL, "env[%zu].name is no name", i);
+        r->env[r->env_count++] =
+            (struct step_env){.name = xstrdup(name), .value = xstrdup(str_or_empty(value))};
+    }
+    return 0;
+}
+
+static bool env_has(const struct step_env *env, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(env[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What a step says itself goes before what the sandbox says, and there the last one counts. */
+static void inherit_env(const struct task_request *r, struct task_step *s)
+{
+    if (s->type != STEP_COMMAND || s->invalid || r->env_count == 0)
+        return;
+    s->env = xrealloc(s->env, (s->env_count + r->env_count) * sizeof(*s->env));
+    for (size_t i = r->env_count; i-- > 0;) {
+        if (env_has(s->env, s->env_count, r->env[i].name))
+            continue;
+        s->env[s->env_count++] =
+            (struct step_env){.name = xstrdup(r->env[i].name), .value = xstrdup(r->env[i].value)};
+    }
+}
+
 struct request_numbers {
     int64_t timeout_ms;
     int64_t output_limit;
@@ -268,7 +320,11 @@ int task_request_decode(const char *data, size_t len, struct task_request *ret, 
 
     if (json_parse(data, len, &obj, err) < 0 || decode_head(obj, &r, err) < 0)
         return -EINVAL;
+    if (decode_sandbox_env(json_get(obj, "env"), &r, err) < 0)
+        return -EINVAL;
     decode_steps(&r, json_get(obj, "steps"));
+    for (size_t i = 0; i < r.step_count; i++)
+        inherit_env(&r, &r.steps[i]);
     *ret = r;
     r = (struct task_request){0};
     return 0;

@@ -50,11 +50,13 @@ struct task_step {
 
 struct task_request {
     char *sandbox_uid;
-    char *task_name;     /* namespace/name, for logs */
-    char *trace_id;      /* NULL: none */
-    char *work_dir;      /* the sandbox's work directory, absolute */
-    int64_t timeout_ms;  /* limit of each Command step, > 0 */
-    size_t output_limit; /* bytes kept of a stream of a step, > 0 */
+    char *task_name;      /* namespace/name, for logs */
+    char *trace_id;       /* NULL: none */
+    char *work_dir;       /* the sandbox's work directory, absolute */
+    int64_t timeout_ms;   /* limit of each Command step, > 0 */
+    size_t output_limit;  /* bytes kept of a stream of a step, > 0 */
+    struct step_env *env; /* of the sandbox; decoding adds it to each Command step's own */
+    size_t env_count;
     struct task_step *steps;
     size_t step_count; /* 1..LIMIT_STEPS */
 };
@@ -67,6 +69,7 @@ struct task_request_head {
     const char *work_dir;
     int64_t timeout_ms;
     size_t output_limit;
+    const char *env_json; /* the array Sandbox.spec.env; NULL: none */
 };
 int task_request_encode(const struct task_request_head *head, const char *steps_json,
                         struct buf *out, struct err *err);

@@ -1,5 +1,7 @@
 #include "operator/api/sandbox.h"
 
+#include <json-c/json.h>
+
 #include "common/clock.h"
 #include "common/json.h"
 
@@ -50,6 +52,7 @@ static void sandbox_free(struct meta *obj)
         return;
     sandbox_status_done(&s->status);
     free(s->pool);
+    free(s->env_json);
     free(s->invalid);
     meta_done(&s->meta);
     free(s);
@@ -74,8 +77,11 @@ static const struct json_field status_fields[] = {
 
 static void decode_spec(struct json_object *obj, struct sandbox *s)
 {
+    struct json_object *env = json_get_path(obj, "spec.env");
     struct err err = {0};
 
+    if (json_object_is_type(env, json_type_array) && json_object_array_length(env) > 0)
+        s->env_json = xstrdup(json_object_to_json_string_ext(env, JSON_C_TO_STRING_NOSLASHESCAPE));
     if (json_decode(obj, spec_fields, s, &err) < 0)
         s->invalid = xstrdup(err.msg);
     else if (!s->pool || !*s->pool)

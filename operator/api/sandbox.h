@@ -35,6 +35,7 @@ struct sandbox {
     bool keep_alive;
     int64_t idle_timeout_s; /* -1: not given, 0: never */
     int64_t max_lifetime_s; /* -1: none */
+    char *env_json;         /* spec.env; NULL: none */
     char *invalid;          /* why the spec cannot be used; NULL: it can */
     struct sandbox_status status;
 };

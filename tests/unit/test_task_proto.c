@@ -69,6 +69,49 @@ static void test_request(void **state)
     assert_int_equal(s->content_len, 0);
 }
 
+static void test_sandbox_env_is_below_the_steps(void **state)
+{
+    CLEANUP(task_request_done) struct task_request r = {0};
+    cleanup_buf struct buf b = BUF_INIT(LIMIT_TASK_REQUEST_BYTES);
+    struct task_request_head with_env = head;
+    struct err err;
+
+    with_env.env_json = "[{\"name\":\"A\",\"value\":\"s\"},{\"name\":\"B\",\"value\":\"1\"},"
+                        "{\"name\":\"B\",\"value\":\"2\"},{\"name\":\"C\"}]";
+    assert_int_equal(task_request_encode(&with_env,
+                                         "[{\"type\":\"Command\",\"command\":[\"x\"],\"env\":"
+                                         "{\"A\":\"own\"}},{\"type\":\"FilePatch\",\"path\":"
+                                         "\"p\"}]",
+                                         &b, &err),
+                     0);
+    assert_int_equal(task_request_decode(b.data, b.len, &r, &err), 0);
+    assert_int_equal(r.steps[0].env_count, 3);
+    assert_string_equal(r.steps[0].env[0].value, "own");
+    assert_string_equal(r.steps[0].env[1].name, "C");
+    assert_string_equal(r.steps[0].env[1].value, "");
+    assert_string_equal(r.steps[0].env[2].name, "B");
+    assert_string_equal(r.steps[0].env[2].value, "2");
+    assert_int_equal(r.steps[1].env_count, 0);
+}
+
+static void test_bad_sandbox_env_is_a_bad_request(void **state)
+{
+    static const char *const envs[] = {"{}", "[{}]", "[{\"name\":\"\"}]", "[{\"name\":\"a=b\"}]",
+                                       "[7]"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(envs); i++) {
+        cleanup_buf struct buf b = BUF_INIT(LIMIT_TASK_REQUEST_BYTES);
+        struct task_request_head with_env = head;
+        struct task_request r = {0};
+        struct err err;
+
+        with_env.env_json = envs[i];
+        assert_int_equal(task_request_encode(&with_env, "[]", &b, &err), 0);
+        assert_int_equal(task_request_decode(b.data, b.len, &r, &err), -EINVAL);
+        assert_non_null(strstr(err.msg, "env"));
+    }
+}
+
 static void test_bad_steps(void **state)
 {
     static const struct {
@@ -343,11 +386,18 @@ static void test_event_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request),         cmocka_unit_test(test_bad_steps),
-        cmocka_unit_test(test_too_many_steps),  cmocka_unit_test(test_request_too_long),
-        cmocka_unit_test(test_bad_requests),    cmocka_unit_test(test_request_mutations),
-        cmocka_unit_test(test_events),          cmocka_unit_test(test_largest_events),
-        cmocka_unit_test(test_bad_events),      cmocka_unit_test(test_event_too_long),
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_sandbox_env_is_below_the_steps),
+        cmocka_unit_test(test_bad_sandbox_env_is_a_bad_request),
+        cmocka_unit_test(test_bad_steps),
+        cmocka_unit_test(test_too_many_steps),
+        cmocka_unit_test(test_request_too_long),
+        cmocka_unit_test(test_bad_requests),
+        cmocka_unit_test(test_request_mutations),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_largest_events),
+        cmocka_unit_test(test_bad_events),
+        cmocka_unit_test(test_event_too_long),
         cmocka_unit_test(test_event_mutations),
     };
 
