@@ -94,6 +94,18 @@ bool json_get_int(struct json_object *obj, const char *name, int64_t *ret)
     return true;
 }
 
+size_t json_array_len(struct json_object *array)
+{
+    return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
+const char *json_array_str(struct json_object *array, size_t i)
+{
+    struct json_object *v = i < json_array_len(array) ? json_object_array_get_idx(array, i) : NULL;
+
+    return json_object_is_type(v, json_type_string) ? json_object_get_string(v) : NULL;
+}
+
 bool json_get_bool(struct json_object *obj, const char *name, bool fallback)
 {
     struct json_object *v = json_get(obj, name);

@@ -32,6 +32,10 @@ bool json_get_int(struct json_object *obj, const char *name,
                   int64_t *ret); /* false: absent or not an integer */
 bool json_get_bool(struct json_object *obj, const char *name, bool fallback);
 
+/* An array's length, 0 for anything else; its element when that is a string, else NULL. */
+size_t json_array_len(struct json_object *array);
+const char *json_array_str(struct json_object *array, size_t i);
+
 enum json_type_want { JSON_STRING, JSON_INT, JSON_BOOL };
 
 /* A row of a dispatch table: member `path` goes to the field at `offset`. Strings become owned

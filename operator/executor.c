@@ -451,6 +451,11 @@ static void do_run_forget(struct executor *x, const char *key, const struct acti
     sidecar_client_drop(x->agents, a->ns, a->name, false);
 }
 
+static void do_audit(struct executor *x, const char *key, const struct action *a)
+{
+    sidecar_client_audit(x->agents, a->ns, a->name);
+}
+
 void executor_do(struct executor *x, const char *key, const struct action *a)
 {
     static void (*const doers[])(struct executor *, const char *, const struct action *) = {
@@ -462,6 +467,7 @@ void executor_do(struct executor *x, const char *key, const struct action *a)
         [ACTION_RUN_START] = do_run_start,
         [ACTION_RUN_CANCEL] = do_run_cancel,
         [ACTION_RUN_FORGET] = do_run_forget,
+        [ACTION_AUDIT] = do_audit,
         [ACTION_EVENT] = do_event,
         [ACTION_AFTER] = do_after,
     };

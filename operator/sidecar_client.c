@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/json.h"
 #include "common/limits.h"
 #include "common/list.h"
 #include "common/log.h"
@@ -15,6 +16,7 @@
 #define RETRY_MAX_MS 2000
 #define DELETE_TIMEOUT_MS 5000
 #define CANCEL_TRIES 20
+#define AUDIT_TRIES 10
 #define PATH_MAX_LEN 256
 
 struct sidecar_client {
@@ -39,11 +41,12 @@ struct stream {
     struct ops_timer *timer;
     struct buf line;
     struct buf scratch;
+    bool attach_only; /* GET: the sidecar knows the attempt, under another body */
     int64_t retry_ms;
     int64_t silent_since_mono_ns; /* no event since; 0: the stream works */
 };
 
-/* A cancel or an acknowledgement on its way; lives on its own. */
+/* A cancel, an acknowledgement or an audit on its way; lives on its own. */
 struct delete_call {
     struct list node;
     struct sidecar_client *c;
@@ -230,22 +233,22 @@ static void on_refusal(struct stream *s, const struct ops_response *resp)
 {
     cleanup_free char *message =
         xasprintf("the agent refused the task: HTTP status %d: %s", resp->status, resp->body);
-    struct world *w = s->c->opts.world;
 
     switch (resp->status) {
-    case 410: { /* over and acknowledged: only a cache that is behind can have asked for it */
+    case 409: /* the same steps, under other flags than ours: an operator before us began it */
+        s->attach_only = true;
+        attach(s);
+        return;
+    case 410: {
         const char *slash = strchr(s->task_key, '/');
         cleanup_free char *ns = xmemdup0(s->task_key, (size_t)(slash - s->task_key));
-        cleanup_free char *name = xstrdup(slash + 1);
 
-        run_free(map_del(&w->runs, s->task_key));
-        s->c->opts.on_stale_task(s->c->opts.arg, ns, name);
-        stream_free(s);
+        s->run->result_gone = true;
+        s->c->opts.on_stale_task(s->c->opts.arg, ns, slash + 1);
         return;
     }
     case 400:
     case 403:
-    case 409:
     case 413:
         fail(s, "AgentRefused", message);
         return;
@@ -285,6 +288,7 @@ static int encode(const struct stream *s, const struct task *t, struct buf *out,
 
     meta_key(key, t->meta.ns, t->sandbox);
     sandbox = world_sandbox(s->c->opts.world, key);
+    head.env_json = sandbox ? sandbox->env_json : NULL;
     head.work_dir = sandbox && sandbox->status.work_dir ? sandbox->status.work_dir : "/";
     return task_request_encode(&head, t->steps_json, out, err);
 }
@@ -299,7 +303,7 @@ static void attach(struct stream *s)
                               .address = s->run->target.address,
                               .method = "PUT",
                               .path = sr.target,
-                              .content_type = "application/json",
+                              .content_type = s->attach_only ? NULL : "application/json",
                               .headers = sr.headers,
                               .stream = true,
                               .idle_timeout_ms = AGENT_SILENCE_MS};
@@ -312,9 +316,11 @@ static void attach(struct stream *s)
     task_path(sr.path, s->run->target.task_uid, s->run->result->attempt);
     if (s->run->last_seq > 0)
         snprintf(sr.query, sizeof(sr.query), "after=%" PRIu64, s->run->last_seq);
-    r = encode(s, t, &body, &err);
+    if (s->attach_only)
+        req.method = "GET";
+    r = s->attach_only ? 0 : encode(s, t, &body, &err);
     if (r == 0)
-        r = sign(s->c, &s->run->target, "PUT", body.data, body.len, &sr, &err);
+        r = sign(s->c, &s->run->target, req.method, body.data, body.len, &sr, &err);
     if (r < 0) {
         fail(s, "InvalidSpec", err.msg);
         return;
@@ -335,8 +341,8 @@ static struct run_target target_of(const struct task *t, const struct sandbox *s
     bool v6 = strchr(p->ip, ':') != NULL;
 
     return (struct run_target){
-        .task_uid = xstrdup(t->meta.uid),
-        .task_name = xasprintf("%s/%s", t->meta.ns, t->meta.name),
+        .task_uid = t ? xstrdup(t->meta.uid) : NULL,
+        .task_name = t ? xasprintf("%s/%s", t->meta.ns, t->meta.name) : NULL,
         .sandbox_uid = xstrdup(s->meta.uid),
         .pod_uid = xstrdup(p->meta.uid),
         .address = xasprintf(v6 ? "[%s]:%d" : "%s:%d", p->ip, POD_SIDECAR_PORT),
@@ -399,12 +405,10 @@ static void delete_free(struct delete_call *d)
     free(d);
 }
 
-static void on_deleted(void *arg, const struct ops_response *resp)
+/* Tries again later, a limited number of times. */
+static void delete_again(struct delete_call *d)
 {
-    struct delete_call *d = arg;
-
-    d->call = NULL;
-    if (--d->tries_left <= 0 || (resp->error == 0 && resp->status < 500)) {
+    if (--d->tries_left <= 0) {
         delete_free(d);
         return;
     }
@@ -413,49 +417,161 @@ static void on_deleted(void *arg, const struct ops_response *resp)
     d->retry_ms = MIN(2 * d->retry_ms, RETRY_MAX_MS);
 }
 
+static void on_deleted(void *arg, const struct ops_response *resp)
+{
+    struct delete_call *d = arg;
+
+    d->call = NULL;
+    if (resp->error == 0 && resp->status < 500)
+        delete_free(d);
+    else
+        delete_again(d);
+}
+
+static void delete_request(struct delete_call *d, const char *method, struct signed_request *sr,
+                           const struct ops_handler *handler)
+{
+    struct ops_request req = {.target = OPS_AGENT,
+                              .address = d->target.address,
+                              .method = method,
+                              .path = sr->target,
+                              .headers = sr->headers,
+                              .timeout_ms = DELETE_TIMEOUT_MS};
+
+    if (sign(d->c, &d->target, method, NULL, 0, sr, NULL) < 0)
+        delete_free(d);
+    else
+        d->call = ops_start(d->c->ops, &req, handler, d);
+}
+
 static void delete_send(void *arg)
 {
     static const struct ops_handler handler = {NULL, on_deleted};
     struct delete_call *d = arg;
     struct signed_request sr = {0};
-    struct ops_request req = {.target = OPS_AGENT,
-                              .address = d->target.address,
-                              .method = "DELETE",
-                              .path = sr.target,
-                              .headers = sr.headers,
-                              .timeout_ms = DELETE_TIMEOUT_MS};
 
     task_path(sr.path, d->target.task_uid, d->attempt);
-    if (sign(d->c, &d->target, "DELETE", NULL, 0, &sr, NULL) < 0) {
-        delete_free(d);
-        return;
-    }
-    d->call = ops_start(d->c->ops, &req, &handler, d);
+    delete_request(d, "DELETE", &sr, &handler);
+}
+
+/* Takes over the texts of target. */
+static struct delete_call *delete_new(struct sidecar_client *c, struct run_target target,
+                                      int64_t attempt, int tries, void (*send)(void *arg))
+{
+    struct delete_call *d = xcalloc(1, sizeof(*d));
+
+    d->c = c;
+    d->target = target;
+    d->attempt = attempt;
+    d->tries_left = tries;
+    d->retry_ms = RETRY_FIRST_MS;
+    d->timer = c->ops->v->timer_new(c->ops, send, d);
+    list_push_back(&c->deletes, &d->node);
+    return d;
+}
+
+static void delete_start(struct sidecar_client *c, struct run_target target, int64_t attempt,
+                         bool cancel)
+{
+    c->cancels += cancel;
+    delete_send(delete_new(c, target, attempt, cancel ? CANCEL_TRIES : 1, delete_send));
 }
 
 void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel)
 {
-    struct delete_call *d;
     char key[META_KEY_MAX];
+    struct run_target target;
     struct run *r;
 
     meta_key(key, ns, name);
     r = map_del(&c->opts.world->runs, key);
     if (!r)
         return;
-    d = xcalloc(1, sizeof(*d));
-    d->c = c;
-    d->target = r->target;
-    d->attempt = r->result->attempt;
+    target = r->target;
     r->target = (struct run_target){0};
-    d->tries_left = cancel ? CANCEL_TRIES : 1;
-    d->retry_ms = RETRY_FIRST_MS;
-    d->timer = c->ops->v->timer_new(c->ops, delete_send, d);
-    list_push_back(&c->deletes, &d->node);
-    c->cancels += cancel;
     stream_free(r->stream);
+    delete_start(c, target, r->result->attempt, cancel);
     run_free(r);
-    delete_send(d);
+}
+
+/* ---- auditing -------------------------------------------------------------------------------- */
+
+static bool task_is_wanted(const struct world *w, const char *ns, const char *label)
+{
+    const struct meta *m;
+    size_t pos = 0, len = strcspn(label, "/");
+
+    while ((m = store_next(w->tasks, &pos)))
+        if (strcmp(m->ns, ns) == 0 && strlen(m->uid) == len && strncmp(m->uid, label, len) == 0)
+            return true;
+    return false;
+}
+
+static struct run_target target_copy(const struct run_target *t, char *task_uid)
+{
+    return (struct run_target){.task_uid = task_uid,
+                               .task_name = xstrdup(t->task_name),
+                               .sandbox_uid = xstrdup(t->sandbox_uid),
+                               .pod_uid = xstrdup(t->pod_uid),
+                               .address = xstrdup(t->address),
+                               .key_id = xstrdup(t->key_id)};
+}
+
+static void audit_one(struct delete_call *d, const char *label)
+{
+    char *slash = strchr(label, '/');
+
+    if (!slash || task_is_wanted(d->c->opts.world, d->target.task_name, label))
+        return;
+    log_warn("cancelling what belongs to no task", "attempt", label, "address", d->target.address,
+             NULL);
+    delete_start(d->c, target_copy(&d->target, xmemdup0(label, (size_t)(slash - label))),
+                 strtoll(slash + 1, NULL, 10), true);
+}
+
+static void on_audited(void *arg, const struct ops_response *resp)
+{
+    cleanup_json struct json_object *obj = NULL;
+    struct delete_call *d = arg;
+
+    d->call = NULL;
+    if (resp->error == 0 && resp->status == 200 &&
+        json_parse(resp->body, resp->body_len, &obj, NULL) == 0) {
+        struct json_object *running = json_get(obj, "running");
+        size_t n = json_array_len(running);
+
+        for (size_t i = 0; i < n; i++)
+            audit_one(d, str_or_empty(json_array_str(running, i)));
+        delete_free(d);
+        return;
+    }
+    delete_again(d);
+}
+
+static void audit_send(void *arg)
+{
+    static const struct ops_handler handler = {NULL, on_audited};
+    struct delete_call *d = arg;
+    struct signed_request sr = {.path = "/v1/tasks"};
+
+    delete_request(d, "GET", &sr, &handler);
+}
+
+void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox)
+{
+    char key[META_KEY_MAX];
+    const struct sandbox *s;
+    const struct pod *p;
+    struct delete_call *d;
+
+    meta_key(key, ns, sandbox);
+    s = world_sandbox(c->opts.world, key);
+    p = s ? world_sandbox_pod(c->opts.world, s) : NULL;
+    if (!p || !p->ip)
+        return;
+    d = delete_new(c, target_of(NULL, s, p), 0, AUDIT_TRIES, audit_send);
+    d->target.task_name = xstrdup(ns);
+    audit_send(d);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -22,7 +22,8 @@ struct buf;
 struct sidecar_client_opts {
     struct world *world;
     const struct signing_keys *keys;
-    /* The sidecar knows that this task's result was acknowledged: the cache is behind. */
+    /* The sidecar says that this task's result was acknowledged: the cache may be behind, the task
+     * is to be read. */
     void (*on_stale_task)(void *arg, const char *ns, const char *name);
     void *arg;
 };
@@ -37,6 +38,10 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
 /* Frees the task's run. cancel: stops what runs, tried until the sidecar has heard it or its pod is
  * gone; else tells the sidecar, once, that the result is not needed any more. */
 void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel);
+/* Asks the pod of a sandbox what runs there, and cancels what belongs to no task any more: it was
+ * deleted while no operator looked. Tried once more for each answer that does not come, a few
+ * times. */
+void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox);
 void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out);
 
 #endif

@@ -235,22 +235,31 @@ static enum run_put put_new(struct run_table *t, struct http_exchange *x,
     return RUN_STARTED;
 }
 
+/* An attempt that the journal knows: attaches to what there is of it. */
+static enum run_put attach(struct run_table *t, struct http_exchange *x,
+                           const struct journal_key *key, const char *label, uint64_t after,
+                           struct err *err)
+{
+    struct attempt *a = find(t, key);
+
+    if (!a) {
+        err_set(err, -ESTALE, "attempt %s is over, and its result was dropped", label);
+        return RUN_FORGOTTEN;
+    }
+    attempt_attach(a, x, after);
+    return RUN_ATTACHED;
+}
+
 enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const char *task_uid,
                            unsigned attempt, uint64_t after, struct err *err)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);
     const struct journal_entry *e = journal_find(t->opts.journal, &key);
-    const char *served = journal_sandbox(t->opts.journal);
     cleanup_free char *label = xasprintf("%s/%u", task_uid, attempt);
     unsigned char digest[JOURNAL_DIGEST_BYTES];
-    struct attempt *a = e && !e->forgotten ? find(t, &key) : NULL;
     size_t len;
     const char *body = http_body(x, &len);
 
-    if (served && !str_eq(served, http_header(x, "Arl-Sandbox-Uid"))) {
-        err_set(err, -EPERM, "this pod serves another sandbox");
-        return RUN_OTHER_SANDBOX;
-    }
     journal_digest(body, len, digest);
     if (!e)
         return put_new(t, x, &key, digest, label, after, err);
@@ -258,12 +267,37 @@ enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const c
         err_set(err, -EEXIST, "attempt %s was started with another body", label);
         return RUN_OTHER_BODY;
     }
-    if (!a) {
-        err_set(err, -ESTALE, "attempt %s is over, and its result was dropped", label);
-        return RUN_FORGOTTEN;
+    return attach(t, x, &key, label, after, err);
+}
+
+enum run_put run_table_attach(struct run_table *t, struct http_exchange *x, const char *task_uid,
+                              unsigned attempt, uint64_t after, struct err *err)
+{
+    struct journal_key key = journal_key_of(task_uid, attempt);
+    cleanup_free char *label = xasprintf("%s/%u", task_uid, attempt);
+
+    if (journal_find(t->opts.journal, &key))
+        return attach(t, x, &key, label, after, err);
+    err_set(err, -ENOENT, "attempt %s was never started here", label);
+    return RUN_UNKNOWN_TASK;
+}
+
+void run_table_each_running(const struct run_table *t, void (*name)(const char *label, void *arg),
+                            void *arg)
+{
+    list_for_each (it, &t->attempts) {
+        const struct attempt *a = list_entry(it, struct attempt, node);
+
+        if (a->running)
+            name(a->label, arg);
     }
-    attempt_attach(a, x, after);
-    return RUN_ATTACHED;
+}
+
+bool run_table_serves(const struct run_table *t, const char *sandbox_uid)
+{
+    const char *served = journal_sandbox(t->opts.journal);
+
+    return !served || str_eq(served, sandbox_uid);
 }
 
 enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt)

@@ -54,10 +54,21 @@ enum run_put {
     RUN_NOT_READY,     /* a runner is missing, or there is no room */
     RUN_BAD,           /* the body is no request */
     RUN_NO_JOURNAL,    /* the disk does not take it */
+    RUN_UNKNOWN_TASK,  /* attaching: never started here */
 };
 /* err is set for all but the first two. */
 enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const char *task_uid,
                            unsigned attempt, uint64_t after, struct err *err);
+
+/* Attaches to an attempt that is known, whatever its body was. RUN_FORGOTTEN as above;
+ * RUN_UNKNOWN_TASK: it was never started here. */
+enum run_put run_table_attach(struct run_table *t, struct http_exchange *x, const char *task_uid,
+                              unsigned attempt, uint64_t after, struct err *err);
+/* Calls name() with "uid/attempt" of each attempt that runs. */
+void run_table_each_running(const struct run_table *t, void (*name)(const char *label, void *arg),
+                            void *arg);
+/* Whether requests in the name of this sandbox are for this pod: it serves no other one yet. */
+bool run_table_serves(const struct run_table *t, const char *sandbox_uid);
 
 enum run_delete { RUN_CANCELED, RUN_ACKNOWLEDGED, RUN_UNKNOWN };
 enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt);

@@ -9,7 +9,8 @@
 #include "common/limits.h"
 #include "common/log.h"
 
-#define TASKS "/v1/tasks/"
+#define TASK_LIST "/v1/tasks"
+#define TASKS TASK_LIST "/"
 #define UID_MAX 64
 #define ATTEMPT_MAX 1000
 #define BODY_MAX (64u << 10)
@@ -211,18 +212,25 @@ static bool parse_task(const struct http_exchange *x, struct task_path *ret)
     return strncmp(query, "after=", 6) == 0 && parse_number(query + 6, INT64_MAX - 1, &ret->after);
 }
 
-static void put_task(struct server *s, struct http_exchange *x, const struct task_path *p)
+typedef enum run_put run_table_fn(struct run_table *t, struct http_exchange *x,
+                                  const char *task_uid, unsigned attempt, uint64_t after,
+                                  struct err *err);
+
+/* PUT starts or attaches, GET only attaches. */
+static void stream_task(struct server *s, struct http_exchange *x, const struct task_path *p,
+                        run_table_fn *fn)
 {
     static const int statuses[] = {
-        [RUN_OTHER_BODY] = 409, [RUN_OTHER_SANDBOX] = 403, [RUN_FORGOTTEN] = 410,
-        [RUN_NOT_READY] = 503,  [RUN_BAD] = 400,           [RUN_NO_JOURNAL] = 507,
+        [RUN_OTHER_BODY] = 409,   [RUN_OTHER_SANDBOX] = 403, [RUN_FORGOTTEN] = 410,
+        [RUN_NOT_READY] = 503,    [RUN_BAD] = 400,           [RUN_NO_JOURNAL] = 507,
+        [RUN_UNKNOWN_TASK] = 404,
     };
     struct err err;
-    enum run_put r = run_table_put(s->opts.table, x, p->uid, p->attempt, p->after, &err);
+    enum run_put r = fn(s->opts.table, x, p->uid, p->attempt, p->after, &err);
 
     if (r == RUN_STARTED || r == RUN_ATTACHED)
         return;
-    log_warn("task refused", "path", http_path(x), "why", err.msg, NULL);
+    log_warn("task refused", "method", http_method(x), "path", http_path(x), "why", err.msg, NULL);
     reply_error(x, statuses[r], err.msg);
 }
 
@@ -241,20 +249,42 @@ static void delete_task(struct server *s, struct http_exchange *x, const struct 
     }
 }
 
-static void tasks(struct server *s, struct http_exchange *x)
+static void one_task(struct server *s, struct http_exchange *x)
 {
+    const char *method = http_method(x);
     struct task_path p;
 
-    if (!allowed(s, x))
-        return;
     if (!parse_task(x, &p))
         reply_error(x, 400, "the path is not " TASKS "{uid}/{attempt}?after={number}");
-    else if (strcmp(http_method(x), "PUT") == 0)
-        put_task(s, x, &p);
-    else if (strcmp(http_method(x), "DELETE") == 0)
+    else if (!run_table_serves(s->opts.table, http_header(x, "Arl-Sandbox-Uid")))
+        reply_error(x, 403, "this pod serves another sandbox");
+    else if (strcmp(method, "PUT") == 0)
+        stream_task(s, x, &p, run_table_put);
+    else if (strcmp(method, "GET") == 0)
+        stream_task(s, x, &p, run_table_attach);
+    else if (strcmp(method, "DELETE") == 0)
         delete_task(s, x, &p);
     else
-        reply_error(x, 405, "only PUT and DELETE are known here");
+        reply_error(x, 405, "only PUT, GET and DELETE are known here");
+}
+
+static void put_label(const char *label, void *arg)
+{
+    json_w_str(arg, NULL, label);
+}
+
+/* What runs, for an operator that wants to know whether somebody still wants it. */
+static void list_tasks(struct server *s, struct http_exchange *x)
+{
+    cleanup_buf struct buf b = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+
+    json_w_object(&w, NULL);
+    json_w_array(&w, "running");
+    run_table_each_running(s->opts.table, put_label, &w);
+    json_w_end_array(&w);
+    json_w_end_object(&w);
+    http_reply(x, 200, "application/json", b.data, b.len);
 }
 
 static void on_request(struct http_exchange *x, void *arg)
@@ -263,15 +293,19 @@ static void on_request(struct http_exchange *x, void *arg)
     const char *path = http_path(x);
     bool get = strcmp(http_method(x), "GET") == 0;
 
-    if (strncmp(path, TASKS, strlen(TASKS)) == 0)
-        tasks(s, x);
-    else if (get && strcmp(path, "/healthz") == 0)
+    if (get && strcmp(path, "/healthz") == 0)
         http_reply(x, 200, "text/plain", "ok\n", 3);
     else if (get && strcmp(path, "/readyz") == 0)
         get_ready(s, x);
-    else if (get && strcmp(path, "/metrics") == 0 && allowed(s, x))
+    else if (!allowed(s, x))
+        return;
+    else if (strncmp(path, TASKS, strlen(TASKS)) == 0)
+        one_task(s, x);
+    else if (get && strcmp(path, TASK_LIST) == 0)
+        list_tasks(s, x);
+    else if (get && strcmp(path, "/metrics") == 0)
         get_metrics(s, x);
-    else if (!get || strcmp(path, "/metrics") != 0)
+    else
         reply_error(x, 404, "there is nothing at this path");
 }
 

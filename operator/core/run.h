@@ -34,6 +34,7 @@ struct run {
     int64_t progress_mono_ns;    /* when that was */
     int64_t begun_mono_ns;
     int64_t begun_wall_ns;
+    bool result_gone; /* the agent says that it dropped the result; the task is being read */
     bool over;
     const char *reason;  /* once over; a constant */
     char *message;       /* once over; NULL: made from the result */

@@ -261,6 +261,15 @@ static void plan_last_task(const struct view *v)
     sandbox_status_done(&to);
 }
 
+/* A sandbox that was Ready before this process knew it may run what was deleted meanwhile. */
+static void plan_audit(const struct view *v)
+{
+    if (v->st->audited)
+        return;
+    v->st->audited = true;
+    action_add(v->out, ACTION_AUDIT, &api_sandbox, &v->s->meta);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 /* Pods of the sandbox with this uid are of no use to anybody. */
@@ -289,6 +298,7 @@ static void plan_phase(const struct view *v)
     switch (v->s->status.phase) {
     case SANDBOX_PHASE_NONE:
     case SANDBOX_PENDING:
+        v->st->audited = true; /* nothing can have run there yet */
         if (v->pod)
             plan_claimed(v);
         else
@@ -299,8 +309,10 @@ static void plan_phase(const struct view *v)
             plan_claimed(v);
         break;
     case SANDBOX_READY:
-        if (plan_pod_alive(v))
+        if (plan_pod_alive(v)) {
+            plan_audit(v);
             plan_last_task(v);
+        }
         break;
     case SANDBOX_FAILED:
         break;

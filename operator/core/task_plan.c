@@ -237,6 +237,13 @@ static void plan_active(const struct view *v)
         plan_over(v);
         return;
     }
+    if (v->run->result_gone) {
+        /* It was read meanwhile, and is not final: nobody has written the result. */
+        run_fail(v->run, "ResultLost", "the agent dropped the result before it was written", false,
+                 v->now);
+        plan_over(v);
+        return;
+    }
     if (v->t->state == TASK_RUNNING) {
         show_output(v);
         return;

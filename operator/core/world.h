@@ -55,6 +55,7 @@ struct sandbox_state {
     char *gone_uid;            /* of the sandbox that was deleted last under this name */
     char *lost_pod_uid;        /* the API server has confirmed that this pod is no more */
     int64_t seen_mono_ns;      /* since when this process knows the sandbox */
+    bool audited;              /* what runs in its pod is known to be wanted */
     int64_t last_task_wall_ns; /* end of the last task, as far as this process knows */
 };
 

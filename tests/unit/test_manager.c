@@ -370,6 +370,7 @@ static void test_create_refused_backs_off_and_says_why(void **state)
 static void start_with_sandbox(struct rig *r)
 {
     start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
 }
 
 static bool event(struct rig *r, const char *call, struct task_event ev)
@@ -486,8 +487,47 @@ static void test_task_refused_by_the_agent_fails(void **state)
 
     start_with_sandbox(r);
     watch(r, "tasks", "ADDED", task_object(r, "t", ""));
-    answer(r, PUT, 409, "{\"error\":\"another body\"}");
+    answer(r, PUT, 403, "{\"error\":\"another sandbox\"}");
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "AgentRefused"));
+}
+
+static void test_task_begun_under_other_flags_is_attached_to(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    answer(r, PUT, 409, "{\"error\":\"another body\"}");
+    assert_no_call(r, TASK_STATUS);
+    assert_string_equal(fake_find(&r->ops, "GET /v1/tasks/uid-t/1")->body, "");
+    event(r, "GET /v1/tasks/uid-t/1", (struct task_event){.seq = 1, .type = TASK_EVENT_ACCEPTED});
+    lose(r, "GET /v1/tasks/uid-t/1");
+    fake_advance(&r->ops, 50);
+    assert_call(r, "GET /v1/tasks/uid-t/1?after=1");
+}
+
+static void test_task_whose_result_was_dropped_fails(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    answer(r, PUT, 410, "{}");
+    answer_object(r, "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/t",
+                  task_object(r, "t", "\"state\":\"Running\""));
+    assert_no_call(r, PUT);
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "ResultLost"));
+}
+
+static void test_orphan_is_cancelled(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY),
+          task_object(r, "t", "\"state\":\"Running\""));
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[\"uid-t/1\",\"uid-gone/3\"]}");
+    assert_no_call(r, "DELETE /v1/tasks/uid-t");
+    answer(r, "DELETE /v1/tasks/uid-gone/3", 202, "");
 }
 
 static void test_task_acknowledged_elsewhere_is_read(void **state)
@@ -540,7 +580,7 @@ static void test_inactive_operator_does_nothing(void **state)
     struct rig *r = *state;
 
     manager_set_active(r->m, false);
-    start_with_sandbox(r);
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
     watch(r, "tasks", "ADDED", task_object(r, "t", ""));
     assert_no_call(r, PUT);
     manager_set_active(r->m, true);
@@ -567,6 +607,9 @@ int main(void)
         T(test_task_status_that_is_refused_is_cut_down),
         T(test_task_after_an_operator_restart_attaches),
         T(test_task_refused_by_the_agent_fails),
+        T(test_task_begun_under_other_flags_is_attached_to),
+        T(test_task_whose_result_was_dropped_fails),
+        T(test_orphan_is_cancelled),
         T(test_task_acknowledged_elsewhere_is_read),
         T(test_task_of_a_silent_agent_fails_in_the_end),
         T(test_task_deleted_is_cancelled_until_heard),

@@ -85,6 +85,7 @@ static void put_ready_sandbox(struct fixture *f)
 {
     put_pod(f, "a", true, "s");
     put_sandbox(f, "s", "", READY_STATUS);
+    world_sandbox_state(f->w, "ns/s")->audited = true;
 }
 
 #define ONE_STEP                                                                                   \
@@ -410,6 +411,17 @@ static void test_sandbox_idle_timeout(void **state)
     assert_plan(f, SANDBOX, "event s IdleTimeout\ndelete s IdleTimeout\n");
 }
 
+static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    world_sandbox_state(f->w, "ns/s")->audited = false;
+    assert_plan(f, SANDBOX, "after 600000ms\naudit s\n");
+    assert_plan(f, SANDBOX, "after 600000ms\n");
+}
+
 static void test_sandbox_lifetime(void **state)
 {
     struct fixture *f = *state;
@@ -417,7 +429,7 @@ static void test_sandbox_lifetime(void **state)
     put_pool(f, 1, "x");
     put_pod(f, "a", true, "s");
     put_sandbox(f, "s", ",\"idleTimeoutSeconds\":0,\"maxLifetimeSeconds\":60", READY_STATUS);
-    assert_plan(f, SANDBOX, "after 60000ms\n");
+    assert_plan(f, SANDBOX, "after 60000ms\naudit s\n");
     fixture_pass(f, 60000);
     assert_plan(f, SANDBOX, "event s LifetimeEnded\ndelete s LifetimeEnded\n");
 }
@@ -688,6 +700,7 @@ int main(void)
         T(test_sandbox_of_a_missing_pool),
         T(test_sandbox_fails_with_its_pod),
         T(test_sandbox_idle_timeout),
+        T(test_sandbox_that_was_ready_before_is_audited_once),
         T(test_sandbox_lifetime),
         T(test_sandbox_gone_takes_its_pod),
         T(test_task_starts_without_a_write),
