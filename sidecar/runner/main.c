@@ -1,4 +1,5 @@
 /* arl-runner: arguments and verbs. */
+#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -31,6 +32,9 @@ int main(int argc, char **argv)
     }
     if (argc < 4 || strcmp(argv[1], "run") != 0 || strcmp(argv[2], "--socket") != 0)
         return usage_error();
+    /* Gives back what large output took. */
+    mallopt(M_TRIM_THRESHOLD, 32 << 10);
+    mallopt(M_MMAP_THRESHOLD, 32 << 10);
     if (argc == 4)
         return runner_run(argv[3], NULL, environ);
     if (strcmp(argv[4], "--") != 0)

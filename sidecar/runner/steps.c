@@ -237,17 +237,16 @@ static void step_over(struct runner *r, struct step *s)
  * /proc there is the process group only. */
 static void signal_tree(const struct step *s, int sig)
 {
+    pid_t root = s->keeper_gone ? s->pid : s->keeper;
     int found = -ENOENT;
 
-    if (!s->keeper_gone) {
-        found = tree_signal(s->keeper, sig);
-        /* It may have been stopped by one of its own. */
-        kill(s->keeper, SIGCONT);
-    } else if (s->pid > 0) {
-        found = tree_signal(s->pid, sig);
-    }
+    if (root > 0)
+        found = sig == SIGKILL ? tree_kill(root) : tree_signal(root, sig);
     if (s->pid > 0 && (!s->has_result || found == -ENOENT))
         kill(-s->pid, sig);
+    /* It may have been stopped by one of its own. */
+    if (!s->keeper_gone)
+        kill(s->keeper, SIGCONT);
 }
 
 static void begin_kill(struct step *s, int64_t now_ns)

@@ -10,6 +10,8 @@
 /* Processes looked at; the kernel's own default for pid_max is 32768, a pod's limit is far lower.
  * What is above waits for the next look, when there are fewer. */
 #define TREE_MAX 65536
+/* Looks at a tree that grows faster than it can be stopped; the next tree_kill() goes on. */
+#define FREEZE_ROUNDS 16
 
 struct process {
     pid_t pid;
@@ -112,7 +114,7 @@ static void mark(struct processes *p, pid_t root)
     }
 }
 
-int tree_signal(pid_t root, int sig)
+static int send_below(pid_t root, int sig, int then)
 {
     CLEANUP(processes_done) struct processes p = {0};
     int found = 0;
@@ -127,8 +129,24 @@ int tree_signal(pid_t root, int sig)
             continue;
         found++;
         kill(p.list[i].pid, sig);
-        if (sig != SIGKILL)
-            kill(p.list[i].pid, SIGCONT);
+        if (then)
+            kill(p.list[i].pid, then);
     }
     return found;
+}
+
+int tree_signal(pid_t root, int sig)
+{
+    return send_below(root, sig, SIGCONT);
+}
+
+int tree_kill(pid_t root)
+{
+    int before = -1, n = 0;
+
+    for (int i = 0; i < FREEZE_ROUNDS && n != before && n >= 0; i++) {
+        before = n;
+        n = send_below(root, SIGSTOP, 0);
+    }
+    return send_below(root, SIGKILL, 0);
 }

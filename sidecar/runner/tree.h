@@ -9,8 +9,11 @@
 
 #include "common/base.h"
 
-/* Sends the signal (and SIGCONT, so that stopped ones get it) to everything below root, not to root
- * itself. Returns how many processes were found, or -ENOENT without a /proc. */
+/* Both act on everything below root, not on root itself, and return how many processes were found,
+ * or -ENOENT without a /proc. */
+/* Sends the signal, and SIGCONT so that stopped ones get it. */
 int tree_signal(pid_t root, int sig);
+/* Stops all, so that none can fork any more, and kills them then. */
+int tree_kill(pid_t root);
 
 #endif
