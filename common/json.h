@@ -92,5 +92,8 @@ void json_w_raw(struct json_writer *w, const char *name, const char *json); /* t
 int json_escape(struct buf *out, const char *s, size_t len);
 /* How many bytes json_escape() would append. */
 size_t json_escaped_len(const char *s, size_t len);
+/* How many bytes of it the API server stores and sends: its encoder escapes <, > and & as well, and
+ * the line separators U+2028 and U+2029, six bytes each. */
+size_t json_stored_len(const char *s, size_t len);
 
 #endif

@@ -121,6 +121,20 @@ size_t json_escaped_len(const char *str, size_t len)
     return n;
 }
 
+size_t json_stored_len(const char *str, size_t len)
+{
+    size_t n = json_escaped_len(str, len);
+
+    for (size_t i = 0; i < len; i++) {
+        if (str[i] == '<' || str[i] == '>' || str[i] == '&')
+            n += 5;
+        else if (len - i >= 3 &&
+                 (!memcmp(str + i, "\xe2\x80\xa8", 3) || !memcmp(str + i, "\xe2\x80\xa9", 3)))
+            n += 3;
+    }
+    return n;
+}
+
 static void w_raw(struct json_writer *w, const char *s, size_t len)
 {
     if (w->error == 0)

@@ -144,7 +144,7 @@ static size_t raw_size(const struct task_result *r, size_t cap)
     return sum;
 }
 
-/* What the output takes as JSON: each stream twice, in its step and joined. */
+/* What the output takes as JSON in the API server: each stream twice, in its step and joined. */
 static size_t json_size(const struct task_result *r, size_t cap)
 {
     size_t sum = STATUS_OVERHEAD_BYTES;
@@ -157,8 +157,8 @@ static size_t json_size(const struct task_result *r, size_t cap)
 
             if (s->data.len == 0)
                 continue;
-            sum += 2 * (json_escaped_len(s->data.data, p.head) + MARKER_MAX +
-                        json_escaped_len(s->data.data + s->data.len - p.tail, p.tail));
+            sum += 2 * (json_stored_len(s->data.data, p.head) + MARKER_MAX +
+                        json_stored_len(s->data.data + s->data.len - p.tail, p.tail));
         }
     }
     return sum;

@@ -359,7 +359,9 @@ static void test_json_escape(void **state)
         assert_int_equal(json_escape(&b, rows[i].in, rows[i].len), 0);
         assert_string_equal(buf_str(&b), rows[i].out);
         assert_int_equal(json_escaped_len(rows[i].in, rows[i].len), b.len);
+        assert_int_equal(json_stored_len(rows[i].in, rows[i].len), b.len);
     }
+    assert_int_equal(json_stored_len("<a>&\xe2\x80\xa8\xe2\x80\xa9", 10), 2 + 1 + 5 * 6);
 }
 
 static void write_sample(struct json_writer *w)
