@@ -226,12 +226,25 @@ static const char *workspace_path(struct json_object *c)
     return NULL;
 }
 
+static bool has_mount_at(struct json_object *c, const char *path)
+{
+    struct json_object *mounts = json_get(c, "volumeMounts");
+
+    for (size_t i = 0; i < length(mounts); i++)
+        if (str_eq(json_get_str(json_object_array_get_idx(mounts, i), "mountPath"), path))
+            return true;
+    return false;
+}
+
 static void build_users(struct builder *b)
 {
     if (!workspace_path(b->users[0]))
         append_mount(b->users[0], WORKSPACE, WORKSPACE_PATH, NULL);
     b->work_dir = workspace_path(b->users[0]);
     for (size_t i = 0; i < b->user_count; i++) {
+        /* Steps of every container begin in the workspace. */
+        if (!workspace_path(b->users[i]) && !has_mount_at(b->users[i], b->work_dir))
+            append_mount(b->users[i], WORKSPACE, b->work_dir, NULL);
         wrap_command(b->users[i]);
         append_mount(b->users[i], "arl", "/.arl", json_get_str(b->users[i], "name"));
     }
