@@ -33,6 +33,9 @@
 #define LIMIT_EVENT_LINE_BYTES (64u << 10)
 /* The body of a task request: an object of LIMIT_OBJECT_BYTES, escaped. Larger: 413. */
 #define LIMIT_TASK_REQUEST_BYTES LIMIT_OBJECT_BYTES
+/* Strings, numbers and so on in a task request. A tree of them takes thirty times the memory of its
+ * text, and the sidecar has 64 MiB. More: the request is malformed. */
+#define LIMIT_TASK_REQUEST_VALUES 65536
 
 /* ---- the sidecar ----------------------------------------------------------------------------- */
 #define LIMIT_HTTP_CONNECTIONS 64 /* further ones wait in the listen queue */

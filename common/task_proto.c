@@ -313,11 +313,31 @@ static int decode_head(struct json_object *obj, struct task_request *r, struct e
     return 0;
 }
 
+/* Counted before a tree is made of them; commas outside of strings stand for values. */
+static bool too_many_values(const char *data, size_t len)
+{
+    bool in_string = false;
+    size_t commas = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (in_string && data[i] == '\\')
+            i++;
+        else if (data[i] == '"')
+            in_string = !in_string;
+        else if (data[i] == ',' && !in_string)
+            commas++;
+    }
+    return commas >= LIMIT_TASK_REQUEST_VALUES;
+}
+
 int task_request_decode(const char *data, size_t len, struct task_request *ret, struct err *err)
 {
     CLEANUP(task_request_done) struct task_request r = {0};
     cleanup_json struct json_object *obj = NULL;
 
+    if (too_many_values(data, len))
+        return err_set(err, -EINVAL, "the request has more than %d values",
+                       LIMIT_TASK_REQUEST_VALUES);
     if (json_parse(data, len, &obj, err) < 0 || decode_head(obj, &r, err) < 0)
         return -EINVAL;
     if (decode_sandbox_env(json_get(obj, "env"), &r, err) < 0)

@@ -9,7 +9,7 @@
  * into the request as it is; only the sidecar takes the steps apart. Anything in there that is
  * wrong is reported by the sidecar as a failed step, so one bad task fails alone.
  *
- * Limits: LIMIT_TASK_REQUEST_BYTES, LIMIT_STEPS, LIMIT_EVENT_LINE_BYTES.
+ * Limits: LIMIT_TASK_REQUEST_BYTES, LIMIT_TASK_REQUEST_VALUES, LIMIT_STEPS, LIMIT_EVENT_LINE_BYTES.
  */
 #ifndef ARL_COMMON_TASK_PROTO_H
 #define ARL_COMMON_TASK_PROTO_H

@@ -14,7 +14,7 @@
 #include "common/buf.h"
 #include "common/task_proto.h"
 
-#define OUTLOG_TOTAL_BYTES (8u << 20)
+#define OUTLOG_TOTAL_BYTES (4u << 20)
 #define OUTLOG_EAGER_EVENTS 256
 #define OUTLOG_COLLECT_BYTES (8u << 10)
 

@@ -1,6 +1,7 @@
 #include "sidecar/run_table.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 
 #include "common/http_server.h"
@@ -15,8 +16,11 @@ static void on_heartbeat(uv_timer_t *timer)
 
     list_for_each_safe (it, &t->attempts)
         attempt_beat(list_entry(it, struct attempt, node));
-    if (t->streams == 0 && run_table_running(t) == 0)
-        uv_timer_stop(timer);
+    if (t->streams > 0 || run_table_running(t) > 0)
+        return;
+    uv_timer_stop(timer);
+    /* Nothing will happen for a while: what the last tasks took goes back. */
+    malloc_trim(0);
 }
 
 void run_table_want_heartbeat(struct run_table *t)
@@ -314,6 +318,15 @@ enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsi
     }
     forget(a);
     return RUN_ACKNOWLEDGED;
+}
+
+void run_table_acknowledge(struct run_table *t, const char *task_uid, unsigned attempt)
+{
+    struct journal_key key = journal_key_of(task_uid, attempt);
+    struct attempt *a = find(t, &key);
+
+    if (a && !a->running)
+        forget(a);
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@
 #include "sidecar/journal.h"
 
 #define RUN_TABLE_MAX 512
-#define RUN_TABLE_BYTES (64u << 20)
+#define RUN_TABLE_BYTES (16u << 20)
 #define RUN_HEARTBEAT_MS 5000
 
 struct http_exchange;
@@ -72,6 +72,8 @@ bool run_table_serves(const struct run_table *t, const char *sandbox_uid);
 
 enum run_delete { RUN_CANCELED, RUN_ACKNOWLEDGED, RUN_UNKNOWN };
 enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt);
+/* Drops the result; an attempt that runs is left alone. */
+void run_table_acknowledge(struct run_table *t, const char *task_uid, unsigned attempt);
 
 bool run_table_container_ready(const struct run_table *t, size_t container);
 size_t run_table_running(const struct run_table *t);

@@ -11,6 +11,7 @@
 
 #define TASK_LIST "/v1/tasks"
 #define TASKS TASK_LIST "/"
+#define ACKNOWLEDGED "/v1/acknowledged"
 #define UID_MAX 64
 #define ATTEMPT_MAX 1000
 #define BODY_MAX (64u << 10)
@@ -196,17 +197,26 @@ static bool parse_uid(const char *s, size_t len, char ret[UID_MAX + 1])
     return true;
 }
 
-static bool parse_task(const struct http_exchange *x, struct task_path *ret)
+/* "uid/attempt" */
+static bool parse_label(const char *text, struct task_path *ret)
 {
-    const char *rest = http_path(x) + strlen(TASKS), *query = http_query(x);
-    size_t len = strcspn(rest, "/");
+    size_t len = strcspn(text, "/");
     uint64_t attempt = 0;
 
-    ret->after = 0;
-    if (!parse_uid(rest, len, ret->uid) || rest[len] != '/' ||
-        !parse_number(rest + len + 1, ATTEMPT_MAX, &attempt) || attempt == 0)
+    if (!parse_uid(text, len, ret->uid) || text[len] != '/' ||
+        !parse_number(text + len + 1, ATTEMPT_MAX, &attempt) || attempt == 0)
         return false;
     ret->attempt = (unsigned)attempt;
+    return true;
+}
+
+static bool parse_task(const struct http_exchange *x, struct task_path *ret)
+{
+    const char *query = http_query(x);
+
+    ret->after = 0;
+    if (!parse_label(http_path(x) + strlen(TASKS), ret))
+        return false;
     if (!*query)
         return true;
     return strncmp(query, "after=", 6) == 0 && parse_number(query + 6, INT64_MAX - 1, &ret->after);
@@ -287,6 +297,31 @@ static void list_tasks(struct server *s, struct http_exchange *x)
     http_reply(x, 200, "application/json", b.data, b.len);
 }
 
+/* Results that are written where they belong and not needed here any more. */
+static void acknowledge(struct server *s, struct http_exchange *x)
+{
+    cleanup_json struct json_object *obj = NULL;
+    struct json_object *attempts;
+    struct task_path p;
+    struct err err;
+    size_t len;
+    const char *body = http_body(x, &len);
+
+    if (!run_table_serves(s->opts.table, http_header(x, "Arl-Sandbox-Uid"))) {
+        reply_error(x, 403, "this pod serves another sandbox");
+        return;
+    }
+    if (json_parse(body, len, &obj, &err) < 0) {
+        reply_error(x, 400, err.msg);
+        return;
+    }
+    attempts = json_get(obj, "attempts");
+    for (size_t i = 0; i < json_array_len(attempts); i++)
+        if (parse_label(str_or_empty(json_array_str(attempts, i)), &p))
+            run_table_acknowledge(s->opts.table, p.uid, p.attempt);
+    http_reply(x, 204, NULL, NULL, 0);
+}
+
 static void on_request(struct http_exchange *x, void *arg)
 {
     struct server *s = arg;
@@ -301,6 +336,8 @@ static void on_request(struct http_exchange *x, void *arg)
         return;
     else if (strncmp(path, TASKS, strlen(TASKS)) == 0)
         one_task(s, x);
+    else if (strcmp(http_method(x), "POST") == 0 && strcmp(path, ACKNOWLEDGED) == 0)
+        acknowledge(s, x);
     else if (get && strcmp(path, TASK_LIST) == 0)
         list_tasks(s, x);
     else if (get && strcmp(path, "/metrics") == 0)

@@ -44,6 +44,16 @@ static int dial(const char *path)
     return fd;
 }
 
+/* In the container's log, for whoever wonders why the pod does not become ready. That the sidecar
+ * is not there yet is no news. */
+static void tell_once(struct runner *r, int e)
+{
+    if (e == r->told || e == ENOENT || e == ECONNREFUSED || e == EAGAIN)
+        return;
+    r->told = e;
+    fprintf(stderr, "arl-runner: connect to %s: %s\n", r->socket_path, strerror(e));
+}
+
 void link_dial(struct runner *r, int64_t now_ns)
 {
     size_t start;
@@ -52,6 +62,7 @@ void link_dial(struct runner *r, int64_t now_ns)
         return;
     r->sock = dial(r->socket_path);
     if (r->sock < 0) {
+        tell_once(r, -r->sock);
         r->sock = -1;
         r->redial_ns = now_ns + r->redial_wait_ms * 1000000;
         r->redial_wait_ms = MIN(2 * r->redial_wait_ms, RUNNER_REDIAL_MAX_MS);

@@ -169,6 +169,28 @@ static void test_too_many_steps(void **state)
     assert_string_equal(r.steps[0].invalid, "the task has 257 steps, 256 are the most");
 }
 
+static void test_too_many_values(void **state)
+{
+    CLEANUP(task_request_done) struct task_request r = {0};
+    cleanup_buf struct buf steps = BUF_INIT(1000000), body = BUF_INIT(1000000);
+    struct err err;
+
+    /* Commas inside of strings do not count, and neither does a quote that is escaped. */
+    buf_puts(&steps, "[{\"type\":\"Command\",\"command\":[\"\\\"");
+    for (int i = 0; i < LIMIT_TASK_REQUEST_VALUES; i++)
+        buf_puts(&steps, ",");
+    buf_puts(&steps, "\"]}]");
+    round_trip(buf_str(&steps), &r);
+    assert_int_equal(r.steps[0].argc, 1);
+    steps.len -= 3;
+    for (int i = 0; i < LIMIT_TASK_REQUEST_VALUES; i++)
+        buf_puts(&steps, ",\"\"");
+    buf_puts(&steps, "]}]");
+    assert_int_equal(task_request_encode(&head, buf_str(&steps), &body, NULL), 0);
+    assert_int_equal(task_request_decode(body.data, body.len, &r, &err), -EINVAL);
+    assert_string_equal(err.msg, "the request has more than 65536 values");
+}
+
 static void test_request_too_long(void **state)
 {
     cleanup_buf struct buf b = BUF_INIT(64);
@@ -391,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_bad_sandbox_env_is_a_bad_request),
         cmocka_unit_test(test_bad_steps),
         cmocka_unit_test(test_too_many_steps),
+        cmocka_unit_test(test_too_many_values),
         cmocka_unit_test(test_request_too_long),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_request_mutations),
