@@ -121,6 +121,19 @@ def random_bytes_over_the_limit_stay_below_a_megabyte(t):
 
 
 @case(shared=True)
+def markup_over_the_limit_stays_below_a_megabyte(t):
+    """The API server writes <, > and & as six bytes each; an object too large for it is never stored, and the task never ends."""
+    box = t.box()
+    name = t.task(box, sh("head -c 260000 /dev/zero | tr '\\0' '<'; head -c 260000 /dev/zero | tr '\\0' '&' >&2", name="html"))
+    s = t.finished(name)
+    equal(s["state"], "Succeeded", "state")
+    cut(s["steps"][0]["stdout"], "<" * 260_000, "stdout")
+    cut(s["steps"][0]["stderr"], "&" * 260_000, "stderr")
+    expect(object_size(t, name) < OBJECT_LIMIT, f"the object has {object_size(t, name)} bytes")
+    equal(t.out(box, sh("printf '<a href=\"x\">&amp;</a>'")), '<a href="x">&amp;</a>', "some markup")
+
+
+@case(shared=True)
 def characters_are_not_torn_where_output_arrives_in_pieces(t):
     s = t.run(t.box(), sh("printf x; i=0; while [ $i -lt 3000 ]; do printf '\\303\\244\\342\\202\\254\\360\\237\\230\\200'; i=$((i+1)); done"))
     expect(s["stdout"] == "x" + "ä€😀" * 3000, f"{len(s['stdout'])} characters: {shorten(s['stdout'], 200)}")
