@@ -33,6 +33,7 @@ struct tls_ref {
 
 struct http_client {
     uv_loop_t *loop;
+    struct http_client_opts opts;
     CURLM *multi;
     uv_timer_t timer;     /* what curl asks for; also the end of closing */
     uv_timer_t deadlines; /* the next time limit of a call, or earlier */
@@ -524,7 +525,7 @@ static void client_settle(struct http_client *c)
         struct http_call *call = list_entry(it, struct http_call, link);
         CURLMcode r;
 
-        if (call->pooled && c->pooled >= HTTP_POOL_MAX)
+        if (call->pooled && c->opts.pool_max && c->pooled >= c->opts.pool_max)
             continue;
         list_remove(&call->link);
         list_push_back(&c->running, &call->link);
@@ -643,14 +644,17 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 
 /* ---- the client ------------------------------------------------------------------------------ */
 
-int http_client_new(struct uv_loop_s *loop, struct http_client **ret, struct err *err)
+int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
+                    struct http_client **ret, struct err *err)
 {
+    static const struct http_client_opts shared = {HTTP_POOL_MAX, CONN_CACHE_MAX};
     struct http_client *c;
 
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(err, -EIO, "libcurl does not start");
     c = xcalloc(1, sizeof(*c));
     c->loop = loop;
+    c->opts = opts ? *opts : shared;
     list_init(&c->sockets);
     list_init(&c->running);
     list_init(&c->waiting);
@@ -661,7 +665,7 @@ int http_client_new(struct uv_loop_s *loop, struct http_client **ret, struct err
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, CONN_CACHE_MAX);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, c->opts.cache_max);
     uv_timer_init(loop, &c->timer);
     uv_timer_init(loop, &c->deadlines);
     c->timer.data = c;

@@ -69,7 +69,14 @@ struct http_handler {
     void (*on_done)(void *arg, const struct http_response *resp);
 };
 
-int http_client_new(struct uv_loop_s *loop, struct http_client **ret, struct err *err);
+struct http_client_opts {
+    unsigned pool_max; /* HTTP_POOL_MAX or another bound; 0: requests never wait for each other */
+    long cache_max;    /* idle connections that are kept; beyond it the oldest is closed */
+};
+
+/* opts NULL: a pool of HTTP_POOL_MAX. */
+int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
+                    struct http_client **ret, struct err *err);
 /* Cancels everything; cb (may be NULL) once all handles are closed, then the client is freed. */
 void http_client_close(struct http_client *c, void (*cb)(void *arg), void *arg);
 /* TLS for https:// URLs from now on (copied); running requests keep theirs, and connections made

@@ -15,11 +15,14 @@
 /* The text of an error instead of a stream. */
 #define STREAM_ERROR_BYTES (64u << 10)
 #define HEADERS_MAX 16
+/* Idle connections to sidecars: the next task of the same sandbox needs no new one. */
+#define AGENT_CONNECTIONS_KEPT 32
 
 struct ops_uv {
     struct ops ops;
     uv_loop_t *loop;
-    struct http_client *http;
+    struct http_client *http;   /* to the API server */
+    struct http_client *agents; /* to sidecars */
     struct kube_config config;
     struct ops_uv_opts opts;
     struct list calls;
@@ -190,7 +193,7 @@ static struct ops_call *ops_uv_start(struct ops *ops, const struct ops_request *
     call->arg = arg;
     list_push_back(&u->calls, &call->link);
     headers_init(&headers, u, req);
-    call->http = http_client_start(u->http,
+    call->http = http_client_start(is_api ? u->http : u->agents,
                                    &(struct http_request){.method = req->method,
                                                           .url = url,
                                                           .headers = headers.list,
@@ -198,7 +201,6 @@ static struct ops_call *ops_uv_start(struct ops *ops, const struct ops_request *
                                                           .body_len = req->body_len,
                                                           .stream = req->stream,
                                                           .own_connection = is_api && req->stream,
-                                                          .close_after = !is_api,
                                                           .proxy = is_api ? u->config.proxy : NULL,
                                                           .timeout_ms = req->timeout_ms,
                                                           .idle_timeout_ms = req->idle_timeout_ms,
@@ -304,10 +306,14 @@ static const struct ops_vtable vtable = {
 int ops_uv_new(struct uv_loop_s *loop, struct kube_config *config, const struct ops_uv_opts *opts,
                struct ops_uv **ret, struct err *err)
 {
+    static const struct http_client_opts agents = {.cache_max = AGENT_CONNECTIONS_KEPT};
     struct ops_uv *u = xcalloc(1, sizeof(*u));
-    int r = http_client_new(loop, &u->http, err);
+    int r = http_client_new(loop, NULL, &u->http, err);
 
+    if (r == 0)
+        r = http_client_new(loop, &agents, &u->agents, err);
     if (r < 0) {
+        http_client_close(u->http, NULL, NULL);
         free(u);
         return r;
     }
@@ -325,7 +331,7 @@ int ops_uv_new(struct uv_loop_s *loop, struct kube_config *config, const struct 
     /* Without files there is nothing to read again, and no reason to wake up. */
     if (u->config.token_file || u->config.ca_file || u->config.cert_file || u->config.key_file)
         uv_timer_start(&u->refresh, on_refresh, OPS_TOKEN_REFRESH_MS, OPS_TOKEN_REFRESH_MS);
-    u->handles = 2;
+    u->handles = 3;
     *ret = u;
     return 0;
 }
@@ -367,5 +373,6 @@ void ops_uv_close(struct ops_uv *u, void (*cb)(void *arg), void *arg)
             ops_uv_cancel(&u->ops, call);
     }
     http_client_close(u->http, on_part_closed, u);
+    http_client_close(u->agents, on_part_closed, u);
     uv_close((uv_handle_t *)&u->refresh, on_refresh_closed);
 }

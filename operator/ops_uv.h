@@ -2,7 +2,7 @@
  * struct ops over uv and curl: the real world. API requests get the server's URL, TLS and bearer
  * token from the kube_config; the token is read again every OPS_TOKEN_REFRESH_MS and at once when
  * the server answers 401, certificates every OPS_TLS_REFRESH_MS. Streams to the API server have
- * connections of their own; connections to sidecars are closed after use.
+ * connections of their own; some connections to sidecars are kept for their next task.
  */
 #ifndef ARL_OPERATOR_OPS_UV_H
 #define ARL_OPERATOR_OPS_UV_H

@@ -17,6 +17,11 @@
 #define DELETE_TIMEOUT_MS 5000
 #define CANCEL_TRIES 20
 #define AUDIT_TRIES 10
+#define ACK_TRIES 2
+/* Acknowledgements wait for others to the same pod: each request costs the pod more than what it
+ * frees. The sidecar's memory for results is bounded anyway. */
+#define ACK_WAIT_MS 1000
+#define ACK_BATCH_BYTES 4096
 #define PATH_MAX_LEN 256
 
 struct sidecar_client {
@@ -56,6 +61,8 @@ struct delete_call {
     struct ops_timer *timer;
     int tries_left;
     int64_t retry_ms;
+    bool sent;
+    struct buf acks; /* "uid/attempt" in quotes, comma-separated */
 };
 
 /* ---- signed requests ------------------------------------------------------------------------- */
@@ -396,12 +403,8 @@ static void delete_free(struct delete_call *d)
         ops_cancel(ops, d->call);
     ops->v->timer_free(ops, d->timer);
     list_remove(&d->node);
-    free(d->target.task_uid);
-    free(d->target.task_name);
-    free(d->target.sandbox_uid);
-    free(d->target.pod_uid);
-    free(d->target.address);
-    free(d->target.key_id);
+    run_target_done(&d->target);
+    buf_done(&d->acks);
     free(d);
 }
 
@@ -428,8 +431,8 @@ static void on_deleted(void *arg, const struct ops_response *resp)
         delete_again(d);
 }
 
-static void delete_request(struct delete_call *d, const char *method, struct signed_request *sr,
-                           const struct ops_handler *handler)
+static void delete_request(struct delete_call *d, const char *method, const struct buf *body,
+                           struct signed_request *sr, const struct ops_handler *handler)
 {
     struct ops_request req = {.target = OPS_AGENT,
                               .address = d->target.address,
@@ -438,7 +441,12 @@ static void delete_request(struct delete_call *d, const char *method, struct sig
                               .headers = sr->headers,
                               .timeout_ms = DELETE_TIMEOUT_MS};
 
-    if (sign(d->c, &d->target, method, NULL, 0, sr, NULL) < 0)
+    if (body) {
+        req.content_type = "application/json";
+        req.body = body->data;
+        req.body_len = body->len;
+    }
+    if (sign(d->c, &d->target, method, req.body, req.body_len, sr, NULL) < 0)
         delete_free(d);
     else
         d->call = ops_start(d->c->ops, &req, handler, d);
@@ -451,7 +459,7 @@ static void delete_send(void *arg)
     struct signed_request sr = {0};
 
     task_path(sr.path, d->target.task_uid, d->attempt);
-    delete_request(d, "DELETE", &sr, &handler);
+    delete_request(d, "DELETE", NULL, &sr, &handler);
 }
 
 /* Takes over the texts of target. */
@@ -466,15 +474,58 @@ static struct delete_call *delete_new(struct sidecar_client *c, struct run_targe
     d->tries_left = tries;
     d->retry_ms = RETRY_FIRST_MS;
     d->timer = c->ops->v->timer_new(c->ops, send, d);
+    buf_init(&d->acks, ACK_BATCH_BYTES);
     list_push_back(&c->deletes, &d->node);
     return d;
 }
 
-static void delete_start(struct sidecar_client *c, struct run_target target, int64_t attempt,
-                         bool cancel)
+static void cancel_start(struct sidecar_client *c, struct run_target target, int64_t attempt)
 {
-    c->cancels += cancel;
-    delete_send(delete_new(c, target, attempt, cancel ? CANCEL_TRIES : 1, delete_send));
+    c->cancels++;
+    delete_send(delete_new(c, target, attempt, CANCEL_TRIES, delete_send));
+}
+
+static void ack_send(void *arg)
+{
+    static const struct ops_handler handler = {NULL, on_deleted};
+    cleanup_buf struct buf body = BUF_INIT(ACK_BATCH_BYTES + 64);
+    struct signed_request sr = {.path = "/v1/acknowledged"};
+    struct delete_call *d = arg;
+
+    buf_printf(&body, "{\"attempts\":[%s]}", buf_str(&d->acks));
+    d->sent = true;
+    delete_request(d, "POST", &body, &sr, &handler);
+}
+
+/* The batch for a pod that has not been sent yet. */
+static struct delete_call *ack_batch(struct sidecar_client *c, const char *pod_uid)
+{
+    list_for_each (it, &c->deletes) {
+        struct delete_call *d = list_entry(it, struct delete_call, node);
+
+        if (d->acks.len > 0 && !d->sent && str_eq(d->target.pod_uid, pod_uid))
+            return d;
+    }
+    return NULL;
+}
+
+static void ack(struct sidecar_client *c, struct run_target target, int64_t attempt)
+{
+    struct delete_call *d = ack_batch(c, target.pod_uid);
+    cleanup_free char *label = xasprintf("\"%s/%" PRId64 "\"", target.task_uid, attempt);
+
+    if (d) {
+        run_target_done(&target);
+    } else {
+        d = delete_new(c, target, attempt, ACK_TRIES, ack_send);
+        c->ops->v->timer_set(c->ops, d->timer,
+                             ops_now(c->ops).mono_ns + ACK_WAIT_MS * NSEC_PER_MSEC);
+    }
+    buf_printf(&d->acks, "%s%s", d->acks.len ? "," : "", label);
+    if (d->acks.len > ACK_BATCH_BYTES - 128) {
+        c->ops->v->timer_set(c->ops, d->timer, 0);
+        ack_send(d);
+    }
 }
 
 void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel)
@@ -490,7 +541,10 @@ void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *n
     target = r->target;
     r->target = (struct run_target){0};
     stream_free(r->stream);
-    delete_start(c, target, r->result->attempt, cancel);
+    if (cancel)
+        cancel_start(c, target, r->result->attempt);
+    else
+        ack(c, target, r->result->attempt);
     run_free(r);
 }
 
@@ -525,8 +579,8 @@ static void audit_one(struct delete_call *d, const char *label)
         return;
     log_warn("cancelling what belongs to no task", "attempt", label, "address", d->target.address,
              NULL);
-    delete_start(d->c, target_copy(&d->target, xmemdup0(label, (size_t)(slash - label))),
-                 strtoll(slash + 1, NULL, 10), true);
+    cancel_start(d->c, target_copy(&d->target, xmemdup0(label, (size_t)(slash - label))),
+                 strtoll(slash + 1, NULL, 10));
 }
 
 static void on_audited(void *arg, const struct ops_response *resp)
@@ -554,7 +608,7 @@ static void audit_send(void *arg)
     struct delete_call *d = arg;
     struct signed_request sr = {.path = "/v1/tasks"};
 
-    delete_request(d, "GET", &sr, &handler);
+    delete_request(d, "GET", NULL, &sr, &handler);
 }
 
 void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox)

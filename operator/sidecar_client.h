@@ -36,7 +36,7 @@ void sidecar_client_free(struct sidecar_client *c);
 void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *name,
                         int64_t attempt);
 /* Frees the task's run. cancel: stops what runs, tried until the sidecar has heard it or its pod is
- * gone; else tells the sidecar, once, that the result is not needed any more. */
+ * gone; else tells the sidecar, within a second or so, that the result is not needed any more. */
 void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel);
 /* Asks the pod of a sandbox what runs there, and cancels what belongs to no task any more: it was
  * deleted while no operator looked. Tried once more for each answer that does not come, a few

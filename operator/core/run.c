@@ -20,16 +20,22 @@ struct run *run_new(struct run_target target, int64_t attempt, size_t step_count
     return r;
 }
 
+void run_target_done(struct run_target *t)
+{
+    free(t->task_uid);
+    free(t->task_name);
+    free(t->sandbox_uid);
+    free(t->pod_uid);
+    free(t->address);
+    free(t->key_id);
+    *t = (struct run_target){0};
+}
+
 void run_free(struct run *r)
 {
     if (!r)
         return;
-    free(r->target.task_uid);
-    free(r->target.task_name);
-    free(r->target.sandbox_uid);
-    free(r->target.pod_uid);
-    free(r->target.address);
-    free(r->target.key_id);
+    run_target_done(&r->target);
     task_result_free(r->result);
     free(r->message);
     free(r);

@@ -43,6 +43,7 @@ struct run {
     void *stream;        /* of the sidecar client */
 };
 
+void run_target_done(struct run_target *t);
 /* Takes over the texts of target. */
 struct run *run_new(struct run_target target, int64_t attempt, size_t step_count, struct now now);
 void run_free(struct run *r);

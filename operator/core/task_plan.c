@@ -25,7 +25,9 @@
 #define SAY_AFTER_NS (100 * NSEC_PER_MSEC)
 /* A task behind others says so only when that takes long: lines are short-lived. */
 #define SAY_QUEUED_AFTER_NS (5 * NSEC_PER_SEC)
-#define RUNNING_AFTER_NS (100 * NSEC_PER_MSEC)
+/* Clients look at once and then after 500 ms (arl-env), so an earlier write would tell nobody; on a
+ * full machine, where tasks take longer, it would cost the others time. */
+#define RUNNING_AFTER_NS (400 * NSEC_PER_MSEC)
 #define PROGRESS_INTERVAL_NS NSEC_PER_SEC
 #define PROGRESS_PER_S 20
 #define RETRY_FIRST_NS NSEC_PER_SEC

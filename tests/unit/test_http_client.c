@@ -320,7 +320,7 @@ static int setup(void **state)
     calls_open = 0;
     client_closed = false;
     server_start();
-    assert_int_equal(http_client_new(&server.loop, &client, NULL), 0);
+    assert_int_equal(http_client_new(&server.loop, NULL, &client, NULL), 0);
     return 0;
 }
 

@@ -420,9 +420,11 @@ static void test_task_is_one_write(void **state)
     run_events(r, 1);
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"stdout\":\"hi\\n\""));
     answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Succeeded\""));
-    assert_call(r, "DELETE /v1/tasks/uid-t/1"); /* the acknowledgement */
-    answer(r, "DELETE /v1/tasks/uid-t/1", 204, "");
-    assert_int_equal(r->ops.started - before, 3);
+    assert_int_equal(r->ops.started - before, 2);
+    fake_advance(&r->ops, 1000);
+    assert_string_equal(fake_find(&r->ops, "POST /v1/acknowledged")->body,
+                        "{\"attempts\":[\"uid-t/1\"]}");
+    answer(r, "POST /v1/acknowledged", 204, "");
 }
 
 static void test_task_stream_that_breaks_is_attached_to_again(void **state)

@@ -495,8 +495,8 @@ static void test_task_running_is_written_late(void **state)
     put_ready_sandbox(f);
     put_task(f, "t", ONE_STEP, "");
     start_run(f);
-    assert_plan(f, TASK, "after 100ms\n");
-    fixture_pass(f, 100);
+    assert_plan(f, TASK, "after 400ms\n");
+    fixture_pass(f, 400);
     assert_plan(f, TASK, "status t Running\n");
 }
 
@@ -525,8 +525,8 @@ static void test_task_output_is_shown_at_a_bounded_rate(void **state)
     feed(f, r, (struct task_event){.type = TASK_EVENT_STEP});
     assert_plan(f, TASK, "");
     feed(f, r, (struct task_event){.type = TASK_EVENT_OUT, .fd = 1, .data = "a", .data_len = 1});
-    assert_plan(f, TASK, "after 1100ms\n");
-    fixture_pass(f, 1100);
+    assert_plan(f, TASK, "after 1400ms\n");
+    fixture_pass(f, 1400);
     body = plan_body(f, TASK);
     assert_string_equal(buf_str(&f->text), "status t Progress\n");
     assert_in(body, "\"state\":\"Running\"");
