@@ -329,7 +329,7 @@ static void attach(struct stream *s)
     if (r == 0)
         r = sign(s->c, &s->run->target, req.method, body.data, body.len, &sr, &err);
     if (r < 0) {
-        fail(s, "InvalidSpec", err.msg);
+        fail(s, r == -ENOKEY ? "AgentUnavailable" : "InvalidSpec", err.msg);
         return;
     }
     req.body = body.data;
