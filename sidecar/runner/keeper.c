@@ -58,7 +58,8 @@ static const char *search_path(char **env)
 }
 
 /* The error that tells most: that a file is there but may not be executed beats that another folder
- * does not have it. */
+ * does not have it. A folder that may not be searched (root's own, in many images' PATH) has none.
+ */
 static int exec_in_path(char **argv, char **env)
 {
     char file[PATH_BYTES_MAX];
@@ -72,7 +73,7 @@ static int exec_in_path(char **argv, char **env)
             execve(file, argv, env);
             if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
                 return errno;
-            if (errno == EACCES)
+            if (errno == EACCES && access(file, F_OK) == 0)
                 result = EACCES;
         }
         p += len;

@@ -127,6 +127,15 @@ class Stream:
         self.connection.close()
 
 
+def namespace():
+    """How to start something as PID 1 of a process namespace; [] where that is not allowed."""
+    args = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.getuid() != 0:
+        args[1:1] = ["--user", "--map-current-user"]
+    ok = shutil.which("unshare") and subprocess.run(args + ["true"], stderr=subprocess.DEVNULL).returncode == 0
+    return args if ok else []
+
+
 def build():
     """The build folder from the first argument, ARL_BUILD or ARL_BUILD_SAN, else a fresh one with sanitizers."""
     given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ARL_BUILD") or os.environ.get("ARL_BUILD_SAN")
@@ -151,6 +160,7 @@ class Pod:
         self.work = os.path.join(self.dir, "work")
         os.mkdir(self.work)
         self.count = 0
+        self.namespace = namespace()
         self.logs = open(os.path.join(self.dir, "log"), "wb")
         san = os.path.exists(os.path.join(build_dir, "sidecar/runner/arl-runner-san"))
         self.use_runner("arl-runner-san" if san else "arl-runner")
@@ -193,15 +203,15 @@ class Pod:
             f.seek(start)
             return f.read()
 
-    def start_runner(self, command=(), container="executor", env=None, prefix=None, root=None):
+    def start_runner(self, command=(), container="executor", env=None, prefix=None, root=None, cwd=None):
         """In a process namespace of its own where that is allowed, as in a container: PID 1."""
         if prefix is None:
-            prefix = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if os.getuid() == 0 else []
+            prefix = self.namespace
         base = os.path.join(root or self.dir, container)
         args = [os.path.join(base, "runner"), "run", "--socket", os.path.join(base, "sock")]
         environ = {"PATH": os.environ["PATH"], "CONTAINER": container, "ASAN_OPTIONS": "detect_leaks=0"}
         environ.update(env or {})
-        self.runner = subprocess.Popen(prefix + args + (["--"] + list(command) if command else []), env=environ,
+        self.runner = subprocess.Popen(prefix + args + (["--"] + list(command) if command else []), env=environ, cwd=cwd,
                                        stdin=subprocess.DEVNULL, stdout=self.logs, stderr=self.logs)
         return self.runner
 
