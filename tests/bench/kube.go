@@ -275,7 +275,7 @@ type watch struct {
 	changed *sync.Cond
 	objs    map[string]*object
 	waiters map[string]waiter
-	states  map[string]int // how often a task was seen in each state for the first time
+	states  map[string]int // how many changes left a task in each state
 	err     error
 }
 
@@ -355,7 +355,7 @@ func (w *watch) event(line []byte, at time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := e.Object.Metadata.Name
-	if old := w.objs[name]; old == nil || old.Status.State != e.Object.Status.State {
+	if e.Type == "MODIFIED" {
 		w.states[e.Object.Status.State]++
 	}
 	if e.Type == "DELETED" {
@@ -380,10 +380,11 @@ func (w *watch) expect(name string, is func(*object) bool) <-chan seen {
 	return ch
 }
 
-func (w *watch) stateCount(state string) int {
+// progress counts the writes that only said how far a task was.
+func (w *watch) progress() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.states[state]
+	return w.states["Pending"] + w.states["Running"]
 }
 
 // until waits for a condition on all objects.

@@ -60,7 +60,7 @@ func run() int {
 
 // run does the phases; the first one that fails is told and ends the run.
 func (b *bench) run(crds, out string, keep bool, wanted []string) int {
-	start := time.Now()
+	start, busy := time.Now(), readPressure()
 	err := b.prepare(crds)
 	b.report.check("the namespace, the floor's kinds and the watches are there", first(err))
 	for _, p := range phases {
@@ -76,6 +76,7 @@ func (b *bench) run(crds, out string, keep bool, wanted []string) int {
 		b.cleanup()
 	}
 	b.report.Seconds = time.Since(start).Seconds()
+	b.report.Pressure = readPressure().since(busy)
 	b.report.print()
 	if out != "" {
 		if err := b.report.write(out); err != nil {

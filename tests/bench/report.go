@@ -11,16 +11,16 @@ import (
 
 // report collects figures and checks; checks are printed at once, figures at the end.
 type report struct {
-	Figures   []*figure         `json:"figures"`
-	Writes    map[string]*tally `json:"writes"`
-	Notes     []string          `json:"notes,omitempty"`
-	Checks    map[string]bool   `json:"checks"`
-	Started   time.Time         `json:"started"`
-	Seconds   float64           `json:"seconds"`
-	Long      bool              `json:"long"`
-	passed    int
-	failed    int
-	slowTasks int
+	Figures  []*figure         `json:"figures"`
+	Writes   map[string]*tally `json:"writes"`
+	Notes    []string          `json:"notes,omitempty"`
+	Checks   map[string]bool   `json:"checks"`
+	Started  time.Time         `json:"started"`
+	Seconds  float64           `json:"seconds"`
+	Pressure float64           `json:"cpuPressure"` // the share of the time in which something waited for a CPU
+	Long     bool              `json:"long"`
+	passed   int
+	failed   int
 }
 
 // tally is how many writes so many claims or tasks took.
@@ -166,7 +166,7 @@ func (q quantiles) text() string {
 
 func (f *figure) line() string {
 	ratio, verdict := "", ""
-	if f.Ratio > 0 {
+	if f.Ratio > 0 && f.Floor.P50 >= 0.1 {
 		ratio = fmt.Sprintf("%.2fx", f.Ratio)
 	}
 	if f.Met != nil {
@@ -193,7 +193,7 @@ func (r *report) print() {
 			fmt.Printf("API writes for %d x %s: %s\n", t.Of, what, counts(t.Counts))
 		}
 	}
-	fmt.Println()
+	fmt.Printf("In %.0f%% of the %.0f s some process of the machine waited for a CPU.\n\n", 100*r.Pressure, r.Seconds)
 }
 
 func (r *report) write(file string) error {
