@@ -267,7 +267,8 @@ static void plan_final(const struct view *v)
         action_add(v->out, ACTION_RUN_FORGET, &api_task, &v->t->meta);
     if (v->t->ttl_s < 0)
         return;
-    due = v->t->completion_wall_ns + v->t->ttl_s * NSEC_PER_SEC;
+    /* completionTime has no fractions: a second more, so that it is never deleted too early. */
+    due = v->t->completion_wall_ns + (v->t->ttl_s + (v->t->ttl_s > 0)) * NSEC_PER_SEC;
     if (v->now.wall_ns < due)
         action_after(v->out, plan_mono_of(v->now, due));
     else if (!v->t->meta.deleting)

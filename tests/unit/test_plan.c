@@ -670,8 +670,8 @@ static void test_task_ttl(void **state)
 
     put_task(f, "t", ONE_STEP ",\"ttlSecondsAfterFinished\":5",
              "\"state\":\"Succeeded\",\"completionTime\":\"" T0_TEXT "\"");
-    assert_plan(f, TASK, "after 5000ms\n");
-    fixture_pass(f, 5000);
+    assert_plan(f, TASK, "after 6000ms\n");
+    fixture_pass(f, 6000);
     assert_plan(f, TASK, "delete t TTLExpired\n");
 }
 
