@@ -156,6 +156,7 @@ class Pod:
         self.dir = tempfile.mkdtemp(prefix="arl-")
         self.build, self.key, self.limit, self.containers = build_dir, Key(), limit, containers.split(",")
         self.sidecar = self.runner = None
+        self.runners = []
         self.port = 0
         self.work = os.path.join(self.dir, "work")
         os.mkdir(self.work)
@@ -213,6 +214,7 @@ class Pod:
         environ.update(env or {})
         self.runner = subprocess.Popen(prefix + args + (["--"] + list(command) if command else []), env=environ, cwd=cwd,
                                        stdin=subprocess.DEVNULL, stdout=self.logs, stderr=self.logs)
+        self.runners.append(self.runner)
         return self.runner
 
     def start(self):
@@ -235,8 +237,9 @@ class Pod:
         self.runner.wait(PATIENCE_S)
 
     def stop(self):
-        if self.runner:
-            self.kill_runner()
+        for r in self.runners:
+            r.kill()
+            r.wait(PATIENCE_S)
         code = self.kill_sidecar(signal.SIGTERM) if self.sidecar and self.sidecar.poll() is None else None
         self.logs.close()
         return code
