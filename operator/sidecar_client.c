@@ -170,8 +170,10 @@ static bool take_line(struct stream *s, const char *line, size_t len)
     struct err err = {0};
     int r;
 
-    if (len == 0)
+    if (len == 0) { /* a heartbeat */
+        s->silent_since_mono_ns = 0;
         return true;
+    }
     r = task_event_decode(line, len, &s->scratch, &ev, &err);
     if (r == 0)
         r = run_event(s->run, &ev, ops_now(s->c->ops), &err);

@@ -562,6 +562,23 @@ static void test_task_of_a_silent_agent_fails_in_the_end(void **state)
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "AgentUnavailable"));
 }
 
+static void test_task_of_an_agent_that_only_beats_goes_on(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    for (int i = 0; i < 10; i++) {
+        lose(r, PUT);
+        fake_advance(&r->ops, 2000);
+        assert_true(fake_data(&r->ops, fake_find(&r->ops, PUT), "\n", 1));
+        fake_advance(&r->ops, 30000);
+        if (fake_find(&r->ops, TASK_STATUS))
+            answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Running\""));
+    }
+    assert_call(r, PUT);
+}
+
 static void test_task_deleted_is_cancelled_until_heard(void **state)
 {
     struct rig *r = *state;
@@ -614,6 +631,7 @@ int main(void)
         T(test_orphan_is_cancelled),
         T(test_task_acknowledged_elsewhere_is_read),
         T(test_task_of_a_silent_agent_fails_in_the_end),
+        T(test_task_of_an_agent_that_only_beats_goes_on),
         T(test_task_deleted_is_cancelled_until_heard),
         T(test_inactive_operator_does_nothing),
     };
