@@ -45,3 +45,33 @@ def a_pod_serves_its_own_sandbox_only(t):
     owners = [[(o["kind"], o["name"]) for o in p["metadata"]["ownerReferences"]] for p in pods]
     equal(owners, [[("Sandbox", one)], [("Sandbox", two)]], "the owners of the pods")
     expect(pods[0]["metadata"]["uid"] != pods[1]["metadata"]["uid"], "one pod for two sandboxes")
+
+
+@case(shared=True)
+def the_operator_says_how_it_is(t):
+    if t.env.operator.argv:
+        return      # beside the cluster it listens where its command line says
+    pod = t.env.operator.pod()
+    base = f"/api/v1/namespaces/arl-system/pods/{pod['metadata']['name']}:8080/proxy"
+    for path in ("/healthz", "/readyz"):
+        equal(t.api.request("GET", base + path)[0], 200, f"HTTP status of {path}")
+    t.alive(t.box())
+    status, text = t.api.request("GET", base + "/metrics")
+    equal(status, 200, "HTTP status of /metrics")
+    names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line and not line.startswith("#")}
+    expect(names and all(n.startswith(("arl_", "process_", "go_")) for n in names), f"names of metrics: {sorted(names)[:20]}")
+    context = pod["spec"]["containers"][0]["securityContext"]
+    equal((context["readOnlyRootFilesystem"], context["allowPrivilegeEscalation"], context["capabilities"]["drop"]), (True, False, ["ALL"]),
+          "how the operator is confined")
+
+
+@case(shared=True)
+def sidecar_is_confined(t):
+    pod = t.pod_of(t.box())["spec"]
+    for c in [c for c in pod["containers"] + pod["initContainers"] if c["name"] in ("sidecar", "arl-init")]:
+        s = c["securityContext"]
+        equal((s["runAsNonRoot"], s["readOnlyRootFilesystem"], s["allowPrivilegeEscalation"], s["capabilities"]["drop"]),
+              (True, True, False, ["ALL"]), f"how {c['name']} is confined")
+    user = [c for c in pod["containers"] if c["name"] == "executor"][0]
+    mounts = {m["name"]: m for m in user["volumeMounts"]}
+    expect(mounts["arl"]["readOnly"] and "arl-journal" not in mounts, f"the user's mounts: {mounts}")

@@ -26,6 +26,14 @@ def status_columns_and_labels(t):
 
 
 @case(shared=True)
+def last_task_time_is_written_for_people(t):
+    box = t.box()
+    name = t.task(box, sh("true"))
+    ended = t.finished(name)["completionTime"]
+    expect(wait("status.lastTaskTime", lambda: t.get("Sandbox", box)["status"].get("lastTaskTime"), 30) >= ended, "it is before the task's end")
+
+
+@case(shared=True)
 def deleting_a_sandbox_deletes_its_pod_at_once(t):
     box = t.box()
     pod = t.pod_of(box)["metadata"]
@@ -54,6 +62,31 @@ def the_same_name_can_be_used_again_at_once(t):
         t.delete("Sandbox", name)
         expect(t.find("Sandbox", name) is None, "the sandbox lingers after the DELETE")
     equal(len(pods), 4, "different pods")
+
+
+@case(shared=True)
+def a_running_task_ends_with_its_sandbox_even_if_the_name_is_used_again(t):
+    name = t.box()
+    running = t.task(name, sh("echo old >> /workspace/count; sleep 500"), timeout="600s", retries=3)
+    t.state(running, "Running")
+    t.delete("Sandbox", name)
+    t.box(name=name)
+    s = t.finished(running, limit=30)
+    equal((s["state"], finished(s)["reason"]), ("Failed", "SandboxDeleted"), "the task of the first one")
+    equal(t.out(name, sh("ls")), "", "what it left in the second one")
+
+
+@case()
+def retries_do_not_wait_for_a_pod_that_is_lost(t):
+    t.pool()
+    box = t.box()
+    running = t.task(box, sh("sleep 500"), timeout="600s", retries=5)
+    t.state(running, "Running")
+    t.kubectl("delete", "pod", t.get("Sandbox", box)["status"]["podName"], "--grace-period=0", "--force", "--wait=false")
+    s = t.finished(running, limit=40)
+    equal(s["state"], "Failed", "state")
+    expect(finished(s)["reason"] in ("PodLost", "SandboxFailed"), f"the reason: {finished(s)}")
+    equal(t.phase(box, "Failed", limit=20)["conditions"][0]["reason"], "PodLost", "the sandbox's reason")
 
 
 @case(shared=True)

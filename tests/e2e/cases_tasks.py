@@ -1,5 +1,8 @@
 """What a Task means: exit codes, order, limits of time, attempts, conditions."""
-from harness import case, command, condition, contains, equal, expect, patch, seconds, sh, wait
+import os
+import re
+
+from harness import IMAGES, ROOT, case, command, condition, contains, equal, expect, patch, seconds, sh, wait
 
 
 def finished(status):
@@ -277,3 +280,36 @@ def a_finished_task_is_never_written_again(t):
     expect(before != after["metadata"]["resourceVersion"], "the edit did not count")
     said = t.kubectl("patch", "task", name, "--type=merge", "-p", '{"spec":{"timeout":"5s"}}', fails=True)
     contains(said, "spec is immutable", what="the refusal of a change of spec")
+
+
+@case(shared=True)
+def a_task_name_can_be_used_again_at_once(t):
+    box, name = t.box(), t.unique("again")
+    t.task(box, sh("echo first >> count; sleep 500"), name=name, timeout="600s")
+    t.state(name, "Running")
+    t.delete("Task", name)
+    s = t.finished(t.task(box, sh("echo second >> count; cat count; ps | grep -c '[s]leep 500' || true"), name=name), limit=30)
+    equal((s["state"], s["stdout"]), ("Succeeded", "first\nsecond\n0\n"), "the second one's state and stdout")
+    uids = set()
+    for i in range(5):
+        equal(t.finished(t.task(box, sh(f"echo {i}"), name=f"{name}-x"))["stdout"], f"{i}\n", "stdout")
+        uids.add(t.get("Task", f"{name}-x")["metadata"]["uid"])
+        t.delete("Task", f"{name}-x")
+    equal(len(uids), 5, "different tasks")
+
+
+@case()
+def first_example_of_the_readme(t):
+    """One file with a pool, a sandbox and a task, in one kubectl apply."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+        blocks = re.findall(r"```yaml\n(.*?)```", f.read(), re.S)
+    example = re.sub(r'image: "?python:[^"}\s]*"?', f"image: {IMAGES['python']}", blocks[0])
+    contains(example, "kind: WarmPool", "kind: Sandbox", "kind: Task", IMAGES["python"], what="the example")
+    t.kubectl("apply", "-f", "-", body=example)
+    t.kubectl("wait", "--for=condition=Finished", "task/hello", "--timeout=100s")
+    equal(t.kubectl("get", "task", "hello", "-o", "jsonpath={.status.stdout}"), "File created: /workspace/hello.py\nhello\n", "stdout")
+    t.kubectl("apply", "-f", "-", body=example)
+    contains(t.kubectl("get", "wp,sbx,tsk"), "warmpool.arl.infra.io/python", "sandbox.arl.infra.io/mine", "task.arl.infra.io/hello", what="the list")
+    contains(t.kubectl("describe", "task", "hello"), "Completed", "File created", what="kubectl describe")
+    t.kubectl("delete", "-f", "-", "--timeout=60s", body=example)
+    wait("every pod to be gone", lambda: not t.pods(), 90)
