@@ -17,12 +17,13 @@ import (
 // cpuUse is CPU time by who used it.
 type cpuUse map[string]time.Duration
 
-var cpuUsers = []string{"API server", "etcd", "operator", "pods", "client"}
+var cpuUsers = []string{"API server", "etcd", "operator", "sidecar", "runner and step", "client"}
 
 // cpuMeter knows the processes and control groups to look at.
 type cpuMeter struct {
-	pids   map[string]int
-	groups []string // files with the CPU time of the pods
+	pids     map[string]int
+	sidecars []int
+	groups   []string // files with the CPU time of the pods
 }
 
 // newCPUMeter fails if the cluster does not run on this machine.
@@ -48,6 +49,7 @@ func newCPUMeter(b *bench, sandboxes []string) (*cpuMeter, error) {
 	for _, o := range b.pods.snapshot() {
 		if held[o.Metadata.Labels["arl.infra.io/sandbox"]] {
 			m.groups = append(m.groups, podCPUFiles(o.Metadata.UID)...)
+			m.sidecars = append(m.sidecars, find("arl-sidecar", o.Metadata.UID)...)
 		}
 	}
 	return m, nil
@@ -114,9 +116,13 @@ func (m *cpuMeter) read() cpuUse {
 	for who, pid := range m.pids {
 		use[who] = cpu(pid)
 	}
-	for _, f := range m.groups {
-		use["pods"] += cgroupCPU(f)
+	for _, pid := range m.sidecars {
+		use["sidecar"] += cpu(pid)
 	}
+	for _, f := range m.groups {
+		use["runner and step"] += cgroupCPU(f)
+	}
+	use["runner and step"] -= use["sidecar"]
 	return use
 }
 

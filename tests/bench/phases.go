@@ -23,8 +23,8 @@ var (
 		memoryPods: 20, idle: 10 * time.Second,
 	}
 	longSizes = sizes{
-		claimRounds: 20, claimsARound: 5, rounds20: 5, rounds50: 4, taskRounds: 10, tasksARound: 20, rateRounds: 6,
-		memoryPods: 50, idle: 60 * time.Second,
+		claimRounds: 12, claimsARound: 5, rounds20: 3, rounds50: 2, taskRounds: 6, tasksARound: 20, rateRounds: 4,
+		memoryPods: 50, idle: 30 * time.Second,
 	}
 )
 

@@ -88,7 +88,7 @@ func inMS(times []time.Duration) []float64 {
 
 func (r *report) add(name, unit string, ours, floors []float64, goal target) {
 	f := &figure{Name: name, Unit: unit, Ours: quantilesOf(ours), Floor: quantilesOf(floors), Target: goal.text}
-	if f.Floor.P50 > 0 {
+	if f.Floor.P50 >= 0.1 {
 		f.Ratio = f.Ours.P50 / f.Floor.P50
 	}
 	if goal.met != nil {
@@ -166,7 +166,7 @@ func (q quantiles) text() string {
 
 func (f *figure) line() string {
 	ratio, verdict := "", ""
-	if f.Ratio > 0 && f.Floor.P50 >= 0.1 {
+	if f.Ratio > 0 {
 		ratio = fmt.Sprintf("%.2fx", f.Ratio)
 	}
 	if f.Met != nil {
