@@ -389,8 +389,8 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
     list_push_back(&c->streams, &s->node);
     map_put(&w->runs, task_key, s->run);
     c->started++;
-    log_info("task started", "task", task_key, "pod", pod->meta.name, "trace",
-             str_or_empty(t->trace_id), NULL);
+    log_debug("task started", "task", task_key, "pod", pod->meta.name, "trace",
+              str_or_empty(t->trace_id), NULL);
     attach(s);
     world_queue(w, "task", task_key); /* to say Running in time */
 }

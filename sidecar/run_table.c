@@ -232,7 +232,7 @@ static enum run_put put_new(struct run_table *t, struct http_exchange *x,
         return RUN_NOT_READY;
     if (journal_new(t, key, digest, err) < 0)
         return RUN_NO_JOURNAL;
-    log_info("task started", "task", req.task_name, "attempt", label, "trace", req.trace_id, NULL);
+    log_debug("task started", "task", req.task_name, "attempt", label, "trace", req.trace_id, NULL);
     a = attempt_new(t, key, label);
     attempt_start(a, &req);
     attempt_attach(a, x, after);
