@@ -1,0 +1,467 @@
+/* The model of the sidecars, by the shipped codec: attempts that a journal knows, streams with
+ * events, the fences of pod and sandbox. A step is `do MS CODE`: it takes so long, prints a line of
+ * its own and exits so. */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/task_proto.h"
+
+#define STREAMS 16
+#define HEARTBEAT_MS 5000
+#define CODE_TIMEOUT 124
+#define CODE_KILLED 137
+
+struct attempt {
+    struct list node;
+    char *task_uid;
+    int64_t number;
+    char *body; /* of the request: the journal's digest */
+    struct task_request req;
+    bool running;
+    bool forgotten;
+    uint64_t generation; /* of the step that runs */
+    size_t step;
+    uint64_t seq;
+    struct buf lines;
+    struct buf out;
+    int code;
+    const char *reason; /* NULL: has not ended */
+    int64_t begun_ns;
+    int64_t step_begun_ns;
+    uint64_t streams[STREAMS];
+};
+
+static size_t index_of(struct sim *s, const struct kpod *k)
+{
+    size_t i = 0;
+
+    while (s->pods[i] != k)
+        i++;
+    return i;
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static void say(struct sim *s, struct attempt *a, struct task_event ev)
+{
+    cleanup_buf struct buf line = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
+    int r;
+
+    ev.seq = ++a->seq;
+    r = task_event_encode(&ev, &line);
+    assert(r == 0);
+    buf_append(&a->lines, line.data, line.len);
+    for (size_t i = 0; i < STREAMS; i++)
+        if (a->streams[i])
+            stream_write(s, a->streams[i], line.data, line.len);
+}
+
+static void end(struct sim *s, struct attempt *a, enum task_end_reason reason, int code)
+{
+    a->running = false;
+    a->generation++;
+    a->code = code;
+    a->reason = task_end_reason_str(reason);
+    say(s, a,
+        (struct task_event){.type = TASK_EVENT_END,
+                            .code = code,
+                            .reason = reason,
+                            .duration_ns = s->now_ns - a->begun_ns});
+    for (size_t i = 0; i < STREAMS; i++) {
+        stream_end(s, a->streams[i]);
+        a->streams[i] = 0;
+    }
+    sim_move(s, "attempt %s/%" PRId64 ": %s %d", a->req.task_name, a->number, a->reason, code);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static struct attempt *attempt_at(const struct kpod *k, uint64_t n)
+{
+    list_for_each (it, &k->attempts)
+        if (n-- == 0)
+            return list_entry(it, struct attempt, node);
+    return NULL;
+}
+
+static uint64_t attempt_index(const struct kpod *k, const struct attempt *a)
+{
+    uint64_t n = 0;
+
+    list_for_each (it, &k->attempts) {
+        if (list_entry(it, struct attempt, node) == a)
+            break;
+        n++;
+    }
+    return n;
+}
+
+static void begin_step(struct sim *s, struct kpod *k, struct attempt *a);
+
+static int64_t step_number(const struct task_step *st, size_t i, int64_t fallback)
+{
+    return !st->invalid && st->argc > i ? strtoll(st->argv[i], NULL, 10) : fallback;
+}
+
+static void end_step(struct sim *s, struct kpod *k, struct attempt *a)
+{
+    const struct task_step *st = &a->req.steps[a->step];
+    bool late = step_number(st, 1, 0) > a->req.timeout_ms;
+    int code = late ? CODE_TIMEOUT : (int)step_number(st, 2, st->invalid ? 1 : 0);
+    cleanup_free char *text = xasprintf("%s %" PRId64 " %zu\n", a->task_uid, a->number, a->step);
+
+    buf_puts(&a->out, text);
+    say(s, a,
+        (struct task_event){.type = TASK_EVENT_OUT,
+                            .step = (uint32_t)a->step,
+                            .fd = 1,
+                            .data = text,
+                            .data_len = strlen(text)});
+    say(s, a,
+        (struct task_event){.type = TASK_EVENT_EXIT,
+                            .step = (uint32_t)a->step,
+                            .code = code,
+                            .duration_ns = s->now_ns - a->step_begun_ns});
+    a->step++;
+    if (code != 0)
+        end(s, a, TASK_END_STEP_FAILED, code);
+    else if (a->step == a->req.step_count)
+        end(s, a, TASK_END_COMPLETED, 0);
+    else
+        begin_step(s, k, a);
+}
+
+/* a: pod and attempt, b: generation of the step */
+static void on_step_over(struct sim *s, struct msg *m, uint64_t where, uint64_t generation)
+{
+    struct kpod *k = s->pods[where >> 32];
+    struct attempt *a = attempt_at(k, where & 0xffffffff);
+
+    if (a->running && a->generation == generation)
+        end_step(s, k, a);
+}
+
+static void begin_step(struct sim *s, struct kpod *k, struct attempt *a)
+{
+    const struct task_step *st = &a->req.steps[a->step];
+
+    oracle_step_starts(s, k, a->req.sandbox_uid, a->task_uid, a->number, a->step);
+    a->step_begun_ns = s->now_ns;
+    say(s, a,
+        (struct task_event){.type = TASK_EVENT_STEP,
+                            .step = (uint32_t)a->step,
+                            .time_unix_ms = sim_wall_ns(s) / SIM_MS});
+    sim_after_ms(s, MIN(step_number(st, 1, 0), a->req.timeout_ms), on_step_over,
+                 (uint64_t)index_of(s, k) << 32 | attempt_index(k, a), ++a->generation);
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static void on_heartbeat(struct sim *s, struct msg *m, uint64_t call, uint64_t b)
+{
+    if (!stream_alive(s, call))
+        return;
+    stream_write(s, call, "\n", 1);
+    sim_after_ms(s, HEARTBEAT_MS, on_heartbeat, call, 0);
+}
+
+static void attach(struct sim *s, struct attempt *a, struct msg *m)
+{
+    char text[32];
+    uint64_t after = 0, seq = 0;
+    const char *p = buf_str(&a->lines);
+
+    m->status = 200;
+    if (query_get(m, "after", text, sizeof(text)))
+        after = strtoull(text, NULL, 10);
+    while (*p && seq < after) {
+        p = strchr(p, '\n') + 1;
+        seq++;
+    }
+    if (*p)
+        stream_write(s, m->call, p, strlen(p));
+    if (!a->running) {
+        stream_end(s, m->call);
+        return;
+    }
+    for (size_t i = 0; i < STREAMS; i++)
+        if (a->streams[i] == 0 || !stream_alive(s, a->streams[i])) {
+            a->streams[i] = m->call;
+            sim_after_ms(s, HEARTBEAT_MS, on_heartbeat, m->call, 0);
+            return;
+        }
+    assert(!"more streams than there is room for");
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static struct attempt *find(const struct kpod *k, const char *uid, int64_t number)
+{
+    list_for_each (it, &k->attempts) {
+        struct attempt *a = list_entry(it, struct attempt, node);
+
+        if (a->number == number && strcmp(a->task_uid, uid) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+static void attempt_free(struct attempt *a)
+{
+    list_remove(&a->node);
+    free(a->task_uid);
+    free(a->body);
+    task_request_done(&a->req);
+    buf_done(&a->lines);
+    buf_done(&a->out);
+    free(a);
+}
+
+/* Tasks of a sandbox run one at a time. One that nobody wants any more may still be on its way out.
+ */
+static void check_alone(struct sim *s, const struct kpod *k, const char *uid)
+{
+    list_for_each (it, &k->attempts) {
+        const struct attempt *a = list_entry(it, struct attempt, node);
+        const struct obj *o = a->running ? api_find_uid(s, SIM_TASK, a->task_uid) : NULL;
+
+        if (o && !oracle_task_final(o))
+            sim_fail(s, "%s starts while %s runs in the same sandbox", uid, a->task_uid);
+    }
+}
+
+static void start(struct sim *s, struct kpod *k, struct msg *m, const char *uid, int64_t number)
+{
+    struct attempt *a = xcalloc(1, sizeof(*a));
+    struct err err = {0};
+
+    list_init(&a->node);
+    if (task_request_decode(m->body, m->body_len, &a->req, &err) < 0 ||
+        !str_eq(a->req.sandbox_uid, m->sandbox_uid)) {
+        sim_fail(s, "a request that the sidecar cannot read: %s", err.msg);
+        attempt_free(a);
+        api_status(m, 400, "Bad", "bad request");
+        return;
+    }
+    if (!k->served)
+        k->served = xstrdup(m->sandbox_uid);
+    check_alone(s, k, uid);
+    a->task_uid = xstrdup(uid);
+    a->number = number;
+    a->body = xstrdup(m->body);
+    a->running = true;
+    a->begun_ns = s->now_ns;
+    buf_init(&a->lines, 16u << 20);
+    buf_init(&a->out, 16u << 20);
+    list_push_back(&k->attempts, &a->node);
+    sim_move(s, "attempt %s/%" PRId64 ": starts", a->req.task_name, number);
+    say(s, a, (struct task_event){.type = TASK_EVENT_ACCEPTED});
+    begin_step(s, k, a);
+    attach(s, a, m);
+}
+
+static void put(struct sim *s, struct kpod *k, struct msg *m, const char *uid, int64_t number)
+{
+    struct attempt *a = find(k, uid, number);
+    bool get = strcmp(m->method, "GET") == 0;
+
+    if (!a && get)
+        api_status(m, 404, "", "never started here");
+    else if (!a)
+        start(s, k, m, uid, number);
+    else if (!get && strcmp(a->body, m->body) != 0)
+        api_status(m, 409, "", "another body");
+    else if (a->forgotten)
+        api_status(m, 410, "", "acknowledged");
+    else
+        attach(s, a, m);
+}
+
+static void delete (struct sim *s, struct kpod *k, struct msg *m, const char *uid, int64_t number)
+{
+    struct attempt *a = find(k, uid, number);
+
+    if (!a) {
+        api_status(m, 404, "", "never started here");
+    } else if (a->running) {
+        end(s, a, TASK_END_CANCELED, CODE_KILLED);
+        m->status = 202;
+    } else {
+        a->forgotten = true;
+        m->status = 204;
+    }
+}
+
+static void list_running(const struct kpod *k, struct msg *m)
+{
+    struct buf b = BUF_INIT(1u << 20);
+    const char *comma = "";
+
+    buf_puts(&b, "{\"running\":[");
+    list_for_each (it, &k->attempts) {
+        const struct attempt *a = list_entry(it, struct attempt, node);
+
+        if (!a->running)
+            continue;
+        buf_printf(&b, "%s\"%s/%" PRId64 "\"", comma, a->task_uid, a->number);
+        comma = ",";
+    }
+    buf_puts(&b, "]}");
+    m->status = 200;
+    m->reply = buf_steal(&b);
+}
+
+static void acknowledge(const struct kpod *k, struct msg *m)
+{
+    cleanup_json struct json_object *obj = NULL;
+    struct json_object *attempts;
+
+    json_parse(m->body, m->body_len, &obj, NULL);
+    attempts = json_get(obj, "attempts");
+    for (size_t i = 0; i < json_array_len(attempts); i++) {
+        const char *label = str_or_empty(json_array_str(attempts, i));
+        cleanup_free char *uid = xmemdup0(label, strcspn(label, "/"));
+        struct attempt *a = find(k, uid, strtoll(label + strlen(uid) + 1, NULL, 10));
+
+        if (a && !a->running)
+            a->forgotten = true;
+    }
+    m->status = 204;
+}
+
+static struct kpod *pod_at(struct sim *s, const char *address)
+{
+    unsigned ip = 0;
+
+    if (sscanf(address, "10.0.0.%u:8080", &ip) != 1)
+        return NULL;
+    for (size_t i = 0; i < s->pod_count; i++)
+        if (s->pods[i]->ip == ip && s->pods[i]->state == KPOD_RUNNING)
+            return s->pods[i];
+    return NULL;
+}
+
+static void route(struct sim *s, struct kpod *k, struct msg *m)
+{
+    char uid[128];
+    int64_t number;
+
+    if (strcmp(m->path, "/v1/tasks") == 0)
+        list_running(k, m);
+    else if (strcmp(m->path, "/v1/acknowledged") == 0)
+        acknowledge(k, m);
+    else if (sscanf(m->path, "/v1/tasks/%127[^/]/%" SCNd64, uid, &number) != 2)
+        api_status(m, 404, "", "there is nothing at this path");
+    else if (strcmp(m->method, "DELETE") == 0)
+        delete (s, k, m, uid, number);
+    else
+        put(s, k, m, uid, number);
+}
+
+void agent_handle(struct sim *s, struct msg *m)
+{
+    struct kpod *k = pod_at(s, m->address);
+
+    if (!k) { /* refused by the node, or no such node: no answer at all */
+        m->error = sim_chance(s, 500) ? -ETIMEDOUT : -ECONNREFUSED;
+        return;
+    }
+    if (!k->agent_up) {
+        m->error = -ECONNREFUSED;
+        return;
+    }
+    if (!str_eq(m->pod_uid, k->uid)) {
+        api_status(m, 401, "", "signed for another pod");
+        return;
+    }
+    oracle_request(s, k, m->sandbox_uid);
+    if (k->served && !str_eq(k->served, m->sandbox_uid))
+        api_status(m, 403, "", "this pod serves another sandbox");
+    else
+        route(s, k, m);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void cut_streams(struct sim *s, struct attempt *a)
+{
+    for (size_t i = 0; i < STREAMS; i++) {
+        if (a->streams[i])
+            stream_reset(s, a->streams[i]);
+        a->streams[i] = 0;
+    }
+}
+
+void agent_down(struct sim *s, struct kpod *k)
+{
+    k->agent_up = false;
+    k->agent_life++;
+    list_for_each (it, &k->attempts) {
+        struct attempt *a = list_entry(it, struct attempt, node);
+
+        a->running = false;
+        a->generation++;
+        cut_streams(s, a);
+    }
+}
+
+static void on_up(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
+{
+    struct kpod *k = s->pods[i];
+
+    if (k->state != KPOD_RUNNING || k->agent_life != life)
+        return;
+    k->agent_up = true;
+    list_for_each (it, &k->attempts) {
+        struct attempt *a = list_entry(it, struct attempt, node);
+
+        if (!a->reason)
+            end(s, a, TASK_END_AGENT_LOST, CODE_KILLED);
+    }
+    kubelet_set_ready(s, k, true);
+}
+
+/* The sidecar dies and comes back: what ran is lost, what the journal has is not. */
+void agent_restart(struct sim *s, struct kpod *k)
+{
+    sim_note(s, "agent of %s restarts", k->name);
+    agent_down(s, k);
+    if (sim_chance(s, 500))
+        kubelet_set_ready(s, k, false);
+    sim_after_ms(s, sim_between(s, 200, 4000), on_up, index_of(s, k), k->agent_life);
+}
+
+void agent_done(struct kpod *k)
+{
+    list_for_each_safe (it, &k->attempts)
+        attempt_free(list_entry(it, struct attempt, node));
+}
+
+size_t agent_running(const struct kpod *k)
+{
+    size_t n = 0;
+
+    list_for_each (it, &k->attempts)
+        n += list_entry(it, struct attempt, node)->running;
+    return n;
+}
+
+bool agent_truth(struct sim *s, const char *task_uid, int64_t attempt, struct agent_truth *ret)
+{
+    for (size_t i = 0; i < s->pod_count; i++) {
+        const struct attempt *a = find(s->pods[i], task_uid, attempt);
+
+        if (!a || !a->reason)
+            continue;
+        *ret = (struct agent_truth){a->code, a->reason, a->out.data};
+        return true;
+    }
+    return false;
+}

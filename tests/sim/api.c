@@ -1,0 +1,442 @@
+/* The model of the API server: objects, verbs, preconditions. See tests/sim/behaviour.c, which asks
+ * the same of a real one. */
+#include "tests/sim/sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+
+static const struct {
+    const char *kind;
+    const char *plural;
+    const char *prefix;
+    bool custom; /* with a status subresource of its own */
+} kinds[SIM_KINDS] = {
+    [SIM_POD] = {"Pod", "pods", "/api/v1/", true},
+    [SIM_POOL] = {"WarmPool", "warmpools", "/apis/arl.infra.io/v1alpha1/", true},
+    [SIM_SANDBOX] = {"Sandbox", "sandboxes", "/apis/arl.infra.io/v1alpha1/", true},
+    [SIM_TASK] = {"Task", "tasks", "/apis/arl.infra.io/v1alpha1/", true},
+    [SIM_LEASE] = {"Lease", "leases", "/apis/coordination.k8s.io/v1/", false},
+    [SIM_EVENT] = {"Event", "events", "/api/v1/", false},
+};
+
+const char *api_kind_name(enum sim_kind kind)
+{
+    return kinds[kind].kind;
+}
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+struct obj *api_find(struct sim *s, enum sim_kind kind, const char *name)
+{
+    for (size_t i = 0; i < s->api.count[kind]; i++)
+        if (strcmp(s->api.objs[kind][i]->name, name) == 0)
+            return s->api.objs[kind][i];
+    return NULL;
+}
+
+struct obj *api_find_uid(struct sim *s, enum sim_kind kind, const char *uid)
+{
+    for (size_t i = 0; uid && i < s->api.count[kind]; i++)
+        if (strcmp(s->api.objs[kind][i]->uid, uid) == 0)
+            return s->api.objs[kind][i];
+    return NULL;
+}
+
+static void insert(struct sim *s, struct obj *o)
+{
+    size_t n = s->api.count[o->kind]++;
+    struct obj **list = xrealloc(s->api.objs[o->kind], (n + 1) * sizeof(struct obj *));
+
+    for (; n > 0 && strcmp(list[n - 1]->name, o->name) > 0; n--)
+        list[n] = list[n - 1];
+    list[n] = o;
+    s->api.objs[o->kind] = list;
+}
+
+static void obj_free(struct obj *o)
+{
+    json_object_put(o->j);
+    free(o->name);
+    free(o->uid);
+    free(o->shadow);
+    free(o);
+}
+
+static const char *text_of(struct json_object *j)
+{
+    return json_object_to_json_string_ext(j, JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+static void put_str(struct json_object *j, const char *name, const char *value)
+{
+    json_object_object_add(j, name, json_object_new_string(value));
+}
+
+void api_commit(struct sim *s, struct obj *o, const char *type)
+{
+    struct api *a = &s->api;
+    struct json_object *md = json_get(o->j, "metadata");
+    char rv[24];
+
+    o->rv = ++a->rv;
+    snprintf(rv, sizeof(rv), "%" PRIu64, o->rv);
+    put_str(md, "resourceVersion", rv);
+    if ((a->log_len & (a->log_len - 1)) == 0)
+        a->log = xrealloc(a->log, MAX(2 * a->log_len, 16u) * sizeof(*a->log));
+    a->log[a->log_len++] = (struct change){o->rv, o->kind, type, xstrdup(text_of(o->j))};
+    o->text = a->log[a->log_len - 1].text;
+    oracle_change(s, o, type);
+    api_tell_watches(s, o->kind);
+}
+
+void api_remove(struct sim *s, struct obj *o)
+{
+    struct api *a = &s->api;
+    size_t i = 0;
+
+    api_commit(s, o, "DELETED");
+    while (a->objs[o->kind][i] != o)
+        i++;
+    a->count[o->kind]--;
+    memmove(a->objs[o->kind] + i, a->objs[o->kind] + i + 1,
+            (a->count[o->kind] - i) * sizeof(struct obj *));
+    obj_free(o);
+}
+
+/* Pods have a time to end in, if they run already; everything else is gone at once. */
+void api_delete(struct sim *s, struct obj *o)
+{
+    char now[RFC3339_MAX];
+
+    if (o->kind != SIM_POD || !json_get_str(json_get(o->j, "spec"), "nodeName")) {
+        api_remove(s, o);
+        return;
+    }
+    if (json_get_str(json_get(o->j, "metadata"), "deletionTimestamp"))
+        return;
+    rfc3339_format(now, sim_wall_ns(s));
+    put_str(json_get(o->j, "metadata"), "deletionTimestamp", now);
+    api_commit(s, o, "MODIFIED");
+    kubelet_pod_deleting(s, o);
+}
+
+/* Of a pod's spec the model needs the images; parsing all the rest again and again costs time. */
+static void strip_spec(struct json_object *j)
+{
+    struct json_object *images = json_object_new_array(), *spec = json_object_new_object();
+    struct json_object *containers = json_get_path(j, "spec.containers");
+
+    for (size_t i = 0; i < json_array_len(containers); i++) {
+        const char *image = json_get_str(json_object_array_get_idx(containers, i), "image");
+
+        json_object_array_add(images, json_object_new_string(str_or_empty(image)));
+    }
+    json_object_object_add(spec, "images", images);
+    json_object_object_add(j, "spec", spec);
+}
+
+/* Takes over j. */
+static struct obj *create(struct sim *s, enum sim_kind kind, struct json_object *j)
+{
+    struct obj *o = xcalloc(1, sizeof(*o));
+    struct json_object *md = json_get(j, "metadata");
+    char now[RFC3339_MAX];
+
+    o->kind = kind;
+    o->j = j;
+    o->name = xstrdup(json_get_str(md, "name"));
+    o->uid = xasprintf("%s-%" PRIu64, kinds[kind].plural, ++s->api.next_uid);
+    rfc3339_format(now, sim_wall_ns(s));
+    put_str(md, "namespace", kind == SIM_LEASE ? "arl-system" : SIM_NS);
+    put_str(md, "uid", o->uid);
+    put_str(md, "creationTimestamp", now);
+    if (kinds[kind].custom) {
+        json_object_object_add(md, "generation", json_object_new_int(1));
+        json_object_object_del(j, "status");
+    }
+    if (kind == SIM_POD)
+        strip_spec(j);
+    insert(s, o);
+    api_commit(s, o, "ADDED");
+    if (kind == SIM_POD)
+        kubelet_pod_made(s, o);
+    return o;
+}
+
+struct obj *api_create(struct sim *s, enum sim_kind kind, const char *text)
+{
+    struct json_object *j = NULL;
+    int r = json_parse(text, strlen(text), &j, NULL);
+
+    assert(r == 0);
+    if (api_find(s, kind, json_get_str(json_get(j, "metadata"), "name"))) {
+        json_object_put(j);
+        return NULL;
+    }
+    return create(s, kind, j);
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+void api_status(struct msg *m, int code, const char *reason, const char *message)
+{
+    free(m->reply);
+    m->status = code;
+    m->reply = xasprintf("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
+                         "\"%s\",\"message\":\"%s\",\"reason\":\"%s\",\"code\":%d}",
+                         code < 300 ? "Success" : "Failure", message, reason, code);
+}
+
+static void answer_object(struct msg *m, int code, const struct obj *o)
+{
+    m->status = code;
+    m->reply = xstrdup(o->text);
+}
+
+static void not_found(struct msg *m, const char *name)
+{
+    cleanup_free char *text = xasprintf("\\\"%s\\\" not found", name);
+
+    api_status(m, 404, "NotFound", text);
+}
+
+static void conflict(struct msg *m, const char *name, const char *why)
+{
+    cleanup_free char *text =
+        xasprintf("Operation cannot be fulfilled on \\\"%s\\\": %s", name, why);
+
+    api_status(m, 409, "Conflict", text);
+}
+
+/* ---- merge patches (RFC 7396) ---------------------------------------------------------------- */
+
+static void merge(struct json_object *to, struct json_object *patch)
+{
+    json_object_object_foreach(patch, name, value)
+    {
+        struct json_object *there = json_get(to, name);
+
+        if (!value) {
+            json_object_object_del(to, name);
+        } else if (!json_object_is_type(value, json_type_object)) {
+            json_object_object_add(to, name, json_object_get(value));
+        } else {
+            if (!json_object_is_type(there, json_type_object)) {
+                there = json_object_new_object();
+                json_object_object_add(to, name, there);
+            }
+            merge(there, value);
+        }
+    }
+}
+
+void api_merge(struct sim *s, struct obj *o, const char *patch)
+{
+    struct json_object *j = NULL;
+    int r = json_parse(patch, strlen(patch), &j, NULL);
+
+    assert(r == 0);
+    merge(o->j, j);
+    json_object_put(j);
+    api_commit(s, o, "MODIFIED");
+}
+
+static bool precondition(struct msg *m, const struct obj *o, struct json_object *md)
+{
+    const char *uid = json_get_str(md, "uid"), *rv = json_get_str(md, "resourceVersion");
+    char now[24];
+
+    snprintf(now, sizeof(now), "%" PRIu64, o->rv);
+    if (uid && strcmp(uid, o->uid) != 0)
+        conflict(m, o->name, "Precondition failed: UID in precondition and in object meta differ");
+    else if (rv && strcmp(rv, now) != 0)
+        conflict(m, o->name,
+                 "the object has been modified; please apply your changes to the "
+                 "latest version and try again");
+    else
+        return true;
+    return false;
+}
+
+/* Only the status through its subresource, only the rest without; what changes nothing is not
+ * written. */
+static void apply(struct sim *s, struct msg *m, struct obj *o, struct json_object *patch,
+                  bool status)
+{
+    cleanup_free char *spec = xstrdup(text_of(json_get(o->j, "spec")));
+    int64_t generation = 0;
+
+    if (status) {
+        struct json_object *only = json_object_new_object();
+
+        json_object_object_add(only, "status", json_object_get(json_get(patch, "status")));
+        merge(o->j, only);
+        json_object_put(only);
+    } else {
+        if (kinds[o->kind].custom)
+            json_object_object_del(patch, "status");
+        merge(o->j, patch);
+    }
+    if (strcmp(text_of(o->j), o->text) != 0) {
+        if (kinds[o->kind].custom && o->kind != SIM_POD &&
+            strcmp(spec, text_of(json_get(o->j, "spec"))) != 0) {
+            json_get_int(json_get(o->j, "metadata"), "generation", &generation);
+            json_object_object_add(json_get(o->j, "metadata"), "generation",
+                                   json_object_new_int64(generation + 1));
+        }
+        api_commit(s, o, "MODIFIED");
+    }
+    answer_object(m, 200, o);
+}
+
+/* ---- verbs ----------------------------------------------------------------------------------- */
+
+struct target {
+    enum sim_kind kind;
+    char name[128]; /* "": the collection */
+    bool status;
+};
+
+static void do_post(struct sim *s, struct msg *m, const struct target *t)
+{
+    struct json_object *j = NULL;
+    const char *name;
+
+    if (json_parse(m->body, m->body_len, &j, NULL) < 0) {
+        api_status(m, 400, "BadRequest", "the body is no object");
+        return;
+    }
+    name = json_get_str(json_get(j, "metadata"), "name");
+    if (!name || !*name) {
+        api_status(m, 422, "Invalid", "name is required");
+        json_object_put(j);
+    } else if (t->kind == SIM_EVENT) {
+        api_status(m, 201, "", "");
+        json_object_put(j);
+    } else if (api_find(s, t->kind, name)) {
+        api_status(m, 409, "AlreadyExists", "already exists");
+        json_object_put(j);
+    } else if (t->kind == SIM_POD && !s->quiet && sim_chance(s, s->cfg.pod_faults / 4)) {
+        api_status(m, 403, "Forbidden", "exceeded quota: pods");
+        json_object_put(j);
+    } else {
+        answer_object(m, 201, create(s, t->kind, j));
+    }
+}
+
+static void do_patch(struct sim *s, struct msg *m, const struct target *t)
+{
+    cleanup_json struct json_object *patch = NULL;
+    struct obj *o = api_find(s, t->kind, t->name);
+
+    if (!o) {
+        not_found(m, t->name);
+    } else if (json_parse(m->body, m->body_len, &patch, NULL) < 0) {
+        api_status(m, 400, "BadRequest", "the body is no object");
+    } else if (precondition(m, o, json_get(patch, "metadata"))) {
+        if (json_get(patch, "metadata")) {
+            json_object_object_del(json_get(patch, "metadata"), "uid");
+            json_object_object_del(json_get(patch, "metadata"), "resourceVersion");
+        }
+        apply(s, m, o, patch, t->status);
+    }
+}
+
+static void do_delete(struct sim *s, struct msg *m, const struct target *t)
+{
+    cleanup_json struct json_object *options = NULL;
+    struct obj *o = api_find(s, t->kind, t->name);
+
+    if (!o) {
+        not_found(m, t->name);
+        return;
+    }
+    json_parse(m->body, m->body_len, &options, NULL);
+    if (!precondition(m, o, json_get(options, "preconditions")))
+        return;
+    if (t->kind == SIM_POD)
+        answer_object(m, 200, o);
+    else
+        api_status(m, 200, "", "");
+    api_delete(s, o);
+}
+
+static void do_get(struct sim *s, struct msg *m, const struct target *t)
+{
+    char watch[8];
+    const struct obj *o;
+
+    if (*t->name) {
+        o = api_find(s, t->kind, t->name);
+        if (o)
+            answer_object(m, 200, o);
+        else
+            not_found(m, t->name);
+    } else if (query_get(m, "watch", watch, sizeof(watch))) {
+        api_watch(s, m, t->kind);
+    } else {
+        api_list(s, m, t->kind);
+    }
+}
+
+/* PREFIX[namespaces/NS/]PLURAL[/NAME[/status]] */
+static bool parse(const char *path, struct target *t)
+{
+    for (int k = 0; k < SIM_KINDS; k++) {
+        size_t len = strlen(kinds[k].prefix), plural = strlen(kinds[k].plural);
+        const char *p = path + len;
+
+        if (strncmp(path, kinds[k].prefix, len) != 0)
+            continue;
+        if (strncmp(p, "namespaces/", 11) == 0) {
+            p = strchr(p + 11, '/');
+            p = p ? p + 1 : "";
+        }
+        if (strncmp(p, kinds[k].plural, plural) != 0 || (p[plural] != '/' && p[plural]))
+            continue;
+        p += plural;
+        *t = (struct target){.kind = (enum sim_kind)k};
+        if (*p != '/')
+            return true;
+        snprintf(t->name, sizeof(t->name), "%.*s", (int)strcspn(p + 1, "/"), p + 1);
+        t->status = strstr(p + 1, "/status") != NULL;
+        return true;
+    }
+    return false;
+}
+
+void api_handle(struct sim *s, struct msg *m)
+{
+    static const struct {
+        const char *method;
+        void (*fn)(struct sim *, struct msg *, const struct target *);
+    } verbs[] = {{"GET", do_get}, {"POST", do_post}, {"PATCH", do_patch}, {"DELETE", do_delete}};
+    struct target t;
+
+    if (!parse(m->path, &t)) {
+        api_status(m, 404, "NotFound", "the server could not find the requested resource");
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+        if (strcmp(m->method, verbs[i].method) == 0)
+            verbs[i].fn(s, m, &t);
+}
+
+void api_done(struct sim *s)
+{
+    for (int k = 0; k < SIM_KINDS; k++) {
+        for (size_t i = 0; i < s->api.count[k]; i++)
+            obj_free(s->api.objs[k][i]);
+        free(s->api.objs[k]);
+    }
+    for (size_t i = 0; i < s->api.log_len; i++)
+        free(s->api.log[i].text);
+    for (size_t i = 0; i < SIM_SNAPSHOTS; i++)
+        free(s->api.snapshots[i].text);
+    free(s->api.log);
+}

@@ -1,0 +1,236 @@
+/* The model of nodes: pods are scheduled, start, get ready, fail and end. And the garbage
+ * collector, which deletes pods whose owner is gone. */
+#include "tests/sim/sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "common/json.h"
+
+#define GC_MS 5000
+
+struct kpod *kubelet_find(struct sim *s, const char *uid)
+{
+    for (size_t i = 0; uid && i < s->pod_count; i++)
+        if (strcmp(s->pods[i]->uid, uid) == 0)
+            return s->pods[i];
+    return NULL;
+}
+
+static struct obj *object_of(struct sim *s, const struct kpod *k)
+{
+    return api_find_uid(s, SIM_POD, k->uid);
+}
+
+/* The lowest address that no pod has: a new pod soon gets the one of a pod that has gone. */
+static unsigned free_address(struct sim *s)
+{
+    for (unsigned ip = 1;; ip++) {
+        bool used = false;
+
+        for (size_t i = 0; i < s->pod_count; i++)
+            used |= s->pods[i]->ip == ip && s->pods[i]->state == KPOD_RUNNING;
+        if (!used)
+            return ip;
+    }
+}
+
+static void write_status(struct sim *s, struct kpod *k, const char *phase, const char *more)
+{
+    struct obj *o = object_of(s, k);
+    cleanup_free char *ip = NULL, *patch = NULL;
+
+    if (!o)
+        return;
+    ip = k->ip ? xasprintf(",\"podIP\":\"10.0.0.%u\"", k->ip) : xstrdup("");
+    patch = xasprintf("{\"status\":{\"phase\":\"%s\"%s,\"conditions\":[{\"type\":\"Ready\","
+                      "\"status\":\"%s\"}]%s}}",
+                      phase, ip, k->ready ? "True" : "False", more);
+    api_merge(s, o, patch);
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static void on_ready(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
+{
+    struct kpod *k = s->pods[i];
+
+    if (k->state != KPOD_RUNNING || !k->agent_up || k->agent_life != life || k->ready)
+        return;
+    k->ready = true;
+    write_status(s, k, "Running", "");
+}
+
+static void become_ready_later(struct sim *s, uint64_t i, int64_t min_ms, int64_t max_ms)
+{
+    sim_after_ms(s, sim_between(s, min_ms, max_ms), on_ready, i, s->pods[i]->agent_life);
+}
+
+static size_t index_of(struct sim *s, const struct kpod *k)
+{
+    size_t i = 0;
+
+    while (s->pods[i] != k)
+        i++;
+    return i;
+}
+
+static void on_trouble(struct sim *s, struct msg *m, uint64_t i, uint64_t what)
+{
+    struct kpod *k = s->pods[i];
+
+    if (k->state != KPOD_RUNNING || s->quiet)
+        return;
+    switch (what) {
+    case 0:
+        kubelet_end_pod(s, k, "Evicted");
+        break;
+    case 1:
+        agent_restart(s, k);
+        break;
+    case 2:
+        kubelet_set_ready(s, k, false);
+        become_ready_later(s, i, 500, 10000);
+        break;
+    default:
+        if (object_of(s, k))
+            api_delete(s, object_of(s, k));
+    }
+}
+
+static bool image_is_bad(struct sim *s, const struct obj *o)
+{
+    return strstr(o->text, "\"bad-image\"") != NULL;
+}
+
+static void on_run(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
+{
+    struct kpod *k = s->pods[i];
+    struct obj *o = object_of(s, k);
+
+    if (!o || k->state != KPOD_NEW)
+        return;
+    if (image_is_bad(s, o)) {
+        write_status(s, k, "Pending",
+                     ",\"containerStatuses\":[{\"name\":\"executor\",\"state\":{\"waiting\":{"
+                     "\"reason\":\"ErrImagePull\",\"message\":\"no such image\"}}}]");
+        return;
+    }
+    k->ip = free_address(s);
+    k->state = KPOD_RUNNING;
+    k->agent_up = true;
+    write_status(s, k, "Running", "");
+    become_ready_later(s, i, 200, 1000);
+    if (!s->quiet && sim_chance(s, s->cfg.pod_faults))
+        sim_after_ms(s, sim_between(s, 100, 30000), on_trouble, i, sim_below(s, 4));
+}
+
+static void on_scheduled(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
+{
+    struct obj *o = object_of(s, s->pods[i]);
+
+    if (!o)
+        return;
+    api_merge(s, o, "{\"spec\":{\"nodeName\":\"node\"}}");
+    sim_after_ms(s, sim_between(s, 300, 2000), on_run, i, 0);
+}
+
+void kubelet_pod_made(struct sim *s, struct obj *o)
+{
+    struct kpod *k = xcalloc(1, sizeof(*k));
+
+    k->name = xstrdup(o->name);
+    k->uid = xstrdup(o->uid);
+    list_init(&k->attempts);
+    s->pods = xrealloc(s->pods, (s->pod_count + 1) * sizeof(*s->pods));
+    s->pods[s->pod_count++] = k;
+    sim_after_ms(s, sim_between(s, 20, 300), on_scheduled, s->pod_count - 1, 0);
+}
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+void kubelet_set_ready(struct sim *s, struct kpod *k, bool ready)
+{
+    if (k->ready == ready)
+        return;
+    k->ready = ready;
+    write_status(s, k, "Running", "");
+}
+
+/* Its containers end; the object stays, as Failed. */
+void kubelet_end_pod(struct sim *s, struct kpod *k, const char *reason)
+{
+    cleanup_free char *more =
+        xasprintf(",\"reason\":\"%s\",\"message\":\"the node was low on memory\"", reason);
+
+    sim_note(s, "pod %s ends: %s", k->name, reason);
+    k->state = KPOD_ENDED;
+    k->ready = false;
+    agent_down(s, k);
+    write_status(s, k, "Failed", more);
+}
+
+static void on_gone(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
+{
+    struct kpod *k = s->pods[i];
+    struct obj *o = object_of(s, k);
+
+    k->state = KPOD_GONE;
+    k->ready = false;
+    agent_down(s, k);
+    if (o)
+        api_remove(s, o);
+}
+
+void kubelet_pod_deleting(struct sim *s, struct obj *o)
+{
+    struct kpod *k = kubelet_find(s, o->uid);
+
+    sim_after_ms(s, sim_between(s, 100, sim_chance(s, 50) ? 30000 : 2500), on_gone, index_of(s, k),
+                 0);
+}
+
+/* ---- garbage --------------------------------------------------------------------------------- */
+
+static bool owner_lives(struct sim *s, const struct obj *pod)
+{
+    struct json_object *refs = json_get_path(pod->j, "metadata.ownerReferences");
+
+    for (size_t i = 0; i < json_array_len(refs); i++) {
+        const char *uid = json_get_str(json_object_array_get_idx(refs, i), "uid");
+
+        if (api_find_uid(s, SIM_POOL, uid) || api_find_uid(s, SIM_SANDBOX, uid))
+            return true;
+    }
+    return json_array_len(refs) == 0;
+}
+
+static void on_gc(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
+{
+    for (size_t i = s->api.count[SIM_POD]; i > 0; i--) {
+        struct obj *o = s->api.objs[SIM_POD][i - 1];
+
+        if (!json_get_str(json_get(o->j, "metadata"), "deletionTimestamp") && !owner_lives(s, o))
+            api_delete(s, o);
+    }
+    sim_after_ms(s, sim_between(s, GC_MS, 6 * GC_MS), on_gc, 0, 0);
+}
+
+void kubelet_init(struct sim *s)
+{
+    sim_after_ms(s, GC_MS, on_gc, 0, 0);
+}
+
+void kubelet_done(struct sim *s)
+{
+    for (size_t i = 0; i < s->pod_count; i++) {
+        agent_done(s->pods[i]);
+        free(s->pods[i]->name);
+        free(s->pods[i]->uid);
+        free(s->pods[i]->served);
+        free(s->pods[i]);
+    }
+    free(s->pods);
+}

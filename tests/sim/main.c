@@ -1,0 +1,47 @@
+/*
+ * sim seeds FIRST COUNT     runs seeds; prints each that fails, then a sum
+ * sim trace SEED            one seed, with everything that happens
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "tests/sim/sim.h"
+
+static double cpu_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int run_seeds(uint64_t first, uint64_t count, uint64_t most_failures)
+{
+    uint64_t failed = 0, calls = 0, hash = 0, all = 0, done = 0;
+    double from = cpu_s();
+
+    for (; done < count && failed < most_failures; done++) {
+        failed += !sim_run_seed(first + done, false, &hash, &calls);
+        all ^= hash;
+        fflush(stdout);
+    }
+    printf("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " failed, %" PRIu64
+           " calls, trace %016" PRIx64 ", %.0f seeds/s of CPU time\n",
+           done, first, failed, calls, all, (double)done / (cpu_s() - from));
+    return failed > 0;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t hash, calls = 0;
+
+    log_setup(LOG_ERROR, LOG_TEXT);
+    if (argc == 4 && strcmp(argv[1], "seeds") == 0)
+        return run_seeds(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10), 20);
+    if (argc == 3 && strcmp(argv[1], "trace") == 0)
+        return !sim_run_seed(strtoull(argv[2], NULL, 10), true, &hash, &calls);
+    fputs("usage: sim seeds FIRST COUNT | sim trace SEED\n", stderr);
+    return 2;
+}

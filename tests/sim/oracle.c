@@ -1,0 +1,424 @@
+/* What must hold after every change of an object, and what must be so at rest. */
+#include "tests/sim/sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+
+/* What an object was when it changed last. */
+struct shadow {
+    unsigned number; /* pods: in order of creation, from 1 */
+    char phase[16];  /* of a pool or sandbox; state of a task; of a pod: see pod_phase() */
+    char pod_name[128];
+    char pod_uid[128];
+    char owner[128];
+    bool bound; /* the owner is a Sandbox */
+    char *final;
+};
+
+struct pool_most {
+    int64_t replicas; /* the most that it ever had */
+};
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static const char *status_str(const struct obj *o, const char *name)
+{
+    return str_or_empty(json_get_str(json_get(o->j, "status"), name));
+}
+
+static const char *label(const struct obj *o, const char *name)
+{
+    return json_get_str(json_get_path(o->j, "metadata.labels"), name);
+}
+
+static bool is_deleting(const struct obj *o)
+{
+    return json_get_str(json_get(o->j, "metadata"), "deletionTimestamp") != NULL;
+}
+
+static struct json_object *owner(const struct obj *o)
+{
+    struct json_object *refs = json_get_path(o->j, "metadata.ownerReferences");
+
+    return json_array_len(refs) > 0 ? json_object_array_get_idx(refs, 0) : NULL;
+}
+
+static const char *condition_reason(const struct obj *o, const char *type)
+{
+    struct json_object *conditions = json_get_path(o->j, "status.conditions");
+
+    for (size_t i = 0; i < json_array_len(conditions); i++) {
+        struct json_object *c = json_object_array_get_idx(conditions, i);
+
+        if (str_eq(json_get_str(c, "type"), type))
+            return str_or_empty(json_get_str(c, "reason"));
+    }
+    return "";
+}
+
+static bool pod_is_ready(const struct obj *o)
+{
+    struct json_object *conditions = json_get_path(o->j, "status.conditions");
+
+    return json_array_len(conditions) > 0 &&
+           str_eq(json_get_str(json_object_array_get_idx(conditions, 0), "status"), "True");
+}
+
+static bool pod_is_idle(const struct obj *o)
+{
+    return !label(o, POD_LABEL_SANDBOX) && !is_deleting(o);
+}
+
+static const char *pod_phase(const struct obj *o)
+{
+    return is_deleting(o)                                  ? "deleting"
+           : strcmp(status_str(o, "phase"), "Failed") == 0 ? "failed"
+           : pod_is_ready(o)                               ? "ready"
+           : *status_str(o, "phase")                       ? "not ready"
+                                                           : "made";
+}
+
+bool oracle_task_final(const struct obj *o)
+{
+    const char *state = status_str(o, "state");
+
+    return strcmp(state, "Succeeded") == 0 || strcmp(state, "Failed") == 0;
+}
+
+/* ---- pods ------------------------------------------------------------------------------------ */
+
+static void check_binding(struct sim *s, const struct obj *o, const char *sandbox_uid)
+{
+    const char *before = map_get(&s->bindings, sandbox_uid);
+
+    sim_move(s, "pod %u: bound to %s", ((struct shadow *)o->shadow)->number,
+             str_or_empty(label(o, POD_LABEL_SANDBOX)));
+    if (!before) {
+        map_put(&s->bindings, sandbox_uid, xstrdup(o->uid));
+        return;
+    }
+    /* Two that act at once, or what a dead one has sent, may bind two: one of them has to go. */
+    s->doubles++;
+    if (s->lives == 1)
+        sim_fail(s, "sandbox %s got a second pod, %s", sandbox_uid, o->name);
+}
+
+static void check_pod(struct sim *s, const struct obj *o, struct shadow *was)
+{
+    struct json_object *ref = owner(o);
+    const char *uid = str_or_empty(json_get_str(ref, "uid"));
+    bool bound = str_eq(json_get_str(ref, "kind"), "Sandbox");
+    const char *phase = pod_phase(o);
+
+    if (json_array_len(json_get_path(o->j, "metadata.ownerReferences")) > 1)
+        sim_fail(s, "pod %s has two owners", o->name);
+    if (strcmp(was->owner, uid) != 0) {
+        if (was->bound)
+            sim_fail(s, "pod %s went from one sandbox to another", o->name);
+        else if (bound)
+            check_binding(s, o, uid);
+    }
+    snprintf(was->owner, sizeof(was->owner), "%s", uid);
+    was->bound = bound;
+    if (strcmp(was->phase, phase) != 0)
+        sim_move(s, "pod %u: %s", was->number, phase);
+    snprintf(was->phase, sizeof(was->phase), "%s", phase);
+}
+
+static size_t count_idle(struct sim *s, const char *pool, bool ready)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->api.count[SIM_POD]; i++) {
+        const struct obj *o = s->api.objs[SIM_POD][i];
+
+        n += pod_is_idle(o) && str_eq(label(o, POD_LABEL_POOL), pool) &&
+             strcmp(status_str(o, "phase"), "Failed") != 0 && (!ready || pod_is_ready(o));
+    }
+    return n;
+}
+
+/* Each life of an operator may have made a pool full that the next one did not see full, and for
+ * each sandbox a pod may have been made for one that was thought to be taken. */
+static void check_surplus(struct sim *s, const struct obj *pod)
+{
+    const char *pool = str_or_empty(label(pod, POD_LABEL_POOL));
+    const struct pool_most *most = map_get(&s->most, pool);
+    size_t idle = count_idle(s, pool, false);
+    size_t bound = (most ? (size_t)most->replicas : 0) * MAX(s->lives, 1u) + s->bindings.count;
+
+    if (idle > bound)
+        sim_fail(s, "pool %s has %zu idle pods, %zu are the most", pool, idle, bound);
+}
+
+/* ---- the other kinds ------------------------------------------------------------------------- */
+
+static void check_pool(struct sim *s, const struct obj *o)
+{
+    struct pool_most *most = map_get(&s->most, o->name);
+    int64_t replicas = 0;
+
+    if (!most) {
+        most = xcalloc(1, sizeof(*most));
+        map_put(&s->most, o->name, most);
+    }
+    json_get_int(json_get(o->j, "spec"), "replicas", &replicas);
+    most->replicas = MAX(most->replicas, replicas);
+}
+
+static void stays(struct sim *s, const struct obj *o, const char *field, char *was, size_t size)
+{
+    const char *is = status_str(o, field);
+
+    if (*was && strcmp(was, is) != 0)
+        sim_fail(s, "sandbox %s: status.%s went from %s to %s", o->name, field, was, is);
+    snprintf(was, size, "%s", is);
+}
+
+static void check_sandbox(struct sim *s, const struct obj *o, struct shadow *was)
+{
+    stays(s, o, "podName", was->pod_name, sizeof(was->pod_name));
+    stays(s, o, "podUID", was->pod_uid, sizeof(was->pod_uid));
+    if (strcmp(was->phase, "Failed") == 0 && strcmp(status_str(o, "phase"), "Failed") != 0)
+        sim_fail(s, "sandbox %s came back from Failed", o->name);
+    if (strcmp(was->phase, "Ready") == 0 && (strcmp(status_str(o, "phase"), "Pending") == 0))
+        sim_fail(s, "sandbox %s was Ready and waits again", o->name);
+}
+
+static char *final_text(const struct obj *o)
+{
+    int64_t code = -1;
+
+    json_get_int(json_get(o->j, "status"), "exitCode", &code);
+    return xasprintf("%s %" PRId64 " %s", status_str(o, "state"), code, status_str(o, "stdout"));
+}
+
+/* The end that was written has to be the end that there was. */
+static void check_end(struct sim *s, const struct obj *o)
+{
+    const char *reason = condition_reason(o, "Succeeded");
+    struct agent_truth truth = {0};
+    int64_t attempt = 1, code = -1;
+    bool has_truth;
+
+    json_get_int(json_get(o->j, "status"), "attempt", &attempt);
+    json_get_int(json_get(o->j, "status"), "exitCode", &code);
+    has_truth = agent_truth(s, o->uid, attempt, &truth);
+    if (strcmp(reason, "ResultLost") == 0)
+        sim_fail(s, "task %s: its result was dropped before it was written", o->name);
+    if (strcmp(reason, "Completed") != 0 && strcmp(reason, "StepFailed") != 0) {
+        if (strcmp(status_str(o, "state"), "Succeeded") == 0)
+            sim_fail(s, "task %s succeeded with reason %s", o->name, reason);
+        return;
+    }
+    if (!has_truth || strcmp(truth.reason, reason) != 0)
+        sim_fail(s, "task %s: %s was written, %s is true", o->name, reason,
+                 has_truth ? truth.reason : "nothing");
+    else if (truth.code != code)
+        sim_fail(s, "task %s: exit code %d was written as %d", o->name, truth.code, (int)code);
+    else if (!str_eq(truth.out, status_str(o, "stdout")))
+        sim_fail(s, "task %s: its output is not what was written", o->name);
+}
+
+static void check_task(struct sim *s, const struct obj *o, struct shadow *was)
+{
+    cleanup_free char *text = NULL;
+
+    if (!oracle_task_final(o)) {
+        if (was->final)
+            sim_fail(s, "task %s was final and is not", o->name);
+        return;
+    }
+    text = final_text(o);
+    if (was->final && strcmp(was->final, text) != 0)
+        sim_fail(s, "task %s: its final state changed from %s to %s", o->name, was->final, text);
+    if (was->final)
+        return;
+    was->final = xstrdup(text);
+    check_end(s, o);
+}
+
+static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
+{
+    static const char *const nouns[] = {
+        [SIM_POOL] = "pool", [SIM_SANDBOX] = "sandbox", [SIM_TASK] = "task"};
+    const char *is = status_str(o, o->kind == SIM_TASK ? "state" : "phase");
+
+    if (strcmp(was->phase, is) == 0)
+        return;
+    if (oracle_task_final(o) && o->kind == SIM_TASK)
+        sim_move(s, "task %s: %s -> %s (%s)", o->name, *was->phase ? was->phase : "new", is,
+                 condition_reason(o, "Succeeded"));
+    else
+        sim_move(s, "%s %s: %s -> %s", nouns[o->kind], o->name, *was->phase ? was->phase : "new",
+                 is);
+    snprintf(was->phase, sizeof(was->phase), "%s", is);
+}
+
+static void gone(struct sim *s, struct obj *o)
+{
+    struct shadow *was = o->shadow;
+
+    if (o->kind == SIM_POD)
+        sim_move(s, "pod %u: gone", was->number);
+    else
+        sim_move(s, "%s %s: gone", api_kind_name(o->kind), o->name);
+    free(was->final);
+    was->final = NULL;
+}
+
+void oracle_change(struct sim *s, struct obj *o, const char *type)
+{
+    struct shadow *was = o->shadow;
+
+    if (o->kind >= SIM_LEASE)
+        return;
+    if (!was) {
+        was = o->shadow = xcalloc(1, sizeof(*was));
+        was->number = (unsigned)s->pod_count + 1;
+    }
+    if (strcmp(type, "DELETED") == 0) {
+        gone(s, o);
+        return;
+    }
+    if (o->kind == SIM_POD) {
+        check_pod(s, o, was);
+        if (strcmp(type, "ADDED") == 0)
+            check_surplus(s, o);
+        return;
+    }
+    if (o->kind == SIM_POOL)
+        check_pool(s, o);
+    else if (o->kind == SIM_SANDBOX)
+        check_sandbox(s, o, was);
+    else
+        check_task(s, o, was);
+    note_phase(s, o, was);
+}
+
+/* ---- agents ---------------------------------------------------------------------------------- */
+
+void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox_uid,
+                        const char *task_uid, int64_t attempt, size_t step)
+{
+    cleanup_free char *key = xasprintf("%s/%" PRId64 "/%zu", task_uid, attempt, step);
+
+    sim_note(s, "step %s starts in %s", key, k->name);
+    if (map_get(&s->starts, key))
+        sim_fail(s, "step %s started twice", key);
+    map_put(&s->starts, key, s);
+}
+
+void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid)
+{
+    const struct obj *pod = api_find_uid(s, SIM_POD, k->uid);
+    const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, sandbox_uid);
+    const struct shadow *was = sandbox ? sandbox->shadow : NULL;
+
+    if (pod && !str_eq(json_get_str(owner(pod), "uid"), sandbox_uid))
+        sim_fail(s, "a request of %s came to %s, which is another's", sandbox_uid, k->name);
+    if (was && *was->pod_uid && strcmp(was->pod_uid, k->uid) != 0)
+        sim_fail(s, "a request of %s came to %s, which is not its status' pod", sandbox_uid,
+                 k->name);
+}
+
+/* ---- at rest --------------------------------------------------------------------------------- */
+
+static bool pool_settled(struct sim *s, const struct obj *o, struct buf *why)
+{
+    int64_t replicas = 0, told = -1;
+    size_t ready = count_idle(s, o->name, true), all = count_idle(s, o->name, false);
+
+    json_get_int(json_get(o->j, "spec"), "replicas", &replicas);
+    json_get_int(json_get(o->j, "status"), "readyReplicas", &told);
+    if (strstr(o->text, "\"bad-image\"") && all <= (size_t)replicas)
+        return true;
+    if (ready == (size_t)replicas && all == ready && told == replicas)
+        return true;
+    buf_printf(why, "pool %s: %zu idle, %zu ready, %d told, %d wanted; ", o->name, all, ready,
+               (int)told, (int)replicas);
+    return false;
+}
+
+static bool sandbox_settled(struct sim *s, const struct obj *o, struct buf *why)
+{
+    const char *phase = status_str(o, "phase");
+    const struct obj *pod = api_find_uid(s, SIM_POD, status_str(o, "podUID"));
+
+    if (strcmp(phase, "Failed") == 0)
+        return true;
+    if (strcmp(phase, "Ready") == 0 && pod && pod_is_ready(pod) && !is_deleting(pod) &&
+        str_eq(json_get_str(owner(pod), "uid"), o->uid))
+        return true;
+    buf_printf(why, "sandbox %s: %s, its pod %s; ", o->name, phase, pod ? pod_phase(pod) : "gone");
+    return false;
+}
+
+static bool pod_settled(struct sim *s, const struct obj *o, struct buf *why)
+{
+    const char *uid = str_or_empty(json_get_str(owner(o), "uid"));
+    const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, uid);
+
+    if (is_deleting(o))
+        buf_printf(why, "pod %s: deleting; ", o->name);
+    else if (!sandbox && !api_find_uid(s, SIM_POOL, uid))
+        buf_printf(why, "pod %s: without owner; ", o->name);
+    else if (sandbox && strcmp(status_str(sandbox, "podUID"), o->uid) != 0)
+        buf_printf(why, "pod %s: a leaked one of sandbox %s; ", o->name, sandbox->name);
+    else
+        return true;
+    return false;
+}
+
+bool oracle_settled(struct sim *s, struct buf *why)
+{
+    bool ok = true;
+
+    for (size_t i = 0; i < s->api.count[SIM_POOL]; i++)
+        ok &= pool_settled(s, s->api.objs[SIM_POOL][i], why);
+    for (size_t i = 0; i < s->api.count[SIM_SANDBOX]; i++)
+        ok &= sandbox_settled(s, s->api.objs[SIM_SANDBOX][i], why);
+    for (size_t i = 0; i < s->api.count[SIM_POD]; i++)
+        ok &= pod_settled(s, s->api.objs[SIM_POD][i], why);
+    for (size_t i = 0; i < s->api.count[SIM_TASK]; i++) {
+        const struct obj *o = s->api.objs[SIM_TASK][i];
+
+        if (oracle_task_final(o))
+            continue;
+        buf_printf(why, "task %s: %s; ", o->name, status_str(o, "state"));
+        ok = false;
+    }
+    for (size_t i = 0; i < s->pod_count; i++) {
+        if (agent_running(s->pods[i]) == 0)
+            continue;
+        buf_printf(why, "pod %s: something runs; ", s->pods[i]->name);
+        ok = false;
+    }
+    return ok;
+}
+
+static void free_values(struct map *m)
+{
+    size_t pos = 0;
+    void *v;
+
+    while ((v = map_next(m, &pos, NULL)))
+        free(v);
+    map_done(m);
+}
+
+void oracle_done(struct sim *s)
+{
+    for (int k = 0; k < SIM_LEASE; k++)
+        for (size_t i = 0; i < s->api.count[k]; i++)
+            if (s->api.objs[k][i]->shadow)
+                free(((struct shadow *)s->api.objs[k][i]->shadow)->final);
+    map_done(&s->starts);
+    free_values(&s->bindings);
+    free_values(&s->most);
+}

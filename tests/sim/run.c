@@ -1,0 +1,148 @@
+/* One run: chaos, quiet, rest. */
+#include "tests/sim/sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define SETTLE_NS (20 * 60 * NSEC_PER_SEC)
+#define REST_NS (10 * 60 * NSEC_PER_SEC)
+#define LOOK_NS (2 * NSEC_PER_SEC)
+
+struct sim *sim_new(const struct sim_config *cfg)
+{
+    static char public_keys[256];
+    struct sim *s = xcalloc(1, sizeof(*s));
+
+    if (sim_keys.count == 0) {
+        signature_init();
+        signature_key_generate(&sim_keys.keys[0]);
+        sim_keys.count = 1;
+        signing_public_text(&sim_keys, public_keys, sizeof(public_keys));
+    }
+    s->cfg = *cfg;
+    s->random = cfg->seed * 0x9e3779b97f4a7c15ULL + 1;
+    s->hash = 0xcbf29ce484222325ULL;
+    s->api.rv = 100;
+    s->policy = (struct policy){.pod = {.sidecar_image = "arl-sidecar",
+                                        .public_keys = public_keys,
+                                        .key_id = sim_keys.keys[0].id,
+                                        .output_limit = 262144},
+                                .task_timeout_ms = 300000,
+                                .sandbox_wait_ms = 30000,
+                                .output_limit = 262144};
+    net_init(s);
+    kubelet_init(s);
+    return s;
+}
+
+void sim_free(struct sim *s)
+{
+    net_done(s);
+    for (size_t i = 0; i < s->heap_len; i++)
+        msg_free(s->heap[i].m);
+    kubelet_done(s);
+    oracle_done(s);
+    api_done(s);
+    buf_done(&s->trace);
+    buf_done(&s->moves);
+    free(s->heap);
+    free(s->failure);
+    free(s);
+}
+
+static void wake_all(struct sim *s)
+{
+    for (int i = 0; i < s->cfg.procs; i++)
+        s->procs[i].paused_until_ns = MIN(s->procs[i].paused_until_ns, s->now_ns);
+}
+
+/* Settled means so at two looks in a row. */
+static void settle(struct sim *s)
+{
+    int64_t until = s->now_ns + SETTLE_NS;
+    cleanup_buf struct buf why = BUF_INIT(1u << 20);
+    int good = 0;
+
+    while (!s->failure && good < 3) {
+        sim_run_until(s, s->now_ns + LOOK_NS);
+        buf_clear(&why);
+        good = oracle_settled(s, &why) ? good + 1 : 0;
+        if (s->now_ns > until)
+            sim_fail(s, "does not settle: %.400s", buf_str(&why));
+    }
+}
+
+void sim_come_to_rest(struct sim *s)
+{
+    cleanup_buf struct buf why = BUF_INIT(1u << 20);
+    uint64_t writes;
+
+    s->quiet = true;
+    wake_all(s);
+    sim_note(s, "quiet");
+    settle(s);
+    /* What is told late, once a second and the like, is told by now. */
+    sim_run_until(s, s->now_ns + 10 * NSEC_PER_SEC);
+    writes = s->writes;
+    sim_note(s, "at rest");
+    sim_run_until(s, s->now_ns + REST_NS);
+    if (s->writes != writes)
+        sim_fail(s, "%" PRIu64 " writes while nothing happens", s->writes - writes);
+    if (!oracle_settled(s, &why))
+        sim_fail(s, "does not stay settled: %.400s", buf_str(&why));
+}
+
+void sim_config_of_seed(struct sim_config *c, uint64_t seed)
+{
+    struct sim r = {.random = seed ^ 0x5deece66dULL};
+    unsigned style = (unsigned)sim_below(&r, 100);
+
+    *c = (struct sim_config){.seed = seed,
+                             .procs = 1,
+                             .chaos_ms = 10000 + (int64_t)sim_below(&r, 25000),
+                             .watch_delay_ms = 1 + (int64_t)sim_below(&r, 50),
+                             .answer_delay_ms = 1 + (int64_t)sim_below(&r, 20)};
+    if (style < 45) {
+        c->procs = 2;
+        c->leases = style < 30; /* else both act at once, all the time */
+    }
+    if (sim_below(&r, 2))
+        c->api_faults = (unsigned)sim_below(&r, 120);
+    if (sim_below(&r, 2))
+        c->agent_faults = (unsigned)sim_below(&r, 150);
+    if (sim_below(&r, 2))
+        c->crashes = (unsigned)sim_below(&r, 25);
+    if (sim_below(&r, 3) == 0)
+        c->watch_faults = (unsigned)sim_below(&r, 100);
+    if (sim_below(&r, 3) == 0)
+        c->watch_delay_ms = (int64_t)sim_below(&r, 8000);
+    if (sim_below(&r, 4) == 0)
+        c->answer_delay_ms = (int64_t)sim_below(&r, 3000);
+    if (sim_below(&r, 2))
+        c->cuts = (unsigned)sim_below(&r, 100);
+    if (sim_below(&r, 2))
+        c->pod_faults = (unsigned)sim_below(&r, 300);
+}
+
+bool sim_run_seed(uint64_t seed, bool trace, uint64_t *ret_hash, uint64_t *ret_calls)
+{
+    struct sim_config cfg;
+    struct sim *s;
+    bool ok;
+
+    sim_config_of_seed(&cfg, seed);
+    cfg.keep_trace = trace;
+    s = sim_new(&cfg);
+    client_start(s);
+    sim_run_until(s, cfg.chaos_ms * SIM_MS);
+    sim_come_to_rest(s);
+    ok = !s->failure;
+    if (trace)
+        fputs(buf_str(&s->trace), stdout);
+    if (!ok)
+        printf("seed %" PRIu64 " failed %s\n", seed, s->failure);
+    *ret_hash = s->hash;
+    *ret_calls += s->calls;
+    sim_free(s);
+    return ok;
+}

@@ -1,0 +1,337 @@
+/*
+ * The deterministic simulator: the shipped operator, everything above `struct ops`, against models
+ * of the API server, the kubelet, the sidecars and the clients, in virtual time. One seed is one
+ * run: the same seed gives the same trace.
+ *
+ *   loop.c     virtual time, chance, the trace and its hash
+ *   net.c      struct ops: calls on their way, lost and cut ones; operators that start and die
+ *   api.c      the API server: objects, verbs; api_watch.c: lists, watches and their faults
+ *   kubelet.c  pods that start, fail and end; garbage collection
+ *   agent.c    the sidecar in each pod
+ *   client.c   what people do, by chance
+ *   oracle.c   what must hold after every change, and at rest
+ *   run.c      one run: chaos, quiet, rest
+ *
+ * Nothing in here holds for longer than a run; sim_free() frees it all.
+ */
+#ifndef ARL_TESTS_SIM_SIM_H
+#define ARL_TESTS_SIM_SIM_H
+
+#include "common/base.h"
+#include "common/buf.h"
+#include "common/list.h"
+#include "common/map.h"
+#include "operator/kube/lease.h"
+#include "operator/manager.h"
+
+#define SIM_PROCS 2
+#define SIM_NS "ns"
+#define SIM_MS NSEC_PER_MSEC
+
+struct sim;
+struct json_object;
+struct msg;
+struct kpod;
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+enum fault {
+    FAULT_NONE,
+    FAULT_CRASH_BEFORE,   /* the operator dies instead of sending */
+    FAULT_CRASH_SENT,     /* it dies when the request is on its way */
+    FAULT_CRASH_ANSWERED, /* it dies when it has seen the answer, before it plans again */
+    FAULT_RESET,          /* never reaches the server */
+    FAULT_RESET_APPLIED,  /* the server acts, the answer is lost */
+    FAULT_409,
+    FAULT_410,
+    FAULT_429,
+    FAULT_500,
+    FAULT_503,
+    FAULT_504_APPLIED, /* the server acts and says that it did not */
+    FAULT_HANG,        /* no answer until the caller's time is over */
+    FAULT_HANG_APPLIED,
+    FAULTS,
+};
+const char *fault_str(enum fault f);
+
+enum watch_fault {
+    WATCH_FINE,
+    WATCH_DROPPED, /* never told; the watch ends with 410 a little later */
+    WATCH_DOUBLED,
+    WATCH_LATE,
+    WATCH_FAULTS,
+};
+
+struct sim_config {
+    uint64_t seed;
+    bool calm;   /* fixed delays, nothing happens by chance */
+    int procs;   /* operators */
+    bool leases; /* they elect a leader; else all act at once */
+    bool keep_trace;
+    int64_t chaos_ms; /* for how long clients and faults go on */
+    /* By chance, in thousandths of calls. */
+    unsigned api_faults;
+    unsigned agent_faults;
+    unsigned crashes;
+    unsigned watch_faults;
+    unsigned cuts;
+    unsigned pod_faults;     /* in thousandths of pods */
+    int64_t watch_delay_ms;  /* the most that a watch is behind */
+    int64_t answer_delay_ms; /* the most that a request or an answer travels */
+    /* One fault, at one call or watch event, counted from 1; 0: none. */
+    unsigned fault_at;
+    enum fault fault;
+    unsigned watch_fault_at;
+    enum watch_fault watch_fault;
+};
+
+/* ---- the API server's objects ---------------------------------------------------------------- */
+
+enum sim_kind { SIM_POD, SIM_POOL, SIM_SANDBOX, SIM_TASK, SIM_LEASE, SIM_EVENT, SIM_KINDS };
+
+struct obj {
+    enum sim_kind kind;
+    char *name;
+    char *uid;
+    uint64_t rv;
+    struct json_object *j;
+    const char *text; /* as of rv; owned by the log of changes */
+    void *shadow;     /* the oracle's */
+};
+
+struct change {
+    uint64_t rv;
+    enum sim_kind kind;
+    const char *type; /* ADDED, MODIFIED, DELETED */
+    char *text;
+};
+
+struct watch {
+    uint64_t call; /* 0: free */
+    enum sim_kind kind;
+    size_t next; /* in the log of changes */
+    bool pending;
+};
+
+#define SIM_WATCHES 32
+#define SIM_SNAPSHOTS 64
+
+struct snapshot { /* a list that is handed out in pages */
+    char *text;   /* the items, one a line */
+    uint64_t rv;
+};
+
+struct api {
+    struct obj **objs[SIM_KINDS]; /* by name */
+    size_t count[SIM_KINDS];
+    struct change *log;
+    size_t log_len;
+    uint64_t rv;
+    uint64_t floor; /* older resourceVersions are gone */
+    uint64_t next_uid;
+    struct watch watches[SIM_WATCHES];
+    struct snapshot snapshots[SIM_SNAPSHOTS];
+    size_t snapshot_next;
+    unsigned watch_events; /* told so far */
+};
+
+/* ---- operators ------------------------------------------------------------------------------- */
+
+struct proc {
+    struct ops ops;
+    struct sim *s;
+    int index;
+    bool up;
+    bool muted;  /* has died inside of a callback: nothing goes out any more */
+    bool doomed; /* to be cleared away when the callback returns */
+    unsigned life;
+    char identity[32];
+    struct manager *m;
+    struct lease *lease;
+    struct list calls;
+    struct list timers;
+    int64_t paused_until_ns;
+    int64_t skew_ns;
+};
+
+/* A request on its way, with its answer on the way back. */
+struct msg {
+    enum ops_target target;
+    uint64_t call; /* whom the answer is for */
+    int proc;
+    char *address;
+    char *method;
+    char *path;
+    char *query; /* NULL: none */
+    char *pod_uid;
+    char *sandbox_uid;
+    char *body;
+    size_t body_len;
+    bool stream;
+    int64_t timeout_ms;
+    enum fault fault;
+    /* the answer */
+    int status;
+    char *reply;
+    int64_t retry_after_ms;
+    int error;
+    bool maybe_sent;
+};
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+typedef void sim_fn(struct sim *s, struct msg *m, uint64_t a, uint64_t b);
+
+struct sim_event {
+    int64_t due_ns;
+    uint64_t seq;
+    sim_fn *fn;
+    struct msg *m; /* taken over by fn; freed with the run otherwise */
+    uint64_t a, b;
+};
+
+struct sim {
+    struct sim_config cfg;
+    uint64_t random;
+    int64_t now_ns;
+    struct sim_event *heap;
+    size_t heap_len, heap_alloc;
+    uint64_t seq;
+    uint64_t steps;
+    uint64_t hash;
+    struct buf trace;
+    struct buf moves; /* "kind name: from -> to" lines, for golden traces */
+    char *failure;    /* the first thing that was wrong */
+    bool quiet;       /* no more chaos */
+    struct api api;
+    struct proc procs[SIM_PROCS];
+    uint64_t calls; /* begun so far */
+    uint64_t timers;
+    uint64_t writes; /* of operators, leases aside */
+    struct policy policy;
+    struct kpod **pods; /* in order of their creation */
+    size_t pod_count;
+    struct map starts;   /* "task uid/attempt/step" that ever began */
+    struct map bindings; /* sandbox UID -> the UID of the first pod that was bound to it */
+    struct map most;     /* pool name -> struct pool_most, see oracle.c */
+    unsigned lives;      /* of operators */
+    unsigned doubles;    /* second pods of a sandbox, by two operators that acted at once */
+    unsigned client_seq;
+};
+
+/* loop.c */
+void sim_at(struct sim *s, int64_t due_ns, sim_fn *fn, struct msg *m, uint64_t a, uint64_t b);
+void sim_after_ms(struct sim *s, int64_t ms, sim_fn *fn, uint64_t a, uint64_t b);
+bool sim_step(struct sim *s); /* false: nothing left, or something is wrong */
+void sim_run_until(struct sim *s, int64_t ns);
+uint64_t sim_random(struct sim *s);
+uint64_t sim_below(struct sim *s, uint64_t n);
+bool sim_chance(struct sim *s, unsigned thousandths); /* never when calm */
+/* calm: min; else between min and max. */
+int64_t sim_between(struct sim *s, int64_t min, int64_t max);
+int64_t sim_wall_ns(const struct sim *s);
+void sim_note(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void sim_move(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void sim_fail(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* net.c */
+extern struct signing_keys sim_keys;
+void net_init(struct sim *s);
+void net_done(struct sim *s);
+void proc_start(struct sim *s, int index);
+void proc_kill(struct sim *s, int index); /* and starts it again a little later */
+void proc_release(struct sim *s, int index);
+void msg_free(struct msg *m);
+bool stream_alive(struct sim *s, uint64_t call);
+void stream_write(struct sim *s, uint64_t call, const char *data, size_t len);
+void stream_end(struct sim *s, uint64_t call);   /* cleanly, after what was written */
+void stream_reset(struct sim *s, uint64_t call); /* cut */
+
+/* api.c */
+void api_handle(struct sim *s, struct msg *m); /* answers in m; streams: may stay open */
+struct obj *api_find(struct sim *s, enum sim_kind kind, const char *name);
+struct obj *api_find_uid(struct sim *s, enum sim_kind kind, const char *uid);
+struct obj *api_create(struct sim *s, enum sim_kind kind, const char *text);
+void api_commit(struct sim *s, struct obj *o, const char *type);
+void api_remove(struct sim *s, struct obj *o);
+void api_delete(struct sim *s, struct obj *o);
+void api_status(struct msg *m, int code, const char *reason, const char *message);
+void api_done(struct sim *s);
+/* a: merge patch text */
+void api_merge(struct sim *s, struct obj *o, const char *patch);
+
+/* api_watch.c */
+void api_list(struct sim *s, struct msg *m, enum sim_kind kind);
+void api_watch(struct sim *s, struct msg *m, enum sim_kind kind);
+void api_tell_watches(struct sim *s, enum sim_kind kind);
+const char *api_kind_name(enum sim_kind kind);
+const char *query_get(const struct msg *m, const char *name, char *buf, size_t size);
+
+/* kubelet.c, agent.c */
+enum kpod_state { KPOD_NEW, KPOD_RUNNING, KPOD_ENDED, KPOD_GONE };
+
+struct kstep_log; /* agent.c */
+
+struct kpod {
+    char *name;
+    char *uid;
+    unsigned ip; /* 0: none */
+    enum kpod_state state;
+    bool ready;
+    bool agent_up;
+    char *served; /* the sandbox UID that the agent was bound to */
+    struct list attempts;
+    unsigned agent_life;
+};
+
+void kubelet_pod_made(struct sim *s, struct obj *o);
+void kubelet_pod_deleting(struct sim *s, struct obj *o);
+void kubelet_init(struct sim *s);
+void kubelet_done(struct sim *s);
+void kubelet_end_pod(struct sim *s, struct kpod *k, const char *reason);
+void kubelet_set_ready(struct sim *s, struct kpod *k, bool ready);
+struct kpod *kubelet_find(struct sim *s, const char *uid);
+void agent_handle(struct sim *s, struct msg *m);
+void agent_restart(struct sim *s, struct kpod *k);
+void agent_down(struct sim *s, struct kpod *k);
+void agent_done(struct kpod *k);
+/* How attempt `attempt` of a task ended in whatever pod: false when it did not. */
+struct agent_truth {
+    int code;
+    const char *reason; /* Completed, StepFailed, ... */
+    char *out;          /* all standard output, joined; owned by the agent */
+};
+size_t agent_running(const struct kpod *k);
+bool agent_truth(struct sim *s, const char *task_uid, int64_t attempt, struct agent_truth *ret);
+
+/* client.c */
+void client_start(struct sim *s);
+void client_pool(struct sim *s, const char *name, int replicas, const char *image);
+void client_scale(struct sim *s, const char *name, int replicas);
+void client_image(struct sim *s, const char *name, const char *image);
+/* extra: further members of spec, each with a leading comma; may be "" */
+void client_sandbox(struct sim *s, const char *name, const char *pool, const char *extra);
+/* steps: "ms:code ms:code ..." */
+void client_task(struct sim *s, const char *name, const char *sandbox, const char *steps,
+                 const char *extra);
+void client_delete(struct sim *s, enum sim_kind kind, const char *name);
+
+/* oracle.c */
+void oracle_change(struct sim *s, struct obj *o, const char *type);
+void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox_uid,
+                        const char *task_uid, int64_t attempt, size_t step);
+void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid);
+bool oracle_settled(struct sim *s, struct buf *why); /* everything is as it has to be at rest */
+bool oracle_task_final(const struct obj *task);
+void oracle_done(struct sim *s);
+
+/* run.c */
+void sim_config_of_seed(struct sim_config *c, uint64_t seed);
+struct sim *sim_new(const struct sim_config *cfg);
+void sim_free(struct sim *s);
+/* Quiet, settled, ten virtual minutes without a write; s->failure says what was wrong. */
+void sim_come_to_rest(struct sim *s);
+/* A run by chance from its seed; returns whether it was right. */
+bool sim_run_seed(uint64_t seed, bool trace, uint64_t *ret_hash, uint64_t *ret_calls);
+
+#endif
