@@ -156,11 +156,15 @@ make_cgroups() {
     local tree controller
     for tree in $(cgroup_trees); do
         mkdir -p "$tree/$CGROUP"
+        # A node's pods weigh as much as all of its daemons. Here the daemons' threads weigh 1024 each,
+        # so that without this all pods together would get what one thread gets when the CPUs are full.
+        if [ -e "$tree/$CGROUP/cpu.shares" ]; then echo 20480 >"$tree/$CGROUP/cpu.shares"; fi
         if [ -e "$tree/cgroup.subtree_control" ]; then
             # The kubelet wants these below its root; one by one, since a kernel may lack some.
             for controller in cpuset cpu io memory hugetlb pids; do
                 echo "+$controller" >"$tree/cgroup.subtree_control" 2>/dev/null || true
             done
+            echo 2000 >"$tree/$CGROUP/cpu.weight" 2>/dev/null || true
         fi
     done
 }
