@@ -223,7 +223,8 @@ static bool plan_expiry(const struct view *v)
     int64_t idle_end = INT64_MAX, life_end = INT64_MAX, end;
 
     if (!busy && idle_s > 0 && since > 0 && status->phase >= SANDBOX_BOUND)
-        idle_end = since + idle_s * NSEC_PER_SEC;
+        /* Times of status have no fractions: a second more, so that it never ends too early. */
+        idle_end = since + (idle_s + 1) * NSEC_PER_SEC;
     if (v->s->max_lifetime_s >= 0)
         life_end = v->s->meta.created_wall_ns + v->s->max_lifetime_s * NSEC_PER_SEC;
     end = MIN(idle_end, life_end);

@@ -382,9 +382,9 @@ static void test_sandbox_fails_with_its_pod(void **state)
 
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
-    assert_plan(f, SANDBOX, "after 600000ms\n");
+    assert_plan(f, SANDBOX, "after 601000ms\n");
     fixture_remove(f, &api_pod, "a");
-    assert_plan(f, SANDBOX, "after 600000ms\nread a for s\n");
+    assert_plan(f, SANDBOX, "after 601000ms\nread a for s\n");
     world_sandbox_state(f->w, "ns/s")->lost_pod_uid = xstrdup("uid-a");
     put_pod(f, "b", true, NULL);
     body = plan_body(f, SANDBOX);
@@ -403,7 +403,7 @@ static void test_sandbox_idle_timeout(void **state)
              "\"state\":\"Succeeded\",\"completionTime\":\"2025-06-15T15:11:40Z\"");
     assert_plan(f, SANDBOX, "after 5000ms\n");
     fixture_pass(f, 599000);
-    assert_in(fixture_plan(f, SANDBOX, NULL), "after 1000ms\n");
+    assert_in(fixture_plan(f, SANDBOX, NULL), "after 2000ms\n");
     put_task(f, "t2", ONE_STEP, "");
     fixture_pass(f, 2000);
     assert_plan(f, SANDBOX, "");
@@ -418,8 +418,8 @@ static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
     world_sandbox_state(f->w, "ns/s")->audited = false;
-    assert_plan(f, SANDBOX, "after 600000ms\naudit s\n");
-    assert_plan(f, SANDBOX, "after 600000ms\n");
+    assert_plan(f, SANDBOX, "after 601000ms\naudit s\n");
+    assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
 static void test_sandbox_lifetime(void **state)
