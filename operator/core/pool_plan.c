@@ -3,8 +3,8 @@
  *
  * - spec.replicas counts idle pods. Missing ones are made, surplus ones deleted: outdated ones
  *   first, then the ones that are not ready, then the youngest.
- * - A changed template replaces idle pods, never so many at once that fewer than replicas minus
- *   max(1, a quarter) are ready. Bound pods are left alone.
+ * - A changed template, or another signing key, replaces idle pods, never so many at once that
+ * fewer than replicas minus max(1, a quarter) are ready. Bound pods are left alone.
  * - Claims go first: while one is under way, and for REFILL_HOLD after, no pod is made, since that
  *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
  * waits.
@@ -44,17 +44,20 @@ static void census_done(struct census *c)
     free(c->pods);
 }
 
-static bool is_fresh(const struct warmpool *pool, const struct pod *p)
+/* Made from the present template, and knows the present signing key. */
+static bool is_fresh(const struct world *w, const struct warmpool *pool, const struct pod *p)
 {
-    return str_eq(p->template_hash, pool->template_hash);
+    return str_eq(p->template_hash, pool->template_hash) &&
+           (!p->key_id || str_eq(p->key_id, w->policy->pod.key_id));
 }
 
-static void count_idle(const struct warmpool *pool, const struct pod *p, struct census *c)
+static void count_idle(const struct world *w, const struct warmpool *pool, const struct pod *p,
+                       struct census *c)
 {
     c->pods[c->count++] = p;
     if (p->ready) {
         c->ready++;
-        c->fresh_ready += is_fresh(pool, p);
+        c->fresh_ready += is_fresh(w, pool, p);
     } else if (p->trouble_reason && !c->troubled) {
         c->troubled = p;
     }
@@ -82,7 +85,7 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
                 now.mono_ns + MIN(BACKOFF_FIRST_NS << MIN(st->failures, 10u), BACKOFF_MAX_NS);
             action_delete(out, &api_pod, &p->meta, "PodEnded");
         } else {
-            count_idle(pool, p, c);
+            count_idle(w, pool, p, c);
         }
     }
 }
@@ -110,10 +113,11 @@ static void check_template(struct world *w, const struct warmpool *pool, struct 
 /* ---- more or fewer pods ---------------------------------------------------------------------- */
 
 /* Which of two idle pods goes first when there are too many. */
-static bool goes_first(const struct warmpool *pool, const struct pod *a, const struct pod *b)
+static bool goes_first(const struct world *w, const struct warmpool *pool, const struct pod *a,
+                       const struct pod *b)
 {
-    if (is_fresh(pool, a) != is_fresh(pool, b))
-        return !is_fresh(pool, a);
+    if (is_fresh(w, pool, a) != is_fresh(w, pool, b))
+        return !is_fresh(w, pool, a);
     if (a->ready != b->ready)
         return !a->ready;
     if (a->meta.created_wall_ns != b->meta.created_wall_ns)
@@ -132,8 +136,8 @@ static void delete_at(struct census *c, size_t i, const char *reason, struct act
     memmove(c->pods + i, c->pods + i + 1, (c->count - i) * sizeof(*c->pods));
 }
 
-static void scale_down(const struct warmpool *pool, size_t creating, struct census *c,
-                       struct actions *out)
+static void scale_down(const struct world *w, const struct warmpool *pool, size_t creating,
+                       struct census *c, struct actions *out)
 {
     size_t desired = (size_t)pool->replicas;
 
@@ -141,13 +145,14 @@ static void scale_down(const struct warmpool *pool, size_t creating, struct cens
         size_t worst = 0;
 
         for (size_t i = 1; i < c->count; i++)
-            if (goes_first(pool, c->pods[i], c->pods[worst]))
+            if (goes_first(w, pool, c->pods[i], c->pods[worst]))
                 worst = i;
         delete_at(c, worst, "ScaledDown", out);
     }
 }
 
-static void roll(const struct warmpool *pool, struct census *c, struct actions *out)
+static void roll(const struct world *w, const struct warmpool *pool, struct census *c,
+                 struct actions *out)
 {
     size_t desired = (size_t)pool->replicas;
     size_t unavailable = MAX(desired / 4, 1u);
@@ -156,7 +161,7 @@ static void roll(const struct warmpool *pool, struct census *c, struct actions *
     for (size_t i = 0; i < c->count;) {
         const struct pod *p = c->pods[i];
 
-        if (!is_fresh(pool, p) && (!p->ready || c->ready > keep))
+        if (!is_fresh(w, pool, p) && (!p->ready || c->ready > keep))
             delete_at(c, i, "TemplateChanged", out);
         else
             i++;
@@ -337,8 +342,8 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
         st->failures = 0;
     }
     if (!pool->invalid && !pool->meta.deleting) {
-        scale_down(pool, creating, &c, out);
-        roll(pool, &c, out);
+        scale_down(w, pool, creating, &c, out);
+        roll(w, pool, &c, out);
         scale_up(w, pool, key, creating, st, &c, now, out);
     }
     plan_status(w, pool, key, st, &c, now, out);

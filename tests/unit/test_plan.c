@@ -171,6 +171,20 @@ static void test_pool_rolls_with_bounded_unavailability(void **state)
                 "status p Scaling\n");
 }
 
+static void test_pool_replaces_pods_that_know_another_key(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_pod(f, "a", true, NULL);
+    fixture_plan(f, POOL, NULL);
+    world_pod(f->w, "ns/a")->key_id = xstrdup("k");
+    fixture_pass(f, 2000);
+    assert_plan(f, POOL, "status p Ready\n");
+    str_set(&world_pod(f->w, "ns/a")->key_id, xstrdup("older"));
+    assert_in(fixture_plan(f, POOL, NULL), "delete a TemplateChanged\ncreate p\n");
+}
+
 static void test_pool_holds_refills_back_for_claims(void **state)
 {
     struct fixture *f = *state;
@@ -684,6 +698,7 @@ int main(void)
         T(test_pool_counts_idle_only),
         T(test_pool_scales_down_the_worst_first),
         T(test_pool_rolls_with_bounded_unavailability),
+        T(test_pool_replaces_pods_that_know_another_key),
         T(test_pool_holds_refills_back_for_claims),
         T(test_pool_holds_back_with_a_limit),
         T(test_pool_does_not_hold_back_from_a_waiting_sandbox),
