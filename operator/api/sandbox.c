@@ -125,7 +125,7 @@ int sandbox_status_patch(const struct sandbox *s, const struct sandbox_status *s
     struct json_writer w = JSON_WRITER_INIT(out);
     char last[RFC3339_MAX];
 
-    meta_patch_begin(&w, &s->meta, false);
+    meta_patch_begin(&w, &s->meta, true);
     json_w_object(&w, "status");
     json_w_str(&w, "phase", sandbox_phase_str(status->phase));
     write_known(&w, "podName", status->pod_name);

@@ -347,7 +347,7 @@ int task_progress_patch(const struct task *t, enum task_state state, const struc
 {
     struct json_writer w = JSON_WRITER_INIT(out);
 
-    meta_patch_begin(&w, &t->meta, false);
+    meta_patch_begin(&w, &t->meta, true);
     json_w_object(&w, "status");
     json_w_str(&w, "state", task_state_str(state));
     json_w_int(&w, "observedGeneration", t->meta.generation);
@@ -369,7 +369,7 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
     int64_t start = r && r->start_wall_ns ? r->start_wall_ns : t->start_wall_ns;
     int code = r ? r->code : 1;
 
-    meta_patch_begin(&w, &t->meta, false);
+    meta_patch_begin(&w, &t->meta, true);
     json_w_object(&w, "status");
     json_w_str(&w, "state", task_state_str(end->state));
     json_w_int(&w, "exitCode", code);

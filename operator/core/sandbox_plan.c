@@ -294,6 +294,23 @@ static void plan_gone(const struct view *v)
         world_forget_sandbox(v->w, v->key);
 }
 
+/* Two operators that act at once, or a claim that a dead one has sent, may bind two pods. Which one
+ * is the sandbox's is decided by the status, a compare-and-swap; the other has served nobody. */
+static void drop_second_pods(const struct view *v)
+{
+    const struct index_bucket *b = index_get(&v->w->pods_by_sandbox, v->key);
+
+    if (!v->s->status.pod_uid && v->s->status.phase != SANDBOX_FAILED)
+        return;
+    for (size_t i = 0; i < b->count; i++) {
+        const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (str_eq(p->owner_uid, v->s->meta.uid) && !str_eq(p->meta.uid, v->s->status.pod_uid) &&
+            !p->meta.deleting && !ledger_busy_obj(v->w->ledger, &api_pod, &p->meta))
+            action_delete(v->out, &api_pod, &p->meta, "SecondPod");
+    }
+}
+
 static void plan_phase(const struct view *v)
 {
     switch (v->s->status.phase) {
@@ -353,6 +370,7 @@ void sandbox_plan(struct world *w, const char *key, struct now now, struct actio
         return;
     }
     v.pod = world_sandbox_pod(w, v.s);
+    drop_second_pods(&v);
     if (!plan_expiry(&v))
         plan_phase(&v);
 }

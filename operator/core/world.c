@@ -49,7 +49,8 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s)
     for (size_t i = 0; i < b->count; i++) {
         struct pod *p = container_of(b->items[i], struct pod, meta);
 
-        if (str_eq(p->owner_uid, s->meta.uid))
+        if (str_eq(p->owner_uid, s->meta.uid) &&
+            (!s->status.pod_uid || str_eq(p->meta.uid, s->status.pod_uid)))
             return p;
     }
     return NULL;
@@ -349,6 +350,8 @@ static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready
         return;
     meta_key(key, p->meta.ns, p->sandbox);
     world_queue(w, PLAN_SANDBOX, key);
+    /* The pods' watch may be behind the sandboxes' one: tasks wait for the pod, too. */
+    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
 static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)

@@ -86,7 +86,8 @@ struct sandbox *world_sandbox(const struct world *w, const char *key);
 struct task *world_task(const struct world *w, const char *key);
 struct pod *world_pod(const struct world *w, const char *key);
 struct run *world_run(const struct world *w, const char *key);
-/* The pod that belongs to this very sandbox (its owner's UID is the sandbox's). */
+/* The pod that belongs to this very sandbox: its owner's UID is the sandbox's, and it is the one
+ * that the sandbox's status names, once it names one. */
 struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 
 /* Made when missing. */
