@@ -228,6 +228,8 @@ static void attempt_free(struct attempt *a)
  */
 static void check_alone(struct sim *s, const struct kpod *k, const char *uid)
 {
+    if (!api_find_uid(s, SIM_TASK, uid)) /* deleted: its cancel is on the way */
+        return;
     list_for_each (it, &k->attempts) {
         const struct attempt *a = list_entry(it, struct attempt, node);
         const struct obj *o = a->running ? api_find_uid(s, SIM_TASK, a->task_uid) : NULL;

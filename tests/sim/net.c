@@ -7,6 +7,8 @@
 
 #include "tests/sim/net.h"
 
+#define KEEPALIVE_MS 75000
+
 static const char *const fault_names[FAULTS] = {"none",       "crash-before",
                                                 "crash-sent", "crash-answered",
                                                 "reset",      "reset-applied",
@@ -238,6 +240,12 @@ static void fail_later(struct sim *s, struct msg *m, int error, int64_t ms)
     sim_at(s, s->now_ns + ms * SIM_MS, on_reply, m, 0, 0);
 }
 
+/* TCP keepalive finds a dead connection sooner than the time-out of a watch. */
+static int64_t hang_ms(const struct msg *m)
+{
+    return MIN(m->timeout_ms, KEEPALIVE_MS);
+}
+
 static bool refused_on_the_way(struct sim *s, struct msg *m)
 {
     static const struct {
@@ -278,7 +286,7 @@ static void on_arrival(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
     if (m->fault == FAULT_RESET || m->fault == FAULT_HANG) {
         m->retry_after_ms = -1;
         fail_later(s, m, m->fault == FAULT_RESET ? -ECONNRESET : -ETIMEDOUT,
-                   m->fault == FAULT_RESET ? 1 : m->timeout_ms);
+                   m->fault == FAULT_RESET ? 1 : hang_ms(m));
         return;
     }
     m->retry_after_ms = -1;
@@ -288,7 +296,7 @@ static void on_arrival(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
     }
     serve(s, m);
     if (m->error) { /* nobody listens at this address */
-        fail_later(s, m, m->error, m->error == -ETIMEDOUT ? m->timeout_ms : 1);
+        fail_later(s, m, m->error, m->error == -ETIMEDOUT ? hang_ms(m) : 1);
         return;
     }
     c = m->stream && m->status == 200 ? net_find(s, m->call) : NULL;
@@ -296,7 +304,7 @@ static void on_arrival(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
         c->answered = true;
     if (m->fault == FAULT_RESET_APPLIED || m->fault == FAULT_HANG_APPLIED) {
         fail_later(s, m, m->fault == FAULT_RESET_APPLIED ? -ECONNRESET : -ETIMEDOUT,
-                   m->fault == FAULT_RESET_APPLIED ? 1 : m->timeout_ms);
+                   m->fault == FAULT_RESET_APPLIED ? 1 : hang_ms(m));
         return;
     }
     if (m->fault == FAULT_504_APPLIED)
@@ -366,6 +374,10 @@ static struct msg *msg_new(const struct ops_call *c, const struct ops_request *r
 
 static void count_write(struct sim *s, const struct ops_request *req)
 {
+    const char *pod = strstr(req->path, "/pods/");
+
+    if (pod && strcmp(req->method, "DELETE") == 0)
+        map_put(&s->doomed_pods, pod + strlen("/pods/"), s);
     if (req->target == OPS_API && strcmp(req->method, "GET") != 0 && !strstr(req->path, "/leases"))
         s->writes++;
 }

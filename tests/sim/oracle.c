@@ -130,7 +130,9 @@ static void check_pod(struct sim *s, const struct obj *o, struct shadow *was)
     snprintf(was->phase, sizeof(was->phase), "%s", phase);
 }
 
-static size_t count_idle(struct sim *s, const char *pool, bool ready)
+enum count { ALL, READY, NOT_DOOMED };
+
+static size_t count_idle(struct sim *s, const char *pool, enum count what)
 {
     size_t n = 0;
 
@@ -138,19 +140,20 @@ static size_t count_idle(struct sim *s, const char *pool, bool ready)
         const struct obj *o = s->api.objs[SIM_POD][i];
 
         n += pod_is_idle(o) && str_eq(label(o, POD_LABEL_POOL), pool) &&
-             strcmp(status_str(o, "phase"), "Failed") != 0 && (!ready || pod_is_ready(o));
+             (what != NOT_DOOMED || !map_get(&s->doomed_pods, o->name)) &&
+             strcmp(status_str(o, "phase"), "Failed") != 0 && (what != READY || pod_is_ready(o));
     }
     return n;
 }
 
 /* Each life of an operator may have made a pool full that the next one did not see full, and for
- * each sandbox a pod may have been made for one that was thought to be taken. */
+ * each sandbox a pod may have been made for one that was about to be taken. */
 static void check_surplus(struct sim *s, const struct obj *pod)
 {
     const char *pool = str_or_empty(label(pod, POD_LABEL_POOL));
     const struct pool_most *most = map_get(&s->most, pool);
-    size_t idle = count_idle(s, pool, false);
-    size_t bound = (most ? (size_t)most->replicas : 0) * MAX(s->lives, 1u) + s->bindings.count;
+    size_t idle = count_idle(s, pool, NOT_DOOMED);
+    size_t bound = (most ? (size_t)most->replicas : 0) * MAX(s->lives, 1u) + s->boxes;
 
     if (idle > bound)
         sim_fail(s, "pool %s has %zu idle pods, %zu are the most", pool, idle, bound);
@@ -281,6 +284,7 @@ void oracle_change(struct sim *s, struct obj *o, const char *type)
     if (!was) {
         was = o->shadow = xcalloc(1, sizeof(*was));
         was->number = (unsigned)s->pod_count + 1;
+        s->boxes += o->kind == SIM_SANDBOX;
     }
     if (strcmp(type, "DELETED") == 0) {
         gone(s, o);
@@ -332,7 +336,7 @@ void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid
 static bool pool_settled(struct sim *s, const struct obj *o, struct buf *why)
 {
     int64_t replicas = 0, told = -1;
-    size_t ready = count_idle(s, o->name, true), all = count_idle(s, o->name, false);
+    size_t ready = count_idle(s, o->name, READY), all = count_idle(s, o->name, ALL);
 
     json_get_int(json_get(o->j, "spec"), "replicas", &replicas);
     json_get_int(json_get(o->j, "status"), "readyReplicas", &told);
@@ -419,6 +423,7 @@ void oracle_done(struct sim *s)
             if (s->api.objs[k][i]->shadow)
                 free(((struct shadow *)s->api.objs[k][i]->shadow)->final);
     map_done(&s->starts);
+    map_done(&s->doomed_pods);
     free_values(&s->bindings);
     free_values(&s->most);
 }

@@ -112,7 +112,7 @@ static void bury(struct proc *p)
 
 static void on_start(struct sim *s, struct msg *m, uint64_t index, uint64_t b)
 {
-    if (!s->procs[index].up)
+    if (!s->procs[index].up && !s->procs[index].stopped)
         proc_start(s, (int)index);
 }
 
@@ -136,6 +136,13 @@ void proc_kill(struct sim *s, int index)
         return;
     p->doomed = p->muted = true;
     proc_after_callback(p);
+}
+
+void proc_stop(struct sim *s, int index)
+{
+    s->procs[index].stopped = true;
+    if (s->procs[index].up)
+        bury(&s->procs[index]);
 }
 
 static void on_leading(void *arg)

@@ -79,10 +79,14 @@ void sim_come_to_rest(struct sim *s)
 
     s->quiet = true;
     wake_all(s);
+    for (int i = 1; i < s->cfg.procs && !s->cfg.leases; i++)
+        proc_stop(s, i); /* several act at once for a while only */
     sim_note(s, "quiet");
     settle(s);
-    /* What is told late, once a second and the like, is told by now. */
-    sim_run_until(s, s->now_ns + 10 * NSEC_PER_SEC);
+    /* What is told late, once a second and the like, is told by then, and all lifetimes are over.
+     */
+    sim_run_until(s, s->now_ns + 100 * NSEC_PER_SEC);
+    settle(s);
     writes = s->writes;
     sim_note(s, "at rest");
     sim_run_until(s, s->now_ns + REST_NS);

@@ -142,8 +142,9 @@ struct proc {
     struct sim *s;
     int index;
     bool up;
-    bool muted;  /* has died inside of a callback: nothing goes out any more */
-    bool doomed; /* to be cleared away when the callback returns */
+    bool muted;   /* has died inside of a callback: nothing goes out any more */
+    bool stopped; /* for good */
+    bool doomed;  /* to be cleared away when the callback returns */
     unsigned life;
     char identity[32];
     struct manager *m;
@@ -211,11 +212,13 @@ struct sim {
     struct policy policy;
     struct kpod **pods; /* in order of their creation */
     size_t pod_count;
-    struct map starts;   /* "task uid/attempt/step" that ever began */
-    struct map bindings; /* sandbox UID -> the UID of the first pod that was bound to it */
-    struct map most;     /* pool name -> struct pool_most, see oracle.c */
-    unsigned lives;      /* of operators */
-    unsigned doubles;    /* second pods of a sandbox, by two operators that acted at once */
+    struct map starts;      /* "task uid/attempt/step" that ever began */
+    struct map bindings;    /* sandbox UID -> the UID of the first pod that was bound to it */
+    struct map most;        /* pool name -> struct pool_most, see oracle.c */
+    struct map doomed_pods; /* names of those that an operator asked to delete */
+    unsigned lives;         /* of operators */
+    unsigned boxes;         /* sandboxes that clients have made */
+    unsigned doubles;       /* second pods of a sandbox, by two operators that acted at once */
     unsigned client_seq;
 };
 
@@ -240,6 +243,7 @@ void net_init(struct sim *s);
 void net_done(struct sim *s);
 void proc_start(struct sim *s, int index);
 void proc_kill(struct sim *s, int index); /* and starts it again a little later */
+void proc_stop(struct sim *s, int index); /* for good */
 void proc_release(struct sim *s, int index);
 void msg_free(struct msg *m);
 bool stream_alive(struct sim *s, uint64_t call);
