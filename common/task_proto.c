@@ -165,14 +165,73 @@ static void decode_env(struct task_step *s, struct json_object *v)
     }
 }
 
-static void decode_content(struct task_step *s, struct json_object *v)
+/* -EINVAL: it is none. ignore: characters that may stand in between, or NULL. */
+static int base64_decode(const char *text, size_t len, const char *ignore, char **ret,
+                         size_t *ret_len)
 {
+    size_t room = len / 4 * 3 + 3;
+    cleanup_free char *bin = NULL;
+
+    /* libsodium 1.0.18 takes some bytes above 0x7f for the characters 0x80 below them. */
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] > 0x7f)
+            return -EINVAL;
+    bin = xmalloc(room);
+    if (sodium_base642bin((unsigned char *)bin, room, text, len, ignore, ret_len, NULL, BASE64) !=
+        0)
+        return -EINVAL;
+    *ret = bin;
+    bin = NULL;
+    return 0;
+}
+
+static void decode_content(struct task_step *s, struct json_object *obj)
+{
+    struct json_object *content = json_get(obj, "content"), *patch = json_get(obj, "patch");
+    struct json_object *v = patch ? patch : content;
+
+    s->is_patch = patch != NULL;
+    if (content && patch)
+        step_invalid(s, xstrdup("content and patch do not go together"));
     if (v && !json_object_is_type(v, json_type_string)) {
-        step_invalid(s, xstrdup("content is not a string"));
+        step_invalid(s, xasprintf("%s is not a string", patch ? "patch" : "content"));
         return;
     }
     s->content_len = v ? (size_t)json_object_get_string_len(v) : 0;
     s->content = xmemdup0(v ? json_object_get_string(v) : "", s->content_len);
+}
+
+static void decode_encoding(struct task_step *s, struct json_object *obj)
+{
+    cleanup_free char *encoding = step_optional_text(s, obj, "encoding");
+    char *bin;
+
+    if (s->invalid || !encoding || strcmp(encoding, "text") == 0)
+        return;
+    if (strcmp(encoding, "base64") != 0) {
+        step_invalid(s,
+                     xasprintf("unknown encoding \"%.64s\", known are text and base64", encoding));
+    } else if (s->is_patch) {
+        step_invalid(s, xstrdup("encoding base64 is for content, not for patch"));
+    } else if (base64_decode(s->content, s->content_len, "\r\n", &bin, &s->content_len) < 0) {
+        step_invalid(s, xstrdup("content is not base64"));
+    } else {
+        str_set(&s->content, bin);
+    }
+}
+
+/* Three or four octal digits, as chmod(1) takes them. */
+static void decode_mode(struct task_step *s, struct json_object *obj)
+{
+    cleanup_free char *mode = step_optional_text(s, obj, "mode");
+    size_t n = mode ? strspn(mode, "01234567") : 0;
+
+    if (!mode)
+        return;
+    if (n < 3 || n > 4 || mode[n] != '\0')
+        step_invalid(s, xasprintf("mode \"%.16s\" is not octal digits such as 0644", mode));
+    else
+        s->mode = (int)strtol(mode, NULL, 8);
 }
 
 static void decode_type(struct task_step *s, struct json_object *obj)
@@ -186,7 +245,9 @@ static void decode_type(struct task_step *s, struct json_object *obj)
     } else if (type && strcmp(type, "FilePatch") == 0) {
         s->type = STEP_FILE_PATCH;
         s->path = step_optional_text(s, obj, "path");
-        decode_content(s, json_get(obj, "content"));
+        decode_content(s, obj);
+        decode_encoding(s, obj);
+        decode_mode(s, obj);
     } else if (type) {
         step_invalid(s, xasprintf("unknown type \"%.64s\", known are Command and FilePatch", type));
     } else {
@@ -196,6 +257,7 @@ static void decode_type(struct task_step *s, struct json_object *obj)
 
 static void decode_step(struct task_step *s, struct json_object *obj)
 {
+    s->mode = -1;
     s->name = step_optional_text(s, obj, "name");
     if (!s->name)
         s->name = xstrdup("");
@@ -442,21 +504,12 @@ static int take_data(struct json_object *obj, struct buf *scratch, struct task_e
 {
     struct json_object *v = json_get(obj, "data");
     cleanup_free char *bin = NULL;
-    const char *text;
-    size_t len, got = 0;
+    size_t got = 0;
 
     if (!v || !json_object_is_type(v, json_type_string))
         return err_set(err, -EINVAL, "the event's data is missing");
-    text = json_object_get_string(v);
-    len = (size_t)json_object_get_string_len(v);
-    bin = xmalloc(len / 4 * 3 + 3);
-    /* libsodium 1.0.18 takes some bytes above 0x7f for the characters 0x80 below them. */
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)text[i] > 0x7f)
-            return err_set(err, -EINVAL, "the event's data is not base64");
-    }
-    if (sodium_base642bin((unsigned char *)bin, len / 4 * 3 + 3, text, len, NULL, &got, NULL,
-                          BASE64) != 0 ||
+    if (base64_decode(json_object_get_string(v), (size_t)json_object_get_string_len(v), NULL, &bin,
+                      &got) < 0 ||
         got > LIMIT_EVENT_CHUNK_BYTES)
         return err_set(err, -EINVAL, "the event's data is not base64 or too long");
     if (buf_append(scratch, bin, got) < 0)

@@ -43,9 +43,11 @@ struct task_step {
     struct step_env *env;
     size_t env_count;
     /* STEP_FILE_PATCH */
-    char *path; /* NULL: missing or empty (a failed step) */
-    char *content;
+    char *path;         /* NULL: missing or empty (a failed step) */
+    char *content;      /* decoded; the diff when is_patch */
     size_t content_len; /* content may hold NUL bytes */
+    bool is_patch;      /* content is a unified diff to be applied to the file */
+    int mode;           /* permission bits; -1: not given */
 };
 
 struct task_request {

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "sidecar/runner/patch.h"
+
 #define NAME_SHOWN_MAX 128
 
 void run_actions_done(struct run_actions *a)
@@ -223,6 +225,13 @@ static char *exec_text(const char *program, int e)
     return xasprintf("%.*s: cannot execute: %s", NAME_SHOWN_MAX, program, strerror(e));
 }
 
+static char *patch_text(const struct task_step *s, uint32_t fault)
+{
+    cleanup_free char *why = patch_fault_text(fault);
+
+    return xasprintf("%s: %s", str_or_empty(s->path), why);
+}
+
 static int errno_of(uint32_t value)
 {
     return value > 0 && value < 4096 ? (int)value : EIO;
@@ -250,6 +259,12 @@ static int result_of(const struct run *r, enum frame_how how, uint32_t value, ch
         return e == ENOENT ? 127 : 126;
     case FRAME_WRITE_FAILED:
         *ret_error = xasprintf("%s: %s", str_or_empty(s->path), strerror(e));
+        return 1;
+    case FRAME_NOT_A_FILE:
+        *ret_error = xasprintf("%s: not a regular file", str_or_empty(s->path));
+        return 1;
+    case FRAME_PATCH_FAILED:
+        *ret_error = patch_text(s, value);
         return 1;
     default:
         *ret_error = xasprintf("the step could not be started: %s", strerror(e));
@@ -299,7 +314,8 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, int64_t dura
     if (current(r)->type == STEP_FILE_PATCH) {
         a = add(r, ret, RUN_TEXT);
         a->fd = 1;
-        a->text = xasprintf("File created: %s\n", current(r)->path);
+        a->text = xasprintf("File %s: %s\n", current(r)->is_patch ? "patched" : "created",
+                            current(r)->path);
     }
     step_exit(r, 0, duration_ns, NULL, ret);
     if (r->step + 1 == r->request->step_count) {

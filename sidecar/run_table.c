@@ -267,7 +267,7 @@ enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const c
     journal_digest(body, len, digest);
     if (!e)
         return put_new(t, x, &key, digest, label, after, err);
-    if (memcmp(e->digest, digest, sizeof(digest)) != 0) {
+    if (!e->forgotten && memcmp(e->digest, digest, sizeof(digest)) != 0) {
         err_set(err, -EEXIST, "attempt %s was started with another body", label);
         return RUN_OTHER_BODY;
     }
@@ -304,13 +304,27 @@ bool run_table_serves(const struct run_table *t, const char *sandbox_uid)
     return !served || str_eq(served, sandbox_uid);
 }
 
+/* The PUT of what is cancelled may come behind its DELETE, on another connection: it must find that
+ * this attempt is over. */
+static enum run_delete delete_unknown(struct run_table *t, const struct journal_key *key)
+{
+    static const unsigned char no_digest[JOURNAL_DIGEST_BYTES];
+
+    if (journal_find(t->opts.journal, key))
+        return RUN_ACKNOWLEDGED;
+    if (journal_start(t->opts.journal, key, no_digest, NULL) < 0)
+        return RUN_DELETE_NO_JOURNAL;
+    journal_forget(t->opts.journal, key);
+    return RUN_UNKNOWN;
+}
+
 enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);
     struct attempt *a = find(t, &key);
 
     if (!a)
-        return journal_find(t->opts.journal, &key) ? RUN_ACKNOWLEDGED : RUN_UNKNOWN;
+        return delete_unknown(t, &key);
     if (a->running) {
         log_info("task canceled", "attempt", a->label, NULL);
         attempt_cancel(a);

@@ -70,7 +70,12 @@ void run_table_each_running(const struct run_table *t, void (*name)(const char *
 /* Whether requests in the name of this sandbox are for this pod: it serves no other one yet. */
 bool run_table_serves(const struct run_table *t, const char *sandbox_uid);
 
-enum run_delete { RUN_CANCELED, RUN_ACKNOWLEDGED, RUN_UNKNOWN };
+enum run_delete {
+    RUN_CANCELED,
+    RUN_ACKNOWLEDGED,
+    RUN_UNKNOWN,           /* never started here, and from now on it never will be */
+    RUN_DELETE_NO_JOURNAL, /* unknown, and the disk does not take that it must not start */
+};
 enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt);
 /* Drops the result; an attempt that runs is left alone. */
 void run_table_acknowledge(struct run_table *t, const char *task_uid, unsigned attempt);

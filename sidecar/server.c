@@ -256,6 +256,9 @@ static void delete_task(struct server *s, struct http_exchange *x, const struct 
     case RUN_UNKNOWN:
         reply_error(x, 404, "this attempt was never started here");
         break;
+    case RUN_DELETE_NO_JOURNAL:
+        reply_error(x, 507, "the journal does not take that this attempt was cancelled");
+        break;
     }
 }
 

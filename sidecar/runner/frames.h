@@ -6,8 +6,8 @@
  *   runner                                 sidecar
  *     HELLO {version, token or ""}    ->              the first frame of a connection
  *                                     <-  WELCOME {token}
- *                                     <-  EXEC {id, work dir, argv, env} or WRITE {id, work dir,
- *                                               path, content}
+ *                                     <-  EXEC {id, work dir, argv, env} or WRITE {id, kind,
+ *                                               mode, path, content}
  *     OUT {id, fd, bytes}...          ->
  *                                     <-  KILL {id}
  *     DONE {id, how, value, duration} ->              the last one of this id
@@ -21,7 +21,7 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define FRAMES_VERSION 1
+#define FRAMES_VERSION 2
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
 #define FRAMES_TOKEN_BYTES 32
 
@@ -35,6 +35,15 @@ enum frame_type {
     FRAME_KILL = 68,
 };
 
+/* What WRITE carries. */
+enum frame_write {
+    FRAME_WRITE_CONTENT, /* all of the file */
+    FRAME_WRITE_PATCH,   /* a unified diff */
+    FRAME_WRITE_COUNT,
+};
+/* The mode of a file that is not to be set: what it had, or 0644. */
+#define FRAME_MODE_UNSET UINT32_MAX
+
 /* How something ended, and what `value` says about it. */
 enum frame_how {
     FRAME_EXITED,       /* exit status */
@@ -43,6 +52,8 @@ enum frame_how {
     FRAME_EXEC_FAILED,  /* errno: the program could not be started */
     FRAME_WRITE_FAILED, /* errno: the file was not written */
     FRAME_SPAWN_FAILED, /* errno: no process or no pipe could be had */
+    FRAME_NOT_A_FILE,   /* 0: there is something else at the path, which is left alone */
+    FRAME_PATCH_FAILED, /* a fault of patch.h: the file was left alone */
     FRAME_HOW_COUNT,
 };
 

@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sidecar/runner/write_file.h"
-
 #define STATUS_FD 3
 /* The path of a program and its environment's search path, as execvp(3) has it. */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -110,16 +108,15 @@ static void tell(enum keeper_kind kind, enum frame_how how, int value)
 
 static _Noreturn void child_main(const struct keeper_spec *spec)
 {
-    int e;
-
     setsid();
     /* Before any code of the user's: should it kill the keeper, this is how we find it. */
     tell(KEEPER_PID, 0, getpid());
     if (!spec->argv) {
-        e = write_file(spec->path, spec->content, spec->content_len);
-        if (e)
-            tell(KEEPER_FAILED, FRAME_WRITE_FAILED, e);
-        _exit(e ? 1 : 0);
+        struct write_result r = write_file(&spec->file);
+
+        if (r.how != FRAME_EXITED)
+            tell(KEEPER_FAILED, r.how, (int)r.value);
+        _exit(r.how == FRAME_EXITED ? 0 : 1);
     }
     if (chdir(spec->work_dir) < 0) {
         tell(KEEPER_FAILED, FRAME_CHDIR_FAILED, errno);

@@ -14,6 +14,7 @@
 
 #include "common/base.h"
 #include "sidecar/runner/frames.h"
+#include "sidecar/runner/write_file.h"
 
 struct keeper_spec {
     /* A command: */
@@ -21,9 +22,7 @@ struct keeper_spec {
     char **env;  /* all of the environment */
     const char *work_dir;
     /* A file: */
-    const char *path; /* absolute */
-    const void *content;
-    size_t content_len;
+    struct write_spec file;
 };
 
 /* What comes out of the status pipe; each message is written at once. */

@@ -435,11 +435,18 @@ void steps_exec(struct runner *r, struct frame_reader *f)
 void steps_write(struct runner *r, struct frame_reader *f)
 {
     uint64_t id = frame_get_u64(f);
-    cleanup_free char *path = frame_get_text(f);
-    struct keeper_spec spec = {.path = path};
+    uint32_t kind = frame_get_u32(f), mode;
+    cleanup_free char *path = NULL;
+    struct keeper_spec spec = {.argv = NULL};
 
-    spec.content = frame_get_bytes(f, &spec.content_len);
-    f->bad = f->bad || !frame_complete(f) || path[0] != '/';
-    if (!f->bad)
-        start(r, id, &spec);
+    mode = frame_get_u32(f);
+    path = frame_get_text(f);
+    spec.file.content = frame_get_bytes(f, &spec.file.len);
+    f->bad = f->bad || !frame_complete(f) || path[0] != '/' || kind >= FRAME_WRITE_COUNT;
+    if (f->bad)
+        return;
+    spec.file.kind = (enum frame_write)kind;
+    spec.file.mode = mode;
+    spec.file.path = path;
+    start(r, id, &spec);
 }

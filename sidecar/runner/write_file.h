@@ -1,11 +1,28 @@
-/* Writing a whole file at once: readers see the old one or the new one, never a part. */
+/*
+ * Writing a whole file at once: readers see the old one or the new one, never a part. Symbolic
+ * links are followed, and what they lead to must be there; nothing but a regular file is replaced.
+ */
 #ifndef ARL_SIDECAR_RUNNER_WRITE_FILE_H
 #define ARL_SIDECAR_RUNNER_WRITE_FILE_H
 
 #include "common/base.h"
+#include "sidecar/runner/frames.h"
 
-/* Writes content to path with mode 0644; folders that are missing are made with mode 0755. Returns
- * 0 or a positive errno value, and leaves nothing half done but folders. */
-int write_file(const char *path, const void *content, size_t len);
+struct write_spec {
+    enum frame_write kind;
+    uint32_t mode;    /* FRAME_MODE_UNSET: 0644; a patch keeps what the file had */
+    const char *path; /* absolute */
+    const void *content;
+    size_t len;
+};
+
+/* FRAME_EXITED and 0, or what FRAME_WRITE_FAILED, FRAME_NOT_A_FILE and FRAME_PATCH_FAILED say. */
+struct write_result {
+    enum frame_how how;
+    uint32_t value;
+};
+
+/* Folders that are missing are made with mode 0755; if it fails nothing else is left behind. */
+struct write_result write_file(const struct write_spec *spec);
 
 #endif

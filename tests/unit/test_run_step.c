@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "sidecar/run_step.h"
+#include "sidecar/runner/patch.h"
 
 #include "tests/unit/unit.h"
 
@@ -108,6 +109,47 @@ static void test_two_steps(void **state)
     expect(&f.acts, "text 1 File created: d/f\nflush\nexit 1: 0 after 40 (-)\ntimer 0\n"
                     "end 0 after 100 Completed\n");
     assert_int_equal(f.run.state, RUN_ENDED);
+}
+
+/* What can become of a file, and what is said about it. */
+static void test_files(void **state)
+{
+    static const struct {
+        enum frame_how how;
+        uint32_t value;
+        const char *error;
+    } rows[] = {
+        {FRAME_WRITE_FAILED, ENOSPC, "f: No space left on device"},
+        {FRAME_NOT_A_FILE, 0, "f: not a regular file"},
+        {FRAME_PATCH_FAILED, PATCH_MISMATCH << PATCH_FAULT_LINE_BITS | 7,
+         "f: the patch does not fit: line 7 of the file is not what it expects"},
+        {FRAME_PATCH_FAILED, UINT32_MAX, "f: the patch could not be applied"},
+    };
+    static const char step[] = "[{\"type\":\"FilePatch\",\"path\":\"f\",\"patch\":\"@@\"}]";
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(tear_down) struct fixture f;
+        cleanup_free char *want =
+            xasprintf("flush\ntext 2 arl: %s\nexit 0: 1 after 40 (%s)\ntimer 0\n"
+                      "end 1 after 50 StepFailed\n",
+                      rows[i].error, rows[i].error);
+
+        set_up(&f, step);
+        expect(&f.acts, "step 0\nwrite 0 in executor to /w/f\ntimer 2500\n");
+        done(&f, rows[i].how, rows[i].value);
+        expect(&f.acts, want);
+    }
+}
+
+static void test_patched(void **state)
+{
+    CLEANUP(tear_down) struct fixture f;
+
+    set_up(&f, "[{\"type\":\"FilePatch\",\"path\":\"f\",\"patch\":\"@@\"}]");
+    run_actions_done(&f.acts);
+    done(&f, FRAME_EXITED, 0);
+    expect(&f.acts, "text 1 File patched: f\nflush\nexit 0: 0 after 40 (-)\ntimer 0\n"
+                    "end 0 after 50 Completed\n");
 }
 
 /* How a step can end, and what is said about it. */
@@ -317,7 +359,8 @@ static void test_durations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_steps),   cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_two_steps),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_patched),     cmocka_unit_test(test_ends),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_no_path),
         cmocka_unit_test(test_directories), cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_cancel),      cmocka_unit_test(test_lost),

@@ -69,6 +69,29 @@ static void test_request(void **state)
     assert_int_equal(s->content_len, 0);
 }
 
+static void test_file_fields(void **state)
+{
+    CLEANUP(task_request_done) struct task_request r = {0};
+
+    round_trip("[{\"type\":\"FilePatch\",\"path\":\"x\",\"encoding\":\"base64\",\"mode\":\"0755\","
+               "\"content\":\"AAEC\\n/w==\\n\"},"
+               "{\"type\":\"FilePatch\",\"path\":\"x\",\"encoding\":\"text\",\"mode\":\"4700\","
+               "\"patch\":\"@@\"},"
+               "{\"type\":\"FilePatch\",\"path\":\"x\",\"encoding\":\"base64\",\"mode\":null}]",
+               &r);
+    for (size_t i = 0; i < r.step_count; i++)
+        assert_null(r.steps[i].invalid);
+    assert_int_equal(r.steps[0].mode, 0755);
+    assert_int_equal(r.steps[0].content_len, 4);
+    assert_memory_equal(r.steps[0].content, "\0\1\2\377", 4);
+    assert_false(r.steps[0].is_patch);
+    assert_true(r.steps[1].is_patch);
+    assert_int_equal(r.steps[1].mode, 04700);
+    assert_memory_equal(r.steps[1].content, "@@", 2);
+    assert_int_equal(r.steps[2].mode, -1);
+    assert_int_equal(r.steps[2].content_len, 0);
+}
+
 static void test_sandbox_env_is_below_the_steps(void **state)
 {
     CLEANUP(task_request_done) struct task_request r = {0};
@@ -141,6 +164,27 @@ static void test_bad_steps(void **state)
         {"[{\"type\":\"Command\",\"command\":[\"a\"],\"workDir\":4}]", "workDir is not a string"},
         {"[{\"type\":\"FilePatch\",\"path\":{}}]", "path is not a string"},
         {"[{\"type\":\"FilePatch\",\"path\":\"a\",\"content\":1}]", "content is not a string"},
+        {"[{\"type\":\"FilePatch\",\"patch\":1}]", "patch is not a string"},
+        {"[{\"type\":\"FilePatch\",\"content\":\"\",\"patch\":\"\"}]",
+         "content and patch do not go together"},
+        {"[{\"type\":\"FilePatch\",\"encoding\":\"hex\"}]",
+         "unknown encoding \"hex\", known are text and base64"},
+        {"[{\"type\":\"FilePatch\",\"encoding\":7}]", "encoding is not a string"},
+        {"[{\"type\":\"FilePatch\",\"encoding\":\"base64\",\"patch\":\"\"}]",
+         "encoding base64 is for content, not for patch"},
+        {"[{\"type\":\"FilePatch\",\"encoding\":\"base64\",\"content\":\"YQ\"}]",
+         "content is not base64"},
+        {"[{\"type\":\"FilePatch\",\"encoding\":\"base64\",\"content\":\"YQ==x\"}]",
+         "content is not base64"},
+        {"[{\"type\":\"FilePatch\",\"encoding\":\"base64\",\"content\":\"\\u00e4bc=\"}]",
+         "content is not base64"},
+        {"[{\"type\":\"FilePatch\",\"mode\":\"0888\"}]",
+         "mode \"0888\" is not octal digits such as 0644"},
+        {"[{\"type\":\"FilePatch\",\"mode\":\"00644\"}]",
+         "mode \"00644\" is not octal digits such as 0644"},
+        {"[{\"type\":\"FilePatch\",\"mode\":\"44\"}]",
+         "mode \"44\" is not octal digits such as 0644"},
+        {"[{\"type\":\"FilePatch\",\"mode\":420}]", "mode is not a string"},
         {"[{\"name\":1,\"type\":\"FilePatch\",\"path\":\"a\"}]", "name is not a string"},
     };
 
@@ -409,6 +453,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request),
+        cmocka_unit_test(test_file_fields),
         cmocka_unit_test(test_sandbox_env_is_below_the_steps),
         cmocka_unit_test(test_bad_sandbox_env_is_a_bad_request),
         cmocka_unit_test(test_bad_steps),
