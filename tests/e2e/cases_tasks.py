@@ -43,7 +43,8 @@ def exit_code_stops_the_rest(t):
 
 @case(shared=True)
 def success_writes_every_field(t):
-    name = t.task(t.box(), sh("sleep 1; echo done"), name=t.unique("full"), traceID="trace-4711")
+    box = t.box()
+    name = t.task(box, sh("sleep 1; echo done"), name=t.unique("full"), traceID="trace-4711")
     t.kubectl("wait", "--for=condition=Finished", f"task/{name}", "--timeout=60s")
     t.kubectl("wait", "--for=condition=Succeeded", f"task/{name}", "--timeout=10s")
     s = t.get("Task", name)["status"]
@@ -58,7 +59,8 @@ def success_writes_every_field(t):
     columns = t.kubectl("get", "tsk", name).splitlines()
     equal(columns[0].split(), ["NAME", "SANDBOX", "STATE", "EXIT", "DURATION", "AGE"], "the columns")
     equal(columns[1].split()[2:4], ["Succeeded", "0"], "state and exit code there")
-    contains(t.env.operator.logs(400), "trace-4711", what="the operator's log, which carries the traceID,")
+    log = t.kubectl("logs", t.pod_of(box)["metadata"]["name"], "-c", "sidecar")
+    contains(log, "trace-4711", name, what="the sidecar's log, which carries the traceID,")
 
 
 @case(shared=True)
