@@ -11,6 +11,8 @@
 /* What waits for a reader; the rest waits in the log, where it is anyway. */
 #define STREAM_QUEUE_BYTES (256u << 10)
 
+#define LABEL_PART_MAX 60
+
 struct stream {
     struct list node; /* in attempt->streams */
     struct attempt *attempt;
@@ -176,15 +178,30 @@ static void ended(struct attempt *a, const struct run_action *act)
     a->run.request = NULL;
 }
 
+/* task/step, for the container's log: bounded, and nothing in it can end a line. */
+static char *step_label(const struct attempt *a, size_t step)
+{
+    const char *slash = strrchr(a->request.task_name, '/'), *name = a->request.steps[step].name;
+    const char *task = slash ? slash + 1 : a->request.task_name;
+    char *label = *name ? xasprintf("%.*s/%.*s", LABEL_PART_MAX, task, LABEL_PART_MAX, name)
+                        : xasprintf("%.*s/%zu", LABEL_PART_MAX, task, step + 1);
+
+    for (char *p = label; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    return label;
+}
+
 static int launch(struct attempt *a, const struct run_action *act)
 {
     struct run_table *t = a->table;
     const struct task_step *step = &a->request.steps[act->step];
+    cleanup_free char *label = step_label(a, act->step);
 
     a->step_id = ++t->last_id;
     a->container = act->container;
     if (act->type == RUN_EXEC)
-        return runner_exec(t->links, act->container, a->step_id, act->text, step);
+        return runner_exec(t->links, act->container, a->step_id, label, act->text, step);
     return runner_write(t->links, act->container, a->step_id, act->text, step);
 }
 

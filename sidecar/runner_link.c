@@ -346,13 +346,14 @@ static void put_env(struct frame_buf *b, const struct task_step *step)
     }
 }
 
-int runner_exec(struct runner_links *links, size_t container, uint64_t id, const char *work_dir,
-                const struct task_step *step)
+int runner_exec(struct runner_links *links, size_t container, uint64_t id, const char *label,
+                const char *work_dir, const struct task_step *step)
 {
     struct frame_buf b = {0};
 
     frame_begin(&b, FRAME_EXEC);
     frame_put_u64(&b, id);
+    frame_put_text(&b, label);
     frame_put_text(&b, work_dir);
     frame_put_u32(&b, (uint32_t)step->argc);
     for (size_t i = 0; i < step->argc; i++)

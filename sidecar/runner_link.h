@@ -43,8 +43,9 @@ void runner_links_close(struct runner_links *links, void (*cb)(void *arg), void 
 bool runner_ready(const struct runner_links *links, size_t container);
 /* Both give 0, or -E2BIG for what fits into no frame. To a container that is not ready nothing is
  * sent. */
-int runner_exec(struct runner_links *links, size_t container, uint64_t id, const char *work_dir,
-                const struct task_step *step);
+/* label: what the step is called in the container's log. */
+int runner_exec(struct runner_links *links, size_t container, uint64_t id, const char *label,
+                const char *work_dir, const struct task_step *step);
 int runner_write(struct runner_links *links, size_t container, uint64_t id, const char *path,
                  const struct task_step *step);
 void runner_kill(struct runner_links *links, size_t container, uint64_t id);

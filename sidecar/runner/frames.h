@@ -6,7 +6,7 @@
  *   runner                                 sidecar
  *     HELLO {version, token or ""}    ->              the first frame of a connection
  *                                     <-  WELCOME {token}
- *                                     <-  EXEC {id, work dir, argv, env} or WRITE {id, kind,
+ *                                     <-  EXEC {id, label, work dir, argv, env} or WRITE {id, kind,
  *                                               mode, path, content}
  *     OUT {id, fd, bytes}...          ->
  *                                     <-  KILL {id}

@@ -222,9 +222,11 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
         fprintf(stderr, "arl-runner: signalfd: %s\n", strerror(errno));
         return 126;
     }
+    r.log = podlog_open(STDOUT_FILENO);
     list_init(&r.steps);
     while (!r.exiting)
         turn(&r, &fds, &room);
+    podlog_close(&r.log);
     free(fds);
     return r.exit_code;
 }

@@ -13,6 +13,7 @@
 #include "common/base.h"
 #include "common/list.h"
 #include "sidecar/runner/frames.h"
+#include "sidecar/runner/podlog.h"
 
 /* Steps at once; one more is refused with EAGAIN. Each takes three descriptors and a process. */
 #define RUNNER_STEPS_MAX 128
@@ -44,6 +45,7 @@ struct runner {
     unsigned char token[FRAMES_TOKEN_BYTES];
     bool have_token;
 
+    struct podlog log;
     struct list steps;
     size_t active; /* steps that are not over */
     size_t left;   /* steps that are, see RUNNER_LEFT_MAX */

@@ -45,6 +45,7 @@ struct step {
     int64_t started_ns;
     int64_t exited_ns;
     int64_t phase_end_ns; /* of TERMING and KILLING */
+    struct podlog_step log;
 };
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -64,12 +65,13 @@ static void report_done(struct runner *r, uint64_t id, uint32_t how, uint32_t va
     frame_end(&r->out, start);
 }
 
-static void report_out(struct runner *r, const struct step *s, int fd, const void *data, size_t len)
+static void report_out(struct runner *r, struct step *s, int fd, const void *data, size_t len)
 {
     size_t start;
 
     if (!link_ready(r) || s->abandoned || s->phase == PHASE_OVER)
         return;
+    podlog_put(&r->log, &s->log, fd, data, len);
     start = frame_begin(&r->out, FRAME_OUT);
     frame_put_u64(&r->out, s->id);
     frame_put_u32(&r->out, (uint32_t)(fd == OUT ? 1 : 2));
@@ -224,6 +226,7 @@ static void close_oldest_left(struct runner *r)
 static void step_over(struct runner *r, struct step *s)
 {
     read_rest(r, s);
+    podlog_end(&r->log, &s->log);
     set_result(s, FRAME_SIGNALED, SIGKILL);
     if (!s->abandoned)
         report_done(r, s->id, s->how, s->value, s->exited_ns - s->started_ns);
@@ -393,7 +396,7 @@ void steps_on_poll(struct runner *r, const struct pollfd *fds, size_t count)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-static void start(struct runner *r, uint64_t id, const struct keeper_spec *spec)
+static void start(struct runner *r, uint64_t id, const char *label, const struct keeper_spec *spec)
 {
     struct step *s;
     int fds[FDS];
@@ -407,6 +410,7 @@ static void start(struct runner *r, uint64_t id, const struct keeper_spec *spec)
     s->id = id;
     s->keeper = pid;
     s->started_ns = runner_now_ns();
+    memcpy(s->log.label, label, strnlen(label, sizeof(s->log.label) - 1));
     memcpy(s->fds, fds, sizeof(fds));
     list_push_back(&r->steps, &s->node);
     r->active++;
@@ -420,6 +424,7 @@ static void free_pointers(char ***p)
 void steps_exec(struct runner *r, struct frame_reader *f)
 {
     uint64_t id = frame_get_u64(f);
+    cleanup_free char *label = frame_get_text(f);
     cleanup_free char *work_dir = frame_get_text(f);
     size_t argc, envc;
     CLEANUP(frame_list_free) char **argv = frame_get_list(f, &argc);
@@ -429,7 +434,7 @@ void steps_exec(struct runner *r, struct frame_reader *f)
 
     f->bad = f->bad || !frame_complete(f) || argc == 0;
     if (!f->bad)
-        start(r, id, &spec);
+        start(r, id, label, &spec);
 }
 
 void steps_write(struct runner *r, struct frame_reader *f)
@@ -448,5 +453,5 @@ void steps_write(struct runner *r, struct frame_reader *f)
     spec.file.kind = (enum frame_write)kind;
     spec.file.mode = mode;
     spec.file.path = path;
-    start(r, id, &spec);
+    start(r, id, "", &spec);
 }
