@@ -50,6 +50,7 @@ static void task_free(struct meta *obj)
     drop_steps(t);
     free(t->sandbox);
     free(t->trace_id);
+    free(t->sandbox_uid);
     free(t->invalid);
     free(t->attempts_json);
     condition_done(&t->finished);
@@ -63,6 +64,7 @@ static const struct json_field fields[] = {
     {"spec.ttlSecondsAfterFinished", JSON_INT, offsetof(struct task, ttl_s)},
     {"spec.traceID", JSON_STRING, offsetof(struct task, trace_id)},
     {"status.attempt", JSON_INT, offsetof(struct task, attempt)},
+    {"status.sandboxUID", JSON_STRING, offsetof(struct task, sandbox_uid)},
     {NULL},
 };
 

@@ -32,6 +32,7 @@ struct task {
     size_t spec_bytes;   /* of the object as JSON, without its status */
     char *attempts_json; /* the elements of status.attempts, comma-separated; NULL: none */
     int64_t attempt;     /* status.attempt: the one to run; 0 until written, which means 1 */
+    char *sandbox_uid;   /* status: where it was started; NULL: not written */
     enum task_state state;
     int64_t start_wall_ns;      /* status; 0: none */
     int64_t completion_wall_ns; /* status; 0: none */

@@ -342,8 +342,9 @@ static void write_output(struct json_writer *w, const struct task *t, const stru
     json_w_end_array(w);
 }
 
-int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
-                        int64_t start_wall_ns, const struct task_result *r, struct buf *out)
+int task_progress_patch(const struct task *t, enum task_state state, const char *sandbox_uid,
+                        const struct condition *fin, int64_t start_wall_ns,
+                        const struct task_result *r, struct buf *out)
 {
     struct json_writer w = JSON_WRITER_INIT(out);
 
@@ -351,6 +352,8 @@ int task_progress_patch(const struct task *t, enum task_state state, const struc
     json_w_object(&w, "status");
     json_w_str(&w, "state", task_state_str(state));
     json_w_int(&w, "observedGeneration", t->meta.generation);
+    if (sandbox_uid)
+        json_w_str(&w, "sandboxUID", sandbox_uid);
     write_time(&w, "startTime", start_wall_ns);
     if (r)
         write_output(&w, t, r, NULL);
@@ -389,7 +392,7 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
 }
 
 int task_retry_patch(const struct task *t, const struct task_result *r, const struct task_end *end,
-                     int64_t now_wall_ns, struct buf *out)
+                     const char *sandbox_uid, int64_t now_wall_ns, struct buf *out)
 {
     struct json_writer w = JSON_WRITER_INIT(out);
     struct condition fin = {
@@ -405,6 +408,7 @@ int task_retry_patch(const struct task *t, const struct task_result *r, const st
     json_w_object(&w, "status");
     json_w_str(&w, "state", task_state_str(TASK_RUNNING));
     json_w_int(&w, "attempt", r->attempt + 1);
+    json_w_str(&w, "sandboxUID", sandbox_uid);
     write_time(&w, "startTime", t->start_wall_ns ? t->start_wall_ns : r->start_wall_ns);
     write_attempts(&w, t, r, end, now_wall_ns);
     json_w_array(&w, "conditions");

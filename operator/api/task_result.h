@@ -52,9 +52,11 @@ void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t by
 void task_result_trim(struct task_result *r, size_t max_bytes);
 
 /* A merge patch of the status subresource for a task that waits or runs. r is what there is of an
- * attempt that runs; NULL: its output is left as it is. */
-int task_progress_patch(const struct task *t, enum task_state state, const struct condition *fin,
-                        int64_t start_wall_ns, const struct task_result *r, struct buf *out);
+ * attempt that runs; NULL: its output is left as it is. sandbox_uid: where it runs, or is about to;
+ * NULL: nowhere yet. */
+int task_progress_patch(const struct task *t, enum task_state state, const char *sandbox_uid,
+                        const struct condition *fin, int64_t start_wall_ns,
+                        const struct task_result *r, struct buf *out);
 
 /* Why a task is over, for the conditions; message NULL: made from the result. */
 struct task_end {
@@ -72,6 +74,6 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
                       const char *extra_stderr, int64_t now_wall_ns, struct buf *out);
 /* The merge patch that ends attempt r->attempt and opens the next one. */
 int task_retry_patch(const struct task *t, const struct task_result *r, const struct task_end *end,
-                     int64_t now_wall_ns, struct buf *out);
+                     const char *sandbox_uid, int64_t now_wall_ns, struct buf *out);
 
 #endif

@@ -75,7 +75,7 @@ static bool retry(const struct view *v, const struct task_end *end)
         action_after(v->out, due);
         return true;
     }
-    task_retry_patch(v->t, r, end, v->now.wall_ns, &body);
+    task_retry_patch(v->t, r, end, v->run->target.sandbox_uid, v->now.wall_ns, &body);
     action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Retrying");
     return true;
 }
@@ -102,8 +102,8 @@ static void plan_over(const struct view *v)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-static void progress(const struct view *v, enum task_state state, const char *reason,
-                     const char *message, int64_t start_wall_ns)
+static void progress(const struct view *v, enum task_state state, const char *sandbox_uid,
+                     const char *reason, const char *message, int64_t start_wall_ns)
 {
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct condition fin = {0};
@@ -111,7 +111,7 @@ static void progress(const struct view *v, enum task_state state, const char *re
     condition_copy(&fin, &v->t->finished);
     if (condition_set(&fin, CONDITION_FALSE, reason, message, v->now.wall_ns) ||
         v->t->state != state) {
-        task_progress_patch(v->t, state, &fin, start_wall_ns, NULL, &body);
+        task_progress_patch(v->t, state, sandbox_uid, &fin, start_wall_ns, NULL, &body);
         action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), reason);
     }
     condition_done(&fin);
@@ -125,7 +125,7 @@ static void say_waiting(const struct view *v, int64_t after_ns, const char *reas
     if (v->t->state == TASK_STATE_NONE && v->now.wall_ns < due)
         action_after(v->out, plan_mono_of(v->now, due));
     else
-        progress(v, v->t->attempt > 1 ? TASK_RUNNING : TASK_PENDING, reason, message, 0);
+        progress(v, v->t->attempt > 1 ? TASK_RUNNING : TASK_PENDING, NULL, reason, message, 0);
 }
 
 static void sandbox_missing(const struct view *v)
@@ -140,7 +140,8 @@ static void sandbox_missing(const struct view *v)
     }
     message = xasprintf("waiting for Sandbox %s, which does not exist", v->t->sandbox);
     action_after(v->out, plan_mono_of(v->now, deadline));
-    say_waiting(v, SAY_AFTER_NS, "WaitingForSandbox", message);
+    /* At once: a task that is older than its sandbox is known not to have begun by this. */
+    say_waiting(v, 0, "WaitingForSandbox", message);
 }
 
 static void sandbox_failed(const struct view *v, const struct sandbox *s)
@@ -170,6 +171,16 @@ static void start(const struct view *v)
     a->number = MAX(v->t->attempt, 1);
 }
 
+static bool runs(const struct world *w, const struct meta *m)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, m->ns, m->name);
+    return world_run(w, key) || container_of(m, struct task, meta)->sandbox_uid;
+}
+
+/* The oldest; but one that has begun goes on, though an older one was seen only then: times of
+ * creation have no fractions. */
 static bool is_head(const struct view *v)
 {
     const struct index_bucket *b;
@@ -177,7 +188,33 @@ static bool is_head(const struct view *v)
 
     meta_key(key, v->t->meta.ns, v->t->sandbox);
     b = index_get(&v->w->tasks_by_sandbox, key);
+    for (size_t i = 0; i < b->count; i++)
+        if (runs(v->w, b->items[i]))
+            return b->items[i] == &v->t->meta;
     return b->count > 0 && b->items[0] == &v->t->meta;
+}
+
+/*
+ * A task may have begun in an earlier sandbox of the same name, with an operator that is no more;
+ * it must not begin again in this one. What is known of that:
+ * - status.sandboxUID, once it is written: at the latest when it says Running.
+ * - A task that is Pending has not begun: from there it begins only when that is written.
+ * - One that is new, and not older than the sandbox, can have begun in this one only, where
+ *   beginning again does nothing.
+ */
+static bool may_have_begun_elsewhere(const struct task *t, const struct sandbox *s)
+{
+    if (t->sandbox_uid)
+        return !str_eq(t->sandbox_uid, s->meta.uid);
+    return t->state != TASK_PENDING && t->meta.created_wall_ns < s->meta.created_wall_ns;
+}
+
+static void begin(const struct view *v, const struct sandbox *s)
+{
+    if (v->t->state == TASK_PENDING)
+        progress(v, TASK_RUNNING, s->meta.uid, "Running", "", v->now.wall_ns);
+    else
+        start(v);
 }
 
 static void plan_idle(const struct view *v)
@@ -189,6 +226,9 @@ static void plan_idle(const struct view *v)
     s = world_sandbox(v->w, key);
     if (!s || s->meta.deleting)
         sandbox_missing(v);
+    else if (may_have_begun_elsewhere(v->t, s))
+        fail_early(v, "SandboxDeleted",
+                   "the Sandbox was made anew, and the task may have begun in the earlier one");
     else if (s->status.phase == SANDBOX_FAILED)
         sandbox_failed(v, s);
     else if (!is_head(v))
@@ -196,7 +236,7 @@ static void plan_idle(const struct view *v)
     else if (s->status.phase != SANDBOX_READY)
         sandbox_pending(v, s);
     else if (world_sandbox_pod(v->w, s))
-        start(v);
+        begin(v, s);
 }
 
 /* status.stdout and stderr grow while the steps run. */
@@ -215,8 +255,8 @@ static void show_output(const struct view *v)
     }
     v->run->output_events_told = v->run->output_events;
     v->run->progress_mono_ns = v->now.mono_ns;
-    task_progress_patch(v->t, TASK_RUNNING, &v->t->finished, v->t->start_wall_ns, v->run->result,
-                        &body);
+    task_progress_patch(v->t, TASK_RUNNING, NULL, &v->t->finished, v->t->start_wall_ns,
+                        v->run->result, &body);
     action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Progress");
 }
 
@@ -254,7 +294,7 @@ static void plan_active(const struct view *v)
         action_after(v->out, v->run->begun_mono_ns + RUNNING_AFTER_NS);
         return;
     }
-    progress(v, TASK_RUNNING, "Running", "", v->run->begun_wall_ns);
+    progress(v, TASK_RUNNING, v->run->target.sandbox_uid, "Running", "", v->run->begun_wall_ns);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */

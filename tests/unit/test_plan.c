@@ -610,11 +610,58 @@ static void test_task_without_sandbox(void **state)
     cleanup_free char *body = NULL;
 
     put_task(f, "t", ONE_STEP, "");
-    assert_plan(f, TASK, "after 100ms\n");
+    assert_plan(f, TASK, "after 10000ms\nstatus t WaitingForSandbox\n");
     fixture_pass(f, 10000);
     body = plan_body(f, TASK);
     assert_in(body, "\"state\":\"Failed\",\"exitCode\":1");
     assert_in(body, "\"stderr\":\"sandbox s not found\\n\"");
+}
+
+/* A sandbox that was made anew has the same name, but the task may have begun in the old one. */
+static void test_task_does_not_begin_again_in_a_sandbox_made_anew(void **state)
+{
+    static const struct {
+        const char *status;
+        const char *actions;
+    } rows[] = {
+        {"", "status t SandboxDeleted\n"},
+        {"\"state\":\"Running\",\"sandboxUID\":\"uid-before\"", "status t SandboxDeleted\n"},
+        {"\"state\":\"Pending\"", "status t Running\n"},
+        {"\"state\":\"Running\",\"sandboxUID\":\"uid-s\"", "start t for s attempt 1\n"},
+    };
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *rest =
+            xasprintf("\"spec\":{" ONE_STEP "},\"status\":{%s}", rows[i].status);
+
+        fixture_put_at(f, &api_task, "t", "2025-06-15T15:00:00Z", "", rest);
+        assert_plan(f, TASK, rows[i].actions);
+    }
+}
+
+static void test_task_that_has_begun_is_the_head(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    put_task(f, "t", ONE_STEP, "");
+    put_task(f, "t2", ONE_STEP, "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"");
+    assert_plan(f, TASK, "after 5000ms\n");
+    assert_plan(f, "task/ns/t2", "start t2 for s attempt 1\n");
+}
+
+static void test_second_pod_of_a_sandbox_is_deleted(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_pod(f, "b", true, "s");
+    put_ready_sandbox(f);
+    assert_in(fixture_plan(f, SANDBOX, NULL), "delete b SecondPod\n");
 }
 
 static void test_task_with_a_bad_spec_fails_alone(void **state)
@@ -726,6 +773,9 @@ int main(void)
         T(test_task_success_needs_every_step),
         T(test_task_retries_after_a_write),
         T(test_task_without_sandbox),
+        T(test_task_does_not_begin_again_in_a_sandbox_made_anew),
+        T(test_task_that_has_begun_is_the_head),
+        T(test_second_pod_of_a_sandbox_is_deleted),
         T(test_task_with_a_bad_spec_fails_alone),
         T(test_task_of_a_lost_pod),
         T(test_task_deleted_is_cancelled),
