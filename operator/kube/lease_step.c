@@ -113,6 +113,10 @@ static struct lease_action on_record(struct lease_machine *m, const struct lease
             return begin(m, LEASE_TAKING, LEASE_TAKE, now);
         return wait_for_turn(m, now, jitter);
     case LEASE_TAKING:
+        /* We stood still meanwhile: what we took may be another's by now. */
+        if (now.mono_ns - m->began_ns >= LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC)
+            return wait_for_turn(m, now, jitter);
+        /* fall through */
     case LEASE_RENEWING:
         m->renewed_ns = m->began_ns;
         m->unsure = false;

@@ -66,6 +66,16 @@ static void make_leading(void)
     assert_true(lease_is_leading(&m));
 }
 
+/* A process that was stopped sees the answer of long ago before its timer. */
+static void test_taken_too_long_ago_is_not_led(void **state)
+{
+    ev(LEASE_EV_START);
+    ev(LEASE_EV_MISSING);
+    pass_ms(10000);
+    assert_string_equal(mine(), "stop 2000");
+    assert_false(lease_is_leading(&m));
+}
+
 static void test_take_free(void **state)
 {
     ev(LEASE_EV_START);
@@ -323,6 +333,7 @@ static void test_release_hangs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        MACHINE_TEST(test_taken_too_long_ago_is_not_led),
         MACHINE_TEST(test_take_free),
         MACHINE_TEST(test_take_expired),
         MACHINE_TEST(test_hanging_attempts),
