@@ -114,14 +114,18 @@ static void write_error(struct sim *s, uint64_t call)
     stream_end(s, call);
 }
 
-static void on_expire(struct sim *s, struct msg *m, uint64_t call, uint64_t b)
+/* All that watch this kind, or go on with a watch later, have to list: somebody missed an event. */
+static void on_expire(struct sim *s, struct msg *m, uint64_t kind, uint64_t b)
 {
-    struct watch *w = call ? find_watch(s, call) : NULL;
+    s->api.floor[kind] = ++s->api.rv;
+    for (size_t i = 0; i < SIM_WATCHES; i++) {
+        struct watch *w = &s->api.watches[i];
 
-    if (!w)
-        return;
-    write_error(s, call);
-    w->call = 0;
+        if (!w->call || w->kind != (enum sim_kind)kind)
+            continue;
+        write_error(s, w->call);
+        w->call = 0;
+    }
 }
 
 static enum watch_fault choose_watch_fault(struct sim *s)
@@ -149,7 +153,7 @@ static bool tell(struct sim *s, struct watch *w, const struct change *c, struct 
         return false;
     }
     if (f == WATCH_DROPPED)
-        sim_after_ms(s, sim_between(s, 2000, 10000), on_expire, w->call, 0);
+        sim_after_ms(s, sim_between(s, 2000, 10000), on_expire, w->kind, 0);
     for (int i = 0; i < times; i++)
         buf_printf(out, "{\"type\":\"%s\",\"object\":%s}\n", c->type, c->text);
     return true;
@@ -215,9 +219,9 @@ static void on_watch_end(struct sim *s, struct msg *m, uint64_t call, uint64_t b
     w->call = 0;
 }
 
-static bool too_old(struct sim *s, uint64_t rv)
+static bool too_old(struct sim *s, enum sim_kind kind, uint64_t rv)
 {
-    return rv < s->api.floor || (!s->quiet && sim_chance(s, s->cfg.watch_faults / 2));
+    return rv < s->api.floor[kind] || (!s->quiet && sim_chance(s, s->cfg.watch_faults / 2));
 }
 
 void api_watch(struct sim *s, struct msg *m, enum sim_kind kind)
@@ -231,7 +235,7 @@ void api_watch(struct sim *s, struct msg *m, enum sim_kind kind)
     if (query_get(m, "timeoutSeconds", text, sizeof(text)))
         timeout_s = strtoll(text, NULL, 10);
     m->status = 200;
-    if (too_old(s, rv)) {
+    if (too_old(s, kind, rv)) {
         if (sim_chance(s, 500))
             api_status(m, 410, "Expired", "too old resource version");
         else

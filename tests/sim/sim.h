@@ -127,7 +127,7 @@ struct api {
     struct change *log;
     size_t log_len;
     uint64_t rv;
-    uint64_t floor; /* older resourceVersions are gone */
+    uint64_t floor[SIM_KINDS]; /* older resourceVersions are gone */
     uint64_t next_uid;
     struct watch watches[SIM_WATCHES];
     struct snapshot snapshots[SIM_SNAPSHOTS];
