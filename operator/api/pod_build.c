@@ -220,7 +220,7 @@ static const char *workspace_path(struct json_object *c)
     for (size_t i = 0; i < length(mounts); i++) {
         struct json_object *m = json_object_array_get_idx(mounts, i);
 
-        if (str_eq(json_get_str(m, "name"), WORKSPACE))
+        if (str_eq(json_get_str(m, "name"), WORKSPACE) && json_get_str(m, "mountPath"))
             return json_get_str(m, "mountPath");
     }
     return NULL;
