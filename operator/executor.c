@@ -42,6 +42,7 @@ struct write {
     char *pool_key;    /* CREATE, CLAIM */
     char *sandbox_key; /* CLAIM; READ for a sandbox */
     char *reason;
+    char *trace; /* STATUS of a task */
     int64_t begun_mono_ns;
     int64_t resolve_ms;
     bool resolving;
@@ -85,6 +86,7 @@ static void write_free(struct write *wr)
     free(wr->pool_key);
     free(wr->sandbox_key);
     free(wr->reason);
+    free(wr->trace);
     free(wr);
 }
 
@@ -144,7 +146,7 @@ static void log_outcome(const struct write *wr, const struct kube_result *res)
         log_line(wr->verb == LEDGER_READ ? LOG_DEBUG : LOG_INFO, verb_names[wr->verb], "kind",
                  wr->kind->kind, "namespace", wr->ns, "name", wr->name, "reason",
                  str_or_empty(wr->reason), "for", str_or_empty(wr->sandbox_key), "took", took,
-                 NULL);
+                 wr->trace ? "trace" : NULL, wr->trace, NULL);
     else
         log_line(res->reason == KUBE_CONFLICT || res->reason == KUBE_NOT_FOUND ? LOG_INFO
                                                                                : LOG_WARN,
@@ -382,6 +384,7 @@ static void do_status(struct executor *x, const char *key, const struct action *
     wr->plan_key = xstrdup(key);
     wr->uid = xstrdup(a->uid);
     wr->reason = xstrdup(a->reason);
+    wr->trace = xstrdup(a->trace);
     wr->call = kube_patch(x->ops, a->kind, a->ns, a->name, "status", a->body, on_done, wr);
 }
 

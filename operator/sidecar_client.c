@@ -354,6 +354,7 @@ static struct run_target target_of(const struct task *t, const struct sandbox *s
         .task_name = t ? xasprintf("%s/%s", t->meta.ns, t->meta.name) : NULL,
         .sandbox_uid = xstrdup(s->meta.uid),
         .pod_uid = xstrdup(p->meta.uid),
+        .pod_name = xstrdup(p->meta.name),
         .address = xasprintf(v6 ? "[%s]:%d" : "%s:%d", p->ip, POD_SIDECAR_PORT),
         .key_id = xstrdup(p->key_id),
     };

@@ -20,6 +20,7 @@ void actions_done(struct actions *a)
         free(x->body);
         free(x->reason);
         free(x->message);
+        free(x->trace);
         free(x);
     }
     actions_init(a);
@@ -42,13 +43,14 @@ struct action *action_add(struct actions *a, enum action_type type, const struct
     return x;
 }
 
-void action_status(struct actions *a, const struct api_kind *kind, const struct meta *obj,
-                   char *body, const char *reason)
+struct action *action_status(struct actions *a, const struct api_kind *kind, const struct meta *obj,
+                             char *body, const char *reason)
 {
     struct action *x = action_add(a, ACTION_STATUS, kind, obj);
 
     x->body = body;
     x->reason = xstrdup(reason);
+    return x;
 }
 
 void action_delete(struct actions *a, const struct api_kind *kind, const struct meta *obj,

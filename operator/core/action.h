@@ -33,6 +33,7 @@ struct action {
     char *body;
     char *reason;  /* why, for logs and Events */
     char *message; /* for logs and Events */
+    char *trace;   /* STATUS of a task: its traceID, for logs; NULL: none */
     bool warning;  /* EVENT */
     int64_t number;
 };
@@ -49,8 +50,8 @@ void actions_done(struct actions *a);
 /* All append. Texts are copied, body is taken over. */
 struct action *action_add(struct actions *a, enum action_type type, const struct api_kind *kind,
                           const struct meta *obj);
-void action_status(struct actions *a, const struct api_kind *kind, const struct meta *obj,
-                   char *body, const char *reason);
+struct action *action_status(struct actions *a, const struct api_kind *kind, const struct meta *obj,
+                             char *body, const char *reason);
 void action_delete(struct actions *a, const struct api_kind *kind, const struct meta *obj,
                    const char *reason);
 void action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,

@@ -26,6 +26,7 @@ void run_target_done(struct run_target *t)
     free(t->task_name);
     free(t->sandbox_uid);
     free(t->pod_uid);
+    free(t->pod_name);
     free(t->address);
     free(t->key_id);
     *t = (struct run_target){0};

@@ -21,6 +21,7 @@ struct run_target {
     char *task_name; /* "namespace/name" */
     char *sandbox_uid;
     char *pod_uid;
+    char *pod_name;
     char *address; /* of the sidecar */
     char *key_id;  /* signing key that the pod knows */
 };

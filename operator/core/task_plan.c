@@ -50,7 +50,8 @@ static void finish(const struct view *v, const struct task_result *r, const stru
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
 
     task_result_patch(v->t, r, end, sentence, v->now.wall_ns, &body);
-    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), end->reason);
+    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), end->reason)->trace =
+        xstrdup(v->t->trace_id);
 }
 
 /* Ends a task that never ran: the sentence is all that there is to read. */
@@ -260,6 +261,17 @@ static void show_output(const struct view *v)
     action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Progress");
 }
 
+static void fail_lost(const struct view *v, bool has_sandbox)
+{
+    cleanup_free char *message =
+        has_sandbox
+            ? xasprintf("pod %s was lost while the task ran", str_or_empty(v->run->target.pod_name))
+            : xstrdup("the sandbox was deleted while the task ran");
+
+    run_fail(v->run, has_sandbox ? "PodLost" : "SandboxDeleted", message, false, v->now);
+    plan_over(v);
+}
+
 /* The attempt runs, as far as is known: did it lose its pod, is it time to say Running? */
 static void plan_active(const struct view *v)
 {
@@ -272,11 +284,7 @@ static void plan_active(const struct view *v)
     if (s && str_eq(s->meta.uid, v->run->target.sandbox_uid))
         p = world_sandbox_pod(v->w, s);
     if (!s || s->status.phase == SANDBOX_FAILED || !p) {
-        run_fail(v->run, s ? "PodLost" : "SandboxDeleted",
-                 s ? "the pod was lost while the task ran"
-                   : "the sandbox was deleted while the task ran",
-                 false, v->now);
-        plan_over(v);
+        fail_lost(v, s != NULL);
         return;
     }
     if (v->run->result_gone) {
