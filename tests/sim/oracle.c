@@ -20,6 +20,9 @@ struct shadow {
     char *final;
 };
 
+static const char *const nouns[] = {
+    [SIM_POD] = "pod", [SIM_POOL] = "pool", [SIM_SANDBOX] = "sandbox", [SIM_TASK] = "task"};
+
 struct pool_most {
     int64_t replicas; /* the most that it ever had */
 };
@@ -248,8 +251,6 @@ static void check_task(struct sim *s, const struct obj *o, struct shadow *was)
 
 static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
 {
-    static const char *const nouns[] = {
-        [SIM_POOL] = "pool", [SIM_SANDBOX] = "sandbox", [SIM_TASK] = "task"};
     const char *is = status_str(o, o->kind == SIM_TASK ? "state" : "phase");
 
     if (strcmp(was->phase, is) == 0)
@@ -270,7 +271,7 @@ static void gone(struct sim *s, struct obj *o)
     if (o->kind == SIM_POD)
         sim_move(s, "pod %u: gone", was->number);
     else
-        sim_move(s, "%s %s: gone", api_kind_name(o->kind), o->name);
+        sim_move(s, "%s %s: gone", nouns[o->kind], o->name);
     free(was->final);
     was->final = NULL;
 }

@@ -88,6 +88,7 @@ void sim_come_to_rest(struct sim *s)
     sim_run_until(s, s->now_ns + 100 * NSEC_PER_SEC);
     settle(s);
     writes = s->writes;
+    s->calls_in_story = s->calls;
     sim_note(s, "at rest");
     sim_run_until(s, s->now_ns + REST_NS);
     if (s->writes != writes)

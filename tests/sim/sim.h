@@ -206,7 +206,8 @@ struct sim {
     bool quiet;       /* no more chaos */
     struct api api;
     struct proc procs[SIM_PROCS];
-    uint64_t calls; /* begun so far */
+    uint64_t calls;          /* begun so far */
+    uint64_t calls_in_story; /* until it was settled: what follows is the same for ever */
     uint64_t timers;
     uint64_t writes; /* of operators, leases aside */
     struct policy policy;
