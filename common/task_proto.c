@@ -451,8 +451,10 @@ static void encode_end(struct json_writer *w, const struct task_event *ev)
     json_w_int(w, "durationNs", ev->duration_ns);
     if (ev->type == TASK_EVENT_END)
         json_w_str(w, "reason", end_reasons[ev->reason]);
-    else if (ev->error)
+    if (ev->error)
         json_w_strn(w, "error", ev->error, strnlen(ev->error, ERROR_TEXT_MAX));
+    if (ev->spool)
+        json_w_strn(w, "spool", ev->spool, strnlen(ev->spool, ERROR_TEXT_MAX));
 }
 
 int task_event_encode(const struct task_event *ev, struct buf *out)
@@ -519,18 +521,36 @@ static int take_data(struct json_object *obj, struct buf *scratch, struct task_e
     return 0;
 }
 
-static int take_error(struct json_object *obj, struct buf *scratch, struct task_event *ev,
-                      struct err *err)
+/* Appends a text with a NUL behind it, if it is there; *ret_at is its place then, else 0. */
+static int take_text(struct json_object *obj, const char *name, struct buf *scratch, size_t *ret_at,
+                     struct err *err)
 {
-    struct json_object *v = json_get(obj, "error");
+    struct json_object *v = json_get(obj, name);
 
+    *ret_at = 0;
     if (!v)
         return 0;
     if (!json_object_is_type(v, json_type_string))
-        return err_set(err, -EINVAL, "the event's error is not a string");
+        return err_set(err, -EINVAL, "the event's %s is not a string", name);
+    if (buf_putc(scratch, '\0') < 0)
+        return err_set(err, -EINVAL, "the event's %s is too long", name);
+    *ret_at = scratch->len;
     if (buf_append(scratch, json_object_get_string(v), (size_t)json_object_get_string_len(v)) < 0)
-        return err_set(err, -EINVAL, "the event's error is too long");
-    ev->error = buf_str(scratch);
+        return err_set(err, -EINVAL, "the event's %s is too long", name);
+    return 0;
+}
+
+static int take_texts(struct json_object *obj, struct buf *scratch, struct task_event *ev,
+                      struct err *err)
+{
+    size_t error, spool;
+
+    if (take_text(obj, "error", scratch, &error, err) < 0 ||
+        take_text(obj, "spool", scratch, &spool, err) < 0)
+        return -EINVAL;
+    /* Only now, since the memory may have moved. */
+    ev->error = error ? buf_str(scratch) + error : NULL;
+    ev->spool = spool ? buf_str(scratch) + spool : NULL;
     return 0;
 }
 
@@ -568,7 +588,7 @@ static int take_fields(struct json_object *obj, struct buf *scratch, struct task
         return r;
     case TASK_EVENT_EXIT:
         r = take_result(obj, ev, err);
-        return r < 0 ? r : take_error(obj, scratch, ev, err);
+        return r < 0 ? r : take_texts(obj, scratch, ev, err);
     case TASK_EVENT_END:
         r = name_index(end_reasons, ARRAY_SIZE(end_reasons), json_get_str(obj, "reason"));
         if (r < 0)

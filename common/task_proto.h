@@ -110,6 +110,7 @@ struct task_event {
     int64_t duration_ns;         /* EXIT, END: monotonic */
     int64_t time_unix_ms;        /* STEP: wall clock of its start */
     const char *error;           /* EXIT: a sentence, or NULL */
+    const char *spool;           /* EXIT: files with the whole output, a space between; or NULL */
     enum task_end_reason reason; /* END */
 };
 

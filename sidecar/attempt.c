@@ -120,6 +120,54 @@ static void on_line(const struct outlog_line *line, void *arg)
     }
 }
 
+/* ---- output ---------------------------------------------------------------------------------- */
+
+static void spool_cb(const char *data, size_t len, void *arg)
+{
+    spool_write(arg, data, len);
+}
+
+/* The stream is about to lose bytes: all that there is of it goes to a file first. */
+static void begin_spool(struct attempt *a, int fd)
+{
+    cleanup_free char *name = xasprintf("%s.%zu.%d", a->label, a->run.step, fd);
+    char *slash = strchr(name, '/');
+
+    a->spool_tried[fd - 1] = true;
+    if (slash)
+        *slash = '.';
+    a->spool[fd - 1] = spool_begin(a->table->opts.spool, name);
+    if (a->spool[fd - 1])
+        outlog_replay(&a->log, fd, spool_cb, a->spool[fd - 1]);
+}
+
+/* Ends the step's files; their paths, or NULL when there are none. */
+static char *end_spool(struct attempt *a)
+{
+    const char *out = a->spool[0] ? spool_path(a->spool[0]) : "";
+    const char *err = a->spool[1] ? spool_path(a->spool[1]) : "";
+    char *paths = xasprintf("%s%s%s", out, *out && *err ? " " : "", err);
+
+    for (int i = 0; i < 2; i++) {
+        spool_end(a->spool[i]);
+        a->spool[i] = NULL;
+        a->spool_tried[i] = false;
+    }
+    if (!*paths)
+        str_set(&paths, NULL);
+    return paths;
+}
+
+void attempt_output(struct attempt *a, int fd, const char *data, size_t len)
+{
+    if (!a->spool_tried[fd - 1] && outlog_overflows(&a->log, fd, len))
+        begin_spool(a, fd);
+    if (a->spool[fd - 1])
+        spool_write(a->spool[fd - 1], data, len);
+    outlog_data(&a->log, fd, data, len);
+    attempt_pump(a);
+}
+
 /* ---- actions --------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer);
@@ -207,6 +255,7 @@ static int launch(struct attempt *a, const struct run_action *act)
 
 static void emit(struct attempt *a, const struct run_action *act, enum task_event_type type)
 {
+    cleanup_free char *spool = NULL;
     struct task_event ev = {.type = type,
                             .step = (uint32_t)act->step,
                             .fd = act->fd,
@@ -221,6 +270,7 @@ static void emit(struct attempt *a, const struct run_action *act, enum task_even
         ev.data_len = MIN(strlen(act->text), (size_t)LIMIT_EVENT_CHUNK_BYTES);
     } else if (type == TASK_EVENT_EXIT) {
         ev.error = act->text;
+        ev.spool = spool = end_spool(a);
         a->step_id = 0;
     }
     outlog_emit(&a->log, &ev);
@@ -348,6 +398,7 @@ void attempt_free(struct attempt *a)
     drop_timer(a);
     if (a->events_fd >= 0)
         close(a->events_fd);
+    free(end_spool(a));
     list_remove(&a->node);
     a->table->count--;
     outlog_done(&a->log);

@@ -13,6 +13,7 @@
 #include "sidecar/run_step.h"
 #include "sidecar/run_table.h"
 #include "sidecar/runner_link.h"
+#include "sidecar/spool.h"
 
 struct run_table {
     struct uv_loop_s *loop;
@@ -38,9 +39,11 @@ struct attempt {
     struct task_request request;
     struct run run;
     struct outlog log;
-    int events_fd;     /* -1: none */
-    uint64_t step_id;  /* of the step that runs; 0: none */
-    size_t container;  /* where it runs */
+    int events_fd;               /* -1: none */
+    uint64_t step_id;            /* of the step that runs; 0: none */
+    size_t container;            /* where it runs */
+    struct spool_file *spool[2]; /* of its stdout and stderr; NULL: none */
+    bool spool_tried[2];
     uv_timer_t *timer; /* while it runs */
     struct list streams;
     bool running;
@@ -53,6 +56,8 @@ struct attempt *attempt_new(struct run_table *t, const struct journal_key *key, 
 void attempt_free(struct attempt *a);
 /* Takes the request over and runs its first step. */
 void attempt_start(struct attempt *a, struct task_request *request);
+/* What the step that runs has printed. */
+void attempt_output(struct attempt *a, int fd, const char *data, size_t len);
 void attempt_cancel(struct attempt *a);
 void attempt_lost(struct attempt *a);
 void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, int64_t duration_ns);

@@ -15,15 +15,17 @@
 #include "sidecar/journal.h"
 #include "sidecar/run_table.h"
 #include "sidecar/server.h"
+#include "sidecar/spool.h"
 #include "version.h"
 
 static const char usage[] =
     "Usage: arl-sidecar serve [FLAG...]\n"
+    "       arl-sidecar cat [--state DIR] FILE...\n"
     "       arl-sidecar install --container NAME [--container NAME...] [FLAG...]\n"
     "       arl-sidecar --version | --help\n"
     "\n"
     "serve answers the operator and runs tasks in the containers of its pod; install puts the\n"
-    "runner into the volume that they see.\n"
+    "runner into the volume that they see; cat prints files that status.steps[].outputFile names.\n"
     "\n"
     "Environment of serve: ARL_POD_UID, ARL_PUBLIC_KEYS (keyid=base64url,...), ARL_CONTAINERS\n"
     "(NAME,..., the first one is the default), ARL_OUTPUT_LIMIT (bytes of a stream of a step).\n"
@@ -57,6 +59,11 @@ static const struct flag serve_flags[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
+static const struct flag cat_flags[] = {
+    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
 static const struct flag install_flags[] = {
     {"dir", FLAG_STRING, &opts.dir, "DIR", "holds a folder for each container"},
     {"container", FLAG_STRINGS, &opts.containers, "NAME", "a container that runs steps"},
@@ -69,6 +76,7 @@ struct app {
     uv_signal_t signals[2];
     struct auth auth;
     struct journal *journal;
+    struct spool *spool;
     struct run_table *table;
     struct server *server;
     char *containers_text;
@@ -170,12 +178,14 @@ static int set_up(struct app *app, struct err *err)
         return -EINVAL;
     if (auth_init(&app->auth, getenv("ARL_POD_UID"), getenv("ARL_PUBLIC_KEYS"), err) < 0)
         return -EINVAL;
-    if (journal_open(opts.state, &app->journal, err) < 0)
+    if (journal_open(opts.state, &app->journal, err) < 0 ||
+        spool_open(opts.state, &app->spool, err) < 0)
         return -EIO;
     to.containers = so.containers = app->containers;
     to.container_count = so.container_count = app->container_count;
     to.output_limit = app->output_limit;
     to.journal = app->journal;
+    to.spool = app->spool;
     if (run_table_new(&app->loop, &to, &app->table, err) < 0)
         return -EIO;
     so.table = app->table;
@@ -186,6 +196,7 @@ static void tear_down(struct app *app)
 {
     auth_done(&app->auth);
     journal_free(app->journal);
+    spool_free(app->spool);
     free(app->containers_text);
 }
 
@@ -235,6 +246,19 @@ static int install(void)
     return 0;
 }
 
+static int cat(int count, char **files)
+{
+    struct err err;
+
+    for (int i = 0; i < count; i++) {
+        if (spool_cat(opts.state, files[i], &err) < 0) {
+            fprintf(stderr, "arl-sidecar: %s\n", err.msg);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int help(void)
 {
     fputs(usage, stdout);
@@ -245,25 +269,39 @@ static int help(void)
     return 0;
 }
 
-static int verb(const char *name, int argc, char **argv)
-{
-    bool is_serve = strcmp(name, "serve") == 0;
-    struct err err;
-    int rest;
+static const struct {
+    const char *name;
+    const struct flag *flags;
+} verbs[] = {{"serve", serve_flags}, {"install", install_flags}, {"cat", cat_flags}};
 
-    if (!is_serve && strcmp(name, "install") != 0) {
-        fprintf(stderr, "arl-sidecar: there is no verb %s (see --help)\n", name);
-        return 2;
-    }
-    if (flags_parse(is_serve ? serve_flags : install_flags, argc, argv, &rest, &err) < 0) {
-        fprintf(stderr, "arl-sidecar: %s\n", err.msg);
-        return 2;
-    }
+static int run_verb(size_t v, int rest, int argc, char **argv)
+{
+    if (verbs[v].flags == cat_flags)
+        return cat(argc - rest, argv + rest);
     if (rest < argc) {
         fprintf(stderr, "arl-sidecar: %s: no argument is expected here\n", argv[rest]);
         return 2;
     }
-    return is_serve ? serve() : install();
+    return verbs[v].flags == serve_flags ? serve() : install();
+}
+
+static int verb(const char *name, int argc, char **argv)
+{
+    struct err err;
+    size_t v = 0;
+    int rest;
+
+    while (v < ARRAY_SIZE(verbs) && strcmp(name, verbs[v].name) != 0)
+        v++;
+    if (v == ARRAY_SIZE(verbs)) {
+        fprintf(stderr, "arl-sidecar: there is no verb %s (see --help)\n", name);
+        return 2;
+    }
+    if (flags_parse(verbs[v].flags, argc, argv, &rest, &err) < 0) {
+        fprintf(stderr, "arl-sidecar: %s\n", err.msg);
+        return 2;
+    }
+    return run_verb(v, rest, argc, argv);
 }
 
 int main(int argc, char **argv)

@@ -163,12 +163,46 @@ void outlog_data(struct outlog *l, int fd, const char *data, size_t len)
         s->dropped += len - live;
 }
 
+bool outlog_overflows(const struct outlog *l, int fd, size_t len)
+{
+    const struct outlog_stream *s = &l->streams[fd - 1];
+
+    return len > s->live_left && len - s->live_left > s->tail_max - s->tail_len;
+}
+
+static void replay_line(const struct outlog_line *line, int fd, struct buf *scratch,
+                        void (*cb)(const char *data, size_t len, void *arg), void *arg)
+{
+    struct task_event ev;
+
+    if (task_event_decode(line->text, line->len - 1, scratch, &ev, NULL) == 0 &&
+        ev.type == TASK_EVENT_OUT && ev.fd == fd)
+        cb(ev.data, ev.data_len, arg);
+}
+
+void outlog_replay(const struct outlog *l, int fd,
+                   void (*cb)(const char *data, size_t len, void *arg), void *arg)
+{
+    cleanup_buf struct buf scratch = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
+    const struct outlog_stream *s = &l->streams[fd - 1];
+    size_t first = MIN(s->tail_len, s->tail_alloc - s->tail_start);
+
+    for (size_t i = l->step_line; i < l->count; i++)
+        replay_line(l->lines[i], fd, &scratch, cb, arg);
+    cb(buf_str(&s->pending), s->pending.len, arg);
+    if (s->tail_len > 0) {
+        cb(s->tail + s->tail_start, first, arg);
+        cb(s->tail, s->tail_len - first, arg);
+    }
+}
+
 void outlog_begin_step(struct outlog *l, uint32_t step)
 {
     size_t room = OUTLOG_TOTAL_BYTES - MIN(l->kept, (size_t)OUTLOG_TOTAL_BYTES);
     size_t limit = MIN(l->limit, room / 2);
 
     l->step = step;
+    l->step_line = l->count;
     for (int i = 0; i < 2; i++) {
         struct outlog_stream *s = &l->streams[i];
 

@@ -43,6 +43,7 @@ struct outlog {
     size_t limit; /* of a stream of a step */
     size_t kept;  /* output bytes of the steps before */
     uint32_t step;
+    size_t step_line; /* lines before the running step's */
     struct outlog_stream streams[2];
     /* Called after each line; may be NULL. */
     void (*on_line)(const struct outlog_line *line, void *arg);
@@ -57,6 +58,12 @@ void outlog_emit(struct outlog *l, struct task_event *ev);
 void outlog_restore(struct outlog *l, const char *line, size_t len);
 /* Bytes of fd 1 or 2 of the running step. */
 void outlog_data(struct outlog *l, int fd, const char *data, size_t len);
+/* Whether so many bytes more would be too many, for the first time or again: some would go. */
+bool outlog_overflows(const struct outlog *l, int fd, size_t len);
+/* Hands over what a stream of the running step has printed so far; all of it, as long as nothing of
+ * it was dropped. */
+void outlog_replay(const struct outlog *l, int fd,
+                   void (*cb)(const char *data, size_t len, void *arg), void *arg);
 /* A step begins: its limits start anew. */
 void outlog_begin_step(struct outlog *l, uint32_t step);
 /* The step is over: everything that is kept of its output goes out. */

@@ -79,8 +79,7 @@ static void on_out(size_t container, uint64_t id, int fd, const char *data, size
     if (!a || len == 0)
         return;
     t->stats.output_bytes += len;
-    outlog_data(&a->log, fd, data, len);
-    attempt_pump(a);
+    attempt_output(a, fd, data, len);
 }
 
 static void on_done(size_t container, uint64_t id, enum frame_how how, uint32_t value,

@@ -13,6 +13,7 @@
 #include "common/metrics.h"
 #include "common/task_proto.h"
 #include "sidecar/journal.h"
+#include "sidecar/spool.h"
 
 #define RUN_TABLE_MAX 512
 #define RUN_TABLE_BYTES (16u << 20)
@@ -28,6 +29,7 @@ struct run_table_opts {
     size_t container_count;
     size_t output_limit; /* the most that a request can ask for */
     struct journal *journal;
+    struct spool *spool;
 };
 
 struct run_table_stats {

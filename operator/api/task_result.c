@@ -11,6 +11,7 @@
 #define STATUS_OVERHEAD_BYTES 4096u
 #define STEP_OVERHEAD_BYTES 256u
 #define MARKER_MAX 64
+#define OUTPUT_FILE_MAX 512u
 /* No text here comes near it: an attempt is trimmed to less (RUN_OUTPUT_MAX in run.h). */
 #define TEXT_MAX ((size_t)8 * LIMIT_TASK_OBJECT_BYTES)
 
@@ -36,6 +37,7 @@ void task_result_free(struct task_result *r)
         buf_done(&r->steps[i].streams[0].data);
         buf_done(&r->steps[i].streams[1].data);
         free(r->steps[i].error);
+        free(r->steps[i].output_file);
     }
     free(r->steps);
     free(r);
@@ -68,6 +70,17 @@ void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t by
     if (s->dropped == 0)
         s->head_len = s->data.len;
     s->dropped += bytes;
+}
+
+/* Nothing in it needs to be escaped, so that its size in JSON is known. */
+void task_result_set_output_file(struct task_result *r, size_t step, const char *paths)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "/.-_ ";
+    size_t len = strnlen(paths, OUTPUT_FILE_MAX + 1);
+
+    if (step < r->step_count && len > 0 && len <= OUTPUT_FILE_MAX && strspn(paths, allowed) == len)
+        str_set(&r->steps[step].output_file, xstrdup(paths));
 }
 
 /* ---- cutting --------------------------------------------------------------------------------- */
@@ -150,7 +163,7 @@ static size_t json_size(const struct task_result *r, size_t cap)
     size_t sum = STATUS_OVERHEAD_BYTES;
 
     for (size_t i = 0; i < r->step_count; i++) {
-        sum += STEP_OVERHEAD_BYTES;
+        sum += STEP_OVERHEAD_BYTES + strlen(str_or_empty(r->steps[i].output_file));
         for (size_t k = 0; k < 2; k++) {
             const struct task_stream *s = &r->steps[i].streams[k];
             struct parts p = stream_parts(s, cap);
@@ -281,6 +294,8 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
         json_w_str(w, "error", step->error);
     if (truncated)
         json_w_bool(w, "truncated", true);
+    if (step->output_file)
+        json_w_str(w, "outputFile", step->output_file);
     json_w_end_object(w);
 }
 

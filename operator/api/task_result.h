@@ -28,7 +28,8 @@ struct task_step_result {
     int code;
     int64_t start_wall_ns;
     int64_t duration_ns;
-    char *error; /* NULL: none */
+    char *error;       /* NULL: none */
+    char *output_file; /* NULL: none */
 };
 
 struct task_result {
@@ -48,6 +49,9 @@ void task_result_free(struct task_result *r);
 void task_result_add_output(struct task_result *r, size_t step, int fd, const char *data,
                             size_t len);
 void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t bytes);
+/* Where in the pod the whole output of a step that has ended is. What is not a list of paths is
+ * ignored, and so is a long one. */
+void task_result_set_output_file(struct task_result *r, size_t step, const char *paths);
 /* Cuts the longest streams, head and tail kept, until no more than max_bytes are held. */
 void task_result_trim(struct task_result *r, size_t max_bytes);
 

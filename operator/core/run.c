@@ -87,6 +87,8 @@ static void on_exit_event(struct run *r, const struct task_event *ev)
     s->code = ev->code;
     s->duration_ns = ev->duration_ns;
     str_set(&s->error, xstrdup(ev->error));
+    if (ev->spool)
+        task_result_set_output_file(r->result, ev->step, ev->spool);
     task_result_trim(r->result, RUN_OUTPUT_MAX);
 }
 

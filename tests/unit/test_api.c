@@ -125,6 +125,42 @@ static void test_cut_keeps_head_and_tail_and_counts(void **state)
     api_task.free(&t->meta);
 }
 
+static void test_output_file(void **state)
+{
+    static const struct {
+        const char *given, *written;
+    } rows[] = {
+        {"/var/lib/arl/output/u-1.1.0.1", "/var/lib/arl/output/u-1.1.0.1"},
+        {"/a/b_c.1 /a/b_c.2", "/a/b_c.1 /a/b_c.2"},
+        /* It comes from a pod. */
+        {"", NULL},
+        {"/a\n", NULL},
+        {"/\"", NULL},
+        {"/\xc3\xa4", NULL},
+    };
+    char longest[600];
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct task_result *r = task_result_new(1);
+        struct task *t = make_task(1);
+        cleanup_json struct json_object *patch = NULL;
+        struct json_object *step;
+
+        out(r, 0, "x", 1);
+        task_result_set_output_file(r, 0, rows[i].given);
+        task_result_set_output_file(r, 1, "/none");
+        patch = written(t, r, NULL);
+        step = json_object_array_get_idx(json_get_path(patch, "status.steps"), 0);
+        assert_true(str_eq(json_get_str(step, "outputFile"), rows[i].written));
+        memset(longest, 'x', sizeof(longest) - 1);
+        longest[sizeof(longest) - 1] = '\0';
+        task_result_set_output_file(r, 0, longest);
+        assert_true(str_eq(r->steps[0].output_file, rows[i].written));
+        task_result_free(r);
+        api_task.free(&t->meta);
+    }
+}
+
 static void test_cut_after_a_gap_adds_up(void **state)
 {
     struct task_result *r = task_result_new(1);
@@ -342,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_object_stays_below_its_limit),
         cmocka_unit_test(test_cut_keeps_head_and_tail_and_counts),
         cmocka_unit_test(test_cut_after_a_gap_adds_up),
+        cmocka_unit_test(test_output_file),
         cmocka_unit_test(test_cut_splits_no_character),
         cmocka_unit_test(test_bytes_survive),
         cmocka_unit_test(test_pod_of_the_python_client),

@@ -98,6 +98,43 @@ static void test_default_limit(void **state)
     check(LIMIT_OUTPUT_BYTES_DEFAULT, LIMIT_OUTPUT_BYTES_DEFAULT, 1000);
 }
 
+static void append(const char *data, size_t len, void *arg)
+{
+    buf_append(arg, data, len);
+}
+
+/* Until something is dropped, all of a stream can be had again, wherever it is kept. */
+static void test_replay(void **state)
+{
+    static const size_t limits[] = {1, 7, 100, 9000, 70000};
+    static const size_t chunks[] = {1, 3, 1000, 32768};
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+        for (size_t j = 0; j < ARRAY_SIZE(chunks); j++) {
+            CLEANUP(outlog_done) struct outlog l;
+            cleanup_buf struct buf got = BUF_INIT(1 << 20);
+            size_t n = 0;
+
+            outlog_init(&l, limits[i]);
+            outlog_begin_step(&l, 0);
+            push(&l, 1, 5, 1);
+            outlog_flush(&l);
+            outlog_begin_step(&l, 1);
+            push(&l, 2, 7, 1);
+            while (!outlog_overflows(&l, 1, chunks[j])) {
+                push(&l, 1, n, chunks[j]);
+                n += chunks[j];
+            }
+            assert_true(n <= limits[i] && n + chunks[j] > limits[i]);
+            outlog_replay(&l, 1, append, &got);
+            assert_int_equal(got.len, n);
+            for (size_t k = 0; k < n; k++)
+                assert_int_equal(got.data[k], byte_at(k));
+            push(&l, 1, n, chunks[j]);
+            assert_true(outlog_overflows(&l, 1, 1));
+        }
+}
+
 /* The first half goes out as it comes. */
 static void test_live(void **state)
 {
@@ -181,9 +218,10 @@ static void test_restore(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_default_limit),
-        cmocka_unit_test(test_live),      cmocka_unit_test(test_many_small),
-        cmocka_unit_test(test_all_steps), cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_default_limit), cmocka_unit_test(test_live),
+        cmocka_unit_test(test_many_small),    cmocka_unit_test(test_all_steps),
+        cmocka_unit_test(test_restore),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

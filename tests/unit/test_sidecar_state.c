@@ -9,6 +9,7 @@
 #include "common/limits.h"
 #include "sidecar/auth.h"
 #include "sidecar/journal.h"
+#include "sidecar/spool.h"
 
 #include "tests/unit/unit.h"
 
@@ -322,6 +323,117 @@ static void test_settings(void **state)
     assert_non_null(strstr(err.msg, "ARL_PUBLIC_KEYS: "));
 }
 
+/* ---- the spool ------------------------------------------------------------------------------- */
+
+static struct spool *open_spool(void)
+{
+    struct spool *s = NULL;
+    struct err err;
+
+    if (spool_open(dir, &s, &err) < 0)
+        fail_msg("%s", err.msg);
+    return s;
+}
+
+static off_t size_of(const char *name)
+{
+    cleanup_free char *path = xasprintf("%s/output/%s", dir, name);
+    struct stat st;
+
+    return stat(path, &st) < 0 ? -1 : st.st_size;
+}
+
+static void fill(struct spool_file *f, size_t len)
+{
+    cleanup_free char *data = xcalloc(1, 1 << 20);
+
+    for (size_t n; len > 0; len -= n) {
+        n = MIN(len, (size_t)1 << 20);
+        spool_write(f, data, n);
+    }
+}
+
+/* Each file, and all of them together; the oldest goes, but none that is being written. */
+static void test_spool_limits(void **state)
+{
+    struct spool *s = open_spool();
+    struct spool_file *a = spool_begin(s, "a"), *b, *c;
+
+    fill(a, SPOOL_FILE_BYTES + 5);
+    assert_int_equal(size_of("a"), SPOOL_FILE_BYTES);
+    b = spool_begin(s, "b");
+    fill(b, SPOOL_FILE_BYTES);
+    c = spool_begin(s, "c");
+    fill(c, 10);
+    assert_int_equal(size_of("c"), 0);
+    spool_end(a);
+    spool_end(c);
+    c = spool_begin(s, "d");
+    fill(c, 10);
+    assert_int_equal(size_of("a"), -1);
+    assert_int_equal(size_of("b"), SPOOL_FILE_BYTES);
+    assert_int_equal(size_of("d"), 10);
+    spool_end(b);
+    spool_end(c);
+    spool_free(s);
+}
+
+static void test_spool_count(void **state)
+{
+    struct spool *s = open_spool();
+
+    for (int i = 0; i <= SPOOL_FILES; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "f%d", i);
+        spool_end(spool_begin(s, name));
+    }
+    assert_int_equal(size_of("f0"), -1);
+    assert_int_equal(size_of("f1"), 0);
+    spool_free(s);
+}
+
+/* The next sidecar counts what is there, oldest first. */
+static void test_spool_restart(void **state)
+{
+    static const char *const names[] = {"z", "m", "a"};
+    struct spool *s = open_spool();
+    struct spool_file *f;
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        cleanup_free char *path = xasprintf("%s/output/%s", dir, names[i]);
+        struct timespec times[2] = {{.tv_sec = 1000 + (time_t)i}, {.tv_sec = 1000 + (time_t)i}};
+
+        f = spool_begin(s, names[i]);
+        fill(f, 20 << 20);
+        spool_end(f);
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    spool_free(s);
+    s = open_spool();
+    f = spool_begin(s, "new");
+    fill(f, 5 << 20);
+    assert_int_equal(size_of("z"), -1);
+    assert_int_equal(size_of("m"), 20 << 20);
+    assert_int_equal(size_of("new"), 5 << 20);
+    spool_end(f);
+    spool_free(s);
+}
+
+static void test_spool_cat_stays_inside(void **state)
+{
+    static const char *const paths[] = {"",    ".",    "..",  "../x", "/etc/passwd",
+                                        "a/b", "link", "none"};
+    cleanup_free char *link = xasprintf("%s/output/link", dir);
+    struct spool *s = open_spool();
+    struct err err;
+
+    assert_int_equal(symlink("/etc/passwd", link), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        assert_true(spool_cat(dir, paths[i], &err) < 0);
+    spool_free(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -333,6 +445,10 @@ int main(void)
         TEST(test_torn),
         TEST(test_events),
         TEST(test_sandbox_and_tokens),
+        TEST(test_spool_limits),
+        TEST(test_spool_count),
+        TEST(test_spool_restart),
+        TEST(test_spool_cat_stays_inside),
         cmocka_unit_test(test_no_folder),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_replay),

@@ -313,6 +313,11 @@ static const struct {
     {{.seq = 6, .type = TASK_EVENT_EXIT, .step = 1, .code = 124, .error = "timed \"out\""},
      "{\"seq\":6,\"type\":\"exit\",\"step\":1,\"code\":124,\"durationNs\":0,"
      "\"error\":\"timed \\\"out\\\"\"}\n"},
+    {{.seq = 6, .type = TASK_EVENT_EXIT, .step = 1, .code = 1, .error = "e", .spool = "/a /b"},
+     "{\"seq\":6,\"type\":\"exit\",\"step\":1,\"code\":1,\"durationNs\":0,\"error\":\"e\","
+     "\"spool\":\"/a /b\"}\n"},
+    {{.seq = 6, .type = TASK_EVENT_EXIT, .step = 1, .spool = "/a"},
+     "{\"seq\":6,\"type\":\"exit\",\"step\":1,\"code\":0,\"durationNs\":0,\"spool\":\"/a\"}\n"},
     {{.seq = 7, .type = TASK_EVENT_END, .code = 1, .reason = TASK_END_AGENT_LOST},
      "{\"seq\":7,\"type\":\"end\",\"code\":1,\"durationNs\":0,\"reason\":\"AgentLost\"}\n"},
 };
@@ -331,6 +336,7 @@ static void assert_event_equal(const struct task_event *a, const struct task_eve
     assert_int_equal(a->duration_ns, b->duration_ns);
     assert_int_equal(a->time_unix_ms, b->time_unix_ms);
     assert_true(str_eq(a->error, b->error));
+    assert_true(str_eq(a->spool, b->spool));
     assert_int_equal(a->reason, b->reason);
 }
 

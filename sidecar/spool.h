@@ -1,0 +1,39 @@
+/*
+ * The whole of an output that was longer than its limit, in files of the pod: a folder `output`
+ * beside the journal, which the user's containers do not see. A file is begun when a stream of a
+ * step is about to lose bytes, and stays after the step's end for whoever wants to read it.
+ *
+ * Limits: SPOOL_FILE_BYTES a file (its beginning is kept), SPOOL_BYTES and SPOOL_FILES in all; the
+ * oldest one that is not being written goes first, and where there is none the new bytes are
+ * dropped. Nothing is synced: after a crash of the machine files may be short.
+ */
+#ifndef ARL_SIDECAR_SPOOL_H
+#define ARL_SIDECAR_SPOOL_H
+
+#include "common/base.h"
+#include "common/err.h"
+
+#define SPOOL_BYTES (64u << 20)
+#define SPOOL_FILE_BYTES (32u << 20)
+#define SPOOL_FILES 256
+
+struct spool;
+struct spool_file;
+
+/* Takes over what a sidecar before us has left. */
+int spool_open(const char *state_dir, struct spool **ret, struct err *err);
+void spool_free(struct spool *s);
+
+/* A new file, replacing one of the same name; NULL if it can not be had. name has no slash. */
+struct spool_file *spool_begin(struct spool *s, const char *name);
+void spool_write(struct spool_file *f, const char *data, size_t len);
+/* The path; valid until spool_end(). */
+const char *spool_path(const struct spool_file *f);
+/* Nothing more is written; the file stays. NULL is fine. */
+void spool_end(struct spool_file *f);
+
+/* Copies a file of the folder to standard output; path may be its name alone. Nothing else can be
+ * read with it. */
+int spool_cat(const char *state_dir, const char *path, struct err *err);
+
+#endif
