@@ -111,7 +111,7 @@ static int page_read(struct reflector *r, const struct ops_response *resp, struc
 static void list_complete(struct reflector *r)
 {
     r->replacing = false;
-    store_replace_end(r->opts.store);
+    store_replace_end(r->opts.store, r->rv);
     r->stats.lists++;
     if (r->synced)
         return;

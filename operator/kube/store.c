@@ -9,7 +9,8 @@
 
 struct store_entry {
     struct meta *obj;
-    uint64_t mark; /* the list in progress when it was last seen */
+    uint64_t mark;   /* the list in progress when it was last put */
+    uint64_t listed; /* the last list that had it */
 };
 
 struct store {
@@ -19,6 +20,8 @@ struct store {
     struct map entries;
     uint64_t mark;
     bool replacing;
+    bool adding;          /* the object that is put comes from the list */
+    char *list_rv;        /* of the last complete list; NULL: none yet */
     uint64_t *tombstones; /* a ring */
     size_t tombstone_count;
     size_t tombstone_next;
@@ -47,6 +50,7 @@ void store_free(struct store *s)
     }
     map_done(&s->entries);
     free(s->tombstones);
+    free(s->list_rv);
     free(s);
 }
 
@@ -149,6 +153,7 @@ static void store_insert(struct store *s, const char *key, struct meta *obj)
 
     e->obj = obj;
     e->mark = s->mark;
+    e->listed = s->adding ? s->mark : 0;
     map_put(&s->entries, key, e);
     store_changed(s, NULL, obj);
 }
@@ -162,6 +167,16 @@ static void store_update(struct store *s, struct store_entry *e, struct meta *ob
     s->kind->free(old);
 }
 
+/* Older than what is here, or gone already. */
+static bool is_stale(const struct store *s, const struct store_entry *e, const struct meta *obj)
+{
+    if (e && rv_not_newer(obj->rv, e->obj->rv))
+        return true;
+    if (!e && !s->adding && s->list_rv && rv_not_newer(obj->rv, s->list_rv))
+        return true;
+    return obj->uid && tombstone_has(s, obj->uid);
+}
+
 bool store_put(struct store *s, struct meta *obj)
 {
     char key[META_KEY_MAX];
@@ -171,7 +186,9 @@ bool store_put(struct store *s, struct meta *obj)
     e = map_get(&s->entries, key);
     if (e)
         e->mark = s->mark;
-    if ((e && rv_not_newer(obj->rv, e->obj->rv)) || (obj->uid && tombstone_has(s, obj->uid))) {
+    if (e && s->adding)
+        e->listed = s->mark;
+    if (is_stale(s, e, obj)) {
         s->kind->free(obj);
         return false;
     }
@@ -208,21 +225,24 @@ void store_replace_begin(struct store *s)
 void store_replace_add(struct store *s, struct meta *obj)
 {
     assert(s->replacing);
+    s->adding = true;
     store_put(s, obj);
+    s->adding = false;
 }
 
-static char *store_first_unmarked(const struct store *s, size_t *pos)
+/* Not in the list: gone, unless it was put meanwhile and is newer than the list. */
+static char *store_first_gone(const struct store *s, size_t *pos)
 {
     const struct store_entry *e;
     const char *key;
 
     while ((e = map_next(&s->entries, pos, &key)))
-        if (e->mark != s->mark)
+        if (e->listed != s->mark && (e->mark != s->mark || rv_not_newer(e->obj->rv, s->list_rv)))
             return xstrdup(key);
     return NULL;
 }
 
-void store_replace_end(struct store *s)
+void store_replace_end(struct store *s, const char *rv)
 {
     char **gone = NULL;
     size_t count = 0;
@@ -231,7 +251,8 @@ void store_replace_end(struct store *s)
 
     assert(s->replacing);
     s->replacing = false;
-    while ((key = store_first_unmarked(s, &pos))) {
+    str_set(&s->list_rv, xstrdup(rv));
+    while ((key = store_first_gone(s, &pos))) {
         gone = xrealloc(gone, (count + 1) * sizeof(*gone));
         gone[count++] = key;
     }

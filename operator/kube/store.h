@@ -36,10 +36,12 @@ bool store_put(struct store *s, struct meta *obj);
 bool store_remove(struct store *s, const char *key, const char *uid);
 
 /* A full list: begin, then store_replace_add() for every object, then end, which removes all
- * objects that the list did not have. Changes that happen between begin and end stay. */
+ * objects that the list did not have, but for those that are newer than the list (rv, its
+ * resourceVersion). From then on store_put() takes no new object that is not newer: it was deleted
+ * before the list. */
 void store_replace_begin(struct store *s);
 void store_replace_add(struct store *s, struct meta *obj);
-void store_replace_end(struct store *s);
+void store_replace_end(struct store *s, const char *rv);
 void store_replace_abort(struct store *s); /* the list failed half way: nothing is removed */
 
 #endif

@@ -134,10 +134,26 @@ static void test_replace(void **state)
     store_remove(s, "ns/short", "u7");
     store_replace_add(s, fake_toy("ns", "short", "u7", "61")); /* the list was made before */
     assert_seen("-renewed/u3@3 +renewed/u5@9 +between/u6@60 +short/u7@61 -short/u7@61 ");
-    store_replace_end(s);
+    store_replace_end(s, "59");
     assert_seen("-gone/u2@2 ");
     assert_string_equal(store_get(s, "ns/ours")->rv, "50");
     assert_int_equal(store_count(s), 4);
+    end_store(s);
+}
+
+/* The answer to a write of long ago, when the object is no more. */
+static void test_late_answer_after_a_list(void **state)
+{
+    struct store *s = new_store();
+
+    store_replace_begin(s);
+    put(s, "late", "u1", "40");
+    put(s, "new", "u2", "60");
+    store_replace_end(s, "50");
+    assert_seen("+late/u1@40 +new/u2@60 -late/u1@40 ");
+    put(s, "later", "u3", "50");
+    put(s, "next", "u4", "61");
+    assert_seen("+next/u4@61 ");
     end_store(s);
 }
 
@@ -153,10 +169,10 @@ static void test_replace_abort(void **state)
     assert_int_equal(store_count(s), 2);
     store_replace_begin(s); /* a new list does not count what the aborted one saw */
     store_replace_add(s, fake_toy("ns", "b", "u2", "2"));
-    store_replace_end(s);
+    store_replace_end(s, "3");
     assert_seen("+a/u1@1 +b/u2@2 -a/u1@1 ");
     store_replace_begin(s);
-    store_replace_end(s);
+    store_replace_end(s, "3");
     assert_seen("-b/u2@2 ");
     end_store(s);
 }
@@ -166,7 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put_and_remove), cmocka_unit_test(test_freshness),
         cmocka_unit_test(test_tombstones),     cmocka_unit_test(test_replace),
-        cmocka_unit_test(test_replace_abort),
+        cmocka_unit_test(test_replace_abort),  cmocka_unit_test(test_late_answer_after_a_list),
     };
 
     store_free(NULL);
