@@ -8,8 +8,9 @@
  * - Claims go first: while one is under way, and for REFILL_HOLD after, no pod is made, since that
  *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
  * waits.
- * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it. Pods that
- *   end by themselves are replaced with a back-off that doubles.
+ * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, and then
+ * one at a time, seldom: somebody else may have deleted them all. Pods that end by themselves are
+ * replaced with a back-off that doubles.
  * - Status is written when it changed, at most once a second.
  */
 #include "operator/core/plan.h"
@@ -23,7 +24,7 @@
 #define REFILL_HOLD_NS (300 * NSEC_PER_MSEC)
 #define REFILL_HOLD_MAX_NS (3 * NSEC_PER_SEC)
 #define STATUS_INTERVAL_NS NSEC_PER_SEC
-#define UNPROVEN_PODS 20
+#define UNPROVEN_PODS 18   /* and two more in the ten minutes after */
 #define CREATES_AT_ONCE 16 /* per pool: the API server serves others, too */
 #define BACKOFF_FIRST_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
@@ -196,6 +197,19 @@ static int64_t hold_until(const struct world *w, const char *key, struct pool_st
     return now.mono_ns - st->held_since_mono_ns < REFILL_HOLD_MAX_NS ? until : 0;
 }
 
+/* How many pods may be made from a template that has not brought a ready one yet. */
+static size_t unproven_room(const struct pool_state *st, struct now now, struct actions *out)
+{
+    int64_t due = st->unproven_mono_ns + BACKOFF_MAX_NS;
+
+    if (st->created < UNPROVEN_PODS)
+        return UNPROVEN_PODS - st->created;
+    if (now.mono_ns >= due)
+        return 1;
+    action_after(out, due);
+    return 0;
+}
+
 static void scale_up(struct world *w, const struct warmpool *pool, const char *key, size_t creating,
                      struct pool_state *st, const struct census *c, struct now now,
                      struct actions *out)
@@ -212,7 +226,9 @@ static void scale_up(struct world *w, const struct warmpool *pool, const char *k
     }
     missing = MIN(missing, creating < CREATES_AT_ONCE ? CREATES_AT_ONCE - creating : 0);
     if (!st->proven)
-        missing = MIN(missing, st->created < UNPROVEN_PODS ? UNPROVEN_PODS - st->created : 0);
+        missing = MIN(missing, unproven_room(st, now, out));
+    if (missing > 0)
+        st->unproven_mono_ns = now.mono_ns;
     for (size_t i = 0; i < missing; i++) {
         struct action *a = action_add(out, ACTION_CREATE_POD, &api_pod, &pool->meta);
 

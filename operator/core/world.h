@@ -42,8 +42,9 @@ struct pool_state {
     char *checked_hash;
     char *template_error;
     /* Creation under trouble: see pool_plan.c. */
-    bool proven;       /* a pod of checked_hash has been ready */
-    unsigned created;  /* pods made from checked_hash before it was proven */
+    bool proven;              /* a pod of checked_hash has been ready */
+    unsigned created;         /* pods made from checked_hash before it was proven */
+    int64_t unproven_mono_ns; /* when the last ones of those were made */
     unsigned failures; /* pods that ended, creates that were refused, since the last success */
     int64_t next_create_mono_ns;
     char *create_error_reason; /* of the last create; NULL: it went well */

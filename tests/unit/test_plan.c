@@ -241,7 +241,8 @@ static void test_pool_makes_few_pods_of_an_unproven_template(void **state)
             made++;
         fixture_pass(f, 60000);
     }
-    assert_int_equal(made, 20);
+    assert_int_equal(made, 19); /* 20 are promised as the most within ten minutes */
+    assert_in(fixture_plan(f, POOL, NULL), "create p\n"); /* but it never gives up */
 }
 
 static void test_pool_backs_off_from_pods_that_end(void **state)
