@@ -219,6 +219,7 @@ struct sim {
     struct map doomed_pods; /* names of those that an operator asked to delete */
     unsigned lives;         /* of operators */
     unsigned boxes;         /* sandboxes that clients have made */
+    unsigned known_holes;   /* see oracle_step_starts() */
     unsigned doubles;       /* second pods of a sandbox, by two operators that acted at once */
     unsigned client_seq;
 };
@@ -327,6 +328,7 @@ void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox
                         const char *task_uid, int64_t attempt, size_t step);
 void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid);
 bool oracle_settled(struct sim *s, struct buf *why); /* everything is as it has to be at rest */
+bool oracle_same_second(const struct obj *a, const struct obj *b); /* made in */
 bool oracle_task_final(const struct obj *task);
 void oracle_done(struct sim *s);
 
