@@ -23,6 +23,12 @@
 #define RUNNER_LEFT_MAX 64
 /* Output that waits for the sidecar; above it nothing is read from the pipes. */
 #define RUNNER_OUT_HIGH (256u << 10)
+/* What is read of a step's output in a second, beyond a first burst. The pipe of one that prints
+ * more is full then, and holds it up: otherwise a program such as yes(1) would keep two more
+ * processors busy with bytes that nobody keeps. */
+#define RUNNER_READ_BYTES_S (64 << 20)
+#define RUNNER_READ_BURST (16 << 20)
+#define RUNNER_READ_PAUSE_MS 20
 #define RUNNER_GRACE_MS 2000   /* between SIGTERM and SIGKILL */
 #define RUNNER_EOF_MS 500      /* after the exit, for pipes that others hold open */
 #define RUNNER_GIVE_UP_MS 5000 /* after the first SIGKILL: what is stuck in the kernel is left */

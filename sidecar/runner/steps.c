@@ -46,6 +46,9 @@ struct step {
     int64_t exited_ns;
     int64_t phase_end_ns; /* of TERMING and KILLING */
     struct podlog_step log;
+    int64_t credit; /* bytes that may be read */
+    int64_t credit_ns;
+    int64_t paused_until_ns; /* 0: it is read */
 };
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -93,17 +96,52 @@ static bool pipes_closed(const struct step *s)
     return s->fds[OUT] < 0 && s->fds[ERR] < 0;
 }
 
+static void add_credit(struct step *s, int64_t now_ns)
+{
+    /* A second of it is more than there is room for. */
+    int64_t passed_ns = MIN(now_ns - s->credit_ns, 1000 * MS);
+
+    s->credit += passed_ns / 1000 * RUNNER_READ_BYTES_S / 1000000;
+    s->credit = MIN(s->credit, RUNNER_READ_BURST);
+    s->credit_ns = now_ns;
+}
+
+/* Ends a pause that is over; returns the end of one that is not, or INT64_MAX. */
+static int64_t advance_pause(struct step *s, int64_t now_ns)
+{
+    if (!s->paused_until_ns)
+        return INT64_MAX;
+    if (now_ns < s->paused_until_ns)
+        return s->paused_until_ns;
+    s->paused_until_ns = 0;
+    return INT64_MAX;
+}
+
+/* So many bytes were read. The clock is looked at only where the credit is used up. */
+static void use_credit(struct step *s, size_t len)
+{
+    s->credit -= (int64_t)len;
+    if (s->credit > 0)
+        return;
+    add_credit(s, runner_now_ns());
+    if (s->credit <= 0)
+        s->paused_until_ns = s->credit_ns + RUNNER_READ_PAUSE_MS * MS;
+}
+
 /* One read; false when there is nothing (more) to be had. */
 static bool read_pipe(struct runner *r, struct step *s, int i)
 {
     char data[LIMIT_EVENT_CHUNK_BYTES];
     ssize_t n = read(s->fds[i], data, sizeof(data));
 
-    if (n > 0)
+    if (n > 0) {
+        use_credit(s, (size_t)n);
         report_out(r, s, i, data, (size_t)n);
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        return true;
+    }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR))
         close_fd(s, i);
-    return n > 0;
+    return false;
 }
 
 /* What was written before the end belongs to the step, however full the way to the sidecar is. */
@@ -117,6 +155,8 @@ static void read_rest(struct runner *r, struct step *s)
 
 static bool may_read(const struct runner *r, const struct step *s)
 {
+    if (s->paused_until_ns)
+        return false;
     if (s->abandoned || s->phase == PHASE_OVER)
         return true;
     return link_ready(r) && r->out.len < RUNNER_OUT_HIGH;
@@ -344,9 +384,11 @@ int64_t steps_advance(struct runner *r, int64_t now_ns)
     int64_t next = INT64_MAX;
 
     list_for_each_safe (it, &r->steps) {
-        int64_t t = advance(r, list_entry(it, struct step, node), now_ns);
+        struct step *s = list_entry(it, struct step, node);
+        int64_t pause = advance_pause(s, now_ns);
+        int64_t t = advance(r, s, now_ns);
 
-        next = MIN(next, t);
+        next = MIN(next, MIN(t, pause));
     }
     return next;
 }
@@ -409,7 +451,8 @@ static void start(struct runner *r, uint64_t id, const char *label, const struct
     s = xcalloc(1, sizeof(*s));
     s->id = id;
     s->keeper = pid;
-    s->started_ns = runner_now_ns();
+    s->started_ns = s->credit_ns = runner_now_ns();
+    s->credit = RUNNER_READ_BURST;
     memcpy(s->log.label, label, strnlen(label, sizeof(s->log.label) - 1));
     memcpy(s->fds, fds, sizeof(fds));
     list_push_back(&r->steps, &s->node);
