@@ -12,6 +12,8 @@
 #define STREAM_QUEUE_BYTES (256u << 10)
 
 #define LABEL_PART_MAX 60
+/* Events that wait for more of them before they are written. */
+#define UNSAVED_BYTES (64u << 10)
 
 struct stream {
     struct list node; /* in attempt->streams */
@@ -106,18 +108,31 @@ void attempt_pump(struct attempt *a)
         stream_pump(list_entry(it, struct stream, node));
 }
 
+/* ---- the journal ----------------------------------------------------------------------------- */
+
+void attempt_save(struct attempt *a)
+{
+    cleanup_buf struct buf b = BUF_INIT(UNSAVED_BYTES + LIMIT_EVENT_LINE_BYTES);
+
+    if (a->unsavable || a->saved == a->log.count)
+        return;
+    for (; a->saved < a->log.count; a->saved++)
+        buf_append(&b, a->log.lines[a->saved]->text, a->log.lines[a->saved]->len);
+    a->unsaved_bytes = 0;
+    a->has_file = true;
+    /* Without its end the file would tell of a loss, never of a success. */
+    a->unsavable = journal_events_append(a->table->opts.journal, &a->key, b.data, b.len) < 0;
+}
+
 static void on_line(const struct outlog_line *line, void *arg)
 {
     struct attempt *a = arg;
-    ssize_t n = 0;
 
-    if (a->events_fd >= 0)
-        n = write(a->events_fd, line->text, line->len);
-    /* Without its end the file would tell of a loss, never of a success. */
-    if (n < 0 || (a->events_fd >= 0 && (size_t)n < line->len)) {
-        close(a->events_fd);
-        a->events_fd = -1;
-    }
+    a->unsaved_bytes += line->len;
+    if (a->unsaved_bytes >= UNSAVED_BYTES)
+        attempt_save(a);
+    else
+        run_table_want_save(a->table);
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
@@ -216,9 +231,6 @@ static void ended(struct attempt *a, const struct run_action *act)
     a->step_id = 0;
     t->stats.ended[act->reason]++;
     metrics_observe(&t->stats.duration_ns, act->duration_ns);
-    if (a->events_fd >= 0)
-        close(a->events_fd);
-    a->events_fd = -1;
     snprintf(code, sizeof(code), "%d", act->code);
     log_info("task ended", "task", a->request.task_name, "attempt", a->label, "reason",
              task_end_reason_str(act->reason), "code", code, "trace", a->request.trace_id, NULL);
@@ -380,7 +392,6 @@ struct attempt *attempt_new(struct run_table *t, const struct journal_key *key, 
     a->table = t;
     a->key = *key;
     a->label = xstrdup(label);
-    a->events_fd = -1;
     list_init(&a->streams);
     list_push_back(&t->attempts, &a->node);
     t->count++;
@@ -396,8 +407,6 @@ void attempt_free(struct attempt *a)
         stream_free(s);
     }
     drop_timer(a);
-    if (a->events_fd >= 0)
-        close(a->events_fd);
     free(end_spool(a));
     list_remove(&a->node);
     a->table->count--;
@@ -418,7 +427,6 @@ void attempt_start(struct attempt *a, struct task_request *request)
     a->run = (struct run){.request = &a->request,
                           .containers = a->table->opts.containers,
                           .container_count = a->table->opts.container_count};
-    a->events_fd = journal_events_open(a->table->opts.journal, &a->key);
     a->running = true;
     outlog_init(&a->log, MIN(a->request.output_limit, a->table->opts.output_limit));
     a->log.on_line = on_line;
@@ -456,6 +464,8 @@ void attempt_restore(struct attempt *a)
         outlog_restore(&a->log, p, len);
         p = newline + 1;
     }
+    a->saved = a->log.count;
+    a->has_file = true;
     if (complete)
         return;
     a->lost_unseen = true;

@@ -24,7 +24,8 @@ struct run_table {
     uint64_t last_id; /* of steps, as runners know them */
     struct run_table_stats stats;
     uv_timer_t heartbeat;
-    size_t streams; /* the heartbeat runs while there are any, or attempts that run */
+    uv_timer_t saver; /* runs while there are events that are not in a file */
+    size_t streams;   /* the heartbeat runs while there are any, or attempts that run */
     size_t handles_open;
     bool closing;
     void (*close_cb)(void *arg);
@@ -39,7 +40,10 @@ struct attempt {
     struct task_request request;
     struct run run;
     struct outlog log;
-    int events_fd;               /* -1: none */
+    size_t saved;                /* lines that are in the journal's file */
+    size_t unsaved_bytes;        /* of those that are not */
+    bool has_file;               /* there may be one */
+    bool unsavable;              /* the file could not be written: it says less than there was */
     uint64_t step_id;            /* of the step that runs; 0: none */
     size_t container;            /* where it runs */
     struct spool_file *spool[2]; /* of its stdout and stderr; NULL: none */
@@ -68,9 +72,12 @@ void attempt_restore(struct attempt *a);
 /* Hands new events to whoever is attached. */
 void attempt_pump(struct attempt *a);
 void attempt_beat(struct attempt *a);
+/* Writes the events that are not in the journal yet. */
+void attempt_save(struct attempt *a);
 
 /* run_table.c */
 void run_table_want_heartbeat(struct run_table *t);
+void run_table_want_save(struct run_table *t);
 void run_table_handle_closed(struct run_table *t);
 
 #endif

@@ -303,7 +303,7 @@ static void events_name(const unsigned char *key, char ret[KEY_NAME_MAX])
     sodium_bin2hex(ret + 7, KEY_NAME_MAX - 7, key, JOURNAL_KEY_BYTES);
 }
 
-void journal_forget(struct journal *j, const struct journal_key *key)
+void journal_forget(struct journal *j, const struct journal_key *key, bool has_events)
 {
     struct journal_entry *e = find(j, key->bytes);
     char name[KEY_NAME_MAX];
@@ -314,7 +314,7 @@ void journal_forget(struct journal *j, const struct journal_key *key)
     e->forgotten = true;
     record_make(&rec, RECORD_FORGET, key->bytes, NULL);
     /* If it can not be written, the result will be there again after a restart: no harm. */
-    if (append(j, &rec, false) < 0)
+    if (append(j, &rec, false) < 0 || !has_events)
         return;
     events_name(key->bytes, name);
     unlinkat(j->dir_fd, name, 0);
@@ -322,14 +322,21 @@ void journal_forget(struct journal *j, const struct journal_key *key)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-int journal_events_open(struct journal *j, const struct journal_key *key)
+int journal_events_append(struct journal *j, const struct journal_key *key, const char *lines,
+                          size_t len)
 {
     char name[KEY_NAME_MAX];
-    int fd;
+    ssize_t n;
+    int fd, r;
 
     events_name(key->bytes, name);
     fd = openat(j->dir_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    n = write(fd, lines, len);
+    r = n < 0 ? -errno : (size_t)n < len ? -ENOSPC : 0;
+    close(fd);
+    return r;
 }
 
 void journal_events_read(struct journal *j, const struct journal_key *key, struct buf *ret)

@@ -6,8 +6,10 @@
  *   started      records of 64 bytes, one when an attempt starts (on the disk before anything runs)
  *                and one when its result is forgotten; made of zeroes in advance, so that a start
  *                costs one fdatasync() of one block
- *   events/KEY   the event lines of an attempt as they went out, not synced: after a crash of the
- *                machine the end may be missing, which reads as an attempt that was lost
+ *   events/KEY   the event lines of an attempt, written a second after they came or when they are
+ *                many, and not synced: after a crash the end may be missing, or the file, which
+ *                reads as an attempt that was lost, never as a success. An attempt that is
+ *                acknowledged within a second never has a file
  *   sandbox      the UID of the one sandbox that is served here
  *   token-NAME   what a container's runner must present to connect again
  *
@@ -54,11 +56,13 @@ const struct journal_entry *journal_at(const struct journal *j, size_t i);
 /* Returns once the start is on the disk. The key must be new. */
 int journal_start(struct journal *j, const struct journal_key *key,
                   const unsigned char digest[JOURNAL_DIGEST_BYTES], struct err *err);
-/* Drops the result, keeps that the attempt was started. */
-void journal_forget(struct journal *j, const struct journal_key *key);
+/* Drops the result, keeps that the attempt was started. has_events: there may be a file of them. */
+void journal_forget(struct journal *j, const struct journal_key *key, bool has_events);
 
-/* A descriptor to append event lines to, or -errno; the caller closes it. */
-int journal_events_open(struct journal *j, const struct journal_key *key);
+/* Appends event lines. After a failure a part of them may be there: nothing may be appended then.
+ */
+int journal_events_append(struct journal *j, const struct journal_key *key, const char *lines,
+                          size_t len);
 /* Appends the events that were written; nothing when there are none. */
 void journal_events_read(struct journal *j, const struct journal_key *key, struct buf *ret);
 

@@ -20,6 +20,7 @@ static void on_heartbeat(uv_timer_t *timer)
         return;
     uv_timer_stop(timer);
     /* Nothing will happen for a while: what the last tasks took goes back. */
+    runner_links_trim(t->links);
     malloc_trim(0);
 }
 
@@ -27,6 +28,25 @@ void run_table_want_heartbeat(struct run_table *t)
 {
     if (!uv_is_active((uv_handle_t *)&t->heartbeat) && !t->closing)
         uv_timer_start(&t->heartbeat, on_heartbeat, RUN_HEARTBEAT_MS, RUN_HEARTBEAT_MS);
+}
+
+/* ---- saving ---------------------------------------------------------------------------------- */
+
+static void save_all(struct run_table *t)
+{
+    list_for_each (it, &t->attempts)
+        attempt_save(list_entry(it, struct attempt, node));
+}
+
+static void on_saver(uv_timer_t *timer)
+{
+    save_all(timer->data);
+}
+
+void run_table_want_save(struct run_table *t)
+{
+    if (!uv_is_active((uv_handle_t *)&t->saver) && !t->closing)
+        uv_timer_start(&t->saver, on_saver, RUN_SAVE_MS, 0);
 }
 
 /* ---- what runners report --------------------------------------------------------------------- */
@@ -106,7 +126,7 @@ static struct attempt *find(struct run_table *t, const struct journal_key *key)
 
 static void forget(struct attempt *a)
 {
-    journal_forget(a->table->opts.journal, &a->key);
+    journal_forget(a->table->opts.journal, &a->key, a->has_file);
     attempt_free(a);
 }
 
@@ -313,7 +333,7 @@ static enum run_delete delete_unknown(struct run_table *t, const struct journal_
         return RUN_ACKNOWLEDGED;
     if (journal_start(t->opts.journal, key, no_digest, NULL) < 0)
         return RUN_DELETE_NO_JOURNAL;
-    journal_forget(t->opts.journal, key);
+    journal_forget(t->opts.journal, key, false);
     return RUN_UNKNOWN;
 }
 
@@ -387,7 +407,9 @@ int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, str
     }
     uv_timer_init(loop, &t->heartbeat);
     t->heartbeat.data = t;
-    t->handles_open = 1;
+    uv_timer_init(loop, &t->saver);
+    t->saver.data = t;
+    t->handles_open = 2;
     *ret = t;
     return 0;
 }
@@ -402,7 +424,7 @@ void run_table_handle_closed(struct run_table *t)
     free(t);
 }
 
-static void on_heartbeat_closed(uv_handle_t *h)
+static void on_timer_closed(uv_handle_t *h)
 {
     run_table_handle_closed(h->data);
 }
@@ -413,7 +435,8 @@ static void on_links_closed(void *arg)
 
     list_for_each_safe (it, &t->attempts)
         attempt_free(list_entry(it, struct attempt, node));
-    uv_close((uv_handle_t *)&t->heartbeat, on_heartbeat_closed);
+    uv_close((uv_handle_t *)&t->heartbeat, on_timer_closed);
+    uv_close((uv_handle_t *)&t->saver, on_timer_closed);
 }
 
 void run_table_close(struct run_table *t, void (*cb)(void *arg), void *arg)
@@ -423,5 +446,6 @@ void run_table_close(struct run_table *t, void (*cb)(void *arg), void *arg)
     t->closing = true;
     t->close_cb = cb;
     t->close_arg = arg;
+    save_all(t);
     runner_links_close(t->links, on_links_closed, t);
 }

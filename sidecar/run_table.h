@@ -18,6 +18,8 @@
 #define RUN_TABLE_MAX 512
 #define RUN_TABLE_BYTES (16u << 20)
 #define RUN_HEARTBEAT_MS 5000
+/* Events are in memory only for so long, see journal.h. */
+#define RUN_SAVE_MS 1000
 
 struct http_exchange;
 struct run_table;

@@ -11,6 +11,8 @@
 #include "common/list.h"
 
 #define READ_BYTES (64u << 10)
+/* Of a connection's buffer, while something runs: a read behind a part of a frame. */
+#define KEEP_BYTES (2 * READ_BYTES)
 
 /* A connection: a caller at first, the runner once its HELLO was good. */
 struct conn {
@@ -263,7 +265,7 @@ static void take_frames(struct conn *c)
     if (n < 0)
         conn_close(c, "it does not speak the protocol");
     else if (!uv_is_closing((uv_handle_t *)&c->pipe))
-        frame_buf_consume(&c->in, used);
+        frame_buf_consume_keep(&c->in, used, KEEP_BYTES);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
@@ -283,7 +285,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         c->in.len += (size_t)n;
         take_frames(c);
     } else {
-        frame_buf_consume(&c->in, 0);
+        frame_buf_consume_keep(&c->in, 0, KEEP_BYTES);
     }
 }
 
@@ -319,6 +321,16 @@ void runner_drop(struct runner_links *links, size_t container, const char *why)
 {
     if (links->list[container].runner)
         conn_close(links->list[container].runner, why);
+}
+
+void runner_links_trim(struct runner_links *links)
+{
+    for (size_t i = 0; i < links->opts.container_count; i++) {
+        struct conn *c = links->list[i].runner;
+
+        if (c)
+            frame_buf_consume(&c->in, 0);
+    }
 }
 
 /* Ends the frame that began at the start of b, and sends it. */

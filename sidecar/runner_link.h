@@ -49,6 +49,8 @@ int runner_exec(struct runner_links *links, size_t container, uint64_t id, const
 int runner_write(struct runner_links *links, size_t container, uint64_t id, const char *path,
                  const struct task_step *step);
 void runner_kill(struct runner_links *links, size_t container, uint64_t id);
+/* Gives back what was kept for the next read. */
+void runner_links_trim(struct runner_links *links);
 /* Cuts the connection; on_lost comes before this returns. */
 void runner_drop(struct runner_links *links, size_t container, const char *why);
 

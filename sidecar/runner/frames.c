@@ -26,15 +26,19 @@ unsigned char *frame_buf_reserve(struct frame_buf *b, size_t n)
     return b->data + b->len;
 }
 
-void frame_buf_consume(struct frame_buf *b, size_t n)
+void frame_buf_consume_keep(struct frame_buf *b, size_t n, size_t keep)
 {
     assert(n <= b->len);
-    if (n == b->len) {
-        frame_buf_done(b);
-        return;
-    }
     b->len -= n;
-    memmove(b->data, b->data + n, b->len);
+    if (b->len > 0)
+        memmove(b->data, b->data + n, b->len);
+    else if (b->alloc > keep)
+        frame_buf_done(b);
+}
+
+void frame_buf_consume(struct frame_buf *b, size_t n)
+{
+    frame_buf_consume_keep(b, n, 0);
 }
 
 static void put(struct frame_buf *b, const void *data, size_t len)

@@ -70,6 +70,8 @@ void frame_buf_done(struct frame_buf *b);
 unsigned char *frame_buf_reserve(struct frame_buf *b, size_t n);
 /* Drops the first n bytes; frees the memory when nothing is left, so that idle costs nothing. */
 void frame_buf_consume(struct frame_buf *b, size_t n);
+/* The same, but up to keep bytes of memory stay. */
+void frame_buf_consume_keep(struct frame_buf *b, size_t n, size_t keep);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

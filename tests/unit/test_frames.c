@@ -103,6 +103,22 @@ static void test_mutations(void **state)
     }
 }
 
+static void test_kept_memory(void **state)
+{
+    struct frame_buf b = {0};
+
+    for (size_t keep = 0; keep <= 1000; keep += 1000) {
+        put_exec(&b);
+        frame_buf_consume_keep(&b, 1, keep);
+        assert_non_null(b.data);
+        frame_buf_consume_keep(&b, b.len, keep);
+        assert_true((b.data != NULL) == (keep > 0));
+        assert_int_equal(b.len, 0);
+        frame_buf_consume(&b, 0);
+        assert_null(b.data);
+    }
+}
+
 static void test_sizes(void **state)
 {
     unsigned char zero[] = {0, 0, 0, 0, 1}, huge[] = {0xff, 0xff, 0xff, 0xff, 1};
@@ -138,9 +154,9 @@ static void test_bad_fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_mutations),  cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_bad_fields),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_mutations),   cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_kept_memory), cmocka_unit_test(test_bad_fields),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
