@@ -30,6 +30,8 @@
 #define RUNNING_AFTER_NS (400 * NSEC_PER_MSEC)
 #define PROGRESS_INTERVAL_NS NSEC_PER_SEC
 #define PROGRESS_PER_S 20
+/* The most that clocks of a cluster are thought to differ, and times without fractions. */
+#define CLOCKS_DIFFER_NS (2 * NSEC_PER_SEC)
 #define RETRY_FIRST_NS NSEC_PER_SEC
 #define RETRY_MAX_NS (30 * NSEC_PER_SEC)
 
@@ -202,12 +204,16 @@ static bool is_head(const struct view *v)
  * - A task that is Pending has not begun: from there it begins only when that is written.
  * - One that is new, and not older than the sandbox, can have begun in this one only, where
  *   beginning again does nothing.
+ * - One that was made when this process acted already has not begun: it would know.
  */
-static bool may_have_begun_elsewhere(const struct task *t, const struct sandbox *s)
+static bool may_have_begun_elsewhere(const struct view *v, const struct sandbox *s)
 {
+    const struct task *t = v->t;
+
     if (t->sandbox_uid)
         return !str_eq(t->sandbox_uid, s->meta.uid);
-    return t->state != TASK_PENDING && t->meta.created_wall_ns < s->meta.created_wall_ns;
+    return t->state != TASK_PENDING && t->meta.created_wall_ns < s->meta.created_wall_ns &&
+           t->meta.created_wall_ns < v->w->active_wall_ns + CLOCKS_DIFFER_NS;
 }
 
 static void begin(const struct view *v, const struct sandbox *s)
@@ -227,7 +233,7 @@ static void plan_idle(const struct view *v)
     s = world_sandbox(v->w, key);
     if (!s || s->meta.deleting)
         sandbox_missing(v);
-    else if (may_have_begun_elsewhere(v->t, s))
+    else if (may_have_begun_elsewhere(v, s))
         fail_early(v, "SandboxDeleted",
                    "the Sandbox was made anew, and the task may have begun in the earlier one");
     else if (s->status.phase == SANDBOX_FAILED)

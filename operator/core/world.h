@@ -75,6 +75,7 @@ struct world {
     struct map pool_states;    /* by key */
     struct map sandbox_states; /* by key */
     struct map runs;           /* by task key */
+    int64_t active_wall_ns;    /* since when this process acts; 0: it does not */
     uint64_t seq;
 };
 

@@ -635,6 +635,7 @@ static void test_task_does_not_begin_again_in_a_sandbox_made_anew(void **state)
 
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
+    f->w->active_wall_ns = f->now.wall_ns;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_free char *rest =
             xasprintf("\"spec\":{" ONE_STEP "},\"status\":{%s}", rows[i].status);
@@ -642,6 +643,10 @@ static void test_task_does_not_begin_again_in_a_sandbox_made_anew(void **state)
         fixture_put_at(f, &api_task, "t", "2025-06-15T15:00:00Z", "", rest);
         assert_plan(f, TASK, rows[i].actions);
     }
+    f->w->active_wall_ns = f->now.wall_ns - 3600 * NSEC_PER_SEC;
+    fixture_put_at(f, &api_task, "t", "2025-06-15T15:00:00Z", "",
+                   "\"spec\":{" ONE_STEP "},\"status\":{}");
+    assert_plan(f, TASK, "start t for s attempt 1\n");
 }
 
 static void test_task_that_has_begun_is_the_head(void **state)
