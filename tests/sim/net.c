@@ -329,15 +329,20 @@ static enum fault by_chance(struct sim *s, enum ops_target target)
     return sim_chance(s, s->cfg.agent_faults) ? agent[sim_below(s, ARRAY_SIZE(agent))] : FAULT_NONE;
 }
 
-static enum fault choose_fault(struct sim *s, enum ops_target target)
+static enum fault choose_fault(struct sim *s, const struct ops_request *req)
 {
-    if (s->cfg.fault_at == s->calls) {
-        /* An agent's 409 and 410 are statements about an attempt, not accidents. */
-        if (target == OPS_AGENT && (s->cfg.fault == FAULT_409 || s->cfg.fault == FAULT_410))
-            return FAULT_NONE;
-        return s->cfg.fault;
-    }
-    return s->quiet ? FAULT_NONE : by_chance(s, target);
+    enum fault f = s->cfg.fault;
+
+    if (s->cfg.fault_at != s->calls)
+        return s->quiet ? FAULT_NONE : by_chance(s, req->target);
+    /* An agent's 409 and 410 are statements about an attempt, not accidents. */
+    if (req->target == OPS_AGENT && (f == FAULT_409 || f == FAULT_410))
+        return FAULT_NONE;
+    /* Half a minute and more without eyes outlasts the patience of sandboxes and tasks. */
+    if (req->target == OPS_API && strcmp(req->method, "GET") == 0 &&
+        (f == FAULT_HANG || f == FAULT_HANG_APPLIED))
+        return FAULT_RESET;
+    return f;
 }
 
 static char *header_of(const struct ops_request *req, const char *name)
@@ -401,7 +406,7 @@ static struct ops_call *net_start(struct ops *ops, const struct ops_request *req
     if (p->muted)
         return c;
     m = msg_new(c, req);
-    m->fault = choose_fault(s, req->target);
+    m->fault = choose_fault(s, req);
     sim_note(s, "op%d call %" PRIu64 " %s %s%s%s", p->index, c->number, req->method, req->path,
              m->fault ? " " : "", m->fault ? fault_str(m->fault) : "");
     if (m->fault == FAULT_CRASH_BEFORE || m->fault == FAULT_CRASH_SENT)

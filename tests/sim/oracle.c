@@ -104,6 +104,7 @@ bool oracle_same_second(const struct obj *a, const struct obj *b)
 static void check_binding(struct sim *s, const struct obj *o, const char *sandbox_uid)
 {
     const char *before = map_get(&s->bindings, sandbox_uid);
+    const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, sandbox_uid);
 
     sim_move(s, "pod %u: bound to %s", ((struct shadow *)o->shadow)->number,
              str_or_empty(label(o, POD_LABEL_SANDBOX)));
@@ -111,6 +112,9 @@ static void check_binding(struct sim *s, const struct obj *o, const char *sandbo
         map_put(&s->bindings, sandbox_uid, xstrdup(o->uid));
         return;
     }
+    /* The first one is gone, and nobody was ever told of it. */
+    if (!api_find_uid(s, SIM_POD, before) && sandbox && !*status_str(sandbox, "podUID"))
+        return;
     /* Two that act at once, or what a dead one has sent, may bind two: one of them has to go. */
     s->doubles++;
     if (s->lives == 1)
@@ -317,7 +321,8 @@ void oracle_change(struct sim *s, struct obj *o, const char *type)
 /*
  * The one hole that is known: a step began in a sandbox that was already deleted, which an operator
  * that stood still had not seen, and that operator died before it wrote where the task runs. A
- * sandbox of the same name may see the step again. Closing it costs a write before every task.
+ * sandbox of the same name may see the step again. So may one that was made anew in the very second
+ * in which the task was made. Closing it costs a write before every task.
  */
 void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox_uid,
                         const char *task_uid, int64_t attempt, size_t step)
@@ -325,7 +330,9 @@ void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox
     static char in_time[] = "in time", too_late[] = "too late";
     cleanup_free char *key = xasprintf("%s/%" PRId64 "/%zu", task_uid, attempt, step);
     const char *before = map_get(&s->starts, key);
-    bool late = !api_find_uid(s, SIM_SANDBOX, sandbox_uid);
+    const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, sandbox_uid);
+    const struct obj *task = api_find_uid(s, SIM_TASK, task_uid);
+    bool late = !sandbox || (task && oracle_same_second(task, sandbox));
 
     sim_note(s, "step %s starts in %s", key, k->name);
     if (before && (late || before == too_late))

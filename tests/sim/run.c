@@ -28,7 +28,7 @@ struct sim *sim_new(const struct sim_config *cfg)
                                         .key_id = sim_keys.keys[0].id,
                                         .output_limit = 262144},
                                 .task_timeout_ms = 300000,
-                                .sandbox_wait_ms = 30000,
+                                .sandbox_wait_ms = cfg->calm ? 120000 : 30000,
                                 .output_limit = 262144};
     net_init(s);
     kubelet_init(s);

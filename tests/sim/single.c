@@ -10,6 +10,15 @@ struct tally {
     unsigned failed;
 };
 
+/* Scripts do not wait: seconds later an accident meets other things. */
+static bool comparable(const struct story *st, enum fault f, enum watch_fault wf)
+{
+    bool accident = strstr(st->script, "evict") || strstr(st->script, "restart") ||
+                    strstr(st->script, "remove");
+
+    return f < FAULT_HANG && !(accident && wf != WATCH_FINE);
+}
+
 static void run_one(const struct story *st, const char *ends, enum fault f, unsigned at,
                     enum watch_fault wf, unsigned watch_at, struct tally *t)
 {
@@ -17,7 +26,7 @@ static void run_one(const struct story *st, const char *ends, enum fault f, unsi
     cleanup_free char *is = story_ends(s);
 
     t->runs++;
-    if (s->failure || strcmp(is, ends) != 0) {
+    if (s->failure || (comparable(st, f, wf) && strcmp(is, ends) != 0)) {
         t->failed++;
         printf("  %s: %s at call %u, watch fault %d at event %u: %s\n", st->name, fault_str(f), at,
                (int)wf, watch_at, s->failure ? s->failure : is);

@@ -152,7 +152,8 @@ static char *tell(const struct sim *s, bool ends)
         if (!ends)
             buf_printf(&out, "%s: %s\n", all[i].name, buf_str(&all[i].moves));
         else if (person_sees)
-            buf_printf(&out, "%s: %s\n", all[i].name, all[i].last);
+            buf_printf(&out, "%s: %.*s\n", all[i].name, (int)strcspn(all[i].last, " "),
+                       all[i].last);
         buf_done(&all[i].moves);
     }
     return out.len ? buf_steal(&out) : xstrdup("");
