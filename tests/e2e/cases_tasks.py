@@ -305,13 +305,16 @@ def first_example_of_the_readme(t):
     """One file with a pool, a sandbox and a task, in one kubectl apply."""
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
         blocks = re.findall(r"```yaml\n(.*?)```", f.read(), re.S)
-    example = re.sub(r'image: "?python:[^"}\s]*"?', f"image: {IMAGES['python']}", blocks[0])
-    contains(example, "kind: WarmPool", "kind: Sandbox", "kind: Task", IMAGES["python"], what="the example")
+    local = re.search(r"reaches no registry: (\S+)", blocks[0]).group(1)
+    example = blocks[0].replace('"busybox:1.36"', local)
+    contains(example, "kind: WarmPool", "kind: Sandbox", "kind: Task", f"image: {local}", what="the example")
     t.kubectl("apply", "-f", "-", body=example)
-    t.kubectl("wait", "--for=condition=Finished", "task/hello", "--timeout=100s")
-    equal(t.kubectl("get", "task", "hello", "-o", "jsonpath={.status.stdout}"), "File created: /workspace/hello.py\nhello\n", "stdout")
+    t.kubectl("wait", "--for=condition=Finished", "task/greeting", "--timeout=100s")
+    pod = t.kubectl("get", "sandbox", "mine", "-o", "jsonpath={.status.podName}")
+    equal(t.kubectl("get", "task", "greeting", "-o", "jsonpath={.status.stdout}"),
+          f"File created: /workspace/hello.sh\nhello from {pod}\n", "stdout")
     t.kubectl("apply", "-f", "-", body=example)
-    contains(t.kubectl("get", "wp,sbx,tsk"), "warmpool.arl.infra.io/python", "sandbox.arl.infra.io/mine", "task.arl.infra.io/hello", what="the list")
-    contains(t.kubectl("describe", "task", "hello"), "Completed", "File created", what="kubectl describe")
+    contains(t.kubectl("get", "wp,sbx,tsk"), "warmpool.arl.infra.io/first", "sandbox.arl.infra.io/mine", "task.arl.infra.io/greeting", what="the list")
+    contains(t.kubectl("describe", "task", "greeting"), "Completed", "File created", what="kubectl describe")
     t.kubectl("delete", "-f", "-", "--timeout=60s", body=example)
     wait("every pod to be gone", lambda: not t.pods(), 90)
