@@ -395,7 +395,7 @@ static void do_delete(struct executor *x, const char *key, const struct action *
     wr->plan_key = xstrdup(key);
     wr->uid = xstrdup(a->uid);
     wr->reason = xstrdup(a->reason);
-    wr->call = kube_delete(x->ops, a->kind, a->ns, a->name, a->uid, NULL, -1, on_done, wr);
+    wr->call = kube_delete(x->ops, a->kind, a->ns, a->name, a->uid, a->rv, -1, on_done, wr);
 }
 
 static void do_read(struct executor *x, const char *key, const struct action *a)
@@ -404,8 +404,13 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
     struct write *wr;
 
     meta_key(obj_key, a->ns, a->name);
-    if (ledger_busy(x->w->ledger, a->kind, obj_key))
+    if (ledger_busy(x->w->ledger, a->kind, obj_key)) {
+        /* What ends that write may plan other keys only. */
+        if (key)
+            queue_after(x->w->queue, key, lane_of(key),
+                        ops_now(x->ops).mono_ns + RESOLVE_FIRST_MS * NSEC_PER_MSEC);
         return;
+    }
     if (a->pool)
         meta_key(pool_key, a->ns, a->pool);
     wr = write_begin(x, LEDGER_READ, a->kind, a->ns, a->name, a->pool ? pool_key : NULL);

@@ -15,6 +15,7 @@ void actions_done(struct actions *a)
         free(x->ns);
         free(x->name);
         free(x->uid);
+        free(x->rv);
         free(x->other_name);
         free(x->pool);
         free(x->body);

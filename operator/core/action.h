@@ -28,6 +28,7 @@ struct action {
     char *ns;
     char *name;
     char *uid;        /* of the object that is meant */
+    char *rv;         /* DELETE: only of this version; NULL: of any */
     char *other_name; /* CLAIM: the Sandbox */
     char *pool;       /* CREATE, CLAIM: the pool's name */
     char *body;

@@ -64,6 +64,15 @@ static void count_idle(const struct world *w, const struct warmpool *pool, const
     }
 }
 
+/* Only as it is known here: another operator may have bound it meanwhile. */
+static void delete_idle(const struct pod *p, const char *reason, struct actions *out)
+{
+    struct action *a = action_add(out, ACTION_DELETE, &api_pod, &p->meta);
+
+    a->rv = xstrdup(p->meta.rv);
+    a->reason = xstrdup(reason);
+}
+
 static void take_census(struct world *w, const struct warmpool *pool, const char *key,
                         struct pool_state *st, struct now now, struct actions *out,
                         struct census *c)
@@ -84,7 +93,7 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
             st->failures++;
             st->next_create_mono_ns =
                 now.mono_ns + MIN(BACKOFF_FIRST_NS << MIN(st->failures, 10u), BACKOFF_MAX_NS);
-            action_delete(out, &api_pod, &p->meta, "PodEnded");
+            delete_idle(p, "PodEnded", out);
         } else {
             count_idle(w, pool, p, c);
         }
@@ -131,7 +140,7 @@ static void delete_at(struct census *c, size_t i, const char *reason, struct act
 {
     const struct pod *p = c->pods[i];
 
-    action_delete(out, &api_pod, &p->meta, reason);
+    delete_idle(p, reason, out);
     c->ready -= p->ready;
     c->count--;
     memmove(c->pods + i, c->pods + i + 1, (c->count - i) * sizeof(*c->pods));
@@ -332,7 +341,7 @@ static void plan_gone(struct world *w, const char *key, struct actions *out)
 
         if (pod_idle(p) && !p->meta.deleting && str_eq(p->owner_uid, st->gone_uid) &&
             !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-            action_delete(out, &api_pod, &p->meta, "PoolDeleted");
+            delete_idle(p, "PoolDeleted", out);
     }
     if (b->count == 0 && ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
         world_forget_pool(w, key);

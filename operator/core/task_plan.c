@@ -131,6 +131,12 @@ static void say_waiting(const struct view *v, int64_t after_ns, const char *reas
         progress(v, v->t->attempt > 1 ? TASK_RUNNING : TASK_PENDING, NULL, reason, message, 0);
 }
 
+/* It was made when this process acted already: it would know if it had begun. */
+static bool known_from_birth(const struct view *v)
+{
+    return v->t->meta.created_wall_ns >= v->w->active_wall_ns + CLOCKS_DIFFER_NS;
+}
+
 static void sandbox_missing(const struct view *v)
 {
     int64_t deadline = v->t->meta.created_wall_ns + SANDBOX_GRACE_NS;
@@ -143,8 +149,10 @@ static void sandbox_missing(const struct view *v)
     }
     message = xasprintf("waiting for Sandbox %s, which does not exist", v->t->sandbox);
     action_after(v->out, plan_mono_of(v->now, deadline));
-    /* At once: a task that is older than its sandbox is known not to have begun by this. */
-    say_waiting(v, 0, "WaitingForSandbox", message);
+    /* Pending is to mean that it has not begun, see may_have_begun_elsewhere(). Said at once, so
+     * that an operator after this one knows it, too. */
+    if (v->t->state != TASK_STATE_NONE || known_from_birth(v))
+        say_waiting(v, 0, "WaitingForSandbox", message);
 }
 
 static void sandbox_failed(const struct view *v, const struct sandbox *s)
@@ -213,7 +221,7 @@ static bool may_have_begun_elsewhere(const struct view *v, const struct sandbox 
     if (t->sandbox_uid)
         return !str_eq(t->sandbox_uid, s->meta.uid);
     return t->state != TASK_PENDING && t->meta.created_wall_ns < s->meta.created_wall_ns &&
-           t->meta.created_wall_ns < v->w->active_wall_ns + CLOCKS_DIFFER_NS;
+           !known_from_birth(v);
 }
 
 static void begin(const struct view *v, const struct sandbox *s)
@@ -222,6 +230,12 @@ static void begin(const struct view *v, const struct sandbox *s)
         progress(v, TASK_RUNNING, s->meta.uid, "Running", "", v->now.wall_ns);
     else
         start(v);
+}
+
+static void queued(const struct view *v)
+{
+    if (v->t->state != TASK_STATE_NONE || known_from_birth(v))
+        say_waiting(v, SAY_QUEUED_AFTER_NS, "Queued", "waiting for earlier tasks of the sandbox");
 }
 
 static void plan_idle(const struct view *v)
@@ -239,7 +253,7 @@ static void plan_idle(const struct view *v)
     else if (s->status.phase == SANDBOX_FAILED)
         sandbox_failed(v, s);
     else if (!is_head(v))
-        say_waiting(v, SAY_QUEUED_AFTER_NS, "Queued", "waiting for earlier tasks of the sandbox");
+        queued(v);
     else if (s->status.phase != SANDBOX_READY)
         sandbox_pending(v, s);
     else if (world_sandbox_pod(v->w, s))
