@@ -57,7 +57,7 @@ const struct story stories[] = {
     {"a step has a limit", WITH_BOX "9000 task t s 5000:0 ,\"timeout\":\"2s\"",
      "attempt ns/t/1: starts, StepFailed 124\n" READY_BOX "task t: Running, Failed (StepFailed)\n",
      0},
-    {"a task without a sandbox fails", "0 task t s 20:0",
+    {"a task without a sandbox fails", "5000 task t s 20:0",
      "task t: Pending, Failed (SandboxNotFound)\n", 0},
     {"a task waits for its sandbox", "0 pool p 1 a\n3000 task t s 20:0\n5000 box s p",
      "attempt ns/t/1: starts, Completed 0\n" READY_BOX
@@ -124,6 +124,15 @@ const struct story stories[] = {
      WITH_BOX "9000 task t s 5000:0 ,\"retries\":1\n12000 restart 1",
      "attempt ns/t/1: starts, AgentLost 137\nattempt ns/t/2: starts, Completed 0\n" READY_BOX
      "task t: Running, Succeeded (Completed)\n",
+     0},
+    {"a task is deleted while no operator looks",
+     WITH_BOX "9000 task t s 600000:0\n11000 kill 0\n11001 delete Task t",
+     "attempt ns/t/1: starts, Canceled 137\n" READY_BOX "task t: Running, gone\n", 0},
+    {"a task keeps its sandbox alive",
+     "0 pool p 1 a\n3000 box s p ,\"idleTimeoutSeconds\":20\n9000 task t s 60000:0",
+     "attempt ns/t/1: starts, Completed 0\n"
+     "pod 1: made, not ready, ready, bound to s, deleting, gone\n" REFILL POOL_TAKEN
+     "sandbox s: Ready, gone\ntask t: Running, Succeeded (Completed)\n",
      0},
     {"the operator dies under a task", WITH_BOX "9000 task t s 5000:0\n11000 kill 0",
      "attempt ns/t/1: starts, Completed 0\n" READY_BOX "task t: Running, Succeeded (Completed)\n",

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #define WALL_START_NS (1767323045 * NSEC_PER_SEC)
+#define STEPS_AT_ONCE 20000 /* without any time between them */
+#define CALLS_MAX 100000    /* thousands are many */
 #define TRACE_MAX (64u << 20)
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -67,8 +69,10 @@ bool sim_step(struct sim *s)
     if (s->failure || s->heap_len == 0)
         return false;
     e = pop(s);
+    s->steps = s->now_ns == e.due_ns ? s->steps + 1 : 0;
     s->now_ns = e.due_ns;
-    s->steps++;
+    if (s->steps > STEPS_AT_ONCE || s->calls > CALLS_MAX)
+        sim_fail(s, "goes round without end");
     e.fn(s, e.m, e.a, e.b);
     return !s->failure;
 }

@@ -1,5 +1,6 @@
 /*
  * sim seeds FIRST COUNT     runs seeds; prints each that fails, then a sum
+ * sim hunt FIRST COUNT      the stories, then seeds, up to the first failure
  * sim trace SEED            one seed, with everything that happens
  * sim golden                the stories, compared with what the contract promises
  * sim single FIRST COUNT    stories, with one fault in every place
@@ -43,12 +44,15 @@ int main(int argc, char **argv)
     log_setup(LOG_ERROR, LOG_TEXT);
     if (argc == 4 && strcmp(argv[1], "seeds") == 0)
         return run_seeds(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10), 20);
+    if (argc == 4 && strcmp(argv[1], "hunt") == 0)
+        return golden_run() > 0 ||
+               run_seeds(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10), 1);
     if (argc == 2 && strcmp(argv[1], "golden") == 0)
         return golden_run() > 0;
     if (argc == 4 && strcmp(argv[1], "single") == 0)
         return single_run(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10)) > 0;
     if (argc == 3 && strcmp(argv[1], "trace") == 0)
         return !sim_run_seed(strtoull(argv[2], NULL, 10), true, &hash, &calls);
-    fputs("usage: sim seeds FIRST COUNT | trace SEED | golden | single FIRST COUNT\n", stderr);
+    fputs("usage: sim seeds|hunt FIRST COUNT | trace SEED | golden | single FIRST COUNT\n", stderr);
     return 2;
 }

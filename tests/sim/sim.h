@@ -198,7 +198,7 @@ struct sim {
     struct sim_event *heap;
     size_t heap_len, heap_alloc;
     uint64_t seq;
-    uint64_t steps;
+    uint64_t steps; /* at this moment */
     uint64_t hash;
     struct buf trace;
     struct buf moves; /* "kind name: from -> to" lines, for golden traces */
