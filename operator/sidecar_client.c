@@ -17,6 +17,7 @@
 #define DELETE_TIMEOUT_MS 5000
 #define CANCEL_TRIES 20
 #define AUDIT_TRIES 10
+#define AUDITS_AT_ONCE 16 /* after a start there is one for every sandbox */
 #define ACK_TRIES 2
 /* Acknowledgements wait for others to the same pod: each request costs the pod more than what it
  * frees. The sidecar's memory for results is bounded anyway. */
@@ -29,6 +30,9 @@ struct sidecar_client {
     struct sidecar_client_opts opts;
     struct list streams;
     struct list deletes;
+    struct list audits_waiting;
+    unsigned audits; /* under way */
+    bool in_audits;
     uint64_t started;
     uint64_t attached_again;
     uint64_t lost;
@@ -62,6 +66,7 @@ struct delete_call {
     int tries_left;
     int64_t retry_ms;
     bool sent;
+    bool audit;      /* it counts in the client's audits */
     struct buf acks; /* "uid/attempt" in quotes, comma-separated */
 };
 
@@ -398,9 +403,13 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
 
 /* ---- cancelling and acknowledging ------------------------------------------------------------ */
 
+static void audits_go_on(struct sidecar_client *c);
+
 static void delete_free(struct delete_call *d)
 {
-    struct ops *ops = d->c->ops;
+    struct sidecar_client *c = d->c;
+    struct ops *ops = c->ops;
+    bool audit = d->audit;
 
     if (d->call)
         ops_cancel(ops, d->call);
@@ -409,6 +418,10 @@ static void delete_free(struct delete_call *d)
     run_target_done(&d->target);
     buf_done(&d->acks);
     free(d);
+    if (!audit)
+        return;
+    c->audits--;
+    audits_go_on(c);
 }
 
 /* Tries again later, a limited number of times. */
@@ -614,6 +627,24 @@ static void audit_send(void *arg)
     delete_request(d, "GET", NULL, &sr, &handler);
 }
 
+/* Not entered again from inside: an audit that cannot be signed ends at once. */
+static void audits_go_on(struct sidecar_client *c)
+{
+    if (c->in_audits)
+        return;
+    c->in_audits = true;
+    while (c->audits < AUDITS_AT_ONCE && !list_empty(&c->audits_waiting)) {
+        struct delete_call *d = list_first(&c->audits_waiting, struct delete_call, node);
+
+        list_remove(&d->node);
+        list_push_back(&c->deletes, &d->node);
+        d->audit = true;
+        c->audits++;
+        audit_send(d);
+    }
+    c->in_audits = false;
+}
+
 void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox)
 {
     char key[META_KEY_MAX];
@@ -628,7 +659,9 @@ void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *
         return;
     d = delete_new(c, target_of(NULL, s, p), 0, AUDIT_TRIES, audit_send);
     d->target.task_name = xstrdup(ns);
-    audit_send(d);
+    list_remove(&d->node);
+    list_push_back(&c->audits_waiting, &d->node);
+    audits_go_on(c);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -641,6 +674,7 @@ struct sidecar_client *sidecar_client_new(struct ops *ops, const struct sidecar_
     c->opts = *opts;
     list_init(&c->streams);
     list_init(&c->deletes);
+    list_init(&c->audits_waiting);
     return c;
 }
 
@@ -650,8 +684,11 @@ void sidecar_client_free(struct sidecar_client *c)
         return;
     list_for_each_safe (it, &c->streams)
         stream_free(list_entry(it, struct stream, node));
-    list_for_each_safe (it2, &c->deletes)
+    c->in_audits = true; /* no more of them */
+    list_for_each_safe (it2, &c->audits_waiting)
         delete_free(list_entry(it2, struct delete_call, node));
+    list_for_each_safe (it3, &c->deletes)
+        delete_free(list_entry(it3, struct delete_call, node));
     free(c);
 }
 

@@ -579,6 +579,29 @@ static void test_task_of_an_agent_that_only_beats_goes_on(void **state)
     assert_call(r, PUT);
 }
 
+static void test_audits_after_a_start_are_bounded(void **state)
+{
+    struct rig *r = *state;
+    char *pods = NULL, *sandboxes = NULL;
+    unsigned audits = 0;
+
+    for (int i = 0; i < 40; i++) {
+        cleanup_free char *pod = xasprintf("pod%d", i), *box = xasprintf("box%d", i);
+        cleanup_free char *status =
+            xasprintf("\"phase\":\"Ready\",\"podName\":\"%s\",\"podUID\":\"uid-%s\"", pod, pod);
+        char *p = pod_object(r, pod, box), *s = sandbox_object(r, box, status);
+
+        pods = pods ? join(pods, p) : p;
+        sandboxes = sandboxes ? join(sandboxes, s) : s;
+    }
+    start(r, pods, pool_object(r, 0), sandboxes, NULL);
+    for (; fake_find(&r->ops, "GET /v1/tasks"); audits++) {
+        assert_true(fake_calls(&r->ops) <= 4 + 16 + 2); /* watches, audits, the pool's status */
+        answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
+    }
+    assert_int_equal(audits, 40);
+}
+
 static void test_task_deleted_is_cancelled_until_heard(void **state)
 {
     struct rig *r = *state;
@@ -632,6 +655,7 @@ int main(void)
         T(test_task_acknowledged_elsewhere_is_read),
         T(test_task_of_a_silent_agent_fails_in_the_end),
         T(test_task_of_an_agent_that_only_beats_goes_on),
+        T(test_audits_after_a_start_are_bounded),
         T(test_task_deleted_is_cancelled_until_heard),
         T(test_inactive_operator_does_nothing),
     };
