@@ -1,0 +1,200 @@
+"""What the cases of this suite have beyond those of e2e: an operator beside the cluster, the node's files and processes, a record of states."""
+import atexit
+import contextlib
+import glob
+import http.client
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import harness
+from harness import IMAGES, ROOT, expect, path_of, wait
+
+NUMBERS = {"sidecar": 10, "operator": 5, "pod": 8}
+LONG = {"sidecar": 500, "operator": 500, "pod": 200}
+WORK = "/workspace"
+FINAL = ("Succeeded", "Failed")
+SYSTEM = "arl-system"
+SHARED_REPLICAS = 2
+
+
+def choose_numbers(args):
+    if args.long or os.environ.get("ARL_LONG") == "1":
+        NUMBERS.update(LONG)
+    for what in NUMBERS:
+        given = getattr(args, f"{what}_kills")
+        if given is not None:
+            NUMBERS[what] = given
+
+
+def figure(text):
+    print(f"# {text}", flush=True)
+
+
+def load_integ():
+    """The signing client of the suite integ; its module is called harness, too."""
+    spec = importlib.util.spec_from_file_location("integ_harness", os.path.join(ROOT, "tests", "integ", "harness.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+INTEG = load_integ()
+
+
+class ExecEnv(harness.Env):
+    def __init__(self):
+        if not os.environ.get("KUBECONFIG"):
+            r = subprocess.run([harness.CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
+            os.environ["KUBECONFIG"] = r.stdout.strip()
+        build = os.environ.get("ARL_BUILD_RELEASE") or os.path.join(ROOT, "build-gcc-release")
+        binary = os.path.join(build, "operator", "arl-operator")
+        expect(os.path.exists(binary), f"there is no {binary}: set ARL_BUILD_RELEASE to a meson build folder")
+        self.port = free_port()
+        # hostPath templates, so that the steps' files outlive their pods.
+        super().__init__(f"{binary} --sidecar-image={self.take_over()} --signing-secret=arl-signing-key "
+                         f"--listen=127.0.0.1:{self.port} --allow-privileged-templates")
+        expect(self.cluster, "this suite needs the local cluster, whose node can be reached")
+        self.folder = tempfile.mkdtemp(prefix="arl-exec-", dir="/var/tmp")
+        os.chmod(self.folder, 0o777)
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.operator_answers()
+
+    def take_over(self):
+        """Stops the cluster's own operator until the end of the suite; returns the sidecar's image."""
+        def kubectl(*args):
+            r = subprocess.run(["kubectl", "-n", SYSTEM, *args], capture_output=True, text=True, timeout=120)
+            expect(r.returncode == 0, f"kubectl {' '.join(args)}: {r.stderr.strip()}")
+            return r.stdout
+        deployment = json.loads(kubectl("get", "deployment", "arl-operator", "-o", "json"))
+        atexit.register(kubectl, "scale", "deployment/arl-operator", f"--replicas={deployment['spec']['replicas'] or 1}")
+        kubectl("scale", "deployment/arl-operator", "--replicas=0")
+        kubectl("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator", "--timeout=60s")
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        return {e["name"]: e.get("value") for e in container["env"]}["ARL_SIDECAR_IMAGE"]
+
+    def operator_answers(self):
+        def look():
+            expect(self.operator.process.poll() is None, f"the operator ended: {self.operator.logs(5)}")
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                c.request("GET", "/readyz")
+                return c.getresponse().status == 200
+        wait("the operator to be ready", look, 60)
+
+    def shared(self):
+        """As in e2e, but the images have Python."""
+        with self.lock:
+            if self.shared_ns:
+                return self.shared_ns
+            self.shared_ns = f"{self.id}-shared"
+            self.namespaces.append(self.shared_ns)
+            self.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": self.shared_ns}})
+            self.api.call("POST", path_of(self.shared_ns, "WarmPool"),
+                          harness.pool_object(harness.SHARED_POOL, "python", SHARED_REPLICAS))
+        return self.shared_ns
+
+    def host_pool(self, t, replicas, name="pool"):
+        """A pool whose workspace is a folder of this machine, the same one for all its pods. Returns the folder."""
+        folder = tempfile.mkdtemp(dir=self.folder)
+        os.chmod(folder, 0o777)
+        t.pool(name, replicas=replicas, spec={
+            "volumes": [{"name": "workspace", "hostPath": {"path": folder}}],
+            "containers": [{"name": "executor", "image": IMAGES["busybox"],
+                            "volumeMounts": [{"name": "workspace", "mountPath": WORK}]}]})
+        return folder
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def uptime():
+    """The clock that a step reads in /proc/uptime."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def lines(path):
+    return read(path).splitlines()
+
+
+def processes(pod_uid, command):
+    """The ids of a pod's processes that are called so; the node's are this machine's."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        folder = os.path.dirname(path)
+        if read(path).strip() == command:
+            groups = read(os.path.join(folder, "cgroup"))
+            if pod_uid in groups or pod_uid.replace("-", "_") in groups:
+                found.append(int(os.path.basename(folder)))
+    return found
+
+
+def sidecar_pid(pod_uid):
+    return wait("the sidecar's process", lambda: processes(pod_uid, "arl-sidecar"), 30)[0]
+
+
+def quick(look, limit=30):
+    """As wait(), for what lasts milliseconds. False if it did not come."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if look():
+            return True
+        time.sleep(0.004)
+    return False
+
+
+class States:
+    """Watches the tasks of a namespace and keeps every final status that was ever visible."""
+
+    def __init__(self, t):
+        self.t, self.finals, self.stopping = t, {}, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.version = t.api.get(path_of(t.ns, "Task"))["metadata"]["resourceVersion"]
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping:
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                conn = http.client.HTTPConnection("127.0.0.1", self.t.api.port, timeout=120)
+                conn.request("GET", f"{path_of(self.t.ns, 'Task')}?watch=1&timeoutSeconds=60&resourceVersion={self.version}")
+                answer = conn.getresponse()
+                for line in iter(answer.readline, b""):
+                    self.take(json.loads(line))
+            time.sleep(0.1)
+
+    def take(self, event):
+        obj = event["object"]
+        if obj.get("kind") != "Task":
+            raise ValueError(f"the watch broke: {obj}")
+        self.version = obj["metadata"]["resourceVersion"]
+        s = obj.get("status", {})
+        if s.get("state") in FINAL or self.finals.get(obj["metadata"]["name"]):
+            seen = self.finals.setdefault(obj["metadata"]["name"], [])
+            now = (s.get("state"), s.get("exitCode"), s.get("completionTime"))
+            if not seen or seen[-1] != now:
+                seen.append(now)
+
+    def check(self, names):
+        """Each task has reached one final state and never left it."""
+        wait("the watch to have seen every end", lambda: all(n in self.finals for n in names), 30)
+        self.stopping = True
+        several = {n: f for n, f in self.finals.items() if len(f) != 1}
+        expect(not several, f"tasks with more than one final state: {several}")
