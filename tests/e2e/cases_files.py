@@ -52,3 +52,37 @@ def relative_absolute_and_unwritable_paths(t):
         equal((s["state"], s["exitCode"], s.get("stdout", "")), ("Failed", 1, ""), f"state, exit code, stdout for {path}")
         contains(s["stderr"], path, why, what="stderr")
     equal(t.out(box, sh("ls -A /workspace /workspace/deep")), "/workspace:\ndeep\ng\n\n/workspace/deep:\ner\n", "nothing else is left there")
+
+
+def diff(path, text, **more):
+    return {"name": "patch", "type": "FilePatch", "path": path, "patch": text, **more}
+
+
+@case(shared=True)
+def a_patch_is_applied_as_a_whole_or_not_at_all(t):
+    box = t.box()
+    out = t.out(box, patch("f", "one\ntwo\nthree\n", mode="0750"), diff("f", "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n"),
+                sh("cat f; stat -c %a f"))
+    equal(out, "File created: f\nFile patched: f\none\nTWO\nthree\n750\n", "the file and its mode")
+    s = t.run(box, diff("f", "@@ -1 +1 @@\n-one\n+1\n@@ -3 +3 @@\n-four\n+4\n"))
+    equal((s["state"], s["exitCode"], s.get("stdout", "")), ("Failed", 1, ""), "state, exit code and stdout")
+    contains(s["stderr"], "f: ", "line 3", what="stderr")
+    equal(t.out(box, sh("cat f")), "one\nTWO\nthree\n", "the file")
+
+
+@case(shared=True)
+def bytes_come_as_base64(t):
+    out = t.out(t.box(), patch("b", "AP+ACg==", encoding="base64", mode="600"), sh("od -An -tx1 b; stat -c %a b"))
+    equal(out, "File created: b\n 00 ff 80 0a\n600\n", "the bytes and the mode")
+
+
+@case(shared=True)
+def what_is_no_file_is_left_alone(t):
+    box = t.box()
+    t.out(box, sh("mkfifo fifo; ln -s nowhere dangling; echo old > real; ln -s real link"))
+    for path, why in (("fifo", "not a regular file"), ("/dev/null", "not a regular file"), ("dangling", "No such file")):
+        s = t.run(box, patch(path, "x"))
+        equal((s["state"], s["exitCode"]), ("Failed", 1), f"state and exit code for {path}")
+        contains(s["stderr"], path, why, what="stderr")
+    out = t.out(box, patch("link", "new\n"), sh("cat real; ls -A | tr '\\n' ' '; test -p fifo && test -L dangling && test -L link"))
+    equal(out, "File created: link\nnew\ndangling fifo link real ", "what is there")

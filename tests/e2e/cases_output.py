@@ -2,7 +2,7 @@
 import json
 import re
 
-from harness import case, command, contains, equal, expect, path_of, sh, shorten
+from harness import case, command, contains, equal, expect, path_of, sh, shorten, wait
 
 LIMIT = 256 * 1024
 OBJECT_LIMIT = 1 << 20
@@ -154,3 +154,30 @@ def output_before_a_time_limit_is_kept(t):
     s = t.run(t.box(), sh("seq 1 1000; echo last words >&2; sleep 60"), timeout="2s")
     equal((s["exitCode"], s["stdout"]), (124, lines(1000)), "exit code and stdout")
     contains(s["stderr"], "last words\n", "timed out after 2s", what="stderr")
+
+
+@case(shared=True)
+def the_whole_of_a_cut_output_is_in_the_pod(t):
+    box = t.box()
+    name = t.task(box, sh("seq 1 100000"), sh("echo short"))
+    steps = t.finished(name)["steps"]
+    file = steps[0]["outputFile"]
+    contains(file, "/var/lib/arl/output/", what="outputFile")
+    expect("outputFile" not in steps[1], f"a file for what was not cut: {steps[1]}")
+    whole = t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "sidecar", "--", "arl-sidecar", "cat", file)
+    expect(whole == lines(100_000), f"{len(whole)} characters: {shorten(whole, 200)}")
+
+
+@case(shared=True)
+def the_containers_log_has_what_steps_print(t):
+    box = t.box()
+    name = t.task(box, sh("echo out; echo err >&2", name="both"), sh("echo second", name="two"))
+    t.finished(name)
+    want = [f"[{name}/both] err", f"[{name}/both] out", f"[{name}/two] second"]
+    pod = t.pod_of(box)["metadata"]["name"]
+
+    def look():
+        seen = t.kubectl("logs", pod, "-c", "executor").splitlines()
+        expect(sorted(seen) == want, f"the log is {seen}")
+        return True
+    wait("the container's log", look, 30)
