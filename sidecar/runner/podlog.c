@@ -73,39 +73,28 @@ static void put_line(const struct podlog *p, struct podlog_step *s, struct chunk
     c->data[c->len++] = '\n';
 }
 
+/* What the line takes in the log is what counts: many short ones are long with their labels. */
 static void end_line(const struct podlog *p, struct podlog_step *s, struct chunk *c, int stream)
 {
-    put_line(p, s, c, s->lines[stream].data, s->lines[stream].len);
-    s->lines[stream].len = 0;
-}
+    static const char last[] = "(further output of this step is not shown here)";
 
-static void put_rest(const struct podlog *p, struct podlog_step *s, struct chunk *c)
-{
-    for (int i = 0; i < 2; i++)
-        if (s->lines[i].len > 0)
-            end_line(p, s, c, i);
+    put_line(p, s, c, s->lines[stream].data, s->lines[stream].len);
+    s->used += strlen(s->label) + s->lines[stream].len + 4;
+    s->lines[stream].len = 0;
+    if (s->used >= PODLOG_STEP_BYTES)
+        put_line(p, s, c, last, strlen(last));
 }
 
 void podlog_put(const struct podlog *p, struct podlog_step *s, int stream, const char *data,
                 size_t len)
 {
-    size_t take = MIN(len, PODLOG_STEP_BYTES - s->used);
     struct chunk c = {.len = 0};
 
-    if (take == 0)
-        return;
-    s->used += take;
-    for (size_t i = 0; i < take; i++) {
+    for (size_t i = 0; i < len && s->used < PODLOG_STEP_BYTES; i++) {
         if (data[i] != '\n')
             s->lines[stream].data[s->lines[stream].len++] = data[i];
         if (data[i] == '\n' || s->lines[stream].len == PODLOG_LINE_BYTES)
             end_line(p, s, &c, stream);
-    }
-    if (s->used == PODLOG_STEP_BYTES) {
-        static const char text[] = "(further output of this step is not shown here)";
-
-        put_rest(p, s, &c);
-        put_line(p, s, &c, text, strlen(text));
     }
     flush(p, s, &c);
 }
@@ -116,7 +105,9 @@ void podlog_end(const struct podlog *p, struct podlog_step *s)
     char text[64];
     int n;
 
-    put_rest(p, s, &c);
+    for (int i = 0; i < 2; i++)
+        if (s->lines[i].len > 0 && s->used < PODLOG_STEP_BYTES)
+            end_line(p, s, &c, i);
     flush(p, s, &c);
     if (s->dropped == 0)
         return;

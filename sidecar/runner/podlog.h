@@ -3,8 +3,8 @@
  * output, line by line, with "[task/step] " in front.
  *
  * The copy never holds up a step: what the log does not take at once is dropped and counted.
- * Limits: PODLOG_STEP_BYTES of a step, then one line that says so; lines longer than
- * PODLOG_LINE_BYTES are broken.
+ * Limits: PODLOG_STEP_BYTES of a step, labels included, then one line that says so; lines longer
+ * than PODLOG_LINE_BYTES are broken.
  */
 #ifndef ARL_SIDECAR_RUNNER_PODLOG_H
 #define ARL_SIDECAR_RUNNER_PODLOG_H
