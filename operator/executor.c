@@ -94,6 +94,7 @@ static void write_free(struct write *wr)
 static void write_end(struct write *wr)
 {
     struct world *w = wr->x->w;
+    const struct pod *pod;
     char key[META_KEY_MAX];
 
     meta_key(key, wr->ns, wr->name);
@@ -106,6 +107,10 @@ static void write_end(struct write *wr)
     }
     if (wr->sandbox_key)
         world_queue(w, PLAN_SANDBOX, wr->sandbox_key);
+    /* Whose pod it is now may be another's, who left it alone while it was busy. */
+    pod = wr->kind == &api_pod ? world_pod(w, key) : NULL;
+    if (pod && pod->sandbox)
+        world_queue_obj(w, PLAN_SANDBOX, wr->ns, pod->sandbox);
     write_free(wr);
 }
 

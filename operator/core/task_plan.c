@@ -184,10 +184,13 @@ static void start(const struct view *v)
 
 static bool runs(const struct world *w, const struct meta *m)
 {
+    const struct run *run;
     char key[META_KEY_MAX];
 
     meta_key(key, m->ns, m->name);
-    return world_run(w, key) || container_of(m, struct task, meta)->sandbox_uid;
+    run = world_run(w, key);
+    return (run && str_eq(run->target.task_uid, m->uid)) ||
+           container_of(m, struct task, meta)->sandbox_uid;
 }
 
 /* The oldest; but one that has begun goes on, though an older one was seen only then: times of
