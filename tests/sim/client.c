@@ -188,6 +188,7 @@ static void some_accident(struct sim *s)
     } else if (sim_chance(s, 400)) {
         proc_release(s, index);
     } else if (p->up) {
+        s->stood_still = true;
         p->paused_until_ns = s->now_ns + sim_between(s, 500, 25000) * SIM_MS;
         sim_note(s, "op%d stands still", index);
     }

@@ -333,7 +333,7 @@ void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox
     const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, sandbox_uid);
     const struct obj *task = api_find_uid(s, SIM_TASK, task_uid);
     bool late = !sandbox || (task && oracle_same_second(task, sandbox));
-    bool all_act = s->cfg.procs > 1 && !s->cfg.leases;
+    bool all_act = s->cfg.procs > 1 && (!s->cfg.leases || s->stood_still);
 
     sim_note(s, "step %s starts in %s", key, k->name);
     if (before && strcmp(before + 2, sandbox_uid) != 0 && (late || all_act || *before == '0'))

@@ -219,6 +219,7 @@ struct sim {
     struct map doomed_pods; /* names of those that an operator asked to delete */
     unsigned lives;         /* of operators */
     unsigned boxes;         /* sandboxes that clients have made */
+    bool stood_still;       /* an operator did, and may have acted beside the next leader */
     unsigned known_holes;   /* see oracle_step_starts() */
     unsigned doubles;       /* second pods of a sandbox, by two operators that acted at once */
     unsigned client_seq;
