@@ -244,7 +244,7 @@ void http_exchange_completed(void *cls, struct MHD_Connection *mhd, void **req_c
         http_stream_gone(x->stream);
         http_stream_free(x->stream);
     }
-    http_conn_set_deadline(x->conn, KEEPALIVE_MS + x->server->opts.request_total_ms);
+    http_conn_waits(x->conn, KEEPALIVE_MS + x->server->opts.request_total_ms);
     buf_done(&x->body);
     free(x->path);
     free(x);

@@ -18,6 +18,8 @@
 #define TCP_KEEPINTVL_S 5
 #define TCP_KEEPCNT_PROBES 3
 #define LISTEN_BACKLOG 128
+/* Connections that are cut to make room, until MHD has cleaned up behind them. */
+#define SPARE_CONNECTIONS 32
 /* Turns of MHD in one turn of the loop; further work waits for a timer of 0 ms. */
 #define PUMP_TURNS 4
 
@@ -81,6 +83,13 @@ static void arm_deadlines(struct http_server *s, int64_t due_ms)
     uv_timer_start(&s->deadlines, on_deadlines, (uint64_t)MAX(due_ms - now_ms, 0), 0);
 }
 
+/* MHD sees the end of the connection and cleans up. */
+static void conn_cut(struct http_conn *c)
+{
+    shutdown(c->fd, SHUT_RDWR);
+    c->deadline_ms = INT64_MAX;
+}
+
 static void on_deadlines(uv_timer_t *t)
 {
     struct http_server *s = t->data;
@@ -91,11 +100,8 @@ static void on_deadlines(uv_timer_t *t)
     list_for_each (it, &s->conns) {
         struct http_conn *c = list_entry(it, struct http_conn, node);
 
-        if (c->deadline_ms <= now_ms) {
-            /* MHD sees the end of the connection and cleans up. */
-            shutdown(c->fd, SHUT_RDWR);
-            c->deadline_ms = INT64_MAX;
-        }
+        if (c->deadline_ms <= now_ms)
+            conn_cut(c);
         next_ms = MIN(next_ms, c->deadline_ms);
     }
     if (next_ms != INT64_MAX)
@@ -151,12 +157,35 @@ static void on_disconnect_closed(uv_handle_t *h)
     maybe_finish_close(s);
 }
 
+/* Cuts the connection that has waited longest for (the rest of) a request. If new ones had to wait
+ * instead, a few slow clients could keep everybody out for as long as they like. */
+static void make_room(struct http_server *s)
+{
+    list_for_each (it, &s->conns) {
+        struct http_conn *c = list_entry(it, struct http_conn, node);
+
+        if (c->deadline_ms != INT64_MAX) {
+            conn_cut(c);
+            return;
+        }
+    }
+}
+
+void http_conn_waits(struct http_conn *c, int64_t limit_ms)
+{
+    list_remove(&c->node);
+    list_push_back(&c->server->conns, &c->node);
+    http_conn_set_deadline(c, limit_ms);
+}
+
 static void *conn_start(struct http_server *s, int fd)
 {
     struct http_conn *c = xcalloc(1, sizeof(*c));
 
     c->server = s;
     c->fd = fd;
+    if (++s->conn_count > s->opts.max_connections)
+        make_room(s);
     list_push_back(&s->conns, &c->node);
     conn_tune(c->fd);
     http_conn_set_deadline(c, s->opts.request_total_ms);
@@ -167,6 +196,7 @@ static void *conn_start(struct http_server *s, int fd)
 static void conn_end(struct http_conn *c)
 {
     list_remove(&c->node);
+    c->server->conn_count--;
     if (c->disconnect_used)
         uv_close((uv_handle_t *)&c->disconnect, on_disconnect_closed);
     else
@@ -246,10 +276,11 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, int fd)
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_exchange_access, s,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT, s->opts.max_connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_URI_LOG_CALLBACK, http_exchange_new, s, MHD_OPTION_NOTIFY_COMPLETED,
-        http_exchange_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+        (size_t)CONNECTION_POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        s->opts.max_connections + SPARE_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)CONNECTION_IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
+        http_exchange_new, s, MHD_OPTION_NOTIFY_COMPLETED, http_exchange_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 
 static void start_handles(struct http_server *s, int epoll_fd)

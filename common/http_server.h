@@ -23,7 +23,7 @@ struct http_stream;
 struct http_server_opts {
     const char *address; /* "0.0.0.0:8080" or "[::]:8080"; port 0 picks one */
     size_t max_body;
-    unsigned max_connections;
+    unsigned max_connections; /* one more: the one that has waited longest for a request is cut */
     int64_t request_total_ms;
     /* Called once a request, on the loop, with the whole body; must call exactly one http_reply*()
      * before it returns. */

@@ -29,7 +29,8 @@ struct http_server {
     struct MHD_Daemon *daemon;
     int port;
     bool closing;
-    struct list conns;
+    struct list conns; /* those that wait for a request: the longest first */
+    unsigned conn_count;
     /* Sockets of MHD, its timeouts, work to be done before the loop waits, request deadlines. */
     uv_poll_t poll;
     uv_timer_t timer;
@@ -70,6 +71,8 @@ struct http_stream {
 void http_server_kick(struct http_server *s);
 /* Cuts the connection in so many milliseconds. */
 void http_conn_set_deadline(struct http_conn *c, int64_t in_ms);
+/* The same for one that was answered and waits for its next request from now on. */
+void http_conn_waits(struct http_conn *c, int64_t limit_ms);
 
 /* Callbacks of MHD, see MHD_OPTION_URI_LOG_CALLBACK, MHD_start_daemon, MHD_OPTION_NOTIFY_COMPLETED.
  */

@@ -38,7 +38,8 @@
 #define LIMIT_TASK_REQUEST_VALUES 65536
 
 /* ---- the sidecar ----------------------------------------------------------------------------- */
-#define LIMIT_HTTP_CONNECTIONS 64 /* further ones wait in the listen queue */
+/* One more: that which has waited longest for (the rest of) a request is cut. */
+#define LIMIT_HTTP_CONNECTIONS 64
 #define LIMIT_HTTP_HEADER_BYTES (16u << 10)
 #define LIMIT_HTTP_REQUEST_TOTAL_MS 10000 /* from the first byte to the end of the body */
 #define LIMIT_NONCES 16384                /* remembered for two minutes against replay; full: 503 */
