@@ -1,0 +1,125 @@
+"""What stops when its Task, its Sandbox or its operator is gone, and what a sandbox gives to its steps."""
+import contextlib
+import os
+import signal
+import time
+
+import tools
+from harness import ApiError, case, command, condition, contains, equal, expect, sh, wait
+from tools import WORK, figure, lines, quick
+
+STOP_S = 5.0        # the promise is one second; this machine may be busy with other things
+BEAT = 'trap "" TERM HUP INT; while :; do read up rest < /proc/uptime; echo $up >> $0; sleep 0.05; done'
+
+
+def beating(t, folder, box, name):
+    """A task whose step deafly writes the time into a file until it is killed, and a daemon of it does so, too."""
+    step = sh(f"setsid sh -c '{BEAT}' {WORK}/{name}.daemon & exec sh -c '{BEAT}' {WORK}/{name}.step", name="beat")
+    t.task(box, step, name=name, timeout="600s")
+    files = [os.path.join(folder, f"{name}.{part}") for part in ("step", "daemon")]
+    expect(quick(lambda: all(len(lines(f)) > 3 for f in files)), "the step did not begin")
+    t.state(name, "Running")
+    return files
+
+
+def stopped(files, since):
+    """How long after that time the last of them was still alive."""
+    sizes = []
+
+    def still():
+        sizes.append([os.path.getsize(f) for f in files])
+        return len(sizes) > 10 and sizes[-1] == sizes[-11]      # a second without a line, twenty times its period
+    wait("the step's processes to be gone", still, 30)
+    return max(max(float(lines(f)[-1]) for f in files) - since, 0.0)
+
+
+@case()
+def deletion_of_a_task_or_its_sandbox_stops_it(t):
+    """In under a second, though the step and its daemon ignore SIGTERM (which gets 2 s before SIGKILL where nobody waits for the end)."""
+    folder = t.env.host_pool(t, 2)
+    for kind in ("Task", "Sandbox"):
+        box = t.box()
+        name = f"beat-{kind.lower()}"
+        files = beating(t, folder, box, name)
+        since = tools.uptime()
+        t.delete(kind, name if kind == "Task" else box)
+        took = stopped(files, since)
+        figure(f"deletion of a {kind}: its step and daemon, which ignore SIGTERM, lived {took:.2f} s longer")
+        expect(took < STOP_S, f"after the deletion of the {kind} they lived {took:.2f} s")
+        if kind == "Task":
+            t.alive(box)
+
+
+@case(alone=True)
+def a_task_deleted_while_no_operator_runs_is_cancelled_afterwards(t):
+    folder = t.env.host_pool(t, 2)
+    box, other = t.box(), t.box()
+    files = beating(t, folder, box, "orphan")
+    kept = beating(t, folder, other, "kept")
+    t.env.operator.process.send_signal(signal.SIGKILL)
+    t.env.operator.process.wait()
+    t.delete("Task", "orphan")
+    before = [len(lines(f)) for f in files]
+    wait("the orphan to go on meanwhile", lambda: all(len(lines(f)) > n for f, n in zip(files, before)), 10)
+    t.env.operator.start()
+    since = tools.uptime()
+    took = stopped(files, since)
+    figure(f"an orphan was stopped {took:.2f} s after an operator had started")
+    expect(took < 20, f"the orphan lived {took:.2f} s")
+    t.env.operator_answers()
+    t.alive(box)
+    equal(t.get("Task", "kept")["status"]["state"], "Running", "the task that nobody deleted")
+    count = len(lines(kept[0]))
+    wait("it to go on", lambda: len(lines(kept[0])) > count, 10)
+    t.delete("Task", "kept")
+
+
+@case(alone=True)
+def a_sandbox_deleted_while_no_operator_runs_stops_and_its_name_is_free(t):
+    folder = t.env.host_pool(t, 2)
+    box = t.box(name="again")
+    files = beating(t, folder, box, "orphan")
+    t.env.operator.process.send_signal(signal.SIGKILL)
+    t.env.operator.process.wait()
+    t.delete("Sandbox", box)
+    t.sandbox(name="again")
+    t.env.operator.start()
+    stopped(files, tools.uptime())
+    t.phase("again", "Ready")
+    s = t.finished("orphan")
+    equal((s["state"], condition({"status": s}, "Finished")["reason"]), ("Failed", "SandboxDeleted"), "how the task of the earlier one ended")
+    t.alive("again")
+
+
+@case(shared=True)
+def spec_env_of_a_sandbox_is_below_that_of_a_step(t):
+    env = [{"name": "ONE", "value": "sandbox"}, {"name": "TWO", "value": "sandbox"}, {"name": "PATH", "value": "/workspace/bin:/usr/bin:/bin"},
+           {"name": "EMPTY", "value": ""}, {"name": "TEXT", "value": "ä\nb $ONE"}]
+    box, plain = t.box(env=env), t.box()
+    show = 'echo "$ONE|$TWO|$EMPTY|$TEXT|$PATH"'
+    own = "sandbox|sandbox||ä\nb $ONE|/workspace/bin:/usr/bin:/bin\n"
+    s = t.run(box, sh(show, env={"ONE": "step"}), sh(show))
+    equal((s["state"], [r["stdout"] for r in s["steps"]]), ("Succeeded", ["step" + own[len("sandbox"):], own]), "state, and the variables of two steps")
+    s = t.run(box, {"name": "w", "type": "FilePatch", "path": "bin/mine", "content": "#!/bin/sh\necho found\n", "mode": "0755"}, command("mine"))
+    contains(s.get("stdout"), "found\n", what="a program in the sandbox's own PATH")
+    equal(t.out(plain, sh('echo "$ONE|$TWO"')), "|\n", "the variables of another sandbox of the pool")
+    with contextlib.suppress(ApiError):
+        t.merge("Sandbox", box, {"spec": {"env": [{"name": "ONE", "value": "later"}]}})
+        raise AssertionError("spec.env of a sandbox could be changed")
+
+
+@case(alone=True)
+def an_operator_stopped_in_mid_step_finds_the_end(t):
+    """SIGTERM and an outage that is longer than the task."""
+    folder = t.env.host_pool(t, 1)
+    box = t.box()
+    t.task(box, sh(f"echo x >> {WORK}/runs; sleep 2; echo done; touch {WORK}/end"), name="long")
+    expect(quick(lambda: lines(os.path.join(folder, "runs"))), "the step did not begin")
+    t.env.operator.stop()
+    equal(t.env.operator.process.returncode, 0, "how the operator ended")
+    wait("the step to end", lambda: os.path.exists(os.path.join(folder, "end")), 20)
+    time.sleep(1)       # an outage that goes on
+    t.env.operator.start()
+    s = t.finished("long")
+    equal((s["state"], s["stdout"], len(lines(os.path.join(folder, "runs")))), ("Succeeded", "done\n", 1), "state, stdout, how often it ran")
+    t.env.operator_answers()
