@@ -98,7 +98,7 @@ class Kills:
         expect(not open_ones, f"tasks without an end: {open_ones}")
         self.states.check(self.tasks)
         figure(f"{self.what} kills in mid-step: {sum(self.hits)} (step 1, 2, 3: {', '.join(map(str, self.hits))}); {len(self.tasks)} tasks: "
-               + ", ".join(f"{n} {k}" for k, n in sorted(self.ends.items())) + f"" + (f"; slowest end {self.slowest_s:.1f} s after the kill" if self.slowest_s else ""))
+               + ", ".join(f"{n} {k}" for k, n in sorted(self.ends.items())) + (f"; slowest end {self.slowest_s:.1f} s after the kill" if self.slowest_s else ""))
         expect(self.missing() <= 0, f"{sum(self.hits)} of {self.goal} kills hit a step")
 
     def rounds(self, one):
