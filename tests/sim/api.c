@@ -329,6 +329,25 @@ static void do_post(struct sim *s, struct msg *m, const struct target *t)
     }
 }
 
+/* A resourceVersion is a precondition; a UID is a field that may not change, which a patch of the
+ * status does not even look at. */
+static bool patch_may(struct msg *m, const struct obj *o, struct json_object *md, bool status)
+{
+    const char *uid = json_get_str(md, "uid"), *rv = json_get_str(md, "resourceVersion");
+    char now[24];
+
+    snprintf(now, sizeof(now), "%" PRIu64, o->rv);
+    if (rv && strcmp(rv, now) != 0)
+        conflict(m, o->name,
+                 "the object has been modified; please apply your changes to the "
+                 "latest version and try again");
+    else if (uid && !status && strcmp(uid, o->uid) != 0)
+        api_status(m, 422, "Invalid", "metadata.uid: Invalid value: field is immutable");
+    else
+        return true;
+    return false;
+}
+
 static void do_patch(struct sim *s, struct msg *m, const struct target *t)
 {
     cleanup_json struct json_object *patch = NULL;
@@ -338,7 +357,7 @@ static void do_patch(struct sim *s, struct msg *m, const struct target *t)
         not_found(m, t->name);
     } else if (json_parse(m->body, m->body_len, &patch, NULL) < 0) {
         api_status(m, 400, "BadRequest", "the body is no object");
-    } else if (precondition(m, o, json_get(patch, "metadata"))) {
+    } else if (patch_may(m, o, json_get(patch, "metadata"), t->status)) {
         if (json_get(patch, "metadata")) {
             json_object_object_del(json_get(patch, "metadata"), "uid");
             json_object_object_del(json_get(patch, "metadata"), "resourceVersion");
