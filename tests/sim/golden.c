@@ -71,7 +71,7 @@ const struct story stories[] = {
      "attempt ns/t/1: starts, Canceled 137\n" READY_BOX "task t: Running, gone\n", 0},
     {"a sandbox is deleted under its task",
      WITH_BOX "9000 task t s 60000:0\n12000 delete Sandbox s",
-     "attempt ns/t/1: starts\n"
+     "attempt ns/t/1: starts, Canceled 137\n"
      "pod 1: made, not ready, ready, bound to s, deleting, gone\n" REFILL POOL_TAKEN
      "sandbox s: Ready, gone\ntask t: Running, Failed (SandboxDeleted)\n",
      0},
@@ -112,7 +112,7 @@ const struct story stories[] = {
      0},
     {"a sandbox has lived for long enough",
      "0 pool p 1 a\n3000 box s p ,\"maxLifetimeSeconds\":20\n9000 task t s 60000:0",
-     "attempt ns/t/1: starts\n"
+     "attempt ns/t/1: starts, Canceled 137\n"
      "pod 1: made, not ready, ready, bound to s, deleting, gone\n" REFILL POOL_TAKEN
      "sandbox s: Ready, gone\ntask t: Running, Failed (SandboxDeleted)\n",
      0},
