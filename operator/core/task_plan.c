@@ -334,8 +334,11 @@ static void plan_final(const struct view *v)
 {
     int64_t due;
 
+    /* In a sandbox that was deleted the steps would go on for as long as its pod takes to end. */
     if (v->run)
-        action_add(v->out, ACTION_RUN_FORGET, &api_task, &v->t->meta);
+        action_add(v->out,
+                   str_eq(v->run->reason, "SandboxDeleted") ? ACTION_RUN_CANCEL : ACTION_RUN_FORGET,
+                   &api_task, &v->t->meta);
     if (v->t->ttl_s < 0)
         return;
     /* completionTime has no fractions: a second more, so that it is never deleted too early. */
