@@ -315,7 +315,7 @@ static int apply(struct attempt *a, const struct run_action *act)
     case RUN_WRITE:
         return launch(a, act);
     case RUN_KILL:
-        runner_kill(t->links, act->container, a->step_id);
+        runner_kill(t->links, act->container, a->step_id, act->timeout_ms);
         break;
     case RUN_TIMER:
         set_timer(a, act->timeout_ms);

@@ -330,9 +330,12 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, int64_t dura
 
 static void begin_kill(struct run *r, enum run_stop why, struct run_actions *ret)
 {
+    struct run_action *kill = add(r, ret, RUN_KILL);
+
     r->state = RUN_KILLING;
     r->stop = why;
-    add(r, ret, RUN_KILL)->container = (size_t)run_container(r, current(r)->container);
+    kill->container = (size_t)run_container(r, current(r)->container);
+    kill->timeout_ms = why == RUN_STOP_CANCEL ? RUN_GRACE_CANCEL_MS : RUN_GRACE_TIMEOUT_MS;
     add(r, ret, RUN_TIMER)->timeout_ms = RUN_KILL_LIMIT_MS;
 }
 

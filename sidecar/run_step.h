@@ -22,6 +22,9 @@
 /* A runner that does not report the end of a step for so long after it was told to kill it is
  * broken (it has 2 s of grace and 5 s for the kernel). */
 #define RUN_KILL_LIMIT_MS 15000
+/* Between TERM and KILL. Whoever cancels does not want to wait; who is out of time may tidy up. */
+#define RUN_GRACE_TIMEOUT_MS 2000
+#define RUN_GRACE_CANCEL_MS 500
 /* The exit code of a step whose end nobody saw. */
 #define RUN_CODE_LOST 255
 
@@ -47,7 +50,7 @@ enum run_action_type {
     RUN_EMIT_END,  /* code, duration_ns, reason */
     RUN_EXEC,      /* container, text: the work directory; a Command */
     RUN_WRITE,     /* container, text: the absolute path; a FilePatch */
-    RUN_KILL,      /* container */
+    RUN_KILL,      /* container, timeout_ms: the grace between TERM and KILL */
     RUN_TIMER,     /* timeout_ms; replaces the one before; 0: none */
     RUN_DROP,      /* container: its runner can not be trusted any more */
 };

@@ -388,12 +388,13 @@ int runner_write(struct runner_links *links, size_t container, uint64_t id, cons
     return send_to(links, container, &b);
 }
 
-void runner_kill(struct runner_links *links, size_t container, uint64_t id)
+void runner_kill(struct runner_links *links, size_t container, uint64_t id, int64_t grace_ms)
 {
     struct frame_buf b = {0};
 
     frame_begin(&b, FRAME_KILL);
     frame_put_u64(&b, id);
+    frame_put_u32(&b, (uint32_t)grace_ms);
     send_to(links, container, &b);
 }
 

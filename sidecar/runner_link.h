@@ -48,7 +48,7 @@ int runner_exec(struct runner_links *links, size_t container, uint64_t id, const
                 const char *work_dir, const struct task_step *step);
 int runner_write(struct runner_links *links, size_t container, uint64_t id, const char *path,
                  const struct task_step *step);
-void runner_kill(struct runner_links *links, size_t container, uint64_t id);
+void runner_kill(struct runner_links *links, size_t container, uint64_t id, int64_t grace_ms);
 /* Gives back what was kept for the next read. */
 void runner_links_trim(struct runner_links *links);
 /* Cuts the connection; on_lost comes before this returns. */

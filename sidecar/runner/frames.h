@@ -9,7 +9,7 @@
  *                                     <-  EXEC {id, label, work dir, argv, env} or WRITE {id, kind,
  *                                               mode, path, content}
  *     OUT {id, fd, bytes}...          ->
- *                                     <-  KILL {id}
+ *                                     <-  KILL {id, grace in ms}
  *     DONE {id, how, value, duration} ->              the last one of this id
  *
  * Either side takes the other's bytes as hostile input: whatever does not fit the form ends the
@@ -21,7 +21,7 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define FRAMES_VERSION 2
+#define FRAMES_VERSION 3
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
 #define FRAMES_TOKEN_BYTES 32
 

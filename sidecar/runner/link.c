@@ -109,10 +109,11 @@ static int on_welcome(struct runner *r, struct frame_reader *f)
 static int on_kill(struct runner *r, struct frame_reader *f)
 {
     uint64_t id = frame_get_u64(f);
+    uint32_t grace_ms = frame_get_u32(f);
 
     if (!frame_complete(f))
         return -EPROTO;
-    steps_kill(r, id);
+    steps_kill(r, id, (int64_t)MIN(grace_ms, RUNNER_GRACE_MS));
     return 0;
 }
 

@@ -29,7 +29,7 @@
 #define RUNNER_READ_BYTES_S (64 << 20)
 #define RUNNER_READ_BURST (16 << 20)
 #define RUNNER_READ_PAUSE_MS 20
-#define RUNNER_GRACE_MS 2000   /* between SIGTERM and SIGKILL */
+#define RUNNER_GRACE_MS 2000   /* between SIGTERM and SIGKILL, at most */
 #define RUNNER_EOF_MS 500      /* after the exit, for pipes that others hold open */
 #define RUNNER_GIVE_UP_MS 5000 /* after the first SIGKILL: what is stuck in the kernel is left */
 #define RUNNER_REDIAL_MIN_MS 5
@@ -82,7 +82,7 @@ bool link_ready(const struct runner *r);
 
 void steps_exec(struct runner *r, struct frame_reader *f);
 void steps_write(struct runner *r, struct frame_reader *f);
-void steps_kill(struct runner *r, uint64_t id);
+void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms);
 /* A new sidecar knows nothing of what runs, and reported it as lost: ends it without a word. */
 void steps_abandon(struct runner *r);
 /* A child of ours has ended. */

@@ -292,23 +292,23 @@ static void signal_tree(const struct step *s, int sig)
         kill(s->keeper, SIGCONT);
 }
 
-static void begin_kill(struct step *s, int64_t now_ns)
+static void begin_kill(struct step *s, int64_t now_ns, int64_t grace_ms)
 {
     if (s->phase != PHASE_RUNNING)
         return;
     read_status(s);
     s->phase = PHASE_TERMING;
-    s->phase_end_ns = now_ns + RUNNER_GRACE_MS * MS;
+    s->phase_end_ns = now_ns + grace_ms * MS;
     signal_tree(s, SIGTERM);
 }
 
-void steps_kill(struct runner *r, uint64_t id)
+void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms)
 {
     list_for_each (it, &r->steps) {
         struct step *s = list_entry(it, struct step, node);
 
         if (s->id == id && !s->abandoned)
-            begin_kill(s, runner_now_ns());
+            begin_kill(s, runner_now_ns(), grace_ms);
     }
 }
 
@@ -318,7 +318,7 @@ void steps_abandon(struct runner *r)
         struct step *s = list_entry(it, struct step, node);
 
         s->abandoned = true;
-        begin_kill(s, runner_now_ns());
+        begin_kill(s, runner_now_ns(), RUNNER_GRACE_MS);
     }
 }
 

@@ -40,7 +40,7 @@ static void put_action(struct buf *b, const struct run_action *a)
         buf_printf(b, "write %d in %s to %s\n", n, containers[a->container], a->text);
         break;
     case RUN_KILL:
-        buf_printf(b, "kill in %s\n", containers[a->container]);
+        buf_printf(b, "kill in %s after %d\n", containers[a->container], (int)a->timeout_ms);
         break;
     case RUN_TIMER:
         buf_printf(b, "timer %d\n", (int)a->timeout_ms);
@@ -267,7 +267,7 @@ static void test_timeout(void **state)
     set_up(&f, "[" CMD "]");
     expect(&f.acts, LAUNCHED);
     run_on_timer(&f.run, &now, &f.acts);
-    expect(&f.acts, "kill in executor\ntimer 15000\n");
+    expect(&f.acts, "kill in executor after 2000\ntimer 15000\n");
     /* A second reason changes nothing, and neither does that it ended well in the last moment. */
     run_on_cancel(&f.run, &now, &f.acts);
     expect(&f.acts, "");
@@ -296,7 +296,7 @@ static void test_cancel(void **state)
         set_up(&f, "[" CMD "," CMD "]");
         expect(&f.acts, LAUNCHED);
         run_on_cancel(&f.run, &start_time, &f.acts);
-        expect(&f.acts, "kill in executor\ntimer 15000\n");
+        expect(&f.acts, "kill in executor after 500\ntimer 15000\n");
         done(&f, rows[i].how, rows[i].value);
         expect(&f.acts, want);
     }
