@@ -19,6 +19,19 @@ static bool comparable(const struct story *st, enum fault f, enum watch_fault wf
     return f < FAULT_HANG && !(accident && wf != WATCH_FINE);
 }
 
+/*
+ * The one end that a crash may change, on purpose: an operator that finds a new task which is older
+ * than its sandbox cannot know whether one before it has begun that task in an earlier sandbox of
+ * the same name. It fails the task rather than perhaps run it twice (task_plan.c, begin()).
+ */
+static bool may_differ(const struct story *st, enum fault f, const char *is)
+{
+    bool crash = f == FAULT_CRASH_BEFORE || f == FAULT_CRASH_SENT || f == FAULT_CRASH_ANSWERED;
+
+    return crash && strcmp(st->name, "a task waits for its sandbox") == 0 &&
+           strcmp(is, "sandbox s: Ready\ntask t: Failed\n") == 0;
+}
+
 static void run_one(const struct story *st, const char *ends, enum fault f, unsigned at,
                     enum watch_fault wf, unsigned watch_at, struct tally *t)
 {
@@ -26,7 +39,7 @@ static void run_one(const struct story *st, const char *ends, enum fault f, unsi
     cleanup_free char *is = story_ends(s);
 
     t->runs++;
-    if (s->failure || (comparable(st, f, wf) && strcmp(is, ends) != 0)) {
+    if (s->failure || (comparable(st, f, wf) && strcmp(is, ends) != 0 && !may_differ(st, f, is))) {
         t->failed++;
         printf("  %s: %s at call %u, watch fault %d at event %u: %s\n", st->name, fault_str(f), at,
                (int)wf, watch_at, s->failure ? s->failure : is);
