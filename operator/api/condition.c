@@ -24,8 +24,7 @@ static enum condition_status status_parse(const char *s)
 
 void condition_decode(struct json_object *conditions, const char *type, struct condition *ret)
 {
-    size_t n =
-        json_object_is_type(conditions, json_type_array) ? json_object_array_length(conditions) : 0;
+    size_t n = json_array_len(conditions);
 
     for (size_t i = 0; i < n; i++) {
         struct json_object *c = json_object_array_get_idx(conditions, i);

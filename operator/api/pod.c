@@ -47,16 +47,11 @@ static enum pod_phase phase_parse(const char *s)
     return s ? POD_UNKNOWN : POD_PENDING;
 }
 
-static size_t array_len(struct json_object *a)
-{
-    return json_object_is_type(a, json_type_array) ? json_object_array_length(a) : 0;
-}
-
 static void decode_owner(struct json_object *md, struct pod *p)
 {
     struct json_object *refs = json_get(md, "ownerReferences");
 
-    for (size_t i = 0; i < array_len(refs); i++) {
+    for (size_t i = 0; i < json_array_len(refs); i++) {
         struct json_object *ref = json_object_array_get_idx(refs, i);
 
         if (!json_get_bool(ref, "controller", false))
@@ -86,7 +81,7 @@ static void set_trouble(struct pod *p, const char *container, const char *reason
 
 static void decode_containers(struct json_object *statuses, struct pod *p)
 {
-    for (size_t i = 0; i < array_len(statuses); i++) {
+    for (size_t i = 0; i < json_array_len(statuses); i++) {
         struct json_object *c = json_object_array_get_idx(statuses, i);
         struct json_object *waiting = json_get_path(c, "state.waiting");
         struct json_object *ended = json_get_path(c, "state.terminated");
@@ -104,7 +99,7 @@ static void decode_conditions(struct json_object *status, struct pod *p)
 {
     struct json_object *conditions = json_get(status, "conditions");
 
-    for (size_t i = 0; i < array_len(conditions); i++) {
+    for (size_t i = 0; i < json_array_len(conditions); i++) {
         struct json_object *c = json_object_array_get_idx(conditions, i);
         const char *type = json_get_str(c, "type");
         bool is_true = str_eq(json_get_str(c, "status"), "True");

@@ -69,14 +69,9 @@ static struct json_object *ensure(struct json_object *o, const char *name, enum 
     return v;
 }
 
-static size_t length(struct json_object *array)
-{
-    return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
-}
-
 static struct json_object *find_named(struct json_object *array, const char *name)
 {
-    for (size_t i = 0; i < length(array); i++) {
+    for (size_t i = 0; i < json_array_len(array); i++) {
         struct json_object *o = json_object_array_get_idx(array, i);
 
         if (str_eq(json_get_str(o, "name"), name))
@@ -112,7 +107,7 @@ static void append_mount(struct json_object *container, const char *volume, cons
 
 static int check_containers(struct json_object *containers, struct err *err)
 {
-    for (size_t i = 0; i < length(containers); i++) {
+    for (size_t i = 0; i < json_array_len(containers); i++) {
         struct json_object *c = json_object_array_get_idx(containers, i);
 
         if (json_get_bool(json_get(c, "securityContext"), "privileged", false))
@@ -137,7 +132,7 @@ static int check_privileged(struct json_object *spec, struct err *err)
                 err, -EPERM,
                 "spec.template.spec.%s is not allowed (see --allow-privileged-templates)",
                 flags[i]);
-    for (size_t i = 0; i < length(volumes); i++) {
+    for (size_t i = 0; i < json_array_len(volumes); i++) {
         struct json_object *v = json_object_array_get_idx(volumes, i);
 
         if (has(v, "hostPath"))
@@ -178,7 +173,7 @@ static int find_users(struct builder *b, struct err *err)
 {
     struct json_object *containers = json_get(b->spec, "containers");
 
-    for (size_t i = 0; i < length(containers); i++) {
+    for (size_t i = 0; i < json_array_len(containers); i++) {
         struct json_object *c = json_object_array_get_idx(containers, i);
 
         if (!json_get_str(c, "name"))
@@ -205,9 +200,9 @@ static void wrap_command(struct json_object *c)
     struct json_object *own = json_get(c, "command");
     struct json_object *args = json_get(c, "args");
 
-    for (size_t i = 0; i < length(own); i++)
+    for (size_t i = 0; i < json_array_len(own); i++)
         json_object_array_add(command, json_object_get(json_object_array_get_idx(own, i)));
-    for (size_t i = 0; length(own) > 0 && i < length(args); i++)
+    for (size_t i = 0; json_array_len(own) > 0 && i < json_array_len(args); i++)
         json_object_array_add(command, json_object_get(json_object_array_get_idx(args, i)));
     put(c, "command", command);
     json_object_object_del(c, "args");
@@ -217,7 +212,7 @@ static const char *workspace_path(struct json_object *c)
 {
     struct json_object *mounts = json_get(c, "volumeMounts");
 
-    for (size_t i = 0; i < length(mounts); i++) {
+    for (size_t i = 0; i < json_array_len(mounts); i++) {
         struct json_object *m = json_object_array_get_idx(mounts, i);
 
         if (str_eq(json_get_str(m, "name"), WORKSPACE) && json_get_str(m, "mountPath"))
@@ -230,7 +225,7 @@ static bool has_mount_at(struct json_object *c, const char *path)
 {
     struct json_object *mounts = json_get(c, "volumeMounts");
 
-    for (size_t i = 0; i < length(mounts); i++)
+    for (size_t i = 0; i < json_array_len(mounts); i++)
         if (str_eq(json_get_str(json_object_array_get_idx(mounts, i), "mountPath"), path))
             return true;
     return false;
@@ -326,7 +321,7 @@ static void build_init(struct builder *b)
     put(c, "args", args);
     append_mount(c, "arl", "/arl", NULL);
     json_object_array_add(inits, c);
-    for (size_t i = 0; i < length(before); i++)
+    for (size_t i = 0; i < json_array_len(before); i++)
         json_object_array_add(inits, json_object_get(json_object_array_get_idx(before, i)));
     put(b->spec, "initContainers", inits);
 }

@@ -80,7 +80,7 @@ static void decode_spec(struct json_object *obj, struct sandbox *s)
     struct json_object *env = json_get_path(obj, "spec.env");
     struct err err = {0};
 
-    if (json_object_is_type(env, json_type_array) && json_object_array_length(env) > 0)
+    if (json_array_len(env) > 0)
         s->env_json = xstrdup(json_object_to_json_string_ext(env, JSON_C_TO_STRING_NOSLASHESCAPE));
     if (json_decode(obj, spec_fields, s, &err) < 0)
         s->invalid = xstrdup(err.msg);

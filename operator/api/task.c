@@ -88,7 +88,7 @@ static int decode_timeout(struct json_object *spec, struct task *t, struct err *
 static int decode_steps(struct json_object *spec, struct task *t, struct err *err)
 {
     struct json_object *steps = json_get(spec, "steps");
-    size_t n = json_object_is_type(steps, json_type_array) ? json_object_array_length(steps) : 0;
+    size_t n = json_array_len(steps);
 
     if (n == 0)
         return err_set(err, -EINVAL, "spec.steps is empty");
@@ -131,7 +131,7 @@ static void decode_status(struct json_object *obj, struct task *t)
     t->start_wall_ns = meta_time(status, "startTime");
     t->completion_wall_ns = meta_time(status, "completionTime");
     condition_decode(json_get(status, "conditions"), "Finished", &t->finished);
-    if (json_object_is_type(attempts, json_type_array) && json_object_array_length(attempts) > 0) {
+    if (json_array_len(attempts) > 0) {
         const char *text = json_object_to_json_string_ext(attempts, JSON_C_TO_STRING_NOSLASHESCAPE);
 
         t->attempts_json = xmemdup0(text + 1, strlen(text) - 2); /* without the brackets */

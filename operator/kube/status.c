@@ -73,9 +73,7 @@ static bool has_cause(struct json_object *status, const char *cause)
 {
     struct json_object *causes = json_get(json_get(status, "details"), "causes");
 
-    if (!json_object_is_type(causes, json_type_array))
-        return false;
-    for (size_t i = 0; i < json_object_array_length(causes); i++)
+    for (size_t i = 0; i < json_array_len(causes); i++)
         if (str_eq(json_get_str(json_object_array_get_idx(causes, i), "reason"), cause))
             return true;
     return false;
