@@ -13,8 +13,6 @@
 #define RESOLVE_FIRST_MS 200
 #define RESOLVE_MAX_MS 5000
 #define NAME_SUFFIX_LEN 8
-#define CREATE_BACKOFF_FIRST_MS 1000
-#define CREATE_BACKOFF_MAX_MS 300000
 
 struct executor {
     struct ops *ops;
@@ -45,7 +43,6 @@ struct write {
     char *trace; /* STATUS of a task */
     int64_t begun_mono_ns;
     int64_t resolve_ms;
-    bool resolving;
 };
 
 static const char *const verb_names[] = {"create", "claim", "delete", "status", "read"};
@@ -114,12 +111,6 @@ static void write_end(struct write *wr)
     write_free(wr);
 }
 
-static enum queue_lane lane_of(const char *plan_key)
-{
-    return strncmp(plan_key, PLAN_POOL "/", strlen(PLAN_POOL "/")) == 0 ? QUEUE_NORMAL
-                                                                        : QUEUE_URGENT;
-}
-
 /* The key is planned again: at once after success, with back-off after a failure. */
 static void requeue(struct write *wr, const struct kube_result *res)
 {
@@ -131,13 +122,13 @@ static void requeue(struct write *wr, const struct kube_result *res)
         return;
     if (res->reason == KUBE_OK || res->reason == KUBE_NOT_FOUND) {
         queue_ok(x->w->queue, wr->plan_key);
-        queue_add(x->w->queue, wr->plan_key, lane_of(wr->plan_key));
+        queue_add(x->w->queue, wr->plan_key, plan_lane(wr->plan_key));
     } else if (res->retry_after_ms > 0) {
-        queue_after(x->w->queue, wr->plan_key, lane_of(wr->plan_key),
+        queue_after(x->w->queue, wr->plan_key, plan_lane(wr->plan_key),
                     now + res->retry_after_ms * NSEC_PER_MSEC);
     } else {
         ops_random(x->ops, &jitter, sizeof(jitter));
-        queue_failed(x->w->queue, wr->plan_key, lane_of(wr->plan_key), now, jitter);
+        queue_failed(x->w->queue, wr->plan_key, plan_lane(wr->plan_key), now, jitter);
     }
 }
 
@@ -217,7 +208,6 @@ static void on_resolved(void *arg, struct kube_result *res)
  * entry stays until then. */
 static void resolve(struct write *wr)
 {
-    wr->resolving = true;
     wr->call = kube_get(wr->x->ops, wr->kind, wr->ns, wr->name, on_resolved, wr);
 }
 
@@ -228,7 +218,6 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
 static void note_create(struct write *wr, const struct kube_result *res)
 {
     struct pool_state *st = world_pool_state(wr->x->w, wr->pool_key);
-    int64_t wait_ms;
 
     if (res->reason == KUBE_OK || res->reason == KUBE_ALREADY_EXISTS) {
         str_set(&st->create_error, NULL);
@@ -237,10 +226,9 @@ static void note_create(struct write *wr, const struct kube_result *res)
     }
     st->failures++;
     st->created -= !st->proven && st->created > 0 && !res->maybe_applied;
-    wait_ms =
-        MIN((int64_t)CREATE_BACKOFF_FIRST_MS << MIN(st->failures - 1, 10u), CREATE_BACKOFF_MAX_MS);
     st->next_create_mono_ns =
-        ops_now(wr->x->ops).mono_ns + MAX(wait_ms, res->retry_after_ms) * NSEC_PER_MSEC;
+        ops_now(wr->x->ops).mono_ns +
+        MAX(plan_pod_backoff_ns(st->failures), res->retry_after_ms * NSEC_PER_MSEC);
     str_set(&st->create_error_reason, xstrdup(kube_reason_str(res->reason)));
     str_set(&st->create_error, xasprintf("a pod could not be created: %s", res->message));
 }
@@ -298,16 +286,12 @@ static bool outcome_matters(const struct write *wr)
 static void claim_lost(struct write *wr)
 {
     struct executor *x = wr->x;
-    struct action read = {.kind = wr->kind};
+    cleanup_free char *ns = xstrdup(wr->ns), *name = xstrdup(wr->name);
+    cleanup_free char *pool = xstrdup(strrchr(wr->pool_key, '/') + 1);
+    struct action read = {.kind = wr->kind, .ns = ns, .name = name, .pool = pool};
 
-    read.ns = xstrdup(wr->ns);
-    read.name = xstrdup(wr->name);
-    read.pool = xstrdup(strrchr(wr->pool_key, '/') + 1);
     write_end(wr); /* queues the sandbox */
     do_read(x, NULL, &read);
-    free(read.ns);
-    free(read.name);
-    free(read.pool);
 }
 
 static void on_done(void *arg, struct kube_result *res)
@@ -412,7 +396,7 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
     if (ledger_busy(x->w->ledger, a->kind, obj_key)) {
         /* What ends that write may plan other keys only. */
         if (key)
-            queue_after(x->w->queue, key, lane_of(key),
+            queue_after(x->w->queue, key, plan_lane(key),
                         ops_now(x->ops).mono_ns + RESOLVE_FIRST_MS * NSEC_PER_MSEC);
         return;
     }
@@ -446,7 +430,7 @@ static void do_event(struct executor *x, const char *key, const struct action *a
 
 static void do_after(struct executor *x, const char *key, const struct action *a)
 {
-    queue_after(x->w->queue, key, lane_of(key), a->number);
+    queue_after(x->w->queue, key, plan_lane(key), a->number);
 }
 
 static void do_run_start(struct executor *x, const char *key, const struct action *a)

@@ -54,6 +54,11 @@ bool condition_set(struct condition *c, enum condition_status status, const char
     return true;
 }
 
+bool condition_eq(const struct condition *a, const struct condition *b)
+{
+    return a->status == b->status && str_eq(a->reason, b->reason) && str_eq(a->message, b->message);
+}
+
 void condition_copy(struct condition *to, const struct condition *from)
 {
     to->status = from->status;

@@ -31,6 +31,8 @@ void condition_decode(struct json_object *conditions, const char *type, struct c
  * whether anything changed. */
 bool condition_set(struct condition *c, enum condition_status status, const char *reason,
                    const char *message, int64_t wall_ns);
+/* Whether they say the same; the time does not count. */
+bool condition_eq(const struct condition *a, const struct condition *b);
 void condition_copy(struct condition *to, const struct condition *from);
 /* One element of a conditions array; nothing for CONDITION_ABSENT. */
 void condition_write(struct json_writer *w, const char *type, const struct condition *c,

@@ -9,6 +9,12 @@ void plan_key(char *buf, const char *prefix, const char *key)
     assert(n > 0 && n < PLAN_KEY_MAX);
 }
 
+enum queue_lane plan_lane(const char *plan_key)
+{
+    return strncmp(plan_key, PLAN_POOL "/", strlen(PLAN_POOL "/")) == 0 ? QUEUE_NORMAL
+                                                                        : QUEUE_URGENT;
+}
+
 void plan(struct world *w, const char *key, struct now now, struct actions *out)
 {
     static const struct {

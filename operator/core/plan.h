@@ -17,6 +17,8 @@
 
 /* "sandbox/namespace/name" */
 void plan_key(char *buf, const char *prefix, const char *key);
+/* Where such a key waits: claims and tasks go first, since a person waits for them. */
+enum queue_lane plan_lane(const char *plan_key);
 
 void plan(struct world *w, const char *key, struct now now, struct actions *out);
 
@@ -24,6 +26,10 @@ void plan(struct world *w, const char *key, struct now now, struct actions *out)
 void pool_plan(struct world *w, const char *key, struct now now, struct actions *out);
 void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out);
 void task_plan(struct world *w, const char *key, struct now now, struct actions *out);
+
+/* How long a pool waits before it makes another pod after so many (1 and more) that came to
+ * nothing: a second, doubling up to five minutes. */
+int64_t plan_pod_backoff_ns(unsigned failures);
 
 /* Mono time of a moment given in wall time, for action_after(). */
 static inline int64_t plan_mono_of(struct now now, int64_t wall_ns)

@@ -4,13 +4,13 @@
  * - spec.replicas counts idle pods. Missing ones are made, surplus ones deleted: outdated ones
  *   first, then the ones that are not ready, then the youngest.
  * - A changed template, or another signing key, replaces idle pods, never so many at once that
- * fewer than replicas minus max(1, a quarter) are ready. Bound pods are left alone.
+ *   fewer than replicas minus max(1, a quarter) are ready. Bound pods are left alone.
  * - Claims go first: while one is under way, and for REFILL_HOLD after, no pod is made, since that
  *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
- * waits.
+ *   waits.
  * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, and then
- * one at a time, seldom: somebody else may have deleted them all. Pods that end by themselves are
- * replaced with a back-off that doubles.
+ *   one at a time, seldom: somebody else may have deleted them all. Pods that end by themselves are
+ *   replaced with a back-off that doubles.
  * - Status is written when it changed, at most once a second.
  */
 #include "operator/core/plan.h"
@@ -73,6 +73,11 @@ static void delete_idle(const struct pod *p, const char *reason, struct actions 
     a->reason = xstrdup(reason);
 }
 
+int64_t plan_pod_backoff_ns(unsigned failures)
+{
+    return MIN(BACKOFF_FIRST_NS << MIN(failures - 1, 10u), BACKOFF_MAX_NS);
+}
+
 static void take_census(struct world *w, const struct warmpool *pool, const char *key,
                         struct pool_state *st, struct now now, struct actions *out,
                         struct census *c)
@@ -91,8 +96,7 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
             c->claiming++;
         } else if (pod_terminal(p)) {
             st->failures++;
-            st->next_create_mono_ns =
-                now.mono_ns + MIN(BACKOFF_FIRST_NS << MIN(st->failures, 10u), BACKOFF_MAX_NS);
+            st->next_create_mono_ns = now.mono_ns + plan_pod_backoff_ns(st->failures + 1);
             delete_idle(p, "PodEnded", out);
         } else {
             count_idle(w, pool, p, c);
@@ -219,13 +223,12 @@ static size_t unproven_room(const struct pool_state *st, struct now now, struct 
     return 0;
 }
 
-static void scale_up(struct world *w, const struct warmpool *pool, const char *key, size_t creating,
+static void scale_up(const struct warmpool *pool, size_t creating, int64_t hold,
                      struct pool_state *st, const struct census *c, struct now now,
                      struct actions *out)
 {
     size_t have = c->count + creating;
     size_t missing = (size_t)pool->replicas > have ? (size_t)pool->replicas - have : 0;
-    int64_t hold = missing ? hold_until(w, key, st, now) : 0;
 
     if (missing == 0 || st->template_error)
         return;
@@ -280,11 +283,6 @@ static void judge(const struct warmpool *pool, const struct pool_state *st, cons
         condition_set(&s->pods_failing, CONDITION_FALSE, "NoFailures", "", now.wall_ns);
 }
 
-static bool condition_eq(const struct condition *a, const struct condition *b)
-{
-    return a->status == b->status && str_eq(a->reason, b->reason) && str_eq(a->message, b->message);
-}
-
 static bool status_eq(const struct warmpool_status *a, const struct warmpool_status *b)
 {
     return a->phase == b->phase && a->replicas == b->replicas &&
@@ -294,7 +292,7 @@ static bool status_eq(const struct warmpool_status *a, const struct warmpool_sta
            condition_eq(&a->pods_failing, &b->pods_failing);
 }
 
-static void plan_status(struct world *w, const struct warmpool *pool, const char *key,
+static void plan_status(struct world *w, const struct warmpool *pool, const char *key, int64_t hold,
                         struct pool_state *st, const struct census *c, struct now now,
                         struct actions *out)
 {
@@ -306,7 +304,6 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
     };
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     int64_t due = st->status_mono_ns ? st->status_mono_ns + STATUS_INTERVAL_NS : 0;
-    int64_t hold = hold_until(w, key, st, now);
 
     condition_copy(&s.ready, &pool->status.ready);
     condition_copy(&s.pods_failing, &pool->status.pods_failing);
@@ -353,6 +350,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     size_t creating = ledger_count(w->ledger, LEDGER_CREATE, key);
     struct census c CLEANUP(census_done) = {0};
     struct pool_state *st;
+    int64_t hold;
 
     if (!pool) {
         plan_gone(w, key, out);
@@ -366,10 +364,11 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
         st->proven = true;
         st->failures = 0;
     }
+    hold = hold_until(w, key, st, now);
     if (!pool->invalid && !pool->meta.deleting) {
         scale_down(w, pool, creating, &c, out);
         roll(w, pool, &c, out);
-        scale_up(w, pool, key, creating, st, &c, now, out);
+        scale_up(pool, creating, hold, st, &c, now, out);
     }
-    plan_status(w, pool, key, st, &c, now, out);
+    plan_status(w, pool, key, hold, st, &c, now, out);
 }

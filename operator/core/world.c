@@ -112,18 +112,12 @@ void world_forget_sandbox(struct world *w, const char *key)
 
 /* ---- queueing -------------------------------------------------------------------------------- */
 
-/* Claims and tasks first: a person waits for them. */
-static enum queue_lane lane_of(const char *prefix)
-{
-    return strcmp(prefix, PLAN_POOL) == 0 ? QUEUE_NORMAL : QUEUE_URGENT;
-}
-
 void world_queue(struct world *w, const char *prefix, const char *key)
 {
     char full[PLAN_KEY_MAX];
 
     plan_key(full, prefix, key);
-    queue_add(w->queue, full, lane_of(prefix));
+    queue_add(w->queue, full, plan_lane(full));
 }
 
 void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name)
