@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/limits.h"
+#include "sidecar/copy.h"
 
 bool install_name_valid(const char *name)
 {
@@ -18,18 +19,10 @@ bool install_name_valid(const char *name)
 
 static int copy(int from, int to)
 {
-    char data[16384];
-    ssize_t n;
+    int r = copy_bytes(from, to);
 
-    while ((n = read(from, data, sizeof(data))) > 0) {
-        for (ssize_t done = 0, w; done < n; done += w) {
-            w = write(to, data + done, (size_t)(n - done));
-            if (w < 0)
-                return -errno;
-        }
-    }
-    if (n < 0)
-        return -errno;
+    if (r < 0)
+        return r;
     return fchmod(to, 0555) < 0 ? -errno : 0;
 }
 

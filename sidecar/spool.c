@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/list.h"
+#include "sidecar/copy.h"
 
 struct spool_file {
     struct list node; /* oldest first */
@@ -208,21 +209,6 @@ void spool_end(struct spool_file *f)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int copy_out(int fd)
-{
-    char data[16384];
-    ssize_t n;
-
-    while ((n = read(fd, data, sizeof(data))) > 0) {
-        for (ssize_t done = 0, w; done < n; done += w) {
-            w = write(STDOUT_FILENO, data + done, (size_t)(n - done));
-            if (w < 0)
-                return -errno;
-        }
-    }
-    return n < 0 ? -errno : 0;
-}
-
 int spool_cat(const char *state_dir, const char *path, struct err *err)
 {
     cleanup_free char *dir = xasprintf("%s/output/", state_dir);
@@ -235,7 +221,7 @@ int spool_cat(const char *state_dir, const char *path, struct err *err)
     fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "open %s", file);
-    r = copy_out(fd);
+    r = copy_bytes(fd, STDOUT_FILENO);
     close(fd);
     return r < 0 ? err_errno(err, -r, "copy %s", file) : 0;
 }
