@@ -11,10 +11,11 @@
 #include "common/metrics.h"
 #include "common/signature.h"
 #include "common/task_proto.h"
+#include "operator/core/plan.h"
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
-#define DELETE_TIMEOUT_MS 5000
+#define ERRAND_TIMEOUT_MS 5000
 #define CANCEL_TRIES 20
 #define AUDIT_TRIES 10
 #define AUDITS_AT_ONCE 16 /* after a start there is one for every sandbox */
@@ -29,7 +30,7 @@ struct sidecar_client {
     struct ops *ops;
     struct sidecar_client_opts opts;
     struct list streams;
-    struct list deletes;
+    struct list errands;
     struct list audits_waiting;
     unsigned audits; /* under way */
     bool in_audits;
@@ -56,7 +57,7 @@ struct stream {
 };
 
 /* A cancel, an acknowledgement or an audit on its way; lives on its own. */
-struct delete_call {
+struct errand {
     struct list node;
     struct sidecar_client *c;
     struct run_target target;
@@ -67,6 +68,7 @@ struct delete_call {
     int64_t retry_ms;
     bool sent;
     bool audit;      /* it counts in the client's audits */
+    char *ns;        /* audit: of the sandbox */
     struct buf acks; /* "uid/attempt" in quotes, comma-separated */
 };
 
@@ -138,7 +140,7 @@ static void over(struct stream *s)
     if (r->reason && strcmp(r->reason, "AgentUnavailable") == 0)
         s->c->lost++;
     metrics_observe(&s->c->task_time, r->result->duration_ns);
-    world_queue(s->c->opts.world, "task", s->task_key);
+    world_queue(s->c->opts.world, PLAN_TASK, s->task_key);
 }
 
 static void fail(struct stream *s, const char *reason, const char *message)
@@ -239,7 +241,7 @@ static void on_data(void *arg, const char *data, size_t len)
     if (s->run->over)
         over(s);
     else if (s->run->output_events != s->run->output_events_told)
-        world_queue(s->c->opts.world, "task", s->task_key); /* to show it in time */
+        world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to show it in time */
 }
 
 /* What an answer other than a stream means. */
@@ -356,7 +358,6 @@ static struct run_target target_of(const struct task *t, const struct sandbox *s
 
     return (struct run_target){
         .task_uid = t ? xstrdup(t->meta.uid) : NULL,
-        .task_name = t ? xasprintf("%s/%s", t->meta.ns, t->meta.name) : NULL,
         .sandbox_uid = xstrdup(s->meta.uid),
         .pod_uid = xstrdup(p->meta.uid),
         .pod_name = xstrdup(p->meta.name),
@@ -398,26 +399,27 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
     log_debug("task started", "task", task_key, "pod", pod->meta.name, "trace",
               str_or_empty(t->trace_id), NULL);
     attach(s);
-    world_queue(w, "task", task_key); /* to say Running in time */
+    world_queue(w, PLAN_TASK, task_key); /* to say Running in time */
 }
 
 /* ---- cancelling and acknowledging ------------------------------------------------------------ */
 
 static void audits_go_on(struct sidecar_client *c);
 
-static void delete_free(struct delete_call *d)
+static void errand_free(struct errand *e)
 {
-    struct sidecar_client *c = d->c;
+    struct sidecar_client *c = e->c;
     struct ops *ops = c->ops;
-    bool audit = d->audit;
+    bool audit = e->audit;
 
-    if (d->call)
-        ops_cancel(ops, d->call);
-    ops->v->timer_free(ops, d->timer);
-    list_remove(&d->node);
-    run_target_done(&d->target);
-    buf_done(&d->acks);
-    free(d);
+    if (e->call)
+        ops_cancel(ops, e->call);
+    ops->v->timer_free(ops, e->timer);
+    list_remove(&e->node);
+    run_target_done(&e->target);
+    buf_done(&e->acks);
+    free(e->ns);
+    free(e);
     if (!audit)
         return;
     c->audits--;
@@ -425,122 +427,122 @@ static void delete_free(struct delete_call *d)
 }
 
 /* Tries again later, a limited number of times. */
-static void delete_again(struct delete_call *d)
+static void errand_again(struct errand *e)
 {
-    if (--d->tries_left <= 0) {
-        delete_free(d);
+    if (--e->tries_left <= 0) {
+        errand_free(e);
         return;
     }
-    d->c->ops->v->timer_set(d->c->ops, d->timer,
-                            ops_now(d->c->ops).mono_ns + d->retry_ms * NSEC_PER_MSEC);
-    d->retry_ms = MIN(2 * d->retry_ms, RETRY_MAX_MS);
+    e->c->ops->v->timer_set(e->c->ops, e->timer,
+                            ops_now(e->c->ops).mono_ns + e->retry_ms * NSEC_PER_MSEC);
+    e->retry_ms = MIN(2 * e->retry_ms, RETRY_MAX_MS);
 }
 
-static void on_deleted(void *arg, const struct ops_response *resp)
+static void on_errand_done(void *arg, const struct ops_response *resp)
 {
-    struct delete_call *d = arg;
+    struct errand *e = arg;
 
-    d->call = NULL;
+    e->call = NULL;
     if (resp->error == 0 && resp->status < 500)
-        delete_free(d);
+        errand_free(e);
     else
-        delete_again(d);
+        errand_again(e);
 }
 
-static void delete_request(struct delete_call *d, const char *method, const struct buf *body,
+static void errand_request(struct errand *e, const char *method, const struct buf *body,
                            struct signed_request *sr, const struct ops_handler *handler)
 {
     struct ops_request req = {.target = OPS_AGENT,
-                              .address = d->target.address,
+                              .address = e->target.address,
                               .method = method,
                               .path = sr->target,
                               .headers = sr->headers,
-                              .timeout_ms = DELETE_TIMEOUT_MS};
+                              .timeout_ms = ERRAND_TIMEOUT_MS};
 
     if (body) {
         req.content_type = "application/json";
         req.body = body->data;
         req.body_len = body->len;
     }
-    if (sign(d->c, &d->target, method, req.body, req.body_len, sr, NULL) < 0)
-        delete_free(d);
+    if (sign(e->c, &e->target, method, req.body, req.body_len, sr, NULL) < 0)
+        errand_free(e);
     else
-        d->call = ops_start(d->c->ops, &req, handler, d);
+        e->call = ops_start(e->c->ops, &req, handler, e);
 }
 
-static void delete_send(void *arg)
+static void cancel_send(void *arg)
 {
-    static const struct ops_handler handler = {NULL, on_deleted};
-    struct delete_call *d = arg;
+    static const struct ops_handler handler = {NULL, on_errand_done};
+    struct errand *e = arg;
     struct signed_request sr = {0};
 
-    task_path(sr.path, d->target.task_uid, d->attempt);
-    delete_request(d, "DELETE", NULL, &sr, &handler);
+    task_path(sr.path, e->target.task_uid, e->attempt);
+    errand_request(e, "DELETE", NULL, &sr, &handler);
 }
 
 /* Takes over the texts of target. */
-static struct delete_call *delete_new(struct sidecar_client *c, struct run_target target,
-                                      int64_t attempt, int tries, void (*send)(void *arg))
+static struct errand *errand_new(struct sidecar_client *c, struct run_target target,
+                                 int64_t attempt, int tries, void (*send)(void *arg))
 {
-    struct delete_call *d = xcalloc(1, sizeof(*d));
+    struct errand *e = xcalloc(1, sizeof(*e));
 
-    d->c = c;
-    d->target = target;
-    d->attempt = attempt;
-    d->tries_left = tries;
-    d->retry_ms = RETRY_FIRST_MS;
-    d->timer = c->ops->v->timer_new(c->ops, send, d);
-    buf_init(&d->acks, ACK_BATCH_BYTES);
-    list_push_back(&c->deletes, &d->node);
-    return d;
+    e->c = c;
+    e->target = target;
+    e->attempt = attempt;
+    e->tries_left = tries;
+    e->retry_ms = RETRY_FIRST_MS;
+    e->timer = c->ops->v->timer_new(c->ops, send, e);
+    buf_init(&e->acks, ACK_BATCH_BYTES);
+    list_push_back(&c->errands, &e->node);
+    return e;
 }
 
 static void cancel_start(struct sidecar_client *c, struct run_target target, int64_t attempt)
 {
     c->cancels++;
-    delete_send(delete_new(c, target, attempt, CANCEL_TRIES, delete_send));
+    cancel_send(errand_new(c, target, attempt, CANCEL_TRIES, cancel_send));
 }
 
 static void ack_send(void *arg)
 {
-    static const struct ops_handler handler = {NULL, on_deleted};
+    static const struct ops_handler handler = {NULL, on_errand_done};
     cleanup_buf struct buf body = BUF_INIT(ACK_BATCH_BYTES + 64);
     struct signed_request sr = {.path = "/v1/acknowledged"};
-    struct delete_call *d = arg;
+    struct errand *e = arg;
 
-    buf_printf(&body, "{\"attempts\":[%s]}", buf_str(&d->acks));
-    d->sent = true;
-    delete_request(d, "POST", &body, &sr, &handler);
+    buf_printf(&body, "{\"attempts\":[%s]}", buf_str(&e->acks));
+    e->sent = true;
+    errand_request(e, "POST", &body, &sr, &handler);
 }
 
 /* The batch for a pod that has not been sent yet. */
-static struct delete_call *ack_batch(struct sidecar_client *c, const char *pod_uid)
+static struct errand *ack_batch(struct sidecar_client *c, const char *pod_uid)
 {
-    list_for_each (it, &c->deletes) {
-        struct delete_call *d = list_entry(it, struct delete_call, node);
+    list_for_each (it, &c->errands) {
+        struct errand *e = list_entry(it, struct errand, node);
 
-        if (d->acks.len > 0 && !d->sent && str_eq(d->target.pod_uid, pod_uid))
-            return d;
+        if (e->acks.len > 0 && !e->sent && str_eq(e->target.pod_uid, pod_uid))
+            return e;
     }
     return NULL;
 }
 
 static void ack(struct sidecar_client *c, struct run_target target, int64_t attempt)
 {
-    struct delete_call *d = ack_batch(c, target.pod_uid);
+    struct errand *e = ack_batch(c, target.pod_uid);
     cleanup_free char *label = xasprintf("\"%s/%" PRId64 "\"", target.task_uid, attempt);
 
-    if (d) {
+    if (e) {
         run_target_done(&target);
     } else {
-        d = delete_new(c, target, attempt, ACK_TRIES, ack_send);
-        c->ops->v->timer_set(c->ops, d->timer,
+        e = errand_new(c, target, attempt, ACK_TRIES, ack_send);
+        c->ops->v->timer_set(c->ops, e->timer,
                              ops_now(c->ops).mono_ns + ACK_WAIT_MS * NSEC_PER_MSEC);
     }
-    buf_printf(&d->acks, "%s%s", d->acks.len ? "," : "", label);
-    if (d->acks.len > ACK_BATCH_BYTES - 128) {
-        c->ops->v->timer_set(c->ops, d->timer, 0);
-        ack_send(d);
+    buf_printf(&e->acks, "%s%s", e->acks.len ? "," : "", label);
+    if (e->acks.len > ACK_BATCH_BYTES - 128) {
+        c->ops->v->timer_set(c->ops, e->timer, 0);
+        ack_send(e);
     }
 }
 
@@ -577,54 +579,44 @@ static bool task_is_wanted(const struct world *w, const char *ns, const char *la
     return false;
 }
 
-static struct run_target target_copy(const struct run_target *t, char *task_uid)
-{
-    return (struct run_target){.task_uid = task_uid,
-                               .task_name = xstrdup(t->task_name),
-                               .sandbox_uid = xstrdup(t->sandbox_uid),
-                               .pod_uid = xstrdup(t->pod_uid),
-                               .address = xstrdup(t->address),
-                               .key_id = xstrdup(t->key_id)};
-}
-
-static void audit_one(struct delete_call *d, const char *label)
+static void audit_one(struct errand *e, const char *label)
 {
     char *slash = strchr(label, '/');
 
-    if (!slash || task_is_wanted(d->c->opts.world, d->target.task_name, label))
+    if (!slash || task_is_wanted(e->c->opts.world, e->ns, label))
         return;
-    log_warn("cancelling what belongs to no task", "attempt", label, "address", d->target.address,
+    log_warn("cancelling what belongs to no task", "attempt", label, "address", e->target.address,
              NULL);
-    cancel_start(d->c, target_copy(&d->target, xmemdup0(label, (size_t)(slash - label))),
+    cancel_start(e->c, run_target_copy(&e->target, xmemdup0(label, (size_t)(slash - label))),
                  strtoll(slash + 1, NULL, 10));
 }
 
 static void on_audited(void *arg, const struct ops_response *resp)
 {
     cleanup_json struct json_object *obj = NULL;
-    struct delete_call *d = arg;
+    struct errand *e = arg;
 
-    d->call = NULL;
+    e->call = NULL;
     if (resp->error == 0 && resp->status == 200 &&
         json_parse(resp->body, resp->body_len, &obj, NULL) == 0) {
         struct json_object *running = json_get(obj, "running");
         size_t n = json_array_len(running);
 
         for (size_t i = 0; i < n; i++)
-            audit_one(d, str_or_empty(json_array_str(running, i)));
-        delete_free(d);
+            audit_one(e, str_or_empty(json_array_str(running, i)));
+        errand_free(e);
         return;
     }
-    delete_again(d);
+    errand_again(e);
 }
 
 static void audit_send(void *arg)
 {
     static const struct ops_handler handler = {NULL, on_audited};
-    struct delete_call *d = arg;
+    struct errand *e = arg;
     struct signed_request sr = {.path = "/v1/tasks"};
 
-    delete_request(d, "GET", NULL, &sr, &handler);
+    errand_request(e, "GET", NULL, &sr, &handler);
 }
 
 /* Not entered again from inside: an audit that cannot be signed ends at once. */
@@ -634,13 +626,13 @@ static void audits_go_on(struct sidecar_client *c)
         return;
     c->in_audits = true;
     while (c->audits < AUDITS_AT_ONCE && !list_empty(&c->audits_waiting)) {
-        struct delete_call *d = list_first(&c->audits_waiting, struct delete_call, node);
+        struct errand *e = list_first(&c->audits_waiting, struct errand, node);
 
-        list_remove(&d->node);
-        list_push_back(&c->deletes, &d->node);
-        d->audit = true;
+        list_remove(&e->node);
+        list_push_back(&c->errands, &e->node);
+        e->audit = true;
         c->audits++;
-        audit_send(d);
+        audit_send(e);
     }
     c->in_audits = false;
 }
@@ -650,17 +642,17 @@ void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *
     char key[META_KEY_MAX];
     const struct sandbox *s;
     const struct pod *p;
-    struct delete_call *d;
+    struct errand *e;
 
     meta_key(key, ns, sandbox);
     s = world_sandbox(c->opts.world, key);
     p = s ? world_sandbox_pod(c->opts.world, s) : NULL;
     if (!p || !p->ip)
         return;
-    d = delete_new(c, target_of(NULL, s, p), 0, AUDIT_TRIES, audit_send);
-    d->target.task_name = xstrdup(ns);
-    list_remove(&d->node);
-    list_push_back(&c->audits_waiting, &d->node);
+    e = errand_new(c, target_of(NULL, s, p), 0, AUDIT_TRIES, audit_send);
+    e->ns = xstrdup(ns);
+    list_remove(&e->node);
+    list_push_back(&c->audits_waiting, &e->node);
     audits_go_on(c);
 }
 
@@ -673,7 +665,7 @@ struct sidecar_client *sidecar_client_new(struct ops *ops, const struct sidecar_
     c->ops = ops;
     c->opts = *opts;
     list_init(&c->streams);
-    list_init(&c->deletes);
+    list_init(&c->errands);
     list_init(&c->audits_waiting);
     return c;
 }
@@ -686,9 +678,9 @@ void sidecar_client_free(struct sidecar_client *c)
         stream_free(list_entry(it, struct stream, node));
     c->in_audits = true; /* no more of them */
     list_for_each_safe (it2, &c->audits_waiting)
-        delete_free(list_entry(it2, struct delete_call, node));
-    list_for_each_safe (it3, &c->deletes)
-        delete_free(list_entry(it3, struct delete_call, node));
+        errand_free(list_entry(it2, struct errand, node));
+    list_for_each_safe (it3, &c->errands)
+        errand_free(list_entry(it3, struct errand, node));
     free(c);
 }
 

@@ -18,7 +18,6 @@
 
 struct run_target {
     char *task_uid;
-    char *task_name; /* "namespace/name" */
     char *sandbox_uid;
     char *pod_uid;
     char *pod_name;
@@ -45,6 +44,8 @@ struct run {
 };
 
 void run_target_done(struct run_target *t);
+/* The same sandbox and pod for another task, whose uid is taken over. */
+struct run_target run_target_copy(const struct run_target *t, char *task_uid);
 /* Takes over the texts of target. */
 struct run *run_new(struct run_target target, int64_t attempt, size_t step_count, struct now now);
 void run_free(struct run *r);
