@@ -239,6 +239,9 @@ class Operator:
 class Env:
     """One run of the suite on one cluster."""
 
+    shared_image = "busybox"
+    shared_replicas = SHARED_REPLICAS
+
     def __init__(self, operator_command=None):
         self.id = f"e2e-{secrets.token_hex(3)}"
         self.work = tempfile.mkdtemp(prefix="arl-e2e-")
@@ -278,7 +281,7 @@ class Env:
             self.shared_ns = f"{self.id}-shared"
             self.namespaces.append(self.shared_ns)
             self.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": self.shared_ns}})
-            self.api.call("POST", path_of(self.shared_ns, "WarmPool"), pool_object(SHARED_POOL, "busybox", SHARED_REPLICAS))
+            self.api.call("POST", path_of(self.shared_ns, "WarmPool"), pool_object(SHARED_POOL, self.shared_image, self.shared_replicas))
         return self.shared_ns
 
     def drop_namespace(self, name):

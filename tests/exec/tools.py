@@ -22,7 +22,6 @@ LONG = {"sidecar": 500, "operator": 500, "pod": 200}
 WORK = "/workspace"
 FINAL = ("Succeeded", "Failed")
 SYSTEM = "arl-system"
-SHARED_REPLICAS = 2
 
 
 def choose_numbers(args):
@@ -50,6 +49,9 @@ INTEG = load_integ()
 
 
 class ExecEnv(harness.Env):
+    shared_image = "python"  # some cases run Python scripts inside of the pods
+    shared_replicas = 2
+
     def __init__(self):
         if not os.environ.get("KUBECONFIG"):
             r = subprocess.run([harness.CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
@@ -88,18 +90,6 @@ class ExecEnv(harness.Env):
                 c.request("GET", "/readyz")
                 return c.getresponse().status == 200
         wait("the operator to be ready", look, 60)
-
-    def shared(self):
-        """As in e2e, but the images have Python."""
-        with self.lock:
-            if self.shared_ns:
-                return self.shared_ns
-            self.shared_ns = f"{self.id}-shared"
-            self.namespaces.append(self.shared_ns)
-            self.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": self.shared_ns}})
-            self.api.call("POST", path_of(self.shared_ns, "WarmPool"),
-                          harness.pool_object(harness.SHARED_POOL, "python", SHARED_REPLICAS))
-        return self.shared_ns
 
     def host_pool(self, t, replicas, name="pool"):
         """A pool whose workspace is a folder of this machine, the same one for all its pods. Returns the folder."""
