@@ -213,6 +213,21 @@ static size_t call_on_data(char *data, size_t size, size_t nmemb, void *arg)
     return len;
 }
 
+/* Each line of the headers, with its end; an empty one is the last. */
+static size_t call_on_header(char *line, size_t size, size_t nmemb, void *arg)
+{
+    struct http_call *call = arg;
+    size_t len = size * nmemb;
+    long status = 0;
+
+    if (call->state != CALL_RUNNING || len > 2 || line[0] == ' ' || line[0] == '\t')
+        return len;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 200 && status < 300)
+        call->handler.on_open(call->arg);
+    return len;
+}
+
 static bool header_is(const char *line, const char *name)
 {
     size_t len = strlen(name);
@@ -293,6 +308,11 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->error);
     curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, call_on_data);
     curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
+    if (req->stream && handler->on_open) {
+        curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, call_on_header);
+        curl_easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
+        curl_easy_setopt(call->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's */
+    }
     curl_easy_setopt(call->easy, CURLOPT_USERAGENT, "arl");
     curl_easy_setopt(call->easy, CURLOPT_URL, req->url);
     call_set_connection(call, req);

@@ -67,6 +67,8 @@ struct http_handler {
     /* Stream only, after a 2xx status line: bytes as they come. May cancel the call. */
     void (*on_data)(void *arg, const char *data, size_t len);
     void (*on_done)(void *arg, const struct http_response *resp);
+    /* Stream only: the headers of a 2xx answer have come. May be NULL; must not cancel the call. */
+    void (*on_open)(void *arg);
 };
 
 struct http_client_opts {

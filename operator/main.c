@@ -15,6 +15,7 @@
 #include "common/map.h"
 #include "operator/admin.h"
 #include "operator/kube/config.h"
+#include "operator/kube/gate.h"
 #include "operator/kube/lease.h"
 #include "operator/manager.h"
 #include "operator/ops_uv.h"
@@ -49,7 +50,8 @@ struct program {
     uv_signal_t signals[2];
     uv_timer_t shutdown;
     struct ops_uv *ops_uv;
-    struct ops *ops;
+    struct gate *gate;
+    struct ops *ops; /* through the gate */
     struct admin *admin;
     struct signing_load *load;
     struct manager *manager;
@@ -188,6 +190,7 @@ static void teardown(struct program *p)
     p->lease = NULL;
     p->manager = NULL;
     admin_close(p->admin, NULL, NULL);
+    gate_free(p->gate);
     ops_uv_close(p->ops_uv, NULL, NULL);
     close_handle((uv_handle_t *)&p->prepare);
     close_handle((uv_handle_t *)&p->signals[0]);
@@ -263,8 +266,11 @@ static void on_lease_note(void *arg, int level, const char *msg)
 
 static void start_manager(struct program *p)
 {
-    struct manager_opts opts = {
-        .ns = p->opt.ns, .instance = p->instance, .policy = &p->policy, .keys = &p->keys};
+    struct manager_opts opts = {.ns = p->opt.ns,
+                                .instance = p->instance,
+                                .policy = &p->policy,
+                                .keys = &p->keys,
+                                .gate = p->gate};
     struct lease_opts lease = {.ns = p->own_ns,
                                .name = LEASE_NAME,
                                .identity = p->instance,
@@ -328,9 +334,15 @@ static void on_ops_note(void *arg, int level, const char *msg)
     log_line((enum log_level)level, "credentials", "note", msg, NULL);
 }
 
+static void on_gate_note(void *arg, int level, const char *msg)
+{
+    log_line((enum log_level)level, msg, NULL);
+}
+
 static int connect_cluster(struct program *p, struct err *err)
 {
     struct ops_uv_opts opts = {.on_credentials = on_credentials, .on_note = on_ops_note, .arg = p};
+    const struct gate_opts gate = {.on_note = on_gate_note};
     struct kube_config config = {0};
     struct kube_config_env env;
     char host[256] = "arl-operator";
@@ -355,7 +367,8 @@ static int connect_cluster(struct program *p, struct err *err)
         kube_config_done(&config);
         return r;
     }
-    p->ops = ops_uv_ops(p->ops_uv);
+    p->gate = gate_new(ops_uv_ops(p->ops_uv), &gate);
+    p->ops = gate_ops(p->gate);
     return 0;
 }
 

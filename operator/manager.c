@@ -8,6 +8,7 @@
 #include "operator/core/plan.h"
 #include "operator/executor.h"
 #include "operator/kube/events.h"
+#include "operator/kube/gate.h"
 #include "operator/kube/reflector.h"
 #include "operator/sidecar_client.h"
 
@@ -17,6 +18,7 @@
 
 struct manager {
     struct ops *ops;
+    const struct gate *gate;
     struct world *world;
     struct events *events;
     struct sidecar_client *agents;
@@ -151,6 +153,7 @@ struct manager *manager_new(struct ops *ops, const struct manager_opts *opts)
     struct sidecar_client_opts agents = {.keys = opts->keys, .on_stale_task = on_stale_task};
 
     m->ops = ops;
+    m->gate = opts->gate;
     m->world = world_new(opts->policy);
     agents.world = m->world;
     agents.arg = m;
@@ -215,6 +218,8 @@ void manager_metrics(const struct manager *m, struct buf *out)
     metrics_value(out, "arl_writes_under_way", NULL, (double)ledger_size(m->world->ledger));
     metrics_head(out, "arl_active", "gauge", "1 while this operator acts.");
     metrics_value(out, "arl_active", NULL, m->active);
+    if (m->gate)
+        gate_metrics(m->gate, out);
     executor_metrics(m->executor, out);
     sidecar_client_metrics(m->agents, out);
 }

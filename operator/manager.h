@@ -14,6 +14,7 @@
 #include "operator/ops.h"
 #include "operator/signing.h"
 
+struct gate;
 struct manager;
 
 struct manager_opts {
@@ -21,6 +22,7 @@ struct manager_opts {
     const char *instance; /* who we are, for Events */
     const struct policy *policy;
     const struct signing_keys *keys;
+    const struct gate *gate; /* what ops passes through, for /metrics; may be NULL */
 };
 
 /* The texts behind opts stay valid until manager_free(). Starts the reflectors. */

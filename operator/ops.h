@@ -52,6 +52,8 @@ struct ops_response {
 struct ops_handler {
     void (*on_data)(void *arg, const char *data, size_t len); /* streams, 2xx only */
     void (*on_done)(void *arg, const struct ops_response *resp);
+    /* Streams: a 2xx answer has begun; data may be long in coming. May be NULL. */
+    void (*on_open)(void *arg);
 };
 
 struct ops_vtable {

@@ -101,6 +101,13 @@ static void call_free(struct ops_call *call)
     free(call);
 }
 
+static void on_open(void *arg)
+{
+    struct ops_call *call = arg;
+
+    call->handler.on_open(call->arg);
+}
+
 static void on_data(void *arg, const char *data, size_t len)
 {
     struct ops_call *call = arg;
@@ -179,7 +186,8 @@ static size_t response_max(const struct ops_request *req)
 static struct ops_call *ops_uv_start(struct ops *ops, const struct ops_request *req,
                                      const struct ops_handler *handler, void *arg)
 {
-    static const struct http_handler http_handler = {.on_data = on_data, .on_done = on_done};
+    const struct http_handler http_handler = {
+        .on_open = handler->on_open ? on_open : NULL, .on_data = on_data, .on_done = on_done};
     struct ops_uv *u = uv_of(ops);
     struct ops_call *call = xcalloc(1, sizeof(*call));
     bool is_api = req->target == OPS_API;

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "operator/kube/gate.h"
+
 #define MONO_START_NS (1000 * NSEC_PER_SEC)
 
 struct signing_keys sim_keys;
@@ -101,8 +103,10 @@ static void bury(struct proc *p)
     p->muted = true;
     lease_free(p->lease);
     manager_free(p->m);
+    gate_free(p->gate);
     p->lease = NULL;
     p->m = NULL;
+    p->gate = NULL;
     assert(list_empty(&p->calls));
     assert(list_empty(&p->timers));
     p->up = p->doomed = false;
@@ -190,9 +194,10 @@ void proc_start(struct sim *s, int index)
     p->muted = p->doomed = false;
     p->skew_ns = sim_between(s, 0, 400) * SIM_MS - (s->cfg.calm ? 0 : 200 * SIM_MS);
     mo.instance = lo.identity = p->identity;
-    p->m = manager_new(&p->ops, &mo);
+    p->gate = gate_new(&p->ops, NULL);
+    p->m = manager_new(gate_ops(p->gate), &mo);
     if (s->cfg.leases)
-        p->lease = lease_new(&p->ops, &lo);
+        p->lease = lease_new(gate_ops(p->gate), &lo);
     else
         manager_set_active(p->m, true);
     proc_after_callback(p);

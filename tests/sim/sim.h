@@ -147,6 +147,7 @@ struct proc {
     bool doomed;  /* to be cleared away when the callback returns */
     unsigned life;
     char identity[32];
+    struct gate *gate; /* in front of ops, as in the program */
     struct manager *m;
     struct lease *lease;
     struct list calls;

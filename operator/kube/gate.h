@@ -1,0 +1,39 @@
+/*
+ * A struct ops in front of another: all requests to the API server pass here, so that while it is
+ * down one request a second is sent in all, whoever asks (the shared back-off; the decisions are
+ * gate_step.[ch]). What waits goes in this order: what was not tried yet, then leases, reads and
+ * watches, writes, events. Requests to sidecars, time and chance are passed on as they are.
+ *
+ * A request that was sent to a server that is down and surely had no effect (a read, or it never
+ * arrived, or 429) goes back into line instead of failing: so its owner's own back-off does not
+ * grow, and work begins as soon as the server is back. All other answers are delivered.
+ *
+ * Limits: GATE_LINE_MAX requests with GATE_LINE_BYTES of bodies in line; what comes beyond fails
+ * with -EAGAIN, from the loop. Time in line does not count against a request's timeout: it ends
+ * with the outage, or when its owner cancels it.
+ */
+#ifndef ARL_OPERATOR_KUBE_GATE_H
+#define ARL_OPERATOR_KUBE_GATE_H
+
+#include "operator/ops.h"
+
+#define GATE_LINE_MAX 1024
+#define GATE_LINE_BYTES (32u << 20)
+
+struct buf;
+struct gate;
+
+struct gate_opts {
+    /* The server is down, or back again, for the log; level is enum log_level. May be NULL. */
+    void (*on_note)(void *arg, int level, const char *msg);
+    void *arg;
+};
+
+/* opts may be NULL. */
+struct gate *gate_new(struct ops *inner, const struct gate_opts *opts);
+/* All calls must have ended, all timers been freed. */
+void gate_free(struct gate *g);
+struct ops *gate_ops(struct gate *g);
+void gate_metrics(const struct gate *g, struct buf *out);
+
+#endif
