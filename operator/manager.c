@@ -207,6 +207,11 @@ void manager_metrics(const struct manager *m, struct buf *out)
     metrics_head(out, "arl_lists_total", "counter", "Full lists made.");
     for (size_t i = 0; i < KINDS; i++)
         metrics_value(out, "arl_lists_total", kind_labels[i], (double)rs[i].lists);
+    metrics_head(out, "arl_reflector_relist_repairs_total", "counter",
+                 "Objects that a list found changed or gone without a watch having told.");
+    for (size_t i = 0; i < KINDS; i++)
+        metrics_value(out, "arl_reflector_relist_repairs_total", kind_labels[i],
+                      (double)rs[i].repairs);
     metrics_head(out, "arl_watch_errors_total", "counter", "Lists and watches that failed.");
     for (size_t i = 0; i < KINDS; i++)
         metrics_value(out, "arl_watch_errors_total", kind_labels[i], (double)rs[i].errors);

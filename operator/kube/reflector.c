@@ -26,6 +26,7 @@ struct reflector {
     char *rv;       /* where to watch from */
     char *cont;     /* of the list under way; NULL: first page */
     bool replacing; /* a list is under way in the store */
+    bool complete;  /* a watch has told everything up to rv */
     bool synced;
     struct buf line; /* the beginning of a line of the watch */
     unsigned turn;   /* counts what was begun: tells data of a watch that was ended meanwhile */
@@ -108,11 +109,25 @@ static int page_read(struct reflector *r, const struct ops_response *resp, struc
     return e < 0 ? e : page_meta(r, meta, err);
 }
 
+/* Objects that are gone may have been deleted since the watch ended, which is no news. */
+static void note_repairs(struct reflector *r)
+{
+    struct store_repairs n = store_repairs(r->opts.store);
+    cleanup_free char *msg = NULL;
+
+    if (n.changed + n.gone == 0)
+        return;
+    r->stats.repairs += n.changed + n.gone;
+    msg = xasprintf("the list repaired the cache: %u changed, %u gone", n.changed, n.gone);
+    note(r, n.changed ? LOG_WARN : LOG_INFO, msg);
+}
+
 static void list_complete(struct reflector *r)
 {
     r->replacing = false;
     store_replace_end(r->opts.store, r->rv);
     r->stats.lists++;
+    note_repairs(r);
     if (r->synced)
         return;
     r->synced = true;
@@ -179,6 +194,9 @@ static void do_list(struct reflector *r, unsigned limit)
      * to stay. */
     store_replace_begin(r->opts.store);
     r->replacing = true;
+    if (r->complete)
+        store_replace_known(r->opts.store, r->rv);
+    r->complete = false;
     do_page(r, limit);
 }
 
@@ -188,6 +206,7 @@ static void watch_ended(struct reflector *r, const struct kube_status *s)
 {
     if (s->reason != KUBE_OK)
         note_failure(r, "watch", s);
+    r->complete = s->reason == KUBE_OK;
     reflector_step(r, &(struct watch_event){.type = WATCH_EV_ENDED,
                                             .reason = s->reason,
                                             .retry_after_ms = s->retry_after_ms});

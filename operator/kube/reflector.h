@@ -19,6 +19,7 @@ struct reflector_stats {
     uint64_t watches;
     uint64_t events;
     uint64_t errors;
+    uint64_t repairs;  /* what a list found that the watches before it had missed */
     const char *state; /* name of the state machine's state */
 };
 

@@ -20,8 +20,10 @@ struct store {
     struct map entries;
     uint64_t mark;
     bool replacing;
-    bool adding;          /* the object that is put comes from the list */
-    char *list_rv;        /* of the last complete list; NULL: none yet */
+    bool adding;    /* the object that is put comes from the list */
+    char *list_rv;  /* of the last complete list; NULL: none yet */
+    char *known_rv; /* up to which the list should bring nothing new; NULL: unknown */
+    struct store_repairs repairs;
     uint64_t *tombstones; /* a ring */
     size_t tombstone_count;
     size_t tombstone_next;
@@ -51,6 +53,7 @@ void store_free(struct store *s)
     map_done(&s->entries);
     free(s->tombstones);
     free(s->list_rv);
+    free(s->known_rv);
     free(s);
 }
 
@@ -192,6 +195,8 @@ bool store_put(struct store *s, struct meta *obj)
         s->kind->free(obj);
         return false;
     }
+    if (s->adding && s->known_rv && rv_not_newer(obj->rv, s->known_rv))
+        s->repairs.changed++;
     if (e && str_eq(e->obj->uid, obj->uid)) {
         store_update(s, e, obj);
         return true;
@@ -220,6 +225,18 @@ void store_replace_begin(struct store *s)
 {
     s->mark++;
     s->replacing = true;
+    s->repairs = (struct store_repairs){0};
+    str_set(&s->known_rv, NULL);
+}
+
+void store_replace_known(struct store *s, const char *rv)
+{
+    str_set(&s->known_rv, xstrdup(rv));
+}
+
+struct store_repairs store_repairs(const struct store *s)
+{
+    return s->repairs;
 }
 
 void store_replace_add(struct store *s, struct meta *obj)
@@ -256,6 +273,7 @@ void store_replace_end(struct store *s, const char *rv)
         gone = xrealloc(gone, (count + 1) * sizeof(*gone));
         gone[count++] = key;
     }
+    s->repairs.gone = s->known_rv ? (unsigned)count : 0;
     for (size_t i = 0; i < count; i++) {
         store_drop(s, gone[i]);
         free(gone[i]);

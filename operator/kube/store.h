@@ -40,6 +40,14 @@ bool store_remove(struct store *s, const char *key, const char *uid);
  * resourceVersion). From then on store_put() takes no new object that is not newer: it was deleted
  * before the list. */
 void store_replace_begin(struct store *s);
+/* To be called after begin when all changes up to rv have been put before: what the list then
+ * repairs is counted until the next begin. `gone` may contain what was deleted after rv. */
+void store_replace_known(struct store *s, const char *rv);
+struct store_repairs {
+    unsigned changed;
+    unsigned gone;
+};
+struct store_repairs store_repairs(const struct store *s);
 void store_replace_add(struct store *s, struct meta *obj);
 void store_replace_end(struct store *s, const char *rv);
 void store_replace_abort(struct store *s); /* the list failed half way: nothing is removed */

@@ -11,7 +11,7 @@
  *                       BACKING_OFF ◀──────────────────┼─┘
  *                          │  └─ time over: LISTING, or WATCHING where the resourceVersion is good
  *                          ▼
- *                       LISTING ◀── 410 in either form ┘
+ *                       LISTING ◀── 410 in either form, or ended and the last list is old ┘
  *
  * A kick leads from any state but IDLE to LISTING or WATCHING.
  */
@@ -107,6 +107,7 @@ static struct watch_action page_came(struct watch_machine *m, const struct watch
         return (struct watch_action){.type = WATCH_PAGE, .page_limit = m->page_limit};
     }
     m->listed = true;
+    m->listed_ns = now.mono_ns;
     m->full = false;
     return watch(m, now);
 }
@@ -147,6 +148,8 @@ static struct watch_action watch_ended(struct watch_machine *m, const struct wat
         m->expired = 0;
     switch (ev->reason) {
     case KUBE_OK:
+        if (now.mono_ns - m->listed_ns >= WATCH_RELIST_MS * NSEC_PER_MSEC)
+            return list(m);
         if (lasted || m->watch_told)
             return watch(m, now);
         break;

@@ -15,6 +15,10 @@
 #define WATCH_BACKOFF_RESET_MS 120000
 /* A watch that ends sooner, without an event, counts as a failure. */
 #define WATCH_GOOD_MS 1000
+/* A watch that ends when the last list is older than this is followed by a list and not by another
+ * watch, so that whatever was missed is found. Watches end by themselves after five to ten minutes,
+ * at random: a list every ten to twenty minutes, with no gap and no watch disturbed. */
+#define WATCH_RELIST_MS 600000
 
 enum watch_state {
     WATCH_IDLE,
@@ -69,7 +73,8 @@ struct watch_machine {
     unsigned expired;        /* "too old" answers without a lasting watch in between */
     int64_t last_failure_ns; /* 0: none */
     int64_t watching_since_ns;
-    bool watch_told; /* the present watch has told something */
+    int64_t listed_ns; /* when the last list was complete */
+    bool watch_told;   /* the present watch has told something */
 };
 
 void watch_machine_init(struct watch_machine *m);

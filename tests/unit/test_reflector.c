@@ -329,6 +329,40 @@ static void test_kick_and_stats(void **state)
     assert_string_equal(st.state, "watching");
 }
 
+/* What a watch has kept back is found by the list after it, and counted. */
+static void test_relist_repairs(void **state)
+{
+    struct reflector_stats stats;
+
+    begin(NULL);
+    answer_list("ab", "5", "");
+    assert_seen("+a/1 +b/1 ");
+    fake_advance(&fake, 600000);
+    fake_answer(fake_find(&fake, WATCH), 200, "");
+    assert_non_null(fake_find(&fake, LIST));
+    answer_list("ac", "7", "");
+    assert_seen("+c/1 -b/1 ");
+    assert_watching("7");
+    reflector_stats(refl, &stats);
+    assert_int_equal(stats.repairs, 2);
+    assert_string_equal(last_note, "listing -> watching");
+
+    /* What is newer than the watch's last word is no repair; nor is anything after a failure. */
+    fake_advance(&fake, 600000);
+    send_event("MODIFIED", "a", "9");
+    assert_seen("~a/9 ");
+    fake_answer(fake_find(&fake, WATCH), 200, "");
+    answer_list("ac", "9", "");
+    assert_seen("");
+    reflector_stats(refl, &stats);
+    assert_int_equal(stats.repairs, 2);
+    fake_answer(fake_find(&fake, WATCH), 410, "{}");
+    answer_list("a", "12", "");
+    assert_seen("-c/1 ");
+    reflector_stats(refl, &stats);
+    assert_int_equal(stats.repairs, 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -338,6 +372,7 @@ int main(void)
         TEST(test_split_anywhere), TEST(test_too_old),        TEST(test_cut_and_refused),
         TEST(test_list_fails),     TEST(test_page_too_large), TEST(test_bad_objects),
         TEST(test_broken_stream),  TEST(test_endless_line),   TEST(test_kick_and_stats),
+        TEST(test_relist_repairs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

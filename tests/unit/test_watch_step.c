@@ -241,6 +241,20 @@ static void test_kick(void **state)
     assert_string_equal(step(kick), "list 50");
 }
 
+/* Every watch that ends long after the last list is followed by a list, and none before. */
+static void test_relist(void **state)
+{
+    start();
+    page(false);
+    pass_ms(WATCH_RELIST_MS - 1);
+    assert_string_equal(ended(KUBE_OK), "watch");
+    pass_ms(1);
+    assert_string_equal(ended(KUBE_OK), "list 50");
+    assert_string_equal(page(false), "watch");
+    pass_ms(WATCH_RELIST_MS - 1);
+    assert_string_equal(ended(KUBE_OK), "watch");
+}
+
 static void test_states(void **state)
 {
     for (int s = 0; s < WATCH_STATES; s++) {
@@ -259,7 +273,7 @@ int main(void)
         TEST(test_way_to_watch),  TEST(test_clean_end),   TEST(test_too_old),
         TEST(test_watch_refused), TEST(test_retry_after), TEST(test_backoff),
         TEST(test_page_expired),  TEST(test_too_large),   TEST(test_kick),
-        TEST(test_states),
+        TEST(test_relist),        TEST(test_states),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
