@@ -314,15 +314,15 @@ static void test_turns(void **state)
     struct ops_call *call;
 
     go_down();
-    ask("GET", "/broken", &o);
+    ask("GET", "/apis/coordination.k8s.io/broken", &o);
     ask("GET", "/good", &o);
     fake_advance(&fake, 1000);
-    answer("GET /broken", 500);
+    answer("GET /apis/coordination.k8s.io/broken", 500);
     fake_advance(&fake, 1000);
     answer("GET /good", 404);
     assert_int_equal(o.done, 1);
     /* The way is open now, and what fails is told. */
-    call = fake_find(&fake, "GET /broken");
+    call = fake_find(&fake, "GET /apis/coordination.k8s.io/broken");
     assert_non_null(call);
     fake_answer(call, 500, "");
     assert_int_equal(o.done, 2);
