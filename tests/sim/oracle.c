@@ -112,8 +112,9 @@ static void check_binding(struct sim *s, const struct obj *o, const char *sandbo
         map_put(&s->bindings, sandbox_uid, xstrdup(o->uid));
         return;
     }
-    /* The first one is gone, and nobody was ever told of it. */
-    if (!api_find_uid(s, SIM_POD, before) && sandbox && !*status_str(sandbox, "podUID"))
+    /* The first one is gone, and nobody was ever told of it, or the sandbox is gone as well and the
+     * operator has yet to hear of that. */
+    if (!api_find_uid(s, SIM_POD, before) && (!sandbox || !*status_str(sandbox, "podUID")))
         return;
     /* Two that act at once, or what a dead one has sent, may bind two: one of them has to go. */
     s->doubles++;
