@@ -36,6 +36,7 @@ struct options {
     size_t output_limit;
     const char *log_level, *log_format;
     bool leader_elect, allow_privileged, version, help;
+    const char *identity;
 };
 
 struct program {
@@ -57,6 +58,7 @@ struct program {
     struct manager *manager;
     struct lease *lease;
     bool stopping;
+    bool lost; /* the lease, and not begun anew yet */
     int exit_code;
 };
 
@@ -71,6 +73,7 @@ static const struct options defaults = {
     .output_limit = LIMIT_OUTPUT_BYTES_DEFAULT,
     .log_level = "info",
     .log_format = "text",
+    .leader_elect = true,
 };
 
 /* ---- flags ----------------------------------------------------------------------------------- */
@@ -105,7 +108,11 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
          "how much of each stream of a step is kept"},
         {"log-level", FLAG_STRING, &o->log_level, "debug|info|warn|error", "what is logged"},
         {"log-format", FLAG_STRING, &o->log_format, "text|json", "how"},
-        {"leader-elect", FLAG_BOOL, &o->leader_elect, "", "act only while holding the Lease"},
+        {"leader-elect", FLAG_BOOL, &o->leader_elect, "",
+         "act only while holding the Lease arl-operator in our own namespace"},
+        {"identity", FLAG_STRING, &o->identity, "NAME",
+         "who we are in that Lease, never the same for two at once: with that of a process that is "
+         "gone we need not wait until its lease ends (default: the host's name and a number)"},
         {"allow-privileged-templates", FLAG_BOOL, &o->allow_privileged, "",
          "let pod templates use the host's namespaces, hostPath or privileged containers"},
         {"version", FLAG_BOOL, &o->version, "", "print the version"},
@@ -235,14 +242,6 @@ static void on_signal(uv_signal_t *s, int signum)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static void on_prepare(uv_prepare_t *h)
-{
-    struct program *p = h->data;
-
-    if (p->manager && !p->stopping)
-        manager_turn(p->manager);
-}
-
 static void on_leading(void *arg)
 {
     struct program *p = arg;
@@ -255,8 +254,10 @@ static void on_lost(void *arg)
 {
     struct program *p = arg;
 
-    log_error("the lease was lost to another operator", NULL);
-    stop(p, 1);
+    /* As after a crash, but at once: with empty caches, and in line for the lease again. */
+    log_error("the lease was lost: beginning anew as a standby", NULL);
+    manager_set_active(p->manager, false);
+    p->lost = true;
 }
 
 static void on_lease_note(void *arg, int level, const char *msg)
@@ -285,6 +286,26 @@ static void start_manager(struct program *p)
         p->lease = lease_new(p->ops, &lease);
     else
         manager_set_active(p->manager, true);
+}
+
+static void restart_manager(struct program *p)
+{
+    p->lost = false;
+    lease_free(p->lease);
+    manager_free(p->manager);
+    p->lease = NULL;
+    p->manager = NULL;
+    start_manager(p);
+}
+
+static void on_prepare(uv_prepare_t *h)
+{
+    struct program *p = h->data;
+
+    if (p->lost && !p->stopping)
+        restart_manager(p);
+    if (p->manager && !p->stopping)
+        manager_turn(p->manager);
 }
 
 static void on_keys(void *arg, const struct signing_keys *keys)
@@ -361,7 +382,8 @@ static int connect_cluster(struct program *p, struct err *err)
     gethostname(host, sizeof(host) - 1);
     if (getrandom(&unique, sizeof(unique), 0) < 0)
         return err_errno(err, errno, "getrandom");
-    p->instance = xasprintf("%s_%08" PRIx32, host, unique);
+    p->instance =
+        p->opt.identity ? xstrdup(p->opt.identity) : xasprintf("%s_%08" PRIx32, host, unique);
     r = ops_uv_new(&p->loop, &config, &opts, &p->ops_uv, err);
     if (r < 0) {
         kube_config_done(&config);

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "operator/kube/client.h"
 #include "operator/kube/lease_step.h"
+#include "operator/kube/reflector.h"
 
 #define LEASE_BYTES 4096
 
@@ -64,6 +65,9 @@ struct lease {
     char *identity;
     struct lease_machine machine;
     struct lease_record *record; /* as last read or written; NULL: none */
+    char *seen_rv;               /* of the record that was last read, written or watched */
+    struct store *watched;       /* while somebody else leads */
+    struct reflector *watch;
     struct kube_call *call;
     struct ops_timer *timer;
     void (*release_cb)(void *arg);
@@ -85,16 +89,26 @@ static bool has_holder(const struct lease_record *rec)
     return rec && rec->holder && *rec->holder;
 }
 
+/* What a record says, and whether it is news. NULL: there is none. */
+static struct lease_event event_of(struct lease *l, enum lease_event_type type,
+                                   const struct lease_record *rec)
+{
+    const char *rv = rec ? rec->meta.rv : NULL;
+    struct lease_event ev = {.type = type, .vacant = !has_holder(rec)};
+
+    ev.mine = rec && str_eq(rec->holder, l->identity);
+    ev.changed = !str_eq(l->seen_rv, rv);
+    str_set(&l->seen_rv, rv ? xstrdup(rv) : NULL);
+    return ev;
+}
+
 /* Takes the object of an answer over and tells the machine what it says. */
 static void record_came(struct lease *l, struct meta *obj)
 {
     struct lease_record *rec = container_of(obj, struct lease_record, meta);
     struct lease_record *old = l->record;
-    struct lease_event ev = {.type = LEASE_EV_RECORD, .vacant = !has_holder(rec)};
+    struct lease_event ev = event_of(l, LEASE_EV_RECORD, rec);
 
-    ev.mine = str_eq(rec->holder, l->identity);
-    ev.changed =
-        !old || !str_eq(old->meta.rv, rec->meta.rv) || !str_eq(old->meta.uid, rec->meta.uid);
     if (has_holder(rec) && (!old || !str_eq(old->holder, rec->holder)))
         note(l, LOG_INFO, "held by ", rec->holder);
     l->record = rec;
@@ -194,6 +208,39 @@ static void lease_do(struct lease *l, enum lease_action_type type)
                              type == LEASE_VACATE ? on_vacated : on_done, l);
 }
 
+/* ---- the watch of who waits ------------------------------------------------------------------ */
+
+static void on_watched(void *arg, struct meta *old_obj, struct meta *new_obj)
+{
+    struct lease *l = arg;
+    struct lease_event ev = event_of(
+        l, LEASE_EV_SEEN, new_obj ? container_of(new_obj, struct lease_record, meta) : NULL);
+
+    lease_event(l, &ev);
+}
+
+static void on_watch_note(void *arg, int level, const char *kind, const char *msg)
+{
+    note(arg, level, "watch: ", msg);
+}
+
+static void watch_begin(struct lease *l)
+{
+    struct reflector_opts opts = {
+        .kind = &lease_kind, .ns = l->ns, .name = l->name, .on_note = on_watch_note, .arg = l};
+
+    l->watched = opts.store = store_new(&lease_kind, on_watched, l);
+    l->watch = reflector_new(l->ops, &opts);
+}
+
+static void watch_end(struct lease *l)
+{
+    reflector_free(l->watch);
+    store_free(l->watched);
+    l->watch = NULL;
+    l->watched = NULL;
+}
+
 static void lease_event(struct lease *l, const struct lease_event *ev)
 {
     bool led = lease_is_leading(&l->machine);
@@ -207,6 +254,11 @@ static void lease_event(struct lease *l, const struct lease_event *ev)
         note(l, LOG_DEBUG, "", lease_state_str(l->machine.state));
     l->ops->v->timer_set(l->ops, l->timer, action.timer_ns);
     lease_do(l, action.type);
+    /* Never from inside of the watch: no news of its ends the waiting but by an answer. */
+    if (l->machine.state == LEASE_WAITING && !l->watch)
+        watch_begin(l);
+    else if (l->machine.state == LEASE_HOLDING)
+        watch_end(l);
     /* Last: these may free the lease. */
     if (!led && lease_is_leading(&l->machine))
         l->opts.on_leading(l->opts.arg);
@@ -245,6 +297,7 @@ void lease_free(struct lease *l)
 {
     if (!l)
         return;
+    watch_end(l);
     kube_cancel(l->call);
     l->ops->v->timer_free(l->ops, l->timer);
     if (l->record)
@@ -252,6 +305,7 @@ void lease_free(struct lease *l)
     free(l->ns);
     free(l->name);
     free(l->identity);
+    free(l->seen_rv);
     free(l);
 }
 
@@ -265,6 +319,7 @@ void lease_release(struct lease *l, void (*cb)(void *arg), void *arg)
     int64_t now_ns = ops_now(l->ops).mono_ns;
     bool led = lease_leading(l);
 
+    watch_end(l);
     l->release_cb = cb;
     l->release_arg = arg;
     lease_event(l, &(struct lease_event){.type = LEASE_EV_RELEASE});

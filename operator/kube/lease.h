@@ -1,7 +1,8 @@
 /*
  * Leader election by a Lease object, with client-go's rules: a lease of 15 s that the leader renews
  * every 2 s and gives up by itself after 10 s without success (lease_step.[ch]). Only local
- * monotonic time since the record was last seen to change counts.
+ * monotonic time since the record was last seen to change counts. Who waits watches the record, so
+ * that one which is given up is taken within milliseconds.
  *
  * A lease does not fence: for a moment two may act, and every effect must be safe then.
  */

@@ -2,7 +2,7 @@
  *            start              free or missing
  *     IDLE ────────▶ READING ─────────────────────▶ TAKING
  *                     ▲   │ another's                │   │ written
- *               later │   ▼                   failed │   ▼
+ *    seen free, later │   ▼                   failed │   ▼
  *                    WAITING ◀───────────────────────┘  HOLDING ◀───────────┐
  *                                                        │ ▲ │              │
  *                                            2 s, unsure │ │ │ 2 s          │ written
@@ -24,7 +24,10 @@ static const char *const state_names[LEASE_STATES] = {
 
 static const bool followers[LEASE_STATES][LEASE_STATES] = {
     [LEASE_IDLE] = {[LEASE_READING] = true, [LEASE_RELEASED] = true},
-    [LEASE_READING] = {[LEASE_WAITING] = true, [LEASE_TAKING] = true, [LEASE_RELEASED] = true},
+    [LEASE_READING] = {[LEASE_READING] = true,
+                       [LEASE_WAITING] = true,
+                       [LEASE_TAKING] = true,
+                       [LEASE_RELEASED] = true},
     [LEASE_WAITING] = {[LEASE_READING] = true, [LEASE_RELEASED] = true},
     [LEASE_TAKING] = {[LEASE_WAITING] = true, [LEASE_HOLDING] = true, [LEASE_RELEASED] = true},
     [LEASE_HOLDING] = {[LEASE_RENEWING] = true,
@@ -77,12 +80,25 @@ static struct lease_action begin(struct lease_machine *m, enum lease_state state
         type, leading ? lead_ends_ns(m) : now.mono_ns + LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC};
 }
 
-static struct lease_action wait_for_turn(struct lease_machine *m, struct now now, uint64_t jitter)
+/* When the record that was seen last is free if it does not change any more. */
+static int64_t free_ns(const struct lease_machine *m)
+{
+    return m->seen_ns + LEASE_DURATION_MS * NSEC_PER_MSEC;
+}
+
+static struct lease_action try_later(struct lease_machine *m, struct now now, uint64_t jitter)
 {
     int64_t delay_ms = LEASE_RETRY_MS + (int64_t)(jitter % (LEASE_RETRY_MS / 5));
 
     move(m, LEASE_WAITING);
     return (struct lease_action){LEASE_STOP, now.mono_ns + delay_ms * NSEC_PER_MSEC};
+}
+
+/* Another leads. A watch tells when that changes; this is for when it does not. */
+static struct lease_action stand_by(struct lease_machine *m)
+{
+    move(m, LEASE_WAITING);
+    return (struct lease_action){LEASE_STOP, free_ns(m)};
 }
 
 static struct lease_action lost(struct lease_machine *m)
@@ -109,13 +125,13 @@ static struct lease_action on_record(struct lease_machine *m, const struct lease
         m->seen_ns = now.mono_ns;
     switch (m->state) {
     case LEASE_READING:
-        if (ev->vacant || ev->mine || now.mono_ns - m->seen_ns >= LEASE_DURATION_MS * NSEC_PER_MSEC)
+        if (ev->vacant || ev->mine || now.mono_ns >= free_ns(m))
             return begin(m, LEASE_TAKING, LEASE_TAKE, now);
-        return wait_for_turn(m, now, jitter);
+        return stand_by(m);
     case LEASE_TAKING:
         /* We stood still meanwhile: what we took may be another's by now. */
         if (now.mono_ns - m->began_ns >= LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC)
-            return wait_for_turn(m, now, jitter);
+            return try_later(m, now, jitter);
         /* fall through */
     case LEASE_RENEWING:
         m->renewed_ns = m->began_ns;
@@ -128,13 +144,33 @@ static struct lease_action on_record(struct lease_machine *m, const struct lease
     }
 }
 
+static struct lease_action on_seen(struct lease_machine *m, const struct lease_event *ev,
+                                   struct now now)
+{
+    if (ev->changed)
+        m->seen_ns = now.mono_ns;
+    switch (m->state) {
+    case LEASE_WAITING:
+        if (ev->vacant || ev->mine)
+            return begin(m, LEASE_READING, LEASE_READ, now);
+        return (struct lease_action){LEASE_NOTHING, free_ns(m)};
+    case LEASE_READING:
+        /* What the answer under way tells may be older. */
+        if (ev->vacant)
+            return begin(m, LEASE_READING, LEASE_READ, now);
+        /* fall through */
+    default:
+        return (struct lease_action){LEASE_NOTHING, m->timer_ns};
+    }
+}
+
 static struct lease_action on_missing(struct lease_machine *m, struct now now, uint64_t jitter)
 {
     switch (m->state) {
     case LEASE_READING:
         return begin(m, LEASE_TAKING, LEASE_CREATE, now);
     case LEASE_TAKING:
-        return wait_for_turn(m, now, jitter);
+        return try_later(m, now, jitter);
     case LEASE_RENEWING:
     case LEASE_REREADING:
         return lost(m); /* somebody has deleted it, and a third may have made it anew */
@@ -148,7 +184,7 @@ static struct lease_action on_failed(struct lease_machine *m, struct now now, ui
     switch (m->state) {
     case LEASE_READING:
     case LEASE_TAKING:
-        return wait_for_turn(m, now, jitter);
+        return try_later(m, now, jitter);
     case LEASE_RENEWING:
     case LEASE_REREADING:
         m->unsure = true;
@@ -167,7 +203,7 @@ static struct lease_action on_time(struct lease_machine *m, struct now now, uint
         return begin(m, LEASE_READING, LEASE_READ, now);
     case LEASE_READING:
     case LEASE_TAKING:
-        return wait_for_turn(m, now, jitter);
+        return try_later(m, now, jitter);
     case LEASE_HOLDING:
         return m->unsure ? begin(m, LEASE_REREADING, LEASE_READ, now)
                          : begin(m, LEASE_RENEWING, LEASE_RENEW, now);
@@ -185,14 +221,16 @@ static struct lease_action on_release(struct lease_machine *m)
     return (struct lease_action){leading ? LEASE_VACATE : LEASE_STOP, 0};
 }
 
-struct lease_action lease_step(struct lease_machine *m, const struct lease_event *ev,
-                               struct now now, uint64_t jitter)
+static struct lease_action step(struct lease_machine *m, const struct lease_event *ev,
+                                struct now now, uint64_t jitter)
 {
     switch (ev->type) {
     case LEASE_EV_START:
         return begin(m, LEASE_READING, LEASE_READ, now);
     case LEASE_EV_RECORD:
         return on_record(m, ev, now, jitter);
+    case LEASE_EV_SEEN:
+        return on_seen(m, ev, now);
     case LEASE_EV_MISSING:
         return on_missing(m, now, jitter);
     case LEASE_EV_FAILED:
@@ -203,4 +241,13 @@ struct lease_action lease_step(struct lease_machine *m, const struct lease_event
         return on_release(m);
     }
     return (struct lease_action){LEASE_NOTHING, 0};
+}
+
+struct lease_action lease_step(struct lease_machine *m, const struct lease_event *ev,
+                               struct now now, uint64_t jitter)
+{
+    struct lease_action a = step(m, ev, now, jitter);
+
+    m->timer_ns = a.timer_ns;
+    return a;
 }

@@ -15,7 +15,7 @@
 enum lease_state {
     LEASE_IDLE,
     LEASE_READING,   /* asking who has it */
-    LEASE_WAITING,   /* somebody else has it, or it could not be had: again later */
+    LEASE_WAITING,   /* somebody else has it, or it could not be had: until news or time comes */
     LEASE_TAKING,    /* writing ourselves into it, or making it */
     LEASE_HOLDING,   /* leading, nothing under way */
     LEASE_RENEWING,  /* leading, a renewal is under way */
@@ -30,6 +30,7 @@ bool lease_may_follow(enum lease_state from, enum lease_state to);
 enum lease_event_type {
     LEASE_EV_START,
     LEASE_EV_RECORD,  /* the record was read, or our write was taken */
+    LEASE_EV_SEEN,    /* a watch told of a new record, or that it is gone (vacant) */
     LEASE_EV_MISSING, /* there is no such object */
     LEASE_EV_FAILED,  /* the read or write did not work */
     LEASE_EV_TIMER,
@@ -38,13 +39,13 @@ enum lease_event_type {
 
 struct lease_event {
     enum lease_event_type type;
-    bool changed; /* RECORD: against the one that was seen before */
+    bool changed; /* RECORD, SEEN: against the one that was seen before */
     bool mine;
     bool vacant; /* no holder */
 };
 
 enum lease_action_type {
-    LEASE_NOTHING, /* what is under way goes on */
+    LEASE_NOTHING, /* what is under way goes on; timer_ns may be new all the same */
     LEASE_STOP,    /* what is under way is dropped */
     LEASE_READ,
     LEASE_CREATE,
@@ -64,6 +65,7 @@ struct lease_machine {
     int64_t seen_ns;    /* when the record was last seen to change */
     int64_t began_ns;   /* when the present read or write was begun */
     int64_t renewed_ns; /* when our last successful write was begun */
+    int64_t timer_ns;   /* as in the last action */
 };
 
 bool lease_is_leading(const struct lease_machine *m);

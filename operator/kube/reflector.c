@@ -20,6 +20,7 @@ struct reflector {
     struct ops *ops;
     struct reflector_opts opts;
     char *ns;
+    char *name;
     struct watch_machine machine;
     struct ops_call *call;
     struct ops_timer *timer;
@@ -64,6 +65,11 @@ static void path_begin(const struct reflector *r, struct buf *b)
     buf_printf(b, "/%s?", k->plural);
     if (k->selector)
         buf_printf(b, "labelSelector=%s&", k->selector);
+    if (r->name) {
+        buf_puts(b, "fieldSelector=metadata.name%3D");
+        kube_path_segment(b, r->name);
+        buf_puts(b, "&");
+    }
 }
 
 static int page_item(const char *data, size_t len, void *arg)
@@ -442,6 +448,7 @@ struct reflector *reflector_new(struct ops *ops, const struct reflector_opts *op
     r->ops = ops;
     r->opts = *opts;
     r->ns = xstrdup(opts->ns);
+    r->name = xstrdup(opts->name);
     buf_init(&r->line, LIMIT_OBJECT_BYTES);
     r->timer = ops->v->timer_new(ops, on_timer, r);
     watch_machine_init(&r->machine);
@@ -459,6 +466,7 @@ void reflector_free(struct reflector *r)
     free(r->rv);
     free(r->cont);
     free(r->ns);
+    free(r->name);
     free(r);
 }
 

@@ -25,7 +25,8 @@ struct reflector_stats {
 
 struct reflector_opts {
     const struct api_kind *kind;
-    const char *ns; /* NULL: all namespaces */
+    const char *ns;   /* NULL: all namespaces */
+    const char *name; /* the object of this name only; NULL: all */
     struct store *store;
     void (*on_synced)(void *arg);
     /* What went wrong or changed, for the log of the shell; level is enum log_level. May be NULL.

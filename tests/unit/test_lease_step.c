@@ -89,25 +89,52 @@ static void test_take_free(void **state)
     assert_string_equal(mine(), "- 2000");
 }
 
-/* Only local time since the record changed counts. */
+static const char *seen(struct lease_event what)
+{
+    what.type = LEASE_EV_SEEN;
+    return step(what);
+}
+
+/* Only local time since the record changed counts, whoever told of the change. */
 static void test_take_expired(void **state)
 {
     ev(LEASE_EV_START);
-    assert_string_equal(theirs(true), "stop 2000");
+    assert_string_equal(theirs(true), "stop 15000");
     for (int i = 0; i < 7; i++) {
         pass_ms(2000);
-        assert_string_equal(ev(LEASE_EV_TIMER), "read 10000");
-        assert_string_equal(theirs(false), "stop 2000");
+        assert_string_equal(seen((struct lease_event){.changed = true}), "- 15000");
     }
-    pass_ms(999); /* 14.999 s */
-    ev(LEASE_EV_TIMER);
-    assert_string_equal(theirs(true), "stop 2000"); /* renewed in the last moment */
+    pass_ms(2000);
+    assert_string_equal(seen((struct lease_event){0}), "- 13000"); /* a list, nothing new in it */
+    pass_ms(13000);
+    assert_string_equal(ev(LEASE_EV_TIMER), "read 10000");
+    assert_string_equal(theirs(true), "stop 15000"); /* renewed, and the watch did not tell */
     pass_ms(14999);
     ev(LEASE_EV_TIMER);
-    assert_string_equal(theirs(false), "stop 2000");
+    assert_string_equal(theirs(false), "stop 1");
     pass_ms(1);
     ev(LEASE_EV_TIMER);
     assert_string_equal(theirs(false), "take 10000");
+}
+
+/* A lease that is given up is read, and taken, at once. */
+static void test_take_given_up(void **state)
+{
+    struct lease_event free_now = {.changed = true, .vacant = true};
+
+    ev(LEASE_EV_START);
+    assert_string_equal(theirs(true), "stop 15000");
+    pass_ms(5000);
+    assert_string_equal(seen(free_now), "read 10000");
+    pass_ms(10);
+    assert_string_equal(seen((struct lease_event){.changed = true}), "- 9990");
+    assert_string_equal(seen(free_now), "read 10000"); /* the answer under way may be older */
+    free_now.type = LEASE_EV_RECORD;
+    assert_string_equal(step(free_now), "take 10000");
+    pass_ms(10);
+    assert_string_equal(seen((struct lease_event){.changed = true, .vacant = true}), "- 9990");
+    assert_string_equal(ev(LEASE_EV_FAILED), "stop 2000"); /* a third was faster */
+    assert_string_equal(seen((struct lease_event){.changed = true}), "- 15000");
 }
 
 static void test_hanging_attempts(void **state)
@@ -211,6 +238,11 @@ static void test_release(void **state)
 
 #define LEASES "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases"
 
+#define RECORD(holder, rv)                                                                         \
+    "{\"metadata\":{\"namespace\":\"arl-system\",\"name\":\"arl-operator\",\"uid\":\"u1\","        \
+    "\"resourceVersion\":\"" rv "\"},\"spec\":{\"holderIdentity\":\"" holder                       \
+    "\",\"leaseTransitions\":4,\"renewTime\":\"2026-01-02T03:04:05.000000Z\"}}"
+
 static struct fake_ops fake;
 static struct lease *lease;
 static int leading, lost, released;
@@ -266,14 +298,21 @@ static void test_over_ops(void **state)
 {
     answer("GET " LEASES "/arl-operator", "other", "7");
     assert_false(lease_leading(lease));
+    fake_answer(fake_find(&fake, "GET " LEASES "?fieldSelector=metadata.name%3Darl-operator&limit"),
+                200,
+                "{\"items\":[" RECORD("other", "7") "],\"metadata\":{\"resourceVersion\":\"7\"}}");
     fake_advance(&fake, 2400);
-    answer("GET", "", "8");
+    assert_int_equal(fake_calls(&fake), 1); /* nothing is asked while the watch is silent */
+    fake_line(&fake, fake_find(&fake, LEASES "?fieldSelector=metadata.name%3Darl-operator&watch"),
+              "{\"type\":\"MODIFIED\",\"object\":" RECORD("", "8") "}");
+    answer("GET " LEASES "/arl-operator", "", "8");
     assert_string_equal(fake_find(&fake, "PATCH " LEASES "/arl-operator?")->body,
                         "{\"metadata\":{\"uid\":\"u1\",\"resourceVersion\":\"8\"},\"spec\":{"
                         "\"holderIdentity\":\"me\",\"leaseDurationSeconds\":15,\"renewTime\":"
                         "\"2026-01-02T03:04:07.400000Z\",\"acquireTime\":"
                         "\"2026-01-02T03:04:07.400000Z\",\"leaseTransitions\":5}}");
     answer("PATCH", "me", "9");
+    assert_int_equal(fake_calls(&fake), 0); /* who leads does not watch */
     assert_true(lease_leading(lease));
     assert_int_equal(leading, 1);
     fake_advance(&fake, 2000);
@@ -336,6 +375,7 @@ int main(void)
         MACHINE_TEST(test_taken_too_long_ago_is_not_led),
         MACHINE_TEST(test_take_free),
         MACHINE_TEST(test_take_expired),
+        MACHINE_TEST(test_take_given_up),
         MACHINE_TEST(test_hanging_attempts),
         MACHINE_TEST(test_renew),
         MACHINE_TEST(test_renew_fails),
