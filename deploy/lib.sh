@@ -111,7 +111,7 @@ show_operator() {
         "${KUBECTL[@]}" -n arl-system get pods -o wide
         "${KUBECTL[@]}" -n arl-system get events --sort-by=.lastTimestamp | tail -n 8
         printf -- '--- the operator says:\n'
-        "${KUBECTL[@]}" -n arl-system logs deployment/arl-operator --all-containers --tail=20
+        "${KUBECTL[@]}" -n arl-system logs -l app.kubernetes.io/component=operator --prefix --tail=20
     } >&2 || true
 }
 

@@ -45,17 +45,15 @@ func (p *processes) operator(b *bench) (int, error) {
 	if p.operatorPID != 0 {
 		return p.operatorPID, nil
 	}
-	var pods struct{ Items []*object }
-	path := "/api/v1/namespaces/arl-system/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Doperator"
-	if err := b.client.get(path, &pods); err != nil {
+	var lease struct{ Spec struct{ HolderIdentity string } }
+	if err := b.client.get("/apis/coordination.k8s.io/v1/namespaces/arl-system/leases/arl-operator", &lease); err != nil {
 		return 0, err
 	}
-	for _, o := range pods.Items {
-		if pids := find("arl-operator", o.Metadata.UID); len(pids) == 1 {
-			return pids[0], nil
-		}
+	_, pod, _ := strings.Cut(lease.Spec.HolderIdentity, "_")
+	if pids := find("arl-operator", pod); pod != "" && len(pids) == 1 {
+		return pids[0], nil
 	}
-	return 0, errors.New("no process arl-operator of this cluster runs on this machine: give --operator-pid")
+	return 0, errors.New("no process arl-operator that leads in this cluster runs on this machine: give --operator-pid")
 }
 
 func memoryOf(pid int) (memory, error) {

@@ -1,7 +1,7 @@
 """Who may do what: the sidecar serves the operator alone, and steps cannot reach the machinery."""
 import json
 
-from harness import case, command, equal, expect, path_of, sh
+from harness import case, command, equal, expect, path_of, sh, wait
 
 
 @case(shared=True)
@@ -51,7 +51,7 @@ def a_pod_serves_its_own_sandbox_only(t):
 def the_operator_says_how_it_is(t):
     if t.env.operator.argv:
         return      # beside the cluster it listens where its command line says
-    pod = t.env.operator.pod()
+    pod = wait("an operator to lead", t.env.operator.leader, 30)
     base = f"/api/v1/namespaces/arl-system/pods/{pod['metadata']['name']}:8080/proxy"
     for path in ("/healthz", "/readyz"):
         equal(t.api.request("GET", base + path)[0], 200, f"HTTP status of {path}")

@@ -1,5 +1,9 @@
 """Whatever crashes: a step starts at most once for each attempt, and exactly once while its pod lives."""
-from harness import case, condition, contains, equal, expect, sh, wait
+import http.client
+import json
+from datetime import datetime
+
+from harness import case, condition, contains, equal, expect, is_ready, sh, wait
 
 COUNT = "echo began >> /workspace/count; "
 
@@ -48,6 +52,41 @@ def operator_killed_in_a_burst(t):
         for i, name in enumerate(tasks[b]):
             equal(t.finished(name)["stdout"], f"{i + 1}\n", "how often steps ran before")
     equal(sorted(p["metadata"]["labels"]["arl.infra.io/sandbox"] for p in t.pods(status="allocated")), sorted(boxes), "one pod for each sandbox")
+
+
+def lease_records(t):
+    """The lease's spec, now and at each change."""
+    conn = http.client.HTTPConnection("127.0.0.1", t.api.port, timeout=60)
+    conn.request("GET", "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases?watch=1&fieldSelector=metadata.name%3Darl-operator")
+    answer = conn.getresponse()
+    for line in iter(answer.readline, b""):
+        yield json.loads(line)["object"]["spec"]
+
+
+@case(alone=True)
+def leader_told_to_end(t):
+    """Of two operators the other one leads in under a second, goes on with what runs, and runs nothing twice."""
+    expect(not t.env.operator.argv, "this case needs the cluster's own operators")
+    t.pool(replicas=2)
+    box, other = t.box(), t.box()
+    long = t.task(box, sh(COUNT + "sleep 4; echo finished"))
+    t.state(long, "Running")
+    equal(len([p for p in t.env.operator.pods() if is_ready(p)]), 2, "operators that are ready")
+    records = lease_records(t)
+    holder = next(records)["holderIdentity"]
+    quick = [t.task(other, sh("echo x >> count; wc -l < count")) for _ in range(10)]
+    r = t.env.run_kubectl("-n", "arl-system", "delete", "pod", holder.split("_")[0], "--wait=false")
+    equal(r.returncode, 0, "kubectl delete")
+    given_up = next(r for r in records if not r["holderIdentity"])
+    taken = next(r for r in records if r["holderIdentity"])
+    expect(taken["holderIdentity"] != holder, "the old leader leads again")
+    gap = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(given_up["renewTime"])
+    expect(gap.total_seconds() < 1, f"the lease was free for {gap}")
+    equal(t.finished(long)["stdout"], "finished\n", "stdout")
+    for i, name in enumerate(quick):
+        equal(t.finished(name)["stdout"], f"{i + 1}\n", "how often steps ran before")
+    equal(t.run(box, sh("wc -l < count"))["stdout"], "1\n", "how often the step began")
+    wait("two operators to be ready again", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 60)
 
 
 @case(alone=True)

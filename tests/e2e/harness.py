@@ -177,6 +177,10 @@ def path_of(ns, kind, name=""):
 
 # ---- the operator
 
+def is_ready(pod):
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+
+
 class Operator:
     """Either the Deployment of the cluster or, while developing, a command that runs beside it."""
 
@@ -202,20 +206,29 @@ class Operator:
             self.process.terminate()
             self.process.wait(20)
 
-    def pod(self):
+    def pods(self):
         pods = self.env.api.get(f"/api/v1/namespaces/{self.NS}/pods?labelSelector={self.SELECTOR}")["items"]
-        alive = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
-        expect(alive, f"there is no operator's pod in {self.NS}")
-        return alive[0]
+        return [p for p in pods if "deletionTimestamp" not in p["metadata"]]
 
-    def restarts(self):
-        return sum(s["restartCount"] for s in self.pod()["status"].get("containerStatuses", []))
+    def leader(self):
+        """The pod that holds the lease; None while there is none."""
+        lease = self.env.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{self.NS}/leases/arl-operator")
+        holder = lease["spec"].get("holderIdentity", "")
+        return next((p for p in self.pods() if holder == f"{p['metadata']['name']}_{p['metadata']['uid']}"), None)
+
+    def restarts(self, name):
+        return sum(s["restartCount"] for p in self.pods() if p["metadata"]["name"] == name
+                   for s in p["status"].get("containerStatuses", []))
 
     def ready(self):
+        """It acts: the process that was started, or the pod that leads."""
         if self.argv:
             expect(self.process.poll() is None, f"the operator ended with status {self.process.returncode}")
             return True
-        return bool([c for c in self.pod()["status"].get("conditions", []) if c["type"] == "Ready" and c["status"] == "True"])
+        with contextlib.suppress(ApiError):  # no lease yet
+            leader = self.leader()
+            return bool(leader) and is_ready(leader)
+        return False
 
     def kill(self):
         """SIGKILL; it comes back by itself, or is started again."""
@@ -224,9 +237,11 @@ class Operator:
             self.process.wait()
             self.start()
             return
-        before = self.restarts()
-        self.env.kill_container(self.pod(), "operator")
-        wait("the killed operator's container to be started again", lambda: self.restarts() > before, 60)
+        leader = wait("an operator to lead", self.leader, 60)
+        name = leader["metadata"]["name"]
+        before = self.restarts(name)
+        self.env.kill_container(leader, "operator")
+        wait("the killed operator's container to be started again", lambda: self.restarts(name) > before, 60)
 
     def logs(self, lines=40):
         if self.argv:

@@ -62,7 +62,7 @@ class ExecEnv(harness.Env):
         self.port = free_port()
         # hostPath templates, so that the steps' files outlive their pods.
         super().__init__(f"{binary} --sidecar-image={self.take_over()} --signing-secret=arl-signing-key "
-                         f"--listen=127.0.0.1:{self.port} --allow-privileged-templates")
+                         f"--listen=127.0.0.1:{self.port} --allow-privileged-templates --identity=beside-{os.getpid()}")
         expect(self.cluster, "this suite needs the local cluster, whose node can be reached")
         self.folder = tempfile.mkdtemp(prefix="arl-exec-", dir="/var/tmp")
         os.chmod(self.folder, 0o777)
