@@ -395,9 +395,8 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
     meta_key(obj_key, a->ns, a->name);
     if (ledger_busy(x->w->ledger, a->kind, obj_key)) {
         /* What ends that write may plan other keys only. */
-        if (key)
-            queue_after(x->w->queue, key, plan_lane(key),
-                        ops_now(x->ops).mono_ns + RESOLVE_FIRST_MS * NSEC_PER_MSEC);
+        queue_after(x->w->queue, key, plan_lane(key),
+                    ops_now(x->ops).mono_ns + RESOLVE_FIRST_MS * NSEC_PER_MSEC);
         return;
     }
     if (a->pool)
@@ -412,12 +411,12 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
     resolve(wr);
 }
 
-void executor_read(struct executor *x, const struct api_kind *kind, const char *ns,
+void executor_read(struct executor *x, const char *key, const struct api_kind *kind, const char *ns,
                    const char *name)
 {
     struct action a = {.kind = kind, .ns = (char *)(uintptr_t)ns, .name = (char *)(uintptr_t)name};
 
-    do_read(x, NULL, &a);
+    do_read(x, key, &a);
 }
 
 static void do_event(struct executor *x, const char *key, const struct action *a)

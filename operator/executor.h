@@ -22,8 +22,8 @@ struct executor *executor_new(struct ops *ops, struct world *w, struct sidecar_c
 void executor_free(struct executor *x);
 /* Does the action that planning `key` (a queue key) returned. */
 void executor_do(struct executor *x, const char *key, const struct action *a);
-/* Reads an object back into the store, as ACTION_READ does. */
-void executor_read(struct executor *x, const struct api_kind *kind, const char *ns,
+/* Reads an object back into the store, as ACTION_READ does, and has `key` planned then. */
+void executor_read(struct executor *x, const char *key, const struct api_kind *kind, const char *ns,
                    const char *name);
 void executor_metrics(const struct executor *x, struct buf *out);
 

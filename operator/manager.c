@@ -117,7 +117,11 @@ static void on_stale_task(void *arg, const char *ns, const char *name)
 {
     struct manager *m = arg;
 
-    executor_read(m->executor, &api_task, ns, name);
+    char key[META_KEY_MAX], plan[PLAN_KEY_MAX];
+
+    meta_key(key, ns, name);
+    plan_key(plan, PLAN_TASK, key);
+    executor_read(m->executor, plan, &api_task, ns, name);
 }
 
 static void start_reflectors(struct manager *m, const char *ns)

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include <json-c/json.h>
+
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/list.h"
@@ -12,6 +14,7 @@
 #include "common/signature.h"
 #include "common/task_proto.h"
 #include "operator/core/plan.h"
+#include "operator/kube/client.h"
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
@@ -56,7 +59,8 @@ struct stream {
     int64_t silent_since_mono_ns; /* no event since; 0: the stream works */
 };
 
-/* A cancel, an acknowledgement or an audit on its way; lives on its own. */
+/* A cancel, an acknowledgement, an audit or a doubt that came of one, on its way; lives on its own.
+ */
 struct errand {
     struct list node;
     struct sidecar_client *c;
@@ -67,8 +71,10 @@ struct errand {
     int tries_left;
     int64_t retry_ms;
     bool sent;
-    bool audit;      /* it counts in the client's audits */
-    char *ns;        /* audit: of the sandbox */
+    bool audit; /* it counts in the client's audits */
+    char *ns;   /* audit: of the sandbox */
+    char *task; /* doubt: the name of the task, in ns */
+    struct kube_call *read;
     struct buf acks; /* "uid/attempt" in quotes, comma-separated */
 };
 
@@ -414,11 +420,13 @@ static void errand_free(struct errand *e)
 
     if (e->call)
         ops_cancel(ops, e->call);
+    kube_cancel(e->read);
     ops->v->timer_free(ops, e->timer);
     list_remove(&e->node);
     run_target_done(&e->target);
     buf_done(&e->acks);
     free(e->ns);
+    free(e->task);
     free(e);
     if (!audit)
         return;
@@ -579,16 +587,47 @@ static bool task_is_wanted(const struct world *w, const char *ns, const char *la
     return false;
 }
 
-static void audit_one(struct errand *e, const char *label)
+static void on_doubt(void *arg, struct kube_result *res)
 {
-    char *slash = strchr(label, '/');
+    struct errand *e = arg;
 
-    if (!slash || task_is_wanted(e->c->opts.world, e->ns, label))
+    e->read = NULL;
+    if (res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND) {
+        errand_again(e);
         return;
-    log_warn("cancelling what belongs to no task", "attempt", label, "address", e->target.address,
-             NULL);
-    cancel_start(e->c, run_target_copy(&e->target, xmemdup0(label, (size_t)(slash - label))),
-                 strtoll(slash + 1, NULL, 10));
+    }
+    if (res->reason == KUBE_NOT_FOUND || !str_eq(res->object->uid, e->target.task_uid)) {
+        log_warn("cancelling what belongs to no task", "task", e->task, "uid", e->target.task_uid,
+                 "address", e->target.address, NULL);
+        cancel_start(e->c, e->target, e->attempt);
+        e->target = (struct run_target){0};
+    }
+    errand_free(e);
+}
+
+static void doubt_send(void *arg)
+{
+    struct errand *e = arg;
+
+    e->read = kube_get(e->c->ops, &api_task, e->ns, e->task, on_doubt, e);
+}
+
+/* What runs and is not in the cache may be of a task that the watch has yet to tell of: another
+ * operator began it a moment ago. Only the API server knows. */
+static void audit_one(struct errand *e, struct json_object *running)
+{
+    const char *label = str_or_empty(json_get_str(running, "attempt"));
+    const char *name = strchr(str_or_empty(json_get_str(running, "task")), '/');
+    const char *slash = strchr(label, '/');
+    struct errand *doubt;
+
+    if (!slash || !name || task_is_wanted(e->c->opts.world, e->ns, label))
+        return;
+    doubt = errand_new(e->c, run_target_copy(&e->target, xmemdup0(label, (size_t)(slash - label))),
+                       strtoll(slash + 1, NULL, 10), AUDIT_TRIES, doubt_send);
+    doubt->ns = xstrdup(e->ns);
+    doubt->task = xstrdup(name + 1);
+    doubt_send(doubt);
 }
 
 static void on_audited(void *arg, const struct ops_response *resp)
@@ -603,7 +642,7 @@ static void on_audited(void *arg, const struct ops_response *resp)
         size_t n = json_array_len(running);
 
         for (size_t i = 0; i < n; i++)
-            audit_one(e, str_or_empty(json_array_str(running, i)));
+            audit_one(e, json_object_array_get_idx(running, i));
         errand_free(e);
         return;
     }

@@ -305,14 +305,14 @@ enum run_put run_table_attach(struct run_table *t, struct http_exchange *x, cons
     return RUN_UNKNOWN_TASK;
 }
 
-void run_table_each_running(const struct run_table *t, void (*name)(const char *label, void *arg),
-                            void *arg)
+void run_table_each_running(const struct run_table *t,
+                            void (*tell)(const char *label, const char *task, void *arg), void *arg)
 {
     list_for_each (it, &t->attempts) {
         const struct attempt *a = list_entry(it, struct attempt, node);
 
         if (a->running)
-            name(a->label, arg);
+            tell(a->label, a->request.task_name, arg);
     }
 }
 

@@ -68,8 +68,9 @@ enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const c
  * RUN_UNKNOWN_TASK: it was never started here. */
 enum run_put run_table_attach(struct run_table *t, struct http_exchange *x, const char *task_uid,
                               unsigned attempt, uint64_t after, struct err *err);
-/* Calls name() with "uid/attempt" of each attempt that runs. */
-void run_table_each_running(const struct run_table *t, void (*name)(const char *label, void *arg),
+/* Calls tell() with "uid/attempt" of each attempt that runs, and its task's namespace/name. */
+void run_table_each_running(const struct run_table *t,
+                            void (*tell)(const char *label, const char *task, void *arg),
                             void *arg);
 /* Whether requests in the name of this sandbox are for this pod: it serves no other one yet. */
 bool run_table_serves(const struct run_table *t, const char *sandbox_uid);

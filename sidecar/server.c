@@ -281,9 +281,12 @@ static void one_task(struct server *s, struct http_exchange *x)
         reply_error(x, 405, "only PUT, GET and DELETE are known here");
 }
 
-static void put_label(const char *label, void *arg)
+static void put_running(const char *label, const char *task, void *arg)
 {
-    json_w_str(arg, NULL, label);
+    json_w_object(arg, NULL);
+    json_w_str(arg, "attempt", label);
+    json_w_str(arg, "task", task);
+    json_w_end_object(arg);
 }
 
 /* What runs, for an operator that wants to know whether somebody still wants it. */
@@ -294,7 +297,7 @@ static void list_tasks(struct server *s, struct http_exchange *x)
 
     json_w_object(&w, NULL);
     json_w_array(&w, "running");
-    run_table_each_running(s->opts.table, put_label, &w);
+    run_table_each_running(s->opts.table, put_running, &w);
     json_w_end_array(&w);
     json_w_end_object(&w);
     http_reply(x, 200, "application/json", b.data, b.len);

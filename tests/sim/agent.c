@@ -316,7 +316,8 @@ static void list_running(const struct kpod *k, struct msg *m)
 
         if (!a->running)
             continue;
-        buf_printf(&b, "%s\"%s/%" PRId64 "\"", comma, a->task_uid, a->number);
+        buf_printf(&b, "%s{\"attempt\":\"%s/%" PRId64 "\",\"task\":\"%s\"}", comma, a->task_uid,
+                   a->number, a->req.task_name);
         comma = ",";
     }
     buf_puts(&b, "]}");

@@ -521,15 +521,27 @@ static void test_task_whose_result_was_dropped_fails(void **state)
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "ResultLost"));
 }
 
+#define TASKS_PATH "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/"
+
 static void test_orphan_is_cancelled(void **state)
 {
     struct rig *r = *state;
 
     start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY),
           task_object(r, "t", "\"state\":\"Running\""));
-    answer(r, "GET /v1/tasks", 200, "{\"running\":[\"uid-t/1\",\"uid-gone/3\"]}");
-    assert_no_call(r, "DELETE /v1/tasks/uid-t");
+    answer(r, "GET /v1/tasks", 200,
+           "{\"running\":[{\"attempt\":\"uid-t/1\",\"task\":\"ns/t\"},"
+           "{\"attempt\":\"uid-gone/3\",\"task\":\"ns/gone\"},"
+           "{\"attempt\":\"uid-old/1\",\"task\":\"ns/old\"},"
+           "{\"attempt\":\"uid-new/1\",\"task\":\"ns/new\"}]}");
+    assert_no_call(r, "DELETE /v1/tasks");
+    answer(r, TASKS_PATH "gone", 404, "{\"reason\":\"NotFound\"}");
     answer(r, "DELETE /v1/tasks/uid-gone/3", 202, "");
+    answer_object(r, TASKS_PATH "old", task_object(r, "t", "")); /* made anew, with another uid */
+    answer(r, "DELETE /v1/tasks/uid-old/1", 202, "");
+    /* The watch has yet to tell of this one. */
+    answer_object(r, TASKS_PATH "new", task_object(r, "new", ""));
+    assert_no_call(r, "DELETE /v1/tasks");
 }
 
 static void test_task_acknowledged_elsewhere_is_read(void **state)
