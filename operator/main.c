@@ -242,6 +242,13 @@ static void on_signal(uv_signal_t *s, int signum)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+static bool may_act(void *arg)
+{
+    const struct program *p = arg;
+
+    return !p->lease || lease_leading(p->lease);
+}
+
 static void on_leading(void *arg)
 {
     struct program *p = arg;
@@ -271,7 +278,9 @@ static void start_manager(struct program *p)
                                 .instance = p->instance,
                                 .policy = &p->policy,
                                 .keys = &p->keys,
-                                .gate = p->gate};
+                                .gate = p->gate,
+                                .may_act = may_act,
+                                .arg = p};
     struct lease_opts lease = {.ns = p->own_ns,
                                .name = LEASE_NAME,
                                .identity = p->instance,

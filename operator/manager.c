@@ -19,6 +19,8 @@
 struct manager {
     struct ops *ops;
     const struct gate *gate;
+    bool (*may_act)(void *arg);
+    void *may_act_arg;
     struct world *world;
     struct events *events;
     struct sidecar_client *agents;
@@ -67,7 +69,7 @@ static void arm(struct manager *m)
 
 void manager_turn(struct manager *m)
 {
-    if (!m->active || !manager_synced(m))
+    if (!m->active || !manager_synced(m) || (m->may_act && !m->may_act(m->may_act_arg)))
         return;
     for (int i = 0; i < TURN_KEYS; i++) {
         cleanup_free char *key = queue_take(m->world->queue, ops_now(m->ops).mono_ns);
@@ -158,6 +160,8 @@ struct manager *manager_new(struct ops *ops, const struct manager_opts *opts)
 
     m->ops = ops;
     m->gate = opts->gate;
+    m->may_act = opts->may_act;
+    m->may_act_arg = opts->arg;
     m->world = world_new(opts->policy);
     agents.world = m->world;
     agents.arg = m;

@@ -23,6 +23,10 @@ struct manager_opts {
     const struct policy *policy;
     const struct signing_keys *keys;
     const struct gate *gate; /* what ops passes through, for /metrics; may be NULL */
+    /* Asked before anything is planned: an operator that stood still may have lost its lease before
+     * it hears of that. NULL: it may. */
+    bool (*may_act)(void *arg);
+    void *arg;
 };
 
 /* The texts behind opts stay valid until manager_free(). Starts the reflectors. */

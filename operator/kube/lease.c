@@ -311,7 +311,7 @@ void lease_free(struct lease *l)
 
 bool lease_leading(const struct lease *l)
 {
-    return lease_is_leading(&l->machine);
+    return lease_is_leading(&l->machine) && ops_now(l->ops).mono_ns < lease_ends_ns(&l->machine);
 }
 
 void lease_release(struct lease *l, void (*cb)(void *arg), void *arg)

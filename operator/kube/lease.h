@@ -30,6 +30,7 @@ struct lease_opts {
 
 struct lease *lease_new(struct ops *ops, const struct lease_opts *opts);
 void lease_free(struct lease *l); /* does not release it */
+/* Whether it is held, and has not run out by the clock while nobody looked. */
 bool lease_leading(const struct lease *l);
 /* Gives a held lease up, so that the next one need not wait for its end; cb (always called, from
  * the loop) when that was written, failed, or LEASE_RELEASE_MS have passed. */

@@ -63,7 +63,7 @@ static void move(struct lease_machine *m, enum lease_state to)
     m->state = to;
 }
 
-static int64_t lead_ends_ns(const struct lease_machine *m)
+int64_t lease_ends_ns(const struct lease_machine *m)
 {
     return m->renewed_ns + LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC;
 }
@@ -77,7 +77,7 @@ static struct lease_action begin(struct lease_machine *m, enum lease_state state
     move(m, state);
     m->began_ns = now.mono_ns;
     return (struct lease_action){
-        type, leading ? lead_ends_ns(m) : now.mono_ns + LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC};
+        type, leading ? lease_ends_ns(m) : now.mono_ns + LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC};
 }
 
 /* When the record that was seen last is free if it does not change any more. */
@@ -112,10 +112,10 @@ static struct lease_action hold(struct lease_machine *m, struct now now)
 {
     int64_t next_ns = now.mono_ns + LEASE_RETRY_MS * NSEC_PER_MSEC;
 
-    if (now.mono_ns >= lead_ends_ns(m))
+    if (now.mono_ns >= lease_ends_ns(m))
         return lost(m);
     move(m, LEASE_HOLDING);
-    return (struct lease_action){LEASE_NOTHING, MIN(next_ns, lead_ends_ns(m))};
+    return (struct lease_action){LEASE_NOTHING, MIN(next_ns, lease_ends_ns(m))};
 }
 
 static struct lease_action on_record(struct lease_machine *m, const struct lease_event *ev,
@@ -196,7 +196,7 @@ static struct lease_action on_failed(struct lease_machine *m, struct now now, ui
 
 static struct lease_action on_time(struct lease_machine *m, struct now now, uint64_t jitter)
 {
-    if (lease_is_leading(m) && now.mono_ns >= lead_ends_ns(m))
+    if (lease_is_leading(m) && now.mono_ns >= lease_ends_ns(m))
         return lost(m);
     switch (m->state) {
     case LEASE_WAITING:

@@ -69,6 +69,8 @@ struct lease_machine {
 };
 
 bool lease_is_leading(const struct lease_machine *m);
+/* Until when a leader leads without another success. */
+int64_t lease_ends_ns(const struct lease_machine *m);
 /* A machine begins as {0}. jitter: any random number. */
 struct lease_action lease_step(struct lease_machine *m, const struct lease_event *ev,
                                struct now now, uint64_t jitter);

@@ -149,6 +149,13 @@ void proc_stop(struct sim *s, int index)
         bury(&s->procs[index]);
 }
 
+static bool may_act(void *arg)
+{
+    const struct proc *p = arg;
+
+    return !p->lease || lease_leading(p->lease);
+}
+
 static void on_leading(void *arg)
 {
     struct proc *p = arg;
@@ -180,7 +187,8 @@ void proc_release(struct sim *s, int index)
 void proc_start(struct sim *s, int index)
 {
     struct proc *p = &s->procs[index];
-    struct manager_opts mo = {.policy = &s->policy, .keys = &sim_keys};
+    struct manager_opts mo = {
+        .policy = &s->policy, .keys = &sim_keys, .may_act = may_act, .arg = p};
     struct lease_opts lo = {.ns = "arl-system",
                             .name = "arl-operator",
                             .on_leading = on_leading,
