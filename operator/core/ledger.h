@@ -23,7 +23,7 @@ struct ledger;
 
 struct ledger *ledger_new(void);
 void ledger_free(struct ledger *l);
-/* pool_key: the pool that a create or claim of a pod counts for, else NULL. */
+/* pool_key: the pool that a create, claim or read of a pod counts for, else NULL. */
 void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind *kind,
                   const char *key, const char *pool_key);
 void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key);

@@ -368,7 +368,9 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     if (!pool->invalid && !pool->meta.deleting) {
         scale_down(w, pool, creating, &c, out);
         roll(w, pool, &c, out);
-        scale_up(pool, creating, hold, st, &c, now, out);
+        /* What is being read, after a claim that failed, may well be idle still. */
+        scale_up(pool, creating + ledger_count(w->ledger, LEDGER_READ, key), hold, st, &c, now,
+                 out);
     }
     plan_status(w, pool, key, hold, st, &c, now, out);
 }
