@@ -3,6 +3,7 @@ import atexit
 import contextlib
 import glob
 import http.client
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -37,15 +38,17 @@ def figure(text):
     print(f"# {text}", flush=True)
 
 
-def load_integ():
-    """The signing client of the suite integ; its module is called harness, too."""
-    spec = importlib.util.spec_from_file_location("integ_harness", os.path.join(ROOT, "tests", "integ", "harness.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def load(name, *path):
+    """A file of another suite as a module, whatever it is called."""
+    loader = importlib.machinery.SourceFileLoader(name, os.path.join(ROOT, "tests", *path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
     return module
 
 
-INTEG = load_integ()
+INTEG = load("integ_harness", "integ", "harness.py")    # the signing client of the suite integ
+Runner = load("e2e_run", "e2e", "run").Runner
+harness.CASES.clear()                                   # the other suite's
 
 
 class ExecEnv(harness.Env):
@@ -56,18 +59,21 @@ class ExecEnv(harness.Env):
         if not os.environ.get("KUBECONFIG"):
             r = subprocess.run([harness.CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
             os.environ["KUBECONFIG"] = r.stdout.strip()
-        build = os.environ.get("ARL_BUILD_RELEASE") or os.path.join(ROOT, "build-gcc-release")
-        binary = os.path.join(build, "operator", "arl-operator")
-        expect(os.path.exists(binary), f"there is no {binary}: set ARL_BUILD_RELEASE to a meson build folder")
         self.port = free_port()
-        # hostPath templates, so that the steps' files outlive their pods.
-        super().__init__(f"{binary} --sidecar-image={self.take_over()} --signing-secret=arl-signing-key "
-                         f"--listen=127.0.0.1:{self.port} --allow-privileged-templates --identity=beside-{os.getpid()}")
+        super().__init__(self.operator_command())
         expect(self.cluster, "this suite needs the local cluster, whose node can be reached")
         self.folder = tempfile.mkdtemp(prefix="arl-exec-", dir="/var/tmp")
         os.chmod(self.folder, 0o777)
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.operator_answers()
+
+    def operator_command(self):
+        build = os.environ.get("ARL_BUILD_RELEASE") or os.path.join(ROOT, "build-gcc-release")
+        binary = os.path.join(build, "operator", "arl-operator")
+        expect(os.path.exists(binary), f"there is no {binary}: set ARL_BUILD_RELEASE to a meson build folder")
+        # hostPath templates, so that the steps' files outlive their pods.
+        return (f"{binary} --sidecar-image={self.take_over()} --signing-secret=arl-signing-key "
+                f"--listen=127.0.0.1:{self.port} --allow-privileged-templates --identity=beside-{os.getpid()}")
 
     def take_over(self):
         """Stops the cluster's own operator until the end of the suite; returns the sidecar's image."""
@@ -151,30 +157,52 @@ def quick(look, limit=30):
     return False
 
 
-class States:
-    """Watches the tasks of a namespace and keeps every final status that was ever visible."""
+class Watch:
+    """Follows a kind of a namespace until stop(); take() gets each object that was listed, made, changed or deleted."""
 
-    def __init__(self, t):
-        self.t, self.finals, self.stopping = t, {}, False
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.version = t.api.get(path_of(t.ns, "Task"))["metadata"]["resourceVersion"]
-        self.thread.start()
+    def __init__(self, t, kind):
+        self.t, self.kind, self.stopping = t, kind, False
+        self.list()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def stop(self):
+        self.stopping = True
+
+    def list(self):
+        answer = self.t.api.get(path_of(self.t.ns, self.kind))
+        for obj in answer["items"]:
+            self.take("LISTED", obj)
+        self.version = answer["metadata"]["resourceVersion"]
+
+    def watch(self):
+        conn = http.client.HTTPConnection("127.0.0.1", self.t.api.port, timeout=120)
+        conn.request("GET", f"{path_of(self.t.ns, self.kind)}?watch=1&timeoutSeconds=60&resourceVersion={self.version}")
+        answer = conn.getresponse()
+        for line in iter(answer.readline, b""):
+            event = json.loads(line)
+            if self.stopping:
+                break
+            if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
+                self.list()     # too old: the API server was started again
+                break
+            self.version = event["object"]["metadata"]["resourceVersion"]
+            self.take(event["type"], event["object"])
 
     def run(self):
         while not self.stopping:
-            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                conn = http.client.HTTPConnection("127.0.0.1", self.t.api.port, timeout=120)
-                conn.request("GET", f"{path_of(self.t.ns, 'Task')}?watch=1&timeoutSeconds=60&resourceVersion={self.version}")
-                answer = conn.getresponse()
-                for line in iter(answer.readline, b""):
-                    self.take(json.loads(line))
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError, harness.ApiError):
+                self.watch()
             time.sleep(0.1)
 
-    def take(self, event):
-        obj = event["object"]
-        if obj.get("kind") != "Task":
-            raise ValueError(f"the watch broke: {obj}")
-        self.version = obj["metadata"]["resourceVersion"]
+
+class States(Watch):
+    """Keeps every final status of the tasks of a namespace that was ever visible."""
+
+    def __init__(self, t):
+        self.finals = {}
+        super().__init__(t, "Task")
+
+    def take(self, _, obj):
         s = obj.get("status", {})
         if s.get("state") in FINAL or self.finals.get(obj["metadata"]["name"]):
             seen = self.finals.setdefault(obj["metadata"]["name"], [])
@@ -185,6 +213,6 @@ class States:
     def check(self, names):
         """Each task has reached one final state and never left it."""
         wait("the watch to have seen every end", lambda: all(n in self.finals for n in names), 30)
-        self.stopping = True
+        self.stop()
         several = {n: f for n, f in self.finals.items() if len(f) != 1}
         expect(not several, f"tasks with more than one final state: {several}")

@@ -1,0 +1,160 @@
+"""What the cases have in common: an operator behind the proxy, work whose effects can be counted, and what must hold of it."""
+import atexit
+import http.client
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import threading
+import time
+
+import proxy
+import tools
+from harness import ApiError, equal, expect, sh, wait
+from tools import SYSTEM, WORK, lines
+
+LONG = os.environ.get("ARL_LONG") == "1"
+POOL = 3
+END_S = 90      # for a task to end, whatever was done to its operator
+
+
+class FaultsEnv(tools.ExecEnv):
+    shared_replicas = 0
+
+    def operator_command(self):
+        config = json.loads(subprocess.run(["kubectl", "config", "view", "--raw", "--minify", "-o", "json"],
+                                           check=True, capture_output=True, text=True).stdout)
+        self.proxy = proxy.Proxy(config)
+        return super().operator_command() + f" --kubeconfig={self.kubeconfig()}"
+
+    def kubeconfig(self):
+        """One of the operator's own service account that goes through the proxy."""
+        token = subprocess.run(["kubectl", "-n", SYSTEM, "create", "token", "arl-operator", "--duration=24h"],
+                               check=True, capture_output=True, text=True).stdout.strip()
+        path = os.path.join("/var/tmp", f"arl-faults-{os.getpid()}.kubeconfig")
+        atexit.register(os.unlink, path)
+        with open(path, "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
+            json.dump({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+                       "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.proxy.port}"}}],
+                       "users": [{"name": "u", "user": {"token": token}}],
+                       "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": SYSTEM}}]}, f)
+        return path
+
+
+def persist(call, limit=60):
+    """The API server may be away: again until it answers. What was made already is made."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return call()
+        except ApiError as e:
+            if e.status == 409 and "AlreadyExists" in str(e):
+                return None
+            if e.status < 500 and e.status != 429 or time.monotonic() > end:
+                raise
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.1)
+
+
+class Owners(tools.Watch):
+    """Which sandboxes a pod ever belonged to, and which pods a sandbox ever had; how many pods were there at once."""
+
+    def __init__(self, t):
+        self.sandboxes, self.pods = {}, {}
+        self.idle, self.most_idle = set(), 0
+        super().__init__(t, "pods")
+
+    def take(self, what, obj):
+        uid = obj["metadata"]["uid"]
+        for owner in obj["metadata"].get("ownerReferences", []):
+            if owner["kind"] == "Sandbox":
+                self.sandboxes.setdefault(uid, set()).add(owner["uid"])
+                self.pods.setdefault(owner["uid"], set()).add(uid)
+        if what == "DELETED" or "deletionTimestamp" in obj["metadata"] or uid in self.sandboxes:
+            self.idle.discard(uid)
+        else:
+            self.idle.add(uid)
+            self.most_idle = max(self.most_idle, len(self.idle))
+
+    def check(self):
+        two = {k: v for k, v in self.sandboxes.items() if len(v) > 1}
+        expect(not two, f"pods with more than one owner: {two}")
+        two = {k: v for k, v in self.pods.items() if len(v) > 1}
+        expect(not two, f"sandboxes with more than one pod: {two}")
+
+
+class Work:
+    """Sandboxes and tasks of a case. Each step of a task appends a line to a file of its own, on the node."""
+
+    def __init__(self, t, replicas=POOL):
+        self.t, self.replicas = t, replicas
+        self.folder = t.env.host_pool(t, replicas)
+        self.states, self.owners = tools.States(t), Owners(t)
+        self.numbers = itertools.count(1)
+        self.made = []
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.t.env.proxy.hook = self.t.env.proxy.chop = None
+        self.states.stop()
+        self.owners.stop()
+
+    def sandbox(self):
+        name = f"box-{next(self.numbers)}"
+        persist(lambda: self.t.create({"kind": "Sandbox", "metadata": {"name": name}, "spec": {"poolRef": "pool"}}))
+        return name
+
+    def task(self, box, steps=2, lasting=0.05):
+        name = f"task-{next(self.numbers)}"
+        body = [sh(f"echo x >> {WORK}/{name}.{i}; sleep {lasting}; echo {i}", name=f"step{i}") for i in range(steps)]
+        persist(lambda: self.t.create({"kind": "Task", "metadata": {"name": name}, "spec": {"sandboxRef": box, "steps": body}}))
+        with self.lock:
+            self.made.append((name, steps))
+        return name
+
+    def ended(self, name, limit=END_S):
+        """Waits for its end by the watch, which costs the API server nothing."""
+        wait(f"task {name} to end", lambda: self.states.finals.get(name), limit)
+
+    def drop(self, box):
+        persist(lambda: self.t.delete("Sandbox", box))
+
+    def check_task(self, name, steps):
+        s = persist(lambda: self.t.get("Task", name)).get("status", {})
+        expect(s.get("state") == "Succeeded", f"{name}: {s}")
+        equal(s["stdout"], "".join(f"{i}\n" for i in range(steps)), f"stdout of {name}")
+        equal(s.get("attempt", 1), 1, f"attempts of {name}")
+        for i in range(steps):
+            equal(len(lines(os.path.join(self.folder, f"{name}.{i}"))), 1, f"how often step {i} of {name} began")
+
+    def settle(self, boxes=()):
+        """All tasks have ended right and once; without its sandboxes the pool is what it was."""
+        for name, steps in self.made:
+            self.ended(name)
+            self.check_task(name, steps)
+        for box in boxes:
+            self.drop(box)
+
+        def look():
+            pods = persist(lambda: self.t.pods())
+            idle = [p for p in pods if p["metadata"]["labels"].get("arl.infra.io/status") == "idle"]
+            expect(len(pods) == len(idle) == self.replicas, f"{len(pods)} pods, {len(idle)} of them idle, for {self.replicas} replicas")
+            return True
+        wait("the pool to be whole again, and nothing else to be left", look, 90)
+        self.owners.check()
+        expect(not [n for n, f in self.states.finals.items() if len(f) != 1], f"more than one end: {self.states.finals}")
+
+
+def summary(values, unit="s"):
+    if not values:
+        return "none"
+    ordered = sorted(values)
+    return (f"p50 {statistics.median(ordered):.2f} {unit}, p90 {ordered[int(len(ordered) * 0.9)]:.2f} {unit}, "
+            f"max {ordered[-1]:.2f} {unit} ({len(ordered)})")
+

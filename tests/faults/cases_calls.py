@@ -1,0 +1,175 @@
+"""SIGKILL of the operator at each of its calls, at three moments, and calls that go wrong by themselves."""
+import itertools
+import threading
+import time
+
+from base import LONG, Work, summary
+from harness import case, expect, wait
+from proxy import RESET, Answer
+from tools import figure
+
+MOMENTS = ("before", "applied", "after")
+SAMPLES = 12
+DISPATCH_S = 2
+
+
+class Round:
+    """Work that waits for an operator: made while none runs, done by the next ones."""
+
+    def __init__(self, w):
+        self.w, self.operator, self.proxy = w, w.t.env.operator, w.t.env.proxy
+        self.stop()
+        self.box = w.sandbox()
+        self.tasks = [w.task(self.box) for _ in range(2)]
+
+    def stop(self):
+        self.proxy.hook = None
+        if self.operator.process.poll() is None:
+            self.operator.process.kill()
+            self.operator.process.wait()
+        self.proxy.reset()
+
+    def start(self):
+        self.proxy.reset()
+        self.operator.start()
+        return time.monotonic()
+
+    def kill_at(self, number, moment):
+        """Starts the operator and kills it there. False if it has done all its work before."""
+        killed = threading.Event()
+
+        def hook(when, request):
+            if request.number == number and when == moment:
+                self.operator.process.kill()
+                killed.set()
+            return RESET if killed.is_set() else None
+        self.proxy.hook = hook
+        self.start()
+        end = time.monotonic() + 30
+        while not killed.wait(0.02) and time.monotonic() < end:
+            if all(self.w.states.finals.get(t) for t in self.tasks) and killed.wait(1.5):
+                break
+            if all(self.w.states.finals.get(t) for t in self.tasks):
+                break
+        self.operator.process.kill()
+        self.operator.process.wait()
+        self.proxy.hook = None
+        return killed.is_set()
+
+    def claimed(self):
+        return bool(self.w.t.get("Sandbox", self.box).get("status", {}).get("podName")) or any(
+            p["metadata"]["labels"].get("arl.infra.io/sandbox") == self.box for p in self.w.t.pods())
+
+    def finish(self):
+        self.w.settle([self.box])
+        self.w.made.clear()
+
+
+def first_claim(proxy, began):
+    return next((r.began - began for r in list(proxy.requests) if r.writes("pods") and r.method == "PATCH"), None)
+
+
+@case(alone=True)
+def operator_killed_at_each_call(t):
+    """Whatever it had sent, or had been told: the next one brings the same work to the same end, each step run once."""
+    with Work(t) as w:
+        proxy = t.env.proxy
+        r = Round(w)
+        r.start()
+        r.finish()
+        calls = len(proxy.requests)
+        expect(calls > 15, f"only {calls} calls: {proxy.requests}")
+        places = list(itertools.product(range(1, calls + 1), MOMENTS))
+        if not LONG:
+            places = places[::max(1, len(places) // SAMPLES)]
+        hit, waits = 0, []
+        for number, moment in places:
+            r = Round(w)
+            killed = r.kill_at(number, moment)
+            hit += killed
+            waiting = not r.claimed()
+            began = r.start()
+            r.finish()
+            if waiting:
+                claim = first_claim(proxy, began)
+                expect(claim is not None, f"killed {moment} call {number}: no claim was seen")
+                waits.append(claim)
+        figure(f"operator killed at {hit} of {len(places)} places: {calls} calls, before, in and after each; from its start to the claim that waited: {summary(waits)}")
+        expect(hit >= len(places) * 2 // 3, f"only {hit} of {len(places)} kills came")
+        expect(not waits or max(waits) <= DISPATCH_S, f"the first claim came {max(waits):.1f} s after the start")
+
+
+def every(n, result, moment="before", of=lambda r: True):
+    """A hook that lets every n-th call of a sort fail."""
+    count = itertools.count(1)
+
+    def hook(when, request):
+        if when == moment and not request.is_watch and "/leases/" not in request.path and of(request) and next(count) % n == 0:
+            return result
+        return None
+    return hook
+
+
+def is_write(request):
+    return request.method != "GET"
+
+
+@case(alone=True)
+def calls_that_fail(t):
+    """Each kind of failure for every third call while work goes on."""
+    with Work(t) as w:
+        proxy = t.env.proxy
+        kinds = {
+            "reset before": every(3, RESET, "before"),
+            "reset after it was applied": every(3, RESET, "applied", is_write),
+            "409": every(3, Answer(409, "Conflict"), "before", is_write),
+            "429": every(3, Answer(429, "TooManyRequests", headers={"Retry-After": "1"})),
+            "500": every(3, Answer(500, "InternalError")),
+            "503": every(3, Answer(503, "ServiceUnavailable")),
+            "504 though applied": every(3, Answer(504, "Timeout"), "applied", is_write),
+        }
+        for what, hook in kinds.items():
+            proxy.hook = hook
+            boxes = [w.sandbox() for _ in range(2)]
+            for _ in range(3):
+                for box in boxes:
+                    w.task(box)
+            for name, _ in w.made:
+                w.ended(name)
+            proxy.hook = None
+            w.settle(boxes)
+            w.made.clear()
+            figure(f"{what}, every third call: 2 sandboxes, 6 tasks, all right and once")
+
+
+@case(alone=True)
+def answers_that_say_gone(t):
+    """410 in both forms, for lists and watches: the operator lists again and goes on."""
+    with Work(t) as w:
+        proxy = t.env.proxy
+        box = w.sandbox()
+        w.ended(w.task(box))
+        told = itertools.count(1)
+
+        def hook(when, request):
+            return Answer(410, "Expired", "too old resource version") if when == "before" and request.is_watch and next(told) <= 4 else None
+        error = b'{"type":"ERROR","object":{"kind":"Status","status":"Failure","message":"too old resource version","reason":"Expired","code":410}}\n'
+        proxy.reset()
+        proxy.hook = hook
+        proxy.end_watches()
+        w.ended(w.task(box))
+        wait("four watches to be refused", lambda: next(told) > 4, 60)
+        proxy.hook = None
+        lists = sum(1 for r in proxy.requests if r.method == "GET" and "limit=" in r.path)
+        expect(lists >= 4, f"{lists} lists after 4 watches that were too old: {proxy.requests}")
+        once = threading.Lock()
+
+        def chop(data):
+            yield error if once.acquire(blocking=False) else data
+        proxy.reset()
+        proxy.chop = chop
+        w.ended(w.task(box))
+        w.ended(w.task(box))
+        proxy.chop = None
+        expect(any(r.method == "GET" and "limit=" in r.path for r in proxy.requests), "no list after an ERROR event")
+        w.settle([box])

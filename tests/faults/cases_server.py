@@ -1,0 +1,149 @@
+"""The API server dies, is not available for long, and its streams break."""
+import os
+import random
+import threading
+import time
+
+from base import LONG, persist, summary, Work
+from harness import case, equal, expect, wait
+from proxy import Answer, Cut
+from tools import figure
+
+KILLS = int(os.environ.get("ARL_API_KILLS", "200" if LONG else "3"))
+OUTAGE_S = 300 if LONG else 20
+RETURN_S = 5
+BOXES = 3
+
+
+class Load:
+    """Each sandbox gets a task as soon as its last one has ended."""
+
+    def __init__(self, w, boxes=BOXES, lasting=0.3):
+        self.w, self.stopping, self.errors = w, False, []
+        self.boxes = [w.sandbox() for _ in range(boxes)]
+        self.lasting = lasting
+        self.threads = [threading.Thread(target=self.run, args=(b,)) for b in self.boxes]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, box):
+        try:
+            while not self.stopping:
+                self.w.ended(self.w.task(box, lasting=self.lasting))
+        except Exception as e:  # pylint: disable=broad-except
+            self.errors.append(e)
+
+    def stop(self):
+        self.stopping = True
+        for thread in self.threads:
+            thread.join()
+        expect(not self.errors, f"the load: {self.errors}")
+
+
+def done_since(proxy, since):
+    """When the first write that matters was taken after that moment; None: not yet."""
+    return next((r.began for r in list(proxy.requests) if r.began >= since and r.writes("tasks", "sandboxes", "pods")
+                 and r.status and r.status < 300), None)
+
+
+@case(alone=True)
+def api_server_killed_under_load(t):
+    with Work(t) as w:
+        load = Load(w)
+        waits = []
+        for _ in range(KILLS):
+            before = len(w.states.finals)
+            wait("tasks to end", lambda: len(w.states.finals) >= before + 2, 60)  # pylint: disable=cell-var-from-loop
+            r = t.env.cluster_command("kill", "kube-apiserver")
+            equal(r.returncode, 0, f"cluster kill: {r.stderr}")
+            killed = time.monotonic()
+
+            def back():
+                return t.api.request("GET", "/readyz")[0] == 200
+            persist(lambda: wait("the API server to answer again", back, 60))
+            ready = time.monotonic()
+            t.env.proxy.reset()
+            first = wait("the first write after that", lambda: done_since(t.env.proxy, killed), 60)
+            waits.append(max(0.0, first - ready))
+        load.stop()
+        figure(f"API server killed {KILLS} times, {len(w.made)} tasks; from its return to the operator's first write: {summary(waits)}")
+        w.settle(load.boxes)
+        expect(max(waits) <= RETURN_S, f"the first write came {max(waits):.1f} s after the API server was back")
+
+
+@case(alone=True)
+def not_available_for_long(t):
+    """503 for everything: about one request a second in all, and work as soon as it is over."""
+    with Work(t) as w:
+        load = Load(w, boxes=2)
+        proxy = t.env.proxy
+        wait("tasks to end", lambda: len(w.states.finals) >= 4, 60)
+        proxy.reset()
+        proxy.hook = lambda when, request: Answer(503, "ServiceUnavailable") if when == "before" else None
+        proxy.end_watches()
+        began = time.monotonic()
+        time.sleep(OUTAGE_S)  # the length of the outage is what is tested
+        requests = [r for r in list(proxy.requests) if r.began - began > 5]
+        proxy.hook = None
+        over = time.monotonic()
+        first = wait("the first write after that", lambda: done_since(proxy, over), 60)
+        figure(f"503 for {OUTAGE_S} s: {len(requests)} requests after the first 5 s, {len(requests) / (OUTAGE_S - 5):.2f} a second; first write {first - over:.2f} s after the end")
+        load.stop()
+        w.settle(load.boxes)
+        expect(len(requests) <= OUTAGE_S - 5 + 2, f"{len(requests)} requests in {OUTAGE_S - 5} s: {requests[:20]}")
+        expect(first - over <= RETURN_S, f"the first write came {first - over:.1f} s after the outage")
+
+
+def cut_somewhere(data):
+    """Every fifth part ends its watch at a byte chosen by chance."""
+    if random.random() < 0.8:
+        yield data
+        return
+    at = random.randrange(len(data))
+    if at:
+        yield data[:at]
+    raise Cut
+
+
+def single_bytes(data):
+    return (data[i:i + 1] for i in range(len(data)))
+
+
+def late(data):
+    time.sleep(random.uniform(0, 0.5))  # the delay is what is tested
+    yield data
+
+
+@case(alone=True)
+def streams_cut_split_and_late(t):
+    with Work(t) as w:
+        for what, chop in (("cut at any byte", cut_somewhere), ("split into bytes", single_bytes), ("up to 0.5 s late", late)):
+            t.env.proxy.reset()
+            t.env.proxy.chop = chop
+            t.env.proxy.end_watches()
+            load = Load(w, boxes=2, lasting=0.05)
+            wait("tasks to end", lambda: sum(1 for n, _ in w.made if n in w.states.finals) >= (60 if LONG else 10), 300)
+            load.stop()
+            t.env.proxy.chop = None
+            watches = sum(1 for r in t.env.proxy.requests if r.is_watch)
+            figure(f"watches {what}: {len(w.made)} tasks, {watches} watches begun")
+            w.settle(load.boxes)
+            w.made.clear()
+
+
+@case(alone=True)
+def watches_ended_again_and_again(t):
+    """Each end is followed by a watch from where it was, without a list."""
+    with Work(t) as w:
+        load = Load(w, boxes=2, lasting=0.05)
+        wait("tasks to end", lambda: len(w.states.finals) >= 4, 60)
+        t.env.proxy.reset()
+        for _ in range(5):
+            before = len(w.states.finals)
+            expect(t.env.proxy.end_watches() >= 4, "fewer than 4 watches were there")
+            wait("tasks to end", lambda: len(w.states.finals) >= before + 4, 60)  # pylint: disable=cell-var-from-loop
+        load.stop()
+        lists = [r for r in t.env.proxy.requests if r.method == "GET" and "limit=" in r.path]
+        expect(len(lists) <= 2, f"lists after clean ends: {lists}")
+        w.settle(load.boxes)
+

@@ -1,0 +1,136 @@
+"""Two operators: hand-overs, one that stands still, and two that act at once."""
+import os
+import random
+import signal
+import subprocess
+import time
+
+import tools
+from base import LONG, Work, summary
+from cases_server import Load
+from harness import case, expect, wait
+from tools import figure
+
+HANDOVERS = int(os.environ.get("ARL_HANDOVERS", "50" if LONG else "4"))
+STILL_S = 60 if LONG else 20
+CROWD, CROWD_PODS = (300, 100) if LONG else (40, 12)
+HANDOVER_S = 1
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases/arl-operator"
+
+
+class Pair:
+    """Operators beside the cluster that elect a leader, or that all act. The suite's own one stands aside."""
+
+    def __init__(self, t, elect=True):
+        self.t, self.elect, self.lives = t, elect, 0
+        t.env.operator.stop()
+        self.processes = {}     # identity: process
+        for _ in range(2):
+            self.add()
+
+    def add(self):
+        self.lives += 1
+        name = f"pair-{os.getpid()}-{self.lives}"
+        argv = [a for a in self.t.env.operator.argv if not a.startswith(("--identity", "--listen"))]
+        argv += [f"--identity={name}", f"--listen=127.0.0.1:{tools.free_port()}"] + ([] if self.elect else ["--leader-elect=false"])
+        with open(self.t.env.operator.log, "ab") as log:
+            self.processes[name] = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def holder(self):
+        return self.t.api.get(LEASE)["spec"].get("holderIdentity", "")
+
+    def leader(self, other_than="", limit=30):
+        """Its identity, looked for every few milliseconds."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            name = self.holder()
+            if name != other_than and name in self.processes:
+                return name
+            time.sleep(0.005)
+        raise TimeoutError(f"the lease is held by {self.holder()!r}, of {list(self.processes)}")
+
+    def end(self, name, number):
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        return process
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(20)
+        self.t.env.operator.start()
+
+
+@case(alone=True)
+def hand_overs_under_load(t):
+    """By SIGTERM, and every fifth by SIGKILL, where the lease has to run out."""
+    with Work(t) as w, Pair(t) as pair:
+        leader = pair.leader()
+        load = Load(w)
+        told, killed = [], []
+        for i in range(HANDOVERS):
+            before = len(w.states.finals)
+            wait("tasks to end", lambda: len(w.states.finals) >= before + 3, 60)  # pylint: disable=cell-var-from-loop
+            gently = i % 5 != 4
+            began = time.monotonic()
+            process = pair.end(leader, signal.SIGTERM if gently else signal.SIGKILL)
+            leader = pair.leader(other_than=leader)
+            (told if gently else killed).append(time.monotonic() - began)
+            expect(process.wait(20) in (0, -signal.SIGKILL), f"exit status {process.returncode}")
+            pair.add()
+        load.stop()
+        figure(f"{HANDOVERS} hand-overs, {len(w.made)} tasks; until the other one leads: after SIGTERM {summary(told)}, after SIGKILL {summary(killed)}")
+        w.settle(load.boxes)
+        expect(max(told) < HANDOVER_S, f"a hand-over took {max(told):.2f} s")
+
+
+@case(alone=True)
+def a_leader_stands_still(t):
+    """Longer than its lease; when it goes on, another one leads."""
+    with Work(t) as w, Pair(t) as pair:
+        load = Load(w)
+        for _ in range(2):
+            leader = pair.leader()
+            wait("tasks to end", lambda: len(w.states.finals) >= 4, 60)
+            stopped = pair.processes[leader]
+            stopped.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            other = pair.leader(other_than=leader)
+            taken = time.monotonic() - began
+            time.sleep(max(0, STILL_S - taken))  # how long it stands still is what is tested
+            before = len(w.states.finals)
+            stopped.send_signal(signal.SIGCONT)
+            wait("tasks to end", lambda: len(w.states.finals) >= before + 6, 60)  # pylint: disable=cell-var-from-loop
+            expect(pair.holder() == other, f"{pair.holder()} leads, not {other}")
+            expect(stopped.poll() is None, f"the one that stood still ended: {stopped.returncode}")
+            figure(f"a leader stood still for {STILL_S} s; the other led after {taken:.1f} s")
+        load.stop()
+        w.settle(load.boxes)
+
+
+@case(alone=True)
+def a_crowd_and_two_that_act(t):
+    """Sandboxes for which there are not enough pods, and two operators that know nothing of each other."""
+    with Work(t, replicas=CROWD_PODS) as w, Pair(t, elect=False) as pair:
+        boxes = [w.sandbox() for _ in range(CROWD)]
+        served = set()
+        for box in boxes:
+            t.phase(box, "Ready", 900)
+            served.add(box)
+            name = w.task(box, steps=1)
+            if random.random() < 0.5:
+                w.ended(name)
+            # The node has room for 250 pods: who is served goes, so that the rest can come.
+            if len(served) > CROWD_PODS // 2:
+                gone = served.pop()
+                for n, _ in w.made:
+                    w.ended(n)
+                w.drop(gone)
+        figure(f"{CROWD} sandboxes on {CROWD_PODS} pods, two operators: at most {w.owners.most_idle} pods idle or coming at once")
+        w.settle(served)
+        expect(w.owners.most_idle <= 2 * CROWD_PODS, f"{w.owners.most_idle} idle pods for {CROWD_PODS} replicas")
