@@ -85,7 +85,10 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
          "the cluster and who we are there; without it $KUBECONFIG, the pod's service account, or "
          "~/.kube/config"},
         {"context", FLAG_STRING, &o->context, "NAME", "context of the kubeconfig"},
-        {"namespace", FLAG_STRING, &o->ns, "NAME", "watch this namespace only"},
+        {"namespace", FLAG_STRING, &o->ns, "NAME",
+         "serve this namespace only (default: all of them); two operators with Leases of their own "
+         "must "
+         "not serve the same one"},
         {"sidecar-image", FLAG_STRING, &o->sidecar_image, "IMAGE",
          "image of the sidecar in each pod (required)"},
         {"sidecar-image-policy", FLAG_STRING, &o->sidecar_image_policy, "Replace|Keep",
@@ -135,6 +138,16 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
     return r;
 }
 
+/* A DNS label. "$(NAME)" of a manifest whose variable is missing is none; nor is "", which must not
+ * mean all namespaces to one who wanted one. */
+static bool is_namespace(const char *s)
+{
+    size_t len = strlen(s);
+
+    return len > 0 && len <= LIMIT_LABEL_BYTES && s[0] != '-' && s[len - 1] != '-' &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
 static int check_options(const struct options *o, struct err *err)
 {
     enum log_level level;
@@ -146,6 +159,8 @@ static int check_options(const struct options *o, struct err *err)
     if (log_format_parse(o->log_format, &format) < 0)
         return err_set(err, -EINVAL, "--log-format: %s is neither text nor json", o->log_format);
     log_setup(level, format);
+    if (o->ns && !is_namespace(o->ns))
+        return err_set(err, -EINVAL, "--namespace: \"%s\" is no name of a namespace", o->ns);
     if (!o->sidecar_image || !*o->sidecar_image)
         return err_set(err, -EINVAL, "--sidecar-image is missing");
     if (strcmp(o->sidecar_image_policy, "Replace") != 0 &&
