@@ -1,0 +1,151 @@
+"""Several releases side by side on one cluster, each of which serves one namespace (deploy/sharded)."""
+import contextlib
+import copy
+import os
+import re
+import shutil
+
+from harness import ROOT, case, equal, expect, is_ready, sh, wait
+
+ARL = "/apis/apps/v1/namespaces/arl-system/deployments/arl-operator"
+
+
+def operators(t, ns):
+    return t.api.get(f"/api/v1/namespaces/{ns}/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Doperator")["items"]
+
+
+def kubectl(t, *args):
+    r = t.env.run_kubectl(*args)
+    expect(r.returncode == 0, f"kubectl {' '.join(args)}: {r.stderr.strip()[-1500:]}")
+    return r.stdout
+
+
+def scale(t, ns, replicas):
+    kubectl(t, "-n", ns, "scale", "deployment/arl-operator", f"--replicas={replicas}")
+    wait(f"{replicas} operators in {ns}",
+         lambda: len(operators(t, ns)) == replicas and all(is_ready(p) for p in operators(t, ns)), 60)
+
+
+def install(t, serves, images):
+    """A copy of deploy/sharded with its shard.yaml filled in, as a person would do it. Returns the release's namespace."""
+    release = f"{serves}-arl"
+    work = os.path.join(t.env.work, "deploy")
+    folder = os.path.join(work, serves)
+    if not os.path.exists(work):
+        shutil.copytree(os.path.join(ROOT, "deploy", "manifests"), os.path.join(work, "manifests"))
+    shutil.copytree(os.path.join(ROOT, "deploy", "sharded"), folder)
+    values = {"release": release, "serves": serves, "operatorImage": images[0], "sidecarImage": images[1]}
+    with open(os.path.join(folder, "shard.yaml"), "r+", encoding="utf-8") as f:
+        text = f.read()
+        for key, value in values.items():
+            text, n = re.subn(rf"(?m)^  {key}: .*$", f"  {key}: {value}", text)
+            equal(n, 1, f"lines of {key} in shard.yaml")
+        f.seek(0)
+        f.truncate()
+        f.write(text)
+    with t.env.lock:
+        t.env.namespaces.append(release)
+    kubectl(t, "apply", "-k", folder)
+    return release
+
+
+def in_namespace(t, ns):
+    other = copy.copy(t)
+    other.ns, other.made = ns, []
+    return other
+
+
+@contextlib.contextmanager
+def without_arl(t):
+    """While the operators that serve all namespaces are away."""
+    replicas = t.api.get(ARL)["spec"]["replicas"]
+    scale(t, "arl-system", 0)
+    try:
+        yield
+    finally:
+        scale(t, "arl-system", replicas)
+        wait("an operator to lead", t.env.operator.ready, 60)
+
+
+def side_by_side(a, b, releases):
+    for t, release in zip((a, b), releases):
+        wait(f"the operators of {release}", lambda r=release: len(operators(a, r)) == 2 and all(is_ready(p) for p in operators(a, r)), 90)
+        t.pool(replicas=1)
+        t.alive(t.box())
+    leases = [a.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{r}/leases/arl-operator")["spec"]["holderIdentity"] for r in releases]
+    for release, holder in zip(releases, leases):
+        expect(holder in [f"{p['metadata']['name']}_{p['metadata']['uid']}" for p in operators(a, release)], f"{release}: {holder} leads")
+    keys = [a.api.get(f"/api/v1/namespaces/{r}/secrets/arl-signing-key")["data"]["key"] for r in releases]
+    expect(keys[0] != keys[1], "both releases sign with one key")
+
+
+def rights_end_at_the_namespace(a, b, releases):
+    account = f"system:serviceaccount:{releases[0]}:arl-operator"
+    for ns, resource, verb, want in ((a.ns, "pods", "create", "yes"), (b.ns, "pods", "list", "no"), (b.ns, "sandboxes.arl.infra.io", "list", "no"),
+                                     (releases[1], "secrets/arl-signing-key", "get", "no")):
+        r = a.env.run_kubectl("-n", ns, "auth", "can-i", verb, resource, f"--as={account}")
+        equal(r.stdout.strip(), want, f"whether {account} may {verb} {resource} in {ns}")
+
+
+@case(alone=True)
+def two_releases_side_by_side(t):
+    """Neither sees, needs or touches what the other serves."""
+    expect(not t.env.operator.argv, "this case needs the cluster's own operators")
+    container = t.api.get(ARL)["spec"]["template"]["spec"]["containers"][0]
+    images = (container["image"], next(v["value"] for v in container["env"] if v["name"] == "ARL_SIDECAR_IMAGE"))
+    a, b = t, in_namespace(t, t.env.make_namespace(f"{t.number:02d}b"))
+    with without_arl(t):
+        releases = [install(t, s.ns, images) for s in (a, b)]
+        try:
+            side_by_side(a, b, releases)
+            rights_end_at_the_namespace(a, b, releases)
+            scale(t, releases[0], 0)
+            waits = a.sandbox()
+            b.alive(b.box())
+            b.pool_ready("pool")
+            equal(a.get("Sandbox", waits).get("status"), None, "the status of a sandbox that only the other release could have seen")
+            scale(t, releases[0], 1)
+            a.phase(waits, "Ready")
+            a.alive(waits)
+        finally:
+            for release in releases:
+                kubectl(t, "-n", release, "delete", "deployment/arl-operator", "--cascade=foreground", "--timeout=60s")
+            for ns in [*releases, b.ns]:
+                t.env.drop_namespace(ns)
+
+
+@case(alone=True)
+def operators_rolled_under_load(t):
+    """A rollout ends every operator, the leader too: what runs goes on, what comes is served, nothing twice."""
+    expect(not t.env.operator.argv, "this case needs the cluster's own operators")
+    t.pool(replicas=2)
+    box, other = t.box(), t.box()
+    long = t.task(box, sh("echo began >> count; while [ ! -e go ]; do sleep 0.1; done; wc -l < count", name="long"))
+    t.state(long, "Running")
+    before = {p["metadata"]["uid"] for p in t.env.operator.pods()}
+    kubectl(t, "-n", "arl-system", "rollout", "restart", "deployment/arl-operator")
+    quick = []
+
+    def rolled():
+        quick.append(t.task(other, sh("echo x >> count; wc -l < count")))
+        pods = t.env.operator.pods()
+        return len(pods) == 2 and all(is_ready(p) and p["metadata"]["uid"] not in before for p in pods)
+    wait("two new operators", rolled, 120)
+    late = t.box()
+    for i, name in enumerate(quick):
+        equal(t.finished(name)["stdout"], f"{i + 1}\n", "how often steps ran before")
+    t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "executor", "--", "touch", "/workspace/go")
+    equal(t.finished(long)["stdout"], "1\n", "how often the long step began")
+    expect(not t.get("Task", long)["status"].get("attempts"), "the long task was tried again")
+    t.alive(late)
+    equal(len(t.pods(status="allocated")), 3, "allocated pods")
+
+
+@case(alone=True)
+def a_namespace_that_cannot_be_is_refused(t):
+    """A shard whose variable is missing must not end up serving everything."""
+    expect(not t.env.operator.argv, "this case needs the cluster's own operators")
+    pod = wait("an operator to lead", t.env.operator.leader, 60)["metadata"]["name"]
+    for value in ("", "$(ARL_NAMESPACE)", "-x", "Team"):
+        r = t.env.run_kubectl("-n", "arl-system", "exec", pod, "--", "arl-operator", "--sidecar-image=x", f"--namespace={value}")
+        expect(r.returncode == 2 and f'"{value}" is no name of a namespace' in r.stderr, f"exit {r.returncode}: {r.stderr[-400:]}")
