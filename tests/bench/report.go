@@ -62,6 +62,10 @@ func atMostMore(d time.Duration) target {
 	return target{fmt.Sprintf("<= floor + %v", d), func(o, f float64) bool { return o <= f+ms(d) }}
 }
 
+func lessThan(d time.Duration) target {
+	return target{fmt.Sprintf("< %v", d), func(o, _ float64) bool { return o < ms(d) }}
+}
+
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
 // quantile is the value below which the fraction q of a sorted list lies (nearest rank).
