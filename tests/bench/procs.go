@@ -45,7 +45,9 @@ func (p *processes) operator(b *bench) (int, error) {
 	if p.operatorPID != 0 {
 		return p.operatorPID, nil
 	}
-	var lease struct{ Spec struct{ HolderIdentity string } }
+	var lease struct {
+		Spec struct{ HolderIdentity string }
+	}
 	if err := b.client.get("/apis/coordination.k8s.io/v1/namespaces/arl-system/leases/arl-operator", &lease); err != nil {
 		return 0, err
 	}
