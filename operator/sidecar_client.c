@@ -71,9 +71,10 @@ struct errand {
     int tries_left;
     int64_t retry_ms;
     bool sent;
-    bool audit; /* it counts in the client's audits */
-    char *ns;   /* audit: of the sandbox */
-    char *task; /* doubt: the name of the task, in ns */
+    bool audit;    /* it counts in the client's audits */
+    char *ns;      /* audit, doubt: where the sandbox and the task are */
+    char *name;    /* audit: of the sandbox; doubt: of the task */
+    char *running; /* audit: the UID of a task that runs there */
     struct kube_call *read;
     struct buf acks; /* "uid/attempt" in quotes, comma-separated */
 };
@@ -425,8 +426,11 @@ static void errand_free(struct errand *e)
     list_remove(&e->node);
     run_target_done(&e->target);
     buf_done(&e->acks);
+    if (audit)
+        world_audited(c->opts.world, e->ns, e->name, e->running);
     free(e->ns);
-    free(e->task);
+    free(e->name);
+    free(e->running);
     free(e);
     if (!audit)
         return;
@@ -597,7 +601,7 @@ static void on_doubt(void *arg, struct kube_result *res)
         return;
     }
     if (res->reason == KUBE_NOT_FOUND || !str_eq(res->object->uid, e->target.task_uid)) {
-        log_warn("cancelling what belongs to no task", "task", e->task, "uid", e->target.task_uid,
+        log_warn("cancelling what belongs to no task", "task", e->name, "uid", e->target.task_uid,
                  "address", e->target.address, NULL);
         cancel_start(e->c, e->target, e->attempt);
         e->target = (struct run_target){0};
@@ -609,7 +613,7 @@ static void doubt_send(void *arg)
 {
     struct errand *e = arg;
 
-    e->read = kube_get(e->c->ops, &api_task, e->ns, e->task, on_doubt, e);
+    e->read = kube_get(e->c->ops, &api_task, e->ns, e->name, on_doubt, e);
 }
 
 /* What runs and is not in the cache may be of a task that the watch has yet to tell of: another
@@ -621,12 +625,15 @@ static void audit_one(struct errand *e, struct json_object *running)
     const char *slash = strchr(label, '/');
     struct errand *doubt;
 
-    if (!slash || !name || task_is_wanted(e->c->opts.world, e->ns, label))
+    if (!slash || !name)
+        return;
+    str_set(&e->running, xmemdup0(label, (size_t)(slash - label)));
+    if (task_is_wanted(e->c->opts.world, e->ns, label))
         return;
     doubt = errand_new(e->c, run_target_copy(&e->target, xmemdup0(label, (size_t)(slash - label))),
                        strtoll(slash + 1, NULL, 10), AUDIT_TRIES, doubt_send);
     doubt->ns = xstrdup(e->ns);
-    doubt->task = xstrdup(name + 1);
+    doubt->name = xstrdup(name + 1);
     doubt_send(doubt);
 }
 
@@ -686,10 +693,13 @@ void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *
     meta_key(key, ns, sandbox);
     s = world_sandbox(c->opts.world, key);
     p = s ? world_sandbox_pod(c->opts.world, s) : NULL;
-    if (!p || !p->ip)
+    if (!p || !p->ip) {
+        world_audited(c->opts.world, ns, sandbox, NULL);
         return;
+    }
     e = errand_new(c, target_of(NULL, s, p), 0, AUDIT_TRIES, audit_send);
     e->ns = xstrdup(ns);
+    e->name = xstrdup(sandbox);
     list_remove(&e->node);
     list_push_back(&c->audits_waiting, &e->node);
     audits_go_on(c);

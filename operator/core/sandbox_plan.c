@@ -267,7 +267,7 @@ static void plan_audit(const struct view *v)
 {
     if (v->st->audited)
         return;
-    v->st->audited = true;
+    v->st->audited = v->st->auditing = true;
     action_add(v->out, ACTION_AUDIT, &api_sandbox, &v->s->meta);
 }
 

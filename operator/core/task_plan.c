@@ -194,8 +194,8 @@ static bool runs(const struct world *w, const struct meta *m)
 }
 
 /* The oldest; but one that has begun goes on, though an older one was seen only then: times of
- * creation have no fractions. */
-static bool is_head(const struct view *v)
+ * creation have no fractions, and an operator before us may not have known the older one. */
+static bool is_head(const struct view *v, const struct sandbox_state *st)
 {
     const struct index_bucket *b;
     char key[META_KEY_MAX];
@@ -203,7 +203,7 @@ static bool is_head(const struct view *v)
     meta_key(key, v->t->meta.ns, v->t->sandbox);
     b = index_get(&v->w->tasks_by_sandbox, key);
     for (size_t i = 0; i < b->count; i++)
-        if (runs(v->w, b->items[i]))
+        if (runs(v->w, b->items[i]) || str_eq(b->items[i]->uid, st->running_uid))
             return b->items[i] == &v->t->meta;
     return b->count > 0 && b->items[0] == &v->t->meta;
 }
@@ -243,11 +243,13 @@ static void queued(const struct view *v)
 
 static void plan_idle(const struct view *v)
 {
+    const struct sandbox_state *st;
     const struct sandbox *s;
     char key[META_KEY_MAX];
 
     meta_key(key, v->t->meta.ns, v->t->sandbox);
     s = world_sandbox(v->w, key);
+    st = s ? world_sandbox_state(v->w, key) : NULL;
     if (!s || s->meta.deleting)
         sandbox_missing(v);
     else if (may_have_begun_elsewhere(v, s))
@@ -255,11 +257,11 @@ static void plan_idle(const struct view *v)
                    "the Sandbox was made anew, and the task may have begun in the earlier one");
     else if (s->status.phase == SANDBOX_FAILED)
         sandbox_failed(v, s);
-    else if (!is_head(v))
+    else if (!is_head(v, st))
         queued(v);
     else if (s->status.phase != SANDBOX_READY)
         sandbox_pending(v, s);
-    else if (world_sandbox_pod(v->w, s))
+    else if (st->audited && !st->auditing && world_sandbox_pod(v->w, s))
         begin(v, s);
 }
 

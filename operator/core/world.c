@@ -76,6 +76,7 @@ static void sandbox_state_free(struct sandbox_state *st)
         return;
     free(st->gone_uid);
     free(st->lost_pod_uid);
+    free(st->running_uid);
     free(st);
 }
 
@@ -281,6 +282,20 @@ static void task_left_line(struct world *w, const struct task *t)
         world_queue_obj(w, PLAN_TASK, b->items[0]->ns, b->items[0]->name);
     if (world_sandbox(w, key))
         world_queue(w, PLAN_SANDBOX, key);
+}
+
+void world_audited(struct world *w, const char *ns, const char *sandbox, const char *task_uid)
+{
+    struct sandbox_state *st;
+    char key[META_KEY_MAX];
+
+    meta_key(key, ns, sandbox);
+    if (!world_sandbox(w, key))
+        return;
+    st = world_sandbox_state(w, key);
+    st->auditing = false;
+    str_set(&st->running_uid, xstrdup(task_uid));
+    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
 static void note_task_end(struct world *w, const struct task *t)

@@ -56,7 +56,9 @@ struct sandbox_state {
     char *gone_uid;            /* of the sandbox that was deleted last under this name */
     char *lost_pod_uid;        /* the API server has confirmed that this pod is no more */
     int64_t seen_mono_ns;      /* since when this process knows the sandbox */
-    bool audited;              /* what runs in its pod is known to be wanted */
+    bool audited;              /* it was asked what runs in its pod, or need not be */
+    bool auditing;             /* the answer is still to come */
+    char *running_uid;         /* the task that ran there then; NULL: none */
     int64_t last_task_wall_ns; /* end of the last task, as far as this process knows */
 };
 
@@ -95,6 +97,8 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 /* Made when missing. */
 struct pool_state *world_pool_state(struct world *w, const char *key);
 struct sandbox_state *world_sandbox_state(struct world *w, const char *key);
+/* The audit of a sandbox's pod is over: this task runs there; NULL: none, or it can not be had. */
+void world_audited(struct world *w, const char *ns, const char *sandbox, const char *task_uid);
 void world_forget_pool(struct world *w, const char *key);
 void world_forget_sandbox(struct world *w, const char *key);
 

@@ -478,9 +478,39 @@ static void test_task_after_an_operator_restart_attaches(void **state)
 
     start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY),
           task_object(r, "t", "\"state\":\"Running\",\"startTime\":\"2026-01-02T03:04:05Z\""));
+    assert_no_call(r, PUT); /* before it is known what runs there */
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[{\"attempt\":\"uid-t/1\",\"task\":\"ns/t\"}]}");
     assert_call(r, PUT);
     run_events(r, 1);
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"state\":\"Succeeded\""));
+}
+
+/* An operator that did not know of the older task has begun the younger one. */
+static void test_what_runs_goes_first_after_a_restart(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY),
+          task_object(r, "t", ""));
+    watch(r, "tasks", "ADDED", task_object(r, "u", ""));
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[{\"attempt\":\"uid-u/1\",\"task\":\"ns/u\"}]}");
+    assert_call(r, "PUT /v1/tasks/uid-u/1");
+    assert_no_call(r, PUT);
+}
+
+/* An agent that does not tell keeps nothing from being tried, in the end. */
+static void test_audit_that_fails_holds_nothing_up(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY),
+          task_object(r, "t", ""));
+    for (int i = 0; i < 20 && fake_find(&r->ops, "GET /v1/tasks"); i++) {
+        answer(r, "GET /v1/tasks", 500, "");
+        fake_advance(&r->ops, 2000);
+        turn(r);
+    }
+    assert_call(r, PUT);
 }
 
 static void test_task_refused_by_the_agent_fails(void **state)
@@ -639,6 +669,7 @@ static void test_inactive_operator_does_nothing(void **state)
     assert_no_call(r, PUT);
     manager_set_active(r->m, true);
     turn(r);
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
     assert_call(r, PUT);
 }
 
@@ -660,6 +691,8 @@ int main(void)
         T(test_task_write_is_repeated_the_task_is_not),
         T(test_task_status_that_is_refused_is_cut_down),
         T(test_task_after_an_operator_restart_attaches),
+        T(test_what_runs_goes_first_after_a_restart),
+        T(test_audit_that_fails_holds_nothing_up),
         T(test_task_refused_by_the_agent_fails),
         T(test_task_begun_under_other_flags_is_attached_to),
         T(test_task_whose_result_was_dropped_fails),
