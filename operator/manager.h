@@ -39,6 +39,8 @@ void manager_turn(struct manager *m);
 bool manager_synced(const struct manager *m);
 /* Starts every watch over: credentials changed. */
 void manager_kick(struct manager *m);
+/* An outage of the API server is over: what waits because of it goes on in the next turn. */
+void manager_server_back(struct manager *m);
 /* For /metrics and /debug/state. */
 void manager_metrics(const struct manager *m, struct buf *out);
 void manager_debug(const struct manager *m, struct buf *out);

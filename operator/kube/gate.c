@@ -125,6 +125,8 @@ static void note_move(struct gate *g, enum gate_state from, const char *why)
         duration_format(took, (ops_now(g->inner).mono_ns - g->machine.shut_ns) / NSEC_PER_MSEC *
                                   NSEC_PER_MSEC);
         note(g, LOG_INFO, "the API server is back after ", took);
+        if (g->opts.on_back)
+            g->opts.on_back(g->opts.arg);
     }
 }
 

@@ -480,6 +480,11 @@ void reflector_kick(struct reflector *r)
     reflector_step(r, &(struct watch_event){.type = WATCH_EV_KICK});
 }
 
+void reflector_server_back(struct reflector *r)
+{
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_SERVER_BACK});
+}
+
 void reflector_stats(const struct reflector *r, struct reflector_stats *ret)
 {
     *ret = r->stats;

@@ -146,6 +146,9 @@ static struct watch_action watch_ended(struct watch_machine *m, const struct wat
 
     if (lasted)
         m->expired = 0;
+    /* The next outage is another one. */
+    if (lasted && m->watch_told)
+        m->failures = 0;
     switch (ev->reason) {
     case KUBE_OK:
         if (now.mono_ns - m->listed_ns >= WATCH_RELIST_MS * NSEC_PER_MSEC)
@@ -191,6 +194,11 @@ struct watch_action watch_step(struct watch_machine *m, const struct watch_event
         break;
     case WATCH_EV_KICK:
         if (m->state != WATCH_IDLE)
+            return begin(m, now);
+        break;
+    case WATCH_EV_SERVER_BACK:
+        m->failures = 0;
+        if (m->state == WATCH_BACKING_OFF)
             return begin(m, now);
         break;
     }

@@ -171,6 +171,14 @@ static void die(void *arg)
     p->doomed = p->muted = true;
 }
 
+static void on_server_back(void *arg)
+{
+    struct proc *p = arg;
+
+    if (p->m)
+        manager_server_back(p->m);
+}
+
 /* As on SIGTERM: gives the lease up, then ends. */
 void proc_release(struct sim *s, int index)
 {
@@ -194,6 +202,7 @@ void proc_start(struct sim *s, int index)
                             .on_leading = on_leading,
                             .on_lost = die,
                             .arg = p};
+    const struct gate_opts go = {.on_back = on_server_back, .arg = p};
 
     snprintf(p->identity, sizeof(p->identity), "op%d-%u", index, ++p->life);
     sim_note(s, "%s starts", p->identity);
@@ -202,7 +211,7 @@ void proc_start(struct sim *s, int index)
     p->muted = p->doomed = false;
     p->skew_ns = sim_between(s, 0, 400) * SIM_MS - (s->cfg.calm ? 0 : 200 * SIM_MS);
     mo.instance = lo.identity = p->identity;
-    p->gate = gate_new(&p->ops, NULL);
+    p->gate = gate_new(&p->ops, &go);
     p->m = manager_new(gate_ops(p->gate), &mo);
     if (s->cfg.leases)
         p->lease = lease_new(gate_ops(p->gate), &lo);

@@ -135,6 +135,7 @@ static void test_pause(void **state)
 static struct fake_ops fake;
 static struct gate *gate;
 static char notes[512];
+static int backs;
 
 struct outcome {
     int done;
@@ -151,9 +152,16 @@ static void on_note(void *arg, int level, const char *msg)
     snprintf(notes + len, sizeof(notes) - len, "%s%s|", level == LOG_WARN ? "W " : "", msg);
 }
 
+static void on_back(void *arg)
+{
+    backs++;
+}
+
 static int setup(void **state)
 {
-    static const struct gate_opts opts = {.on_note = on_note};
+    static const struct gate_opts opts = {.on_note = on_note, .on_back = on_back};
+
+    backs = 0;
 
     fake_ops_init(&fake);
     fake.random_zero = true;
@@ -279,6 +287,7 @@ static void test_outage(void **state)
     assert_int_equal(writes.done, 20);
     assert_int_equal(reads.done, 2);
     assert_non_null(strstr(notes, "|the API server is back after 5m1s|"));
+    assert_int_equal(backs, 1);
 }
 
 static void test_order(void **state)

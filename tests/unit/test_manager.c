@@ -673,6 +673,20 @@ static void test_inactive_operator_does_nothing(void **state)
     assert_call(r, PUT);
 }
 
+/* Watches that wait to try again do so in the turn after an outage. */
+static void test_watches_go_on_when_the_server_is_back(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, NULL, NULL, NULL, NULL);
+    lose(r, "/tasks?watch");
+    assert_no_call(r, "/tasks?watch");
+    manager_server_back(r->m);
+    assert_no_call(r, "/tasks?watch");
+    turn(r);
+    assert_call(r, "/tasks?watch");
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -703,6 +717,7 @@ int main(void)
         T(test_audits_after_a_start_are_bounded),
         T(test_task_deleted_is_cancelled_until_heard),
         T(test_inactive_operator_does_nothing),
+        T(test_watches_go_on_when_the_server_is_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,6 +255,43 @@ static void test_relist(void **state)
     assert_string_equal(ended(KUBE_OK), "watch");
 }
 
+/* Each outage is waited out by itself, and no longer than it lasts. */
+static void test_server_back(void **state)
+{
+    struct watch_event back = {.type = WATCH_EV_SERVER_BACK};
+
+    assert_string_equal(step(back), "");
+    start();
+    assert_string_equal(step(back), "");
+    for (int i = 0; i < 4; i++) {
+        list_failed(KUBE_NO_ANSWER);
+        pass_ms(30000);
+        timer();
+    }
+    assert_string_equal(list_failed(KUBE_NO_ANSWER), "wait 12800");
+    assert_string_equal(step(back), "list 50");
+    assert_string_equal(page(false), "watch");
+    assert_string_equal(step(back), "");
+    assert_string_equal(ended(KUBE_NO_ANSWER), "wait 800");
+    assert_string_equal(step(back), "watch");
+}
+
+/* A watch that worked ends what failed before it, however short the time between two outages. */
+static void test_backoff_after_a_good_watch(void **state)
+{
+    make_watching();
+    assert_string_equal(ended(KUBE_NO_ANSWER), "wait 800");
+    timer();
+    assert_string_equal(ended(KUBE_NO_ANSWER), "wait 1600");
+    timer();
+    pass_ms(WATCH_GOOD_MS);
+    assert_string_equal(ended(KUBE_NO_ANSWER), "wait 3200"); /* told nothing */
+    timer();
+    told();
+    pass_ms(WATCH_GOOD_MS);
+    assert_string_equal(ended(KUBE_NO_ANSWER), "wait 800");
+}
+
 static void test_states(void **state)
 {
     for (int s = 0; s < WATCH_STATES; s++) {
@@ -270,10 +307,19 @@ static void test_states(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_way_to_watch),  TEST(test_clean_end),   TEST(test_too_old),
-        TEST(test_watch_refused), TEST(test_retry_after), TEST(test_backoff),
-        TEST(test_page_expired),  TEST(test_too_large),   TEST(test_kick),
-        TEST(test_relist),        TEST(test_states),
+        TEST(test_way_to_watch),
+        TEST(test_clean_end),
+        TEST(test_too_old),
+        TEST(test_watch_refused),
+        TEST(test_retry_after),
+        TEST(test_backoff),
+        TEST(test_page_expired),
+        TEST(test_too_large),
+        TEST(test_kick),
+        TEST(test_relist),
+        TEST(test_states),
+        TEST(test_server_back),
+        TEST(test_backoff_after_a_good_watch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
