@@ -43,9 +43,10 @@ class ApiError(Exception):
     def __init__(self, status, body):
         self.status = status
         try:
-            self.message = json.loads(body).get("message", "")
+            status = json.loads(body)
+            self.message, self.reason = status.get("message", ""), status.get("reason", "")
         except (ValueError, AttributeError):
-            self.message = body[:2000]
+            self.message, self.reason = body[:2000], ""
         super().__init__(f"HTTP {status}: {self.message}")
 
 

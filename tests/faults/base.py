@@ -49,7 +49,7 @@ def persist(call, limit=60):
         try:
             return call()
         except ApiError as e:
-            if e.status == 409 and "AlreadyExists" in str(e):
+            if e.reason == "AlreadyExists":
                 return None
             if e.status < 500 and e.status != 429 or time.monotonic() > end:
                 raise
