@@ -1,4 +1,5 @@
 """The API server dies, is not available for long, and its streams break."""
+import itertools
 import os
 import random
 import threading
@@ -6,7 +7,7 @@ import time
 
 from base import LONG, persist, summary, Work
 from harness import case, equal, expect, wait
-from proxy import Answer, Cut
+from proxy import SILENCE, Answer, Cut, HalfCut
 from tools import figure
 
 KILLS = int(os.environ.get("ARL_API_KILLS", "200" if LONG else "3"))
@@ -94,7 +95,7 @@ def not_available_for_long(t):
         expect(first - over <= RETURN_S, f"the first write came {first - over:.1f} s after the outage")
 
 
-def cut_somewhere(data):
+def cut_somewhere(data, how=Cut):
     """Every fifth part ends its watch at a byte chosen by chance."""
     if random.random() < 0.8:
         yield data
@@ -102,7 +103,11 @@ def cut_somewhere(data):
     at = random.randrange(len(data))
     if at:
         yield data[:at]
-    raise Cut
+    raise how
+
+
+def half_closed(data):
+    return cut_somewhere(data, HalfCut)
 
 
 def single_bytes(data):
@@ -117,7 +122,8 @@ def late(data):
 @case(alone=True)
 def streams_cut_split_and_late(t):
     with Work(t) as w:
-        for what, chop in (("cut at any byte", cut_somewhere), ("split into bytes", single_bytes), ("up to 0.5 s late", late)):
+        for what, chop in (("cut at any byte", cut_somewhere), ("half closed at any byte", half_closed),
+                           ("split into bytes", single_bytes), ("up to 0.5 s late", late)):
             t.env.proxy.reset()
             t.env.proxy.chop = chop
             t.env.proxy.end_watches()
@@ -128,6 +134,30 @@ def streams_cut_split_and_late(t):
             watches = sum(1 for r in t.env.proxy.requests if r.is_watch)
             figure(f"watches {what}: {len(w.made)} tasks, {watches} watches begun")
             w.settle(load.boxes)
+            w.made.clear()
+
+
+@case(alone=True)
+def calls_that_are_late_or_never_answered(t):
+    """Each kind for a while: late on the way there and on the way back, then some writes of which nobody hears again."""
+    def late_call(when, request):
+        if when != "after" and not request.is_watch and "/leases/" not in request.path:
+            time.sleep(random.uniform(0, 1))  # the delay is what is tested
+
+    def unheard(when, request):
+        if when == moment and request.writes("tasks", "sandboxes", "pods") and next(silences) % 4 == 0:
+            return SILENCE
+        return None
+    with Work(t) as w:
+        for moment, hook in (("", late_call), ("before", unheard), ("applied", unheard)):
+            silences = itertools.count()
+            t.env.proxy.hook = hook
+            load = Load(w, boxes=2, lasting=0.05)
+            wait("tasks to end", lambda: sum(1 for n, _ in w.made if n in w.states.finals) >= (40 if LONG else 8), 600)  # pylint: disable=cell-var-from-loop
+            load.stop()
+            t.env.proxy.hook = None
+            w.settle(load.boxes)
+            figure(f"{moment + ': every fourth write never answered' if moment else 'calls and answers up to 1 s late'}: {len(w.made)} tasks, all right and once")
             w.made.clear()
 
 

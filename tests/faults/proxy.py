@@ -5,10 +5,10 @@ proxy speaks TLS to the API server and passes on everything else as it is. Every
 last reset().
 
     proxy.hook = f       f(moment, request) is called "before" a request is forwarded, when it is "applied" (the server has
-                         answered, the operator does not know), and "after" its answer was passed on. It may return RESET, or
-                         an Answer that is given instead. An exception in it resets the connection.
+                         answered, the operator does not know), and "after" its answer was passed on. It may return RESET,
+                         SILENCE, or an Answer that is given instead. An exception in it resets the connection.
     proxy.chop = f       f(data) -> an iterable of pieces in which a part of a watch is passed on; raising Cut ends the watch
-                         there, in the middle of whatever it was
+                         there, in the middle of whatever it was; HalfCut does, but goes on to read
     proxy.end_watches()  ends all that are under way
 
 Hooks are called from the threads of their connections, several at once.
@@ -25,11 +25,17 @@ import time
 import urllib.parse
 
 RESET = object()
+SILENCE = object()      # no answer, ever, on a connection that stays open
+SILENCE_S = 120         # until then the other side must have hung up
 HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 
 
 class Cut(Exception):
     """Ends a watch."""
+
+
+class HalfCut(Cut):
+    """Ends what is sent; the connection stays half open until the other side closes it."""
 
 
 class Answer:
@@ -78,6 +84,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.close_connection = True
 
+    def outwait(self):
+        """Reads on until the other side has hung up."""
+        self.close_connection = True
+        self.connection.settimeout(SILENCE_S)
+        while self.connection.recv(4096):
+            pass
+
     def give(self, answer):
         self.send_response(answer.status)
         for name, value in {"Content-Type": "application/json", **answer.headers}.items():
@@ -92,6 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         result = hook(moment, request) if hook else None
         if result is RESET:
             self.reset()
+        elif result is SILENCE:
+            self.outwait()
         elif result and moment != "after":
             self.give(result)
         return bool(result)
@@ -115,6 +130,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                     self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
+        except HalfCut:
+            self.connection.shutdown(socket.SHUT_WR)
+            self.outwait()
         except Cut:
             self.close_connection = True
         finally:

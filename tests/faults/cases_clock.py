@@ -1,0 +1,70 @@
+"""The clock of the operator's machine is moved under load (libfaketime); what measures time must not mind."""
+import http.client
+import os
+import re
+import subprocess
+
+from base import Work
+from cases_server import Load
+from harness import case, wait
+from tools import figure
+
+JUMPS_S = (45, -45)             # signatures are good for 60 s either way
+OFF_S = (3600, -3600)           # the agents refuse what is signed now
+
+
+class Clock:
+    """An operator whose wall clock is what a file says; the suite's own one stands aside."""
+
+    def __init__(self, t):
+        self.t = t
+        self.path = os.path.join(t.env.folder, "clock")
+        self.set(0)
+        library = subprocess.run(["dpkg", "-L", "libfaketime"], check=True, capture_output=True, text=True).stdout
+        self.env = {"LD_PRELOAD": next(line for line in library.splitlines() if line.endswith("libfaketime.so.1")),
+                    "FAKETIME_TIMESTAMP_FILE": self.path, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def set(self, offset):
+        with open(self.path + ".new", "w", encoding="ascii") as f:
+            f.write(f"{offset:+d}s\n")
+        os.rename(self.path + ".new", self.path)
+
+    def restart(self, argv):
+        self.t.env.operator.stop()
+        self.t.env.operator.argv = argv
+        self.t.env.operator.start()
+        self.t.env.operator_answers()
+
+    def refusals(self):
+        """How often a stream to an agent had to be begun again."""
+        c = http.client.HTTPConnection("127.0.0.1", self.t.env.port, timeout=5)
+        c.request("GET", "/metrics")
+        return int(re.search(r"^arl_task_attaches_total (\d+)", c.getresponse().read().decode(), re.M).group(1))
+
+    def __enter__(self):
+        self.argv = self.t.env.operator.argv
+        self.restart(["env", *(f"{k}={v}" for k, v in self.env.items()), *self.argv])
+        return self
+
+    def __exit__(self, *_):
+        self.restart(self.argv)
+
+
+@case(alone=True)
+def clock_moved_under_load(t):
+    with Work(t) as w, Clock(t) as clock:
+        load = Load(w)
+        for offset in (*JUMPS_S, 0):
+            clock.set(offset)
+            before = len(w.states.finals)
+            wait("tasks to end", lambda: len(w.states.finals) >= before + 9, 60)  # pylint: disable=cell-var-from-loop
+        for offset in OFF_S:
+            again = clock.refusals()
+            clock.set(offset)
+            wait("agents to refuse", lambda: clock.refusals() > again + 3, 30)  # pylint: disable=cell-var-from-loop
+            clock.set(0)
+            before = len(w.states.finals)
+            wait("tasks to end", lambda: len(w.states.finals) >= before + 6, 60)  # pylint: disable=cell-var-from-loop
+        load.stop()
+        figure(f"the operator's clock moved by {', '.join(map(str, JUMPS_S + OFF_S))} s: {len(w.made)} tasks, all right and once")
+        w.settle(load.boxes)
