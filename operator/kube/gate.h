@@ -26,7 +26,8 @@ struct gate;
 struct gate_opts {
     /* The server is down, or back again, for the log; level is enum log_level. May be NULL. */
     void (*on_note)(void *arg, int level, const char *msg);
-    /* An outage is over; comes from inside of another callback: begin nothing there. May be NULL. */
+    /* An outage is over; comes from inside of another callback: begin nothing there. May be NULL.
+     */
     void (*on_back)(void *arg);
     void *arg;
 };
