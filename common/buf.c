@@ -67,19 +67,25 @@ int buf_putc(struct buf *b, char c)
 
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
+    size_t room = b->alloc - b->len;
     va_list ap;
     int n, r;
 
+    /* It mostly fits. */
     va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
     va_end(ap);
     assert(n >= 0);
-    r = buf_reserve(b, (size_t)n);
-    if (r < 0)
-        return r;
-    va_start(ap, fmt);
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-    va_end(ap);
+    if ((size_t)n >= room) {
+        if (room)
+            b->data[b->len] = '\0';
+        r = buf_reserve(b, (size_t)n);
+        if (r < 0)
+            return r;
+        va_start(ap, fmt);
+        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+        va_end(ap);
+    }
     b->len += (size_t)n;
     return 0;
 }

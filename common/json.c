@@ -5,6 +5,7 @@
 
 /* json-c recurses; 32 levels are its own default and far more than any object of ours has. */
 #define JSON_DEPTH 32
+#define JSON_FIELDS_MAX 32 /* of one table */
 
 void json_free(struct json_object **obj)
 {
@@ -140,19 +141,20 @@ static void decode_field(struct json_object *v, enum json_type_want type, void *
 int json_decode(struct json_object *obj, const struct json_field *fields, void *base,
                 struct err *err)
 {
-    /* Everything is checked before anything is written. */
-    for (const struct json_field *f = fields; f->path; f++) {
-        struct json_object *v = json_get_path(obj, f->path);
+    struct json_object *values[JSON_FIELDS_MAX];
 
-        if (v && !json_object_is_type(v, wants[f->type].type))
+    /* Everything is checked before anything is written. */
+    for (size_t i = 0; fields[i].path; i++) {
+        const struct json_field *f = &fields[i];
+
+        assert(i < JSON_FIELDS_MAX);
+        values[i] = json_get_path(obj, f->path);
+        if (values[i] && !json_object_is_type(values[i], wants[f->type].type))
             return err_set(err, -EINVAL, "%s is not %s", f->path, wants[f->type].name);
     }
-    for (const struct json_field *f = fields; f->path; f++) {
-        struct json_object *v = json_get_path(obj, f->path);
-
-        if (v)
-            decode_field(v, f->type, (char *)base + f->offset);
-    }
+    for (size_t i = 0; fields[i].path; i++)
+        if (values[i])
+            decode_field(values[i], fields[i].type, (char *)base + fields[i].offset);
     return 0;
 }
 

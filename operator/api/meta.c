@@ -1,7 +1,6 @@
 #include "operator/api/meta.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -46,9 +45,12 @@ void meta_done(struct meta *m)
 
 void meta_key(char *buf, const char *ns, const char *name)
 {
-    int n = snprintf(buf, META_KEY_MAX, "%s/%s", ns, name);
+    size_t n = strlen(ns), m = strlen(name);
 
-    assert(n > 0 && n < META_KEY_MAX);
+    assert(n + 1 + m < META_KEY_MAX);
+    memcpy(buf, ns, n);
+    buf[n] = '/';
+    memcpy(buf + n + 1, name, m + 1);
 }
 
 int64_t meta_time(struct json_object *obj, const char *name)
