@@ -138,6 +138,19 @@ static void decode_status(struct json_object *obj, struct task *t)
     }
 }
 
+static size_t text_bytes(struct json_object *obj)
+{
+    return strlen(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+/* What the status takes in the text of the object, with its name and a comma. */
+static size_t status_bytes(struct json_object *obj)
+{
+    struct json_object *status = json_get(obj, "status");
+
+    return status ? text_bytes(status) + strlen(",\"status\":") : 0;
+}
+
 static int task_decode(struct json_object *obj, struct meta **ret, struct err *err)
 {
     struct task *t = xcalloc(1, sizeof(*t));
@@ -154,8 +167,7 @@ static int task_decode(struct json_object *obj, struct meta **ret, struct err *e
         drop_steps(t);
         str_set(&t->attempts_json, NULL);
     } else {
-        json_object_object_del(obj, "status");
-        t->spec_bytes = strlen(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE));
+        t->spec_bytes = text_bytes(obj) - status_bytes(obj);
     }
     *ret = &t->meta;
     return 0;
