@@ -16,30 +16,48 @@
 #define WORKSPACE_PATH "/workspace"
 #define DEFAULT_CONTAINER "executor"
 
+/* Parsed once, and part of many pods: nobody may change the tree. */
+struct constant {
+    const char *text;
+    struct json_object *tree;
+};
+
 /* The sidecar and the init container need nothing: no root, no capability, no writable root. */
-static const char restricted_json[] =
+static struct constant restricted = {
     "{\"runAsUser\":65532,\"runAsGroup\":65532,\"runAsNonRoot\":true,\"privileged\":false,"
     "\"allowPrivilegeEscalation\":false,\"readOnlyRootFilesystem\":true,"
-    "\"capabilities\":{\"drop\":[\"ALL\"]},\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}";
+    "\"capabilities\":{\"drop\":[\"ALL\"]},\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}",
+    NULL};
 /* Measured well below 4 MiB; the limit leaves room for the output of a busy task. */
-static const char resources_json[] =
-    "{\"requests\":{\"cpu\":\"10m\",\"memory\":\"8Mi\"},\"limits\":{\"memory\":\"64Mi\"}}";
-static const char startup_probe_json[] =
+static struct constant resources = {
+    "{\"requests\":{\"cpu\":\"10m\",\"memory\":\"8Mi\"},\"limits\":{\"memory\":\"64Mi\"}}", NULL};
+static struct constant startup_probe = {
     "{\"httpGet\":{\"path\":\"/readyz\",\"port\":8080},\"periodSeconds\":1,\"timeoutSeconds\":5,"
-    "\"failureThreshold\":300}";
-static const char readiness_probe_json[] =
+    "\"failureThreshold\":300}",
+    NULL};
+static struct constant readiness_probe = {
     "{\"httpGet\":{\"path\":\"/readyz\",\"port\":8080},\"periodSeconds\":10,\"timeoutSeconds\":5,"
-    "\"failureThreshold\":3}";
+    "\"failureThreshold\":3}",
+    NULL};
+static struct constant ports = {"[{\"name\":\"http\",\"containerPort\":8080,\"protocol\":\"TCP\"}]",
+                                NULL};
 
 /* ---- json-c in short ------------------------------------------------------------------------- */
 
-static struct json_object *constant(const char *text)
+static struct json_object *parse(const char *text)
 {
     struct json_object *o = NULL;
     int r = json_parse(text, strlen(text), &o, NULL);
 
     assert(r == 0);
     return o;
+}
+
+static struct json_object *shared(struct constant *c)
+{
+    if (!c->tree)
+        c->tree = parse(c->text);
+    return json_object_get(c->tree);
 }
 
 static void put(struct json_object *o, const char *name, struct json_object *value)
@@ -196,7 +214,7 @@ static int find_users(struct builder *b, struct err *err)
 static void wrap_command(struct json_object *c)
 {
     struct json_object *command =
-        constant("[\"/.arl/runner\",\"run\",\"--socket\",\"/.arl/sock\",\"--\"]");
+        parse("[\"/.arl/runner\",\"run\",\"--socket\",\"/.arl/sock\",\"--\"]");
     struct json_object *own = json_get(c, "command");
     struct json_object *args = json_get(c, "args");
 
@@ -247,7 +265,7 @@ static void build_users(struct builder *b)
 
 static struct json_object *sidecar_env(const struct builder *b)
 {
-    struct json_object *env = constant(
+    struct json_object *env = parse(
         "[{\"name\":\"ARL_POD_UID\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.uid\"}}}"
         "]");
     char number[24], names[LIMIT_CONTAINERS * (LIMIT_LABEL_BYTES + 1) + 1];
@@ -275,9 +293,9 @@ static void dress(struct json_object *c, const char *image)
 {
     put_str(c, "image", image);
     put_str(c, "imagePullPolicy", "IfNotPresent");
-    put(c, "securityContext", constant(restricted_json));
+    put(c, "securityContext", shared(&restricted));
     if (json_object_object_length(ensure(c, "resources", json_type_object)) == 0)
-        put(c, "resources", constant(resources_json));
+        put(c, "resources", shared(&resources));
 }
 
 static void build_sidecar(struct builder *b)
@@ -296,11 +314,11 @@ static void build_sidecar(struct builder *b)
     for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
         json_object_object_del(c, ours[i]);
     dress(c, image);
-    put(c, "args", constant("[\"serve\"]"));
+    put(c, "args", parse("[\"serve\"]"));
     put(c, "env", sidecar_env(b));
-    put(c, "ports", constant("[{\"name\":\"http\",\"containerPort\":8080,\"protocol\":\"TCP\"}]"));
-    put(c, "startupProbe", constant(startup_probe_json));
-    put(c, "readinessProbe", constant(readiness_probe_json));
+    put(c, "ports", shared(&ports));
+    put(c, "startupProbe", shared(&startup_probe));
+    put(c, "readinessProbe", shared(&readiness_probe));
     append_mount(c, "arl", "/arl", NULL);
     append_mount(c, "arl-journal", "/var/lib/arl", NULL);
 }
@@ -310,7 +328,7 @@ static void build_init(struct builder *b)
     struct json_object *before = json_get(b->spec, "initContainers");
     struct json_object *inits = json_object_new_array();
     struct json_object *c = json_object_new_object();
-    struct json_object *args = constant("[\"install\",\"--dir\",\"/arl\"]");
+    struct json_object *args = parse("[\"install\",\"--dir\",\"/arl\"]");
 
     for (size_t i = 0; i < b->user_count; i++) {
         json_object_array_add(args, json_object_new_string("--container"));
@@ -339,7 +357,7 @@ static int build_volumes(struct builder *b, struct err *err)
                            names[i]);
         if (v)
             continue;
-        v = constant("{\"emptyDir\":{}}");
+        v = parse("{\"emptyDir\":{}}");
         put_str(v, "name", names[i]);
         json_object_array_add(volumes, v);
     }
@@ -390,9 +408,9 @@ static struct json_object *without_reserved(struct json_object *from)
 
 static struct json_object *build_owner(const struct meta *pool)
 {
-    struct json_object *ref = constant("{\"apiVersion\":\"arl.infra.io/v1alpha1\",\"kind\":"
-                                       "\"WarmPool\",\"controller\":true,"
-                                       "\"blockOwnerDeletion\":false}");
+    struct json_object *ref = parse("{\"apiVersion\":\"arl.infra.io/v1alpha1\",\"kind\":"
+                                    "\"WarmPool\",\"controller\":true,"
+                                    "\"blockOwnerDeletion\":false}");
     struct json_object *refs = json_object_new_array();
 
     put_str(ref, "name", pool->name);
