@@ -77,19 +77,45 @@ static void put_str(struct json_object *j, const char *name, const char *value)
     json_object_object_add(j, name, json_object_new_string(value));
 }
 
+/* An object of the same members. */
+static struct json_object *copy_of(struct json_object *j)
+{
+    struct json_object *c = json_object_new_object();
+
+    if (!json_object_is_type(j, json_type_object))
+        return c;
+    json_object_object_foreach(j, name, value)
+    {
+        json_object_object_add_ex(c, name, json_object_get(value), JSON_C_OBJECT_ADD_KEY_IS_NEW);
+    }
+    return c;
+}
+
+static void set_tree(struct obj *o, struct json_object *j)
+{
+    json_object_put(o->j);
+    o->j = j;
+}
+
+/* A tree that was committed is not changed any more: known.c hands it out. So o->j has to be new,
+ * at its root. */
 void api_commit(struct sim *s, struct obj *o, const char *type)
 {
     struct api *a = &s->api;
-    struct json_object *md = json_get(o->j, "metadata");
+    struct json_object *md = copy_of(json_get(o->j, "metadata"));
+    struct change *c;
     char rv[24];
 
     o->rv = ++a->rv;
     snprintf(rv, sizeof(rv), "%" PRIu64, o->rv);
     put_str(md, "resourceVersion", rv);
+    json_object_object_add(o->j, "metadata", md);
     if ((a->log_len & (a->log_len - 1)) == 0)
         a->log = xrealloc(a->log, MAX(2 * a->log_len, 16u) * sizeof(*a->log));
-    a->log[a->log_len++] = (struct change){o->rv, o->kind, type, xstrdup(text_of(o->j))};
-    o->text = a->log[a->log_len - 1].text;
+    c = &a->log[a->log_len++];
+    *c = (struct change){o->rv, o->kind, type, xstrdup(text_of(o->j))};
+    o->text = c->text;
+    known_add(o->text, o->j);
     oracle_change(s, o, type);
     api_tell_watches(s, o->kind);
 }
@@ -99,6 +125,7 @@ void api_remove(struct sim *s, struct obj *o)
     struct api *a = &s->api;
     size_t i = 0;
 
+    set_tree(o, copy_of(o->j));
     api_commit(s, o, "DELETED");
     while (a->objs[o->kind][i] != o)
         i++;
@@ -111,6 +138,7 @@ void api_remove(struct sim *s, struct obj *o)
 /* Pods have a time to end in, if they run already; everything else is gone at once. */
 void api_delete(struct sim *s, struct obj *o)
 {
+    struct json_object *md;
     char now[RFC3339_MAX];
 
     if (o->kind != SIM_POD || !json_get_str(json_get(o->j, "spec"), "nodeName")) {
@@ -120,7 +148,10 @@ void api_delete(struct sim *s, struct obj *o)
     if (json_get_str(json_get(o->j, "metadata"), "deletionTimestamp"))
         return;
     rfc3339_format(now, sim_wall_ns(s));
-    put_str(json_get(o->j, "metadata"), "deletionTimestamp", now);
+    md = copy_of(json_get(o->j, "metadata"));
+    put_str(md, "deletionTimestamp", now);
+    set_tree(o, copy_of(o->j));
+    json_object_object_add(o->j, "metadata", md);
     api_commit(s, o, "MODIFIED");
     kubelet_pod_deleting(s, o);
 }
@@ -215,33 +246,46 @@ static void conflict(struct msg *m, const char *name, const char *why)
 
 /* ---- merge patches (RFC 7396) ---------------------------------------------------------------- */
 
-static void merge(struct json_object *to, struct json_object *patch)
+/* Whether a value that is no object stands for the same text. */
+static bool same_value(struct json_object *a, struct json_object *b)
 {
+    if (json_object_is_type(a, json_type_array) && json_object_is_type(b, json_type_array))
+        return strcmp(text_of(a), text_of(b)) == 0;
+    return json_object_equal(a, b);
+}
+
+/* A new tree, which shares with the old one what stays. */
+static struct json_object *merged(struct json_object *old, struct json_object *patch, bool *changed)
+{
+    struct json_object *to = copy_of(old);
+
+    *changed |= !json_object_is_type(old, json_type_object);
     json_object_object_foreach(patch, name, value)
     {
-        struct json_object *there = json_get(to, name);
+        struct json_object *there;
+        bool has = json_object_object_get_ex(to, name, &there);
 
         if (!value) {
+            *changed |= has;
             json_object_object_del(to, name);
         } else if (!json_object_is_type(value, json_type_object)) {
+            *changed |= !has || !same_value(there, value);
             json_object_object_add(to, name, json_object_get(value));
         } else {
-            if (!json_object_is_type(there, json_type_object)) {
-                there = json_object_new_object();
-                json_object_object_add(to, name, there);
-            }
-            merge(there, value);
+            json_object_object_add(to, name, merged(there, value, changed));
         }
     }
+    return to;
 }
 
 void api_merge(struct sim *s, struct obj *o, const char *patch)
 {
     struct json_object *j = NULL;
     int r = json_parse(patch, strlen(patch), &j, NULL);
+    bool changed = false;
 
     assert(r == 0);
-    merge(o->j, j);
+    set_tree(o, merged(o->j, j, &changed));
     json_object_put(j);
     api_commit(s, o, "MODIFIED");
 }
@@ -263,34 +307,43 @@ static bool precondition(struct msg *m, const struct obj *o, struct json_object 
     return false;
 }
 
+static void count_generation(struct obj *o)
+{
+    struct json_object *md = copy_of(json_get(o->j, "metadata"));
+    int64_t generation = 0;
+
+    json_get_int(md, "generation", &generation);
+    json_object_object_add(md, "generation", json_object_new_int64(generation + 1));
+    json_object_object_add(o->j, "metadata", md);
+}
+
 /* Only the status through its subresource, only the rest without; what changes nothing is not
  * written. */
 static void apply(struct sim *s, struct msg *m, struct obj *o, struct json_object *patch,
                   bool status)
 {
-    cleanup_free char *spec = xstrdup(text_of(json_get(o->j, "spec")));
-    int64_t generation = 0;
+    struct json_object *was = json_object_get(o->j);
+    bool changed = false, new_spec = false;
 
     if (status) {
         struct json_object *only = json_object_new_object();
 
         json_object_object_add(only, "status", json_object_get(json_get(patch, "status")));
-        merge(o->j, only);
+        set_tree(o, merged(was, only, &changed));
         json_object_put(only);
     } else {
         if (kinds[o->kind].custom)
             json_object_object_del(patch, "status");
-        merge(o->j, patch);
+        set_tree(o, merged(was, patch, &changed));
+        new_spec = json_get(patch, "spec") && kinds[o->kind].custom && o->kind != SIM_POD;
     }
-    if (strcmp(text_of(o->j), o->text) != 0) {
-        if (kinds[o->kind].custom && o->kind != SIM_POD &&
-            strcmp(spec, text_of(json_get(o->j, "spec"))) != 0) {
-            json_get_int(json_get(o->j, "metadata"), "generation", &generation);
-            json_object_object_add(json_get(o->j, "metadata"), "generation",
-                                   json_object_new_int64(generation + 1));
-        }
+    if (new_spec && strcmp(text_of(json_get(was, "spec")), text_of(json_get(o->j, "spec"))) != 0)
+        count_generation(o);
+    if (changed)
         api_commit(s, o, "MODIFIED");
-    }
+    else
+        set_tree(o, json_object_get(was));
+    json_object_put(was);
     answer_object(m, 200, o);
 }
 
@@ -448,6 +501,7 @@ void api_handle(struct sim *s, struct msg *m)
 
 void api_done(struct sim *s)
 {
+    known_clear();
     for (int k = 0; k < SIM_KINDS; k++) {
         for (size_t i = 0; i < s->api.count[k]; i++)
             obj_free(s->api.objs[k][i]);

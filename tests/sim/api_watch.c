@@ -27,6 +27,13 @@ const char *query_get(const struct msg *m, const char *name, char *buf, size_t s
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
+static void add(struct buf *b, const char *text, size_t len)
+{
+    int r = buf_append(b, text, len);
+
+    assert(r == 0);
+}
+
 /* All items as of now, one a line, so that further pages are of the same moment. */
 static size_t take_snapshot(struct sim *s, enum sim_kind kind)
 {
@@ -34,8 +41,10 @@ static size_t take_snapshot(struct sim *s, enum sim_kind kind)
     struct buf b = BUF_INIT(64u << 20);
 
     s->api.snapshot_next = (at + 1) % SIM_SNAPSHOTS;
-    for (size_t i = 0; i < s->api.count[kind]; i++)
-        buf_printf(&b, "%s\n", s->api.objs[kind][i]->text);
+    for (size_t i = 0; i < s->api.count[kind]; i++) {
+        add(&b, s->api.objs[kind][i]->text, strlen(s->api.objs[kind][i]->text));
+        add(&b, "\n", 1);
+    }
     str_set(&s->api.snapshots[at].text, buf_steal(&b));
     s->api.snapshots[at].rv = s->api.rv;
     return at;
@@ -55,9 +64,10 @@ static void answer_page(struct sim *s, struct msg *m, size_t at, size_t skip)
         p = strchr(p, '\n') + 1;
     buf_puts(&b, "{\"kind\":\"List\",\"items\":[");
     for (; *p && given < n; given++) {
-        size_t len = strcspn(p, "\n");
+        size_t len = (size_t)(strchr(p, '\n') - p);
 
-        buf_printf(&b, "%s%.*s", given ? "," : "", (int)len, p);
+        add(&b, given ? "," : "", given > 0);
+        add(&b, p, len);
         p += len + 1;
     }
     buf_printf(&b, "],\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"", snap->rv);
@@ -154,8 +164,11 @@ static bool tell(struct sim *s, struct watch *w, const struct change *c, struct 
     }
     if (f == WATCH_DROPPED)
         sim_after_ms(s, sim_between(s, 2000, 10000), on_expire, w->kind, 0);
-    for (int i = 0; i < times; i++)
-        buf_printf(out, "{\"type\":\"%s\",\"object\":%s}\n", c->type, c->text);
+    for (int i = 0; i < times; i++) {
+        buf_printf(out, "{\"type\":\"%s\",\"object\":", c->type);
+        add(out, c->text, strlen(c->text));
+        add(out, "}\n", 2);
+    }
     return true;
 }
 

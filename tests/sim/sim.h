@@ -6,6 +6,7 @@
  *   loop.c     virtual time, chance, the trace and its hash
  *   net.c      struct ops: calls on their way, lost and cut ones; operators that start and die
  *   api.c      the API server: objects, verbs; api_watch.c: lists, watches and their faults
+ *   known.c    trees of texts that the API server has sent
  *   kubelet.c  pods that start, fail and end; garbage collection
  *   agent.c    the sidecar in each pod
  *   client.c   what people do, by chance
@@ -267,6 +268,10 @@ void api_status(struct msg *m, int code, const char *reason, const char *message
 void api_done(struct sim *s);
 /* a: merge patch text */
 void api_merge(struct sim *s, struct obj *o, const char *patch);
+
+/* known.c */
+void known_add(const char *text, struct json_object *tree);
+void known_clear(void);
 
 /* api_watch.c */
 void api_list(struct sim *s, struct msg *m, enum sim_kind kind);

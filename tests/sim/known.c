@@ -1,0 +1,101 @@
+/*
+ * What the model of the API server sends is parsed by whoever gets it, again and again, and that
+ * was half of the time of a run. So the texts of objects are remembered with their trees, and
+ * json_parse() hands out the tree where the text is the same, byte for byte. Nobody may change such
+ * a tree: the model makes new ones, the operator only reads what it gets. ARL_SIM_PARSE=1 has every
+ * text parsed: the traces have to be the same.
+ *
+ * All json_parse() of the simulator come by here (-Wl,--wrap=json_parse).
+ */
+#include "tests/sim/sim.h"
+
+#include <json-c/json.h>
+
+#include "common/json.h"
+
+#define PLACES 4096
+
+static struct known {
+    const char *text; /* owned by the log of changes */
+    size_t len;
+    struct json_object *tree;
+} table[PLACES];
+
+int __real_json_parse(const char *data, size_t len, struct json_object **ret, struct err *err);
+int __wrap_json_parse(const char *data, size_t len, struct json_object **ret, struct err *err);
+
+static struct known *place_of(const char *text, size_t len)
+{
+    uint64_t h = len, word;
+
+    for (; len >= sizeof(word); text += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, text, sizeof(word));
+        h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
+        h ^= h >> 29;
+    }
+    return &table[h % PLACES];
+}
+
+void known_add(const char *text, struct json_object *tree)
+{
+    static int off = -1;
+    struct known *k = place_of(text, strlen(text));
+
+    if (off < 0)
+        off = getenv("ARL_SIM_PARSE") != NULL;
+    if (off)
+        return;
+    json_object_put(k->tree);
+    *k = (struct known){text, strlen(text), json_object_get(tree)};
+}
+
+void known_clear(void)
+{
+    for (size_t i = 0; i < PLACES; i++)
+        json_object_put(table[i].tree);
+    memset(table, 0, sizeof(table));
+}
+
+static struct json_object *find(const char *text, size_t len)
+{
+    const struct known *k = place_of(text, len);
+
+    return k->tree && k->len == len && memcmp(k->text, text, len) == 0 ? json_object_get(k->tree)
+                                                                       : NULL;
+}
+
+/* {"type":"TYPE","object":TEXT} around a known text. */
+static struct json_object *find_event(const char *line, size_t len)
+{
+    static const char head[] = "{\"type\":\"", mid[] = "\",\"object\":";
+    const char *type = line + sizeof(head) - 1, *object;
+    struct json_object *tree, *event;
+    size_t n = 0;
+
+    if (len < 64 || memcmp(line, head, sizeof(head) - 1) != 0 || line[len - 1] != '}')
+        return NULL;
+    while (n < 16 && type[n] >= 'A' && type[n] <= 'Z')
+        n++;
+    object = type + n + sizeof(mid) - 1;
+    if (memcmp(type + n, mid, sizeof(mid) - 1) != 0)
+        return NULL;
+    tree = find(object, (size_t)(line + len - 1 - object));
+    if (!tree)
+        return NULL;
+    event = json_object_new_object();
+    json_object_object_add(event, "type", json_object_new_string_len(type, (int)n));
+    json_object_object_add(event, "object", tree);
+    return event;
+}
+
+int __wrap_json_parse(const char *data, size_t len, struct json_object **ret, struct err *err)
+{
+    struct json_object *tree = find(data, len);
+
+    if (!tree)
+        tree = find_event(data, len);
+    if (!tree)
+        return __real_json_parse(data, len, ret, err);
+    *ret = tree;
+    return 0;
+}
