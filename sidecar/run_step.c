@@ -77,6 +77,25 @@ static bool has_dot_dot(const char *path)
     return false;
 }
 
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static const char *const state_names[RUN_STATES] = {
+    [RUN_NEW] = "new", [RUN_RUNNING] = "running", [RUN_KILLING] = "killing", [RUN_ENDED] = "ended"};
+
+static const bool followers[RUN_STATES][RUN_STATES] = {
+    [RUN_NEW] = {[RUN_RUNNING] = true},
+    [RUN_RUNNING] = {[RUN_KILLING] = true, [RUN_ENDED] = true},
+    [RUN_KILLING] = {[RUN_ENDED] = true},
+};
+
+const struct sm_table run_states = {"run", state_names, followers[0], RUN_STATES};
+
+static void move(struct run *r, enum run_state to)
+{
+    sm_move(&run_states, r->state, to);
+    r->state = to;
+}
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static void end(struct run *r, int code, enum task_end_reason reason, const struct now *now,
@@ -84,7 +103,7 @@ static void end(struct run *r, int code, enum task_end_reason reason, const stru
 {
     struct run_action *a;
 
-    r->state = RUN_ENDED;
+    move(r, RUN_ENDED);
     add(r, ret, RUN_TIMER);
     a = add(r, ret, RUN_EMIT_END);
     a->code = code;
@@ -199,8 +218,7 @@ static void begin_step(struct run *r, const struct now *now, struct run_actions 
 
 void run_start(struct run *r, const struct now *now, struct run_actions *ret)
 {
-    assert(r->state == RUN_NEW);
-    r->state = RUN_RUNNING;
+    move(r, RUN_RUNNING);
     r->started_ns = now->mono_ns;
     begin_step(r, now, ret);
 }
@@ -332,7 +350,7 @@ static void begin_kill(struct run *r, enum run_stop why, struct run_actions *ret
 {
     struct run_action *kill = add(r, ret, RUN_KILL);
 
-    r->state = RUN_KILLING;
+    move(r, RUN_KILLING);
     r->stop = why;
     kill->container = (size_t)run_container(r, current(r)->container);
     kill->timeout_ms = why == RUN_STOP_CANCEL ? RUN_GRACE_CANCEL_MS : RUN_GRACE_TIMEOUT_MS;

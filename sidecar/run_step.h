@@ -16,6 +16,7 @@
 #define ARL_SIDECAR_RUN_STEP_H
 
 #include "common/clock.h"
+#include "common/sm.h"
 #include "common/task_proto.h"
 #include "sidecar/runner/frames.h"
 
@@ -28,7 +29,8 @@
 /* The exit code of a step whose end nobody saw. */
 #define RUN_CODE_LOST 255
 
-enum run_state { RUN_NEW, RUN_RUNNING, RUN_KILLING, RUN_ENDED };
+enum run_state { RUN_NEW, RUN_RUNNING, RUN_KILLING, RUN_ENDED, RUN_STATES };
+extern const struct sm_table run_states;
 enum run_stop { RUN_STOP_NONE, RUN_STOP_TIMEOUT, RUN_STOP_CANCEL };
 
 struct run {

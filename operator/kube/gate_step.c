@@ -21,19 +21,21 @@ static const bool followers[GATE_STATES][GATE_STATES] = {
     [GATE_OPENING] = {[GATE_OPEN] = true, [GATE_SHUT] = true},
 };
 
+const struct sm_table gate_table = {"gate", state_names, followers[0], GATE_STATES};
+
 const char *gate_state_str(enum gate_state s)
 {
-    return (size_t)s < GATE_STATES ? state_names[s] : "?";
+    return sm_state_str(&gate_table, (size_t)s);
 }
 
 bool gate_may_follow(enum gate_state from, enum gate_state to)
 {
-    return followers[from][to];
+    return sm_may_follow(&gate_table, (size_t)from, (size_t)to);
 }
 
 static void move(struct gate_machine *m, enum gate_state to)
 {
-    assert(gate_may_follow(m->state, to));
+    sm_move(&gate_table, (size_t)m->state, (size_t)to);
     m->state = to;
 }
 

@@ -12,6 +12,7 @@
 #define ARL_OPERATOR_KUBE_GATE_STEP_H
 
 #include "common/clock.h"
+#include "common/sm.h"
 
 #define GATE_BAD_MAX 3
 /* The same while the way is being opened: the server has not been well for long. */
@@ -28,6 +29,7 @@ enum gate_state {
     GATE_OPENING,
     GATE_STATES,
 };
+extern const struct sm_table gate_table;
 const char *gate_state_str(enum gate_state s);
 bool gate_may_follow(enum gate_state from, enum gate_state to);
 

@@ -12,7 +12,7 @@
  *                                                    └─────┴──────┘ failed: unsure
  *
  * From all three that lead, LOST: another's name in the record, or 10 s gone since the last
- * successful write was begun. RELEASED: from anywhere.
+ * successful write was begun. RELEASED: from any but IDLE.
  */
 #include "operator/kube/lease_step.h"
 
@@ -23,7 +23,7 @@ static const char *const state_names[LEASE_STATES] = {
 };
 
 static const bool followers[LEASE_STATES][LEASE_STATES] = {
-    [LEASE_IDLE] = {[LEASE_READING] = true, [LEASE_RELEASED] = true},
+    [LEASE_IDLE] = {[LEASE_READING] = true},
     [LEASE_READING] = {[LEASE_READING] = true,
                        [LEASE_WAITING] = true,
                        [LEASE_TAKING] = true,
@@ -42,14 +42,16 @@ static const bool followers[LEASE_STATES][LEASE_STATES] = {
     [LEASE_LOST] = {[LEASE_RELEASED] = true},
 };
 
+const struct sm_table lease_table = {"lease", state_names, followers[0], LEASE_STATES};
+
 const char *lease_state_str(enum lease_state s)
 {
-    return (size_t)s < LEASE_STATES ? state_names[s] : "?";
+    return sm_state_str(&lease_table, (size_t)s);
 }
 
 bool lease_may_follow(enum lease_state from, enum lease_state to)
 {
-    return followers[from][to];
+    return sm_may_follow(&lease_table, (size_t)from, (size_t)to);
 }
 
 bool lease_is_leading(const struct lease_machine *m)
@@ -59,7 +61,7 @@ bool lease_is_leading(const struct lease_machine *m)
 
 static void move(struct lease_machine *m, enum lease_state to)
 {
-    assert(lease_may_follow(m->state, to));
+    sm_move(&lease_table, (size_t)m->state, (size_t)to);
     m->state = to;
 }
 

@@ -7,6 +7,7 @@
 #define ARL_OPERATOR_KUBE_LEASE_STEP_H
 
 #include "common/clock.h"
+#include "common/sm.h"
 
 #define LEASE_DURATION_MS 15000
 #define LEASE_RENEW_DEADLINE_MS 10000
@@ -24,6 +25,7 @@ enum lease_state {
     LEASE_RELEASED,
     LEASE_STATES,
 };
+extern const struct sm_table lease_table;
 const char *lease_state_str(enum lease_state s);
 bool lease_may_follow(enum lease_state from, enum lease_state to);
 

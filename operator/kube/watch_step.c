@@ -39,14 +39,16 @@ static const bool followers[WATCH_STATES][WATCH_STATES] = {
     [WATCH_BACKING_OFF] = {[WATCH_LISTING] = true, [WATCH_WATCHING] = true},
 };
 
+const struct sm_table watch_table = {"watch", state_names, followers[0], WATCH_STATES};
+
 const char *watch_state_str(enum watch_state s)
 {
-    return (size_t)s < WATCH_STATES ? state_names[s] : "?";
+    return sm_state_str(&watch_table, (size_t)s);
 }
 
 bool watch_may_follow(enum watch_state from, enum watch_state to)
 {
-    return followers[from][to];
+    return sm_may_follow(&watch_table, (size_t)from, (size_t)to);
 }
 
 void watch_machine_init(struct watch_machine *m)
@@ -56,7 +58,7 @@ void watch_machine_init(struct watch_machine *m)
 
 static void move(struct watch_machine *m, enum watch_state to)
 {
-    assert(watch_may_follow(m->state, to));
+    sm_move(&watch_table, (size_t)m->state, (size_t)to);
     m->state = to;
 }
 

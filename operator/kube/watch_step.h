@@ -7,6 +7,7 @@
 #define ARL_OPERATOR_KUBE_WATCH_STEP_H
 
 #include "common/clock.h"
+#include "common/sm.h"
 #include "operator/kube/client.h"
 
 #define WATCH_BACKOFF_FIRST_MS 800
@@ -28,6 +29,7 @@ enum watch_state {
     WATCH_BACKING_OFF,
     WATCH_STATES,
 };
+extern const struct sm_table watch_table;
 const char *watch_state_str(enum watch_state s);
 bool watch_may_follow(enum watch_state from, enum watch_state to);
 

@@ -230,6 +230,40 @@ static void test_release(void **state)
     machine_setup(state);
     ev(LEASE_EV_START);
     assert_string_equal(ev(LEASE_EV_RELEASE), "stop 0");
+}
+
+/* Whoever leads gives the lease back, whatever is under way; whoever does not has nothing to give.
+ */
+static void test_release_in_each_state(void **state)
+{
+    ev(LEASE_EV_START);
+    theirs(true);
+    assert_int_equal(m.state, LEASE_WAITING);
+    assert_string_equal(ev(LEASE_EV_RELEASE), "stop 0");
+    machine_setup(state);
+    ev(LEASE_EV_START);
+    ev(LEASE_EV_MISSING);
+    assert_int_equal(m.state, LEASE_TAKING);
+    assert_string_equal(ev(LEASE_EV_RELEASE), "stop 0");
+    machine_setup(state);
+    make_leading();
+    pass_ms(2000);
+    ev(LEASE_EV_TIMER);
+    assert_int_equal(m.state, LEASE_RENEWING);
+    assert_string_equal(ev(LEASE_EV_RELEASE), "vacate 0");
+    machine_setup(state);
+    make_leading();
+    pass_ms(2000);
+    ev(LEASE_EV_TIMER);
+    ev(LEASE_EV_FAILED);
+    pass_ms(2000);
+    ev(LEASE_EV_TIMER);
+    assert_int_equal(m.state, LEASE_REREADING);
+    assert_string_equal(ev(LEASE_EV_RELEASE), "vacate 0");
+}
+
+static void test_state_names(void **state)
+{
     for (int s = 0; s < LEASE_STATES; s++)
         assert_true(strlen(lease_state_str((enum lease_state)s)) > 1);
 }
@@ -382,6 +416,8 @@ int main(void)
         MACHINE_TEST(test_lost_to_another),
         MACHINE_TEST(test_too_late),
         MACHINE_TEST(test_release),
+        MACHINE_TEST(test_release_in_each_state),
+        MACHINE_TEST(test_state_names),
         TEST(test_over_ops),
         TEST(test_create_and_lose),
         TEST(test_release_hangs),

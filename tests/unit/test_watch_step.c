@@ -292,6 +292,15 @@ static void test_backoff_after_a_good_watch(void **state)
     assert_string_equal(ended(KUBE_NO_ANSWER), "wait 800");
 }
 
+static void test_later_page_fails(void **state)
+{
+    start();
+    page(true);
+    assert_int_equal(m.state, WATCH_PAGING);
+    assert_string_equal(list_failed(KUBE_SERVER_ERROR), "wait 800");
+    assert_string_equal(timer(), "list 50"); /* from the beginning */
+}
+
 static void test_states(void **state)
 {
     for (int s = 0; s < WATCH_STATES; s++) {
@@ -317,6 +326,7 @@ int main(void)
         TEST(test_too_large),
         TEST(test_kick),
         TEST(test_relist),
+        TEST(test_later_page_fails),
         TEST(test_states),
         TEST(test_server_back),
         TEST(test_backoff_after_a_good_watch),

@@ -1,0 +1,21 @@
+/* Prints what each state table allows, one "TABLE: FROM -> TO" a line: see tests/unit/moves. */
+#include <stdio.h>
+
+#include "common/base.h"
+#include "operator/kube/gate_step.h"
+#include "operator/kube/lease_step.h"
+#include "operator/kube/watch_step.h"
+#include "sidecar/run_step.h"
+
+int main(void)
+{
+    const struct sm_table *tables[] = {&gate_table, &lease_table, &watch_table, &run_states};
+
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+        for (size_t from = 0; from < tables[i]->count; from++)
+            for (size_t to = 0; to < tables[i]->count; to++)
+                if (sm_may_follow(tables[i], from, to))
+                    printf("%s: %s -> %s\n", tables[i]->name, sm_state_str(tables[i], from),
+                           sm_state_str(tables[i], to));
+    return 0;
+}
