@@ -205,6 +205,31 @@ static void test_lost_to_another(void **state)
     assert_string_equal(ev(LEASE_EV_MISSING), "stop 0");
 }
 
+/* Answers and news that come when something else is already so: nothing begins, and no time is
+ * lost. */
+static void test_late_news(void **state)
+{
+    assert_string_equal(ev(LEASE_EV_START), "read 10000");
+    pass_ms(1000);
+    assert_string_equal(step((struct lease_event){.type = LEASE_EV_SEEN, .changed = true}),
+                        "- 9000");
+    assert_string_equal(step((struct lease_event){.type = LEASE_EV_SEEN, .vacant = true}),
+                        "read 10000"); /* what the answer under way tells may be older */
+    assert_string_equal(ev(LEASE_EV_MISSING), "create 10000");
+    assert_string_equal(ev(LEASE_EV_MISSING), "stop 2000"); /* gone between the read and the write */
+    assert_int_equal(m.state, LEASE_WAITING);
+    assert_string_equal(ev(LEASE_EV_MISSING), "- 0");
+    assert_string_equal(ev(LEASE_EV_FAILED), "- 0");
+    machine_setup(state);
+    make_leading();
+    pass_ms(2000);
+    assert_string_equal(ev(LEASE_EV_TIMER), "renew 8000");
+    assert_string_equal(ev(LEASE_EV_MISSING), "stop 0"); /* deleted: a third may have it by now */
+    assert_int_equal(m.state, LEASE_LOST);
+    assert_string_equal(ev(LEASE_EV_MISSING), "- 0");
+    assert_string_equal(ev(LEASE_EV_FAILED), "- 0");
+}
+
 /* A renewal that hangs costs the lease when time is over, and one that comes too late as well. */
 static void test_too_late(void **state)
 {
@@ -414,6 +439,7 @@ int main(void)
         MACHINE_TEST(test_renew),
         MACHINE_TEST(test_renew_fails),
         MACHINE_TEST(test_lost_to_another),
+        MACHINE_TEST(test_late_news),
         MACHINE_TEST(test_too_late),
         MACHINE_TEST(test_release),
         MACHINE_TEST(test_release_in_each_state),
