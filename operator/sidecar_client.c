@@ -259,6 +259,10 @@ static void on_refusal(struct stream *s, const struct ops_response *resp)
 
     switch (resp->status) {
     case 409: /* the same steps, under other flags than ours: an operator before us began it */
+        if (s->attach_only) {
+            again(s, message);
+            return;
+        }
         s->attach_only = true;
         attach(s);
         return;
