@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -56,8 +57,10 @@ class Api(http.server.ThreadingHTTPServer):
     """Secrets and one Lease are kept; lists are empty, and a watch lasts until the server is down or told news."""
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, tls=None):
         super().__init__(("127.0.0.1", 0), Handler)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.secret = self.lease = None
         self.version = 10
         self.down = False
@@ -116,8 +119,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def body(self):
         return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
 
-    def watch(self, path):
-        events = queue.Queue()
+    def watch(self, path, version):
+        events, lease = queue.Queue(), self.server.lease
+        if path == LEASES and lease and int(lease["metadata"]["resourceVersion"]) > int(version):
+            events.put({"type": "MODIFIED", "object": lease})
         self.server.watches.append((path, events))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -140,7 +145,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if "watch=1" not in query:
                 self.answer_one(api, path, body)
                 return
-        self.watch(path)
+        self.watch(path, re.search(r"resourceVersion=(\d+)", query).group(1))
 
     def answer_one(self, api, path, body):
         if self.command == "GET" and path == SECRET + "/arl-signing-key":
@@ -173,11 +178,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Operator:
     """The program under way; its log goes into a file, which is read as text."""
 
-    def __init__(self, binary, folder, server, *flags):
+    def __init__(self, binary, folder, cluster, user, *flags):
         self.port = free_port()
         self.config = os.path.join(folder, "kubeconfig")
         with open(self.config, "w", encoding="utf-8") as f:
-            json.dump({"clusters": [{"name": "c", "cluster": {"server": server}}], "users": [{"name": "u", "user": {"token": "t"}}],
+            json.dump({"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}],
                        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "arl-system"}}],
                        "current-context": "x"}, f)
         self.log_file = os.path.join(folder, "log")
@@ -191,7 +196,10 @@ class Operator:
             return f.read()
 
     def says(self, pattern, times=1):
-        wait_for(lambda: len(re.findall(pattern, self.log())) >= times, f"{pattern!r} in the log: {self.log()[-2000:]}")
+        try:
+            wait_for(lambda: len(re.findall(pattern, self.log())) >= times, repr(pattern))
+        except AssertionError as e:
+            raise AssertionError(f"{e}; the log: {self.log()[-2000:]}") from None
 
     def request(self, path, method="GET"):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
@@ -226,13 +234,22 @@ class Place:
     def __init__(self, binary):
         self.binary, self.folder, self.api, self.operators = binary, tempfile.mkdtemp(prefix="arl-program-"), Api(), []
 
-    def url(self):
-        return f"http://127.0.0.1:{self.api.server_port}"
-
-    def start(self, *flags, server=None):
-        op = Operator(self.binary, tempfile.mkdtemp(dir=self.folder), server or self.url(), *flags)
+    def start(self, *flags, user=None, **cluster):
+        cluster = dict({"server": f"http://127.0.0.1:{self.api.server_port}"}, **cluster)
+        op = Operator(self.binary, tempfile.mkdtemp(dir=self.folder), cluster, user or {"token": "t"}, *flags)
         self.operators.append(op)
         return op
+
+    def certificates(self, ca, *names):
+        """A CA, and certificates for these names with their keys in the same files: paths."""
+        def openssl(*args):
+            subprocess.run(["openssl", *args], cwd=self.folder, check=True, capture_output=True, timeout=PATIENCE_S)
+        new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        openssl(*new, "-subj", f"/CN={ca}", "-keyout", f"{ca}.pem", "-out", f"{ca}.crt")
+        for name in names:
+            openssl(*new, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=CA:FALSE",
+                    "-CA", f"{ca}.crt", "-CAkey", f"{ca}.pem", "-keyout", f"{name}.pem", "-out", f"{name}.crt")
+        return lambda name: os.path.join(self.folder, name)
 
     def file(self, name, text):
         path = os.path.join(self.folder, name)
@@ -388,6 +405,31 @@ def _(p):
     wait_for(lambda: json.loads(op.request("/debug/state")[1])["watches"] == ["watching"] * 4, "new watches")
     equal(op.metric("arl_api_outages_total"), 1)
     equal(op.stop(), 0)
+
+
+@case("https: the CA, the server's name and the client's certificate count")
+def _(p):
+    path = p.certificates("ca", "api.test", "client")
+    p.certificates("other")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=path("ca.crt"))
+    tls.load_cert_chain(path("api.test.crt"), path("api.test.pem"))
+    tls.verify_mode = ssl.CERT_REQUIRED
+    p.api.close()
+    p.api = Api(tls)
+    cluster = {"server": f"https://127.0.0.1:{p.api.server_port}", "tls-server-name": "api.test", "certificate-authority": path("ca.crt")}
+    user = {"client-certificate": path("client.crt"), "client-key": path("client.pem")}
+    for changed, without_user, says in (({"certificate-authority": path("other.crt")}, False, "SSL certificate problem"),
+                                        ({"tls-server-name": "api.other"}, False, "api.other"),
+                                        ({}, True, "")):  # how that is told depends on when the server hangs up
+        op = p.start(user=None if without_user else user, **dict(cluster, **changed))
+        op.says("no signing key yet.*" + says)
+        equal((op.ready(), p.api.secret, op.stop()), (False, None, 0))
+    wrong = {"certificate-authority": None, "tls-server-name": "api.other", "insecure-skip-tls-verify": True}
+    for changed in ({}, wrong):
+        cluster.update(changed)
+        op = p.start("--leader-elect=false", user=user, **{k: v for k, v in cluster.items() if v})
+        wait_for(op.ready, "readiness")
+        equal(op.stop(), 0)
 
 
 def run_case(binary, f):
