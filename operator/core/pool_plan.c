@@ -26,6 +26,8 @@
 #define STATUS_INTERVAL_NS NSEC_PER_SEC
 #define UNPROVEN_PODS 18   /* and two more in the ten minutes after */
 #define CREATES_AT_ONCE 16 /* per pool: the API server serves others, too */
+/* A pod that is not ready by then, and does not say why, is told of. */
+#define SLOW_POD_NS (120 * NSEC_PER_SEC)
 #define BACKOFF_FIRST_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
 
@@ -38,6 +40,7 @@ struct census {
     size_t allocated;
     size_t claiming; /* idle pods that are about to be bound */
     const struct pod *troubled;
+    const struct pod *unready; /* the oldest that is not ready and says nothing */
 };
 
 static void census_done(struct census *c)
@@ -61,7 +64,17 @@ static void count_idle(const struct world *w, const struct warmpool *pool, const
         c->fresh_ready += is_fresh(w, pool, p);
     } else if (p->trouble_reason && !c->troubled) {
         c->troubled = p;
+    } else if (!c->unready) {
+        c->unready = p;
     }
+}
+
+static void note_ended(const struct pod *p, struct pool_state *st)
+{
+    st->failures++;
+    str_set(&st->ended,
+            xasprintf("pod %s ended by itself: %s", p->meta.name,
+                      p->trouble_message ? p->trouble_message : "its containers exited"));
 }
 
 /* Only as it is known here: another operator may have bound it meanwhile. */
@@ -95,7 +108,7 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
         } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
             c->claiming++;
         } else if (pod_terminal(p)) {
-            st->failures++;
+            note_ended(p, st);
             st->next_create_mono_ns = now.mono_ns + plan_pod_backoff_ns(st->failures + 1);
             delete_idle(p, "PodEnded", out);
         } else {
@@ -115,6 +128,7 @@ static void check_template(struct world *w, const struct warmpool *pool, struct 
         return;
     str_set(&st->checked_hash, xstrdup(pool->template_hash));
     str_set(&st->template_error, NULL);
+    str_set(&st->ended, NULL);
     str_set(&st->create_error, NULL);
     str_set(&st->create_error_reason, NULL);
     st->proven = false;
@@ -251,25 +265,62 @@ static void scale_up(const struct warmpool *pool, size_t creating, int64_t hold,
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
+/* A pod that neither gets ready nor says why. Its containers' own words are all there is. */
+static char *unready_text(const struct pod *p)
+{
+    return p->phase == POD_RUNNING
+               ? xasprintf("pod %s runs, but is not ready after 2m0s: see the logs of its "
+                           "containers, and whether its main command ends at once",
+                           p->meta.name)
+               : xasprintf("pod %s has not started after 2m0s: see its Events (kubectl describe "
+                           "pod %s)",
+                           p->meta.name, p->meta.name);
+}
+
+/* Why a pool has fewer pods than it wants, if that does not end by itself; NULL: it does, or there
+ * are enough. */
+static char *trouble_of(const struct warmpool *pool, const struct pool_state *st,
+                        const struct census *c, struct now now, const char **ret_reason)
+{
+    bool lacks = c->ready < (size_t)pool->replicas;
+
+    if (pool->invalid || st->template_error) {
+        *ret_reason = "InvalidTemplate";
+        return xstrdup(pool->invalid ? pool->invalid : st->template_error);
+    }
+    if (c->troubled) {
+        *ret_reason = c->troubled->trouble_reason;
+        return xasprintf("pod %s: %s", c->troubled->meta.name, c->troubled->trouble_message);
+    }
+    if (st->create_error) {
+        *ret_reason = st->create_error_reason;
+        return xstrdup(st->create_error);
+    }
+    if (lacks && st->ended && st->failures > 1) { /* one that is evicted is just replaced */
+        *ret_reason = "PodEnded";
+        return xstrdup(st->ended);
+    }
+    if (lacks && c->unready && now.wall_ns >= c->unready->meta.created_wall_ns + SLOW_POD_NS) {
+        *ret_reason = "PodNotReady";
+        return unready_text(c->unready);
+    }
+    if (lacks && !st->proven && st->created >= UNPROVEN_PODS && c->count == 0) {
+        *ret_reason = "NoPodGetsReady";
+        return xasprintf("%u pods were made of this template, and all were gone before one was "
+                         "ready; one more is made every 5m0s until spec.template changes",
+                         st->created);
+    }
+    return NULL;
+}
+
 static void judge(const struct warmpool *pool, const struct pool_state *st, const struct census *c,
                   struct now now, struct warmpool_status *s)
 {
     size_t desired = (size_t)pool->replicas;
-    const char *reason = NULL, *trouble = NULL;
-    cleanup_free char *text = NULL;
+    const char *reason = NULL;
+    cleanup_free char *trouble = trouble_of(pool, st, c, now, &reason);
     char ready[64];
 
-    if (pool->invalid || st->template_error) {
-        reason = "InvalidTemplate";
-        trouble = pool->invalid ? pool->invalid : st->template_error;
-    } else if (c->troubled) {
-        reason = c->troubled->trouble_reason;
-        text = xasprintf("pod %s: %s", c->troubled->meta.name, c->troubled->trouble_message);
-        trouble = text;
-    } else if (st->create_error) {
-        reason = st->create_error_reason;
-        trouble = st->create_error;
-    }
     snprintf(ready, sizeof(ready), "%zu/%zu pods ready", c->ready, desired);
     s->phase = c->ready >= desired && !pool->invalid ? WARMPOOL_READY
                : trouble                             ? WARMPOOL_DEGRADED
@@ -363,6 +414,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     if (c.fresh_ready > 0) {
         st->proven = true;
         st->failures = 0;
+        str_set(&st->ended, NULL);
     }
     hold = hold_until(w, key, st, now);
     if (!pool->invalid && !pool->meta.deleting) {
@@ -372,5 +424,8 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
         scale_up(pool, creating + ledger_count(w->ledger, LEDGER_READ, key), hold, st, &c, now,
                  out);
     }
+    if (c.unready && c.ready < (size_t)MAX(pool->replicas, 0) &&
+        now.wall_ns < c.unready->meta.created_wall_ns + SLOW_POD_NS)
+        action_after(out, plan_mono_of(now, c.unready->meta.created_wall_ns + SLOW_POD_NS));
     plan_status(w, pool, key, hold, st, &c, now, out);
 }

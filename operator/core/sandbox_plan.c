@@ -107,18 +107,27 @@ static void wait_for_pod(const struct view *v, const struct warmpool *pool)
     int64_t wait_ns = v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
     int64_t deadline = v->s->meta.created_wall_ns + wait_ns;
     const struct condition *failing = &pool->status.pods_failing;
+    bool fails = failing->status == CONDITION_TRUE, none = pool->replicas == 0;
     cleanup_free char *message = NULL;
     char wait[DURATION_MAX];
 
     duration_format(wait, wait_ns);
     if (v->now.wall_ns >= deadline) {
         message = xasprintf("no pod of WarmPool %s became free within %s%s%s", pool->meta.name,
-                            wait, failing->status == CONDITION_TRUE ? ": " : "",
-                            failing->status == CONDITION_TRUE ? failing->message : "");
+                            wait, fails || none ? ": " : "",
+                            fails  ? failing->message
+                            : none ? "its spec.replicas is 0"
+                                   : "");
         move(v, SANDBOX_FAILED, "NoPodAvailable", message);
         return;
     }
-    message = xasprintf("waiting for an idle pod of WarmPool %s", pool->meta.name);
+    /* What the pods say changes often, and many sandboxes may wait: they only say where it is told.
+     */
+    message =
+        xasprintf("waiting for an idle pod of WarmPool %s, %s at most%s", pool->meta.name, wait,
+                  fails  ? ": its pods fail, see its condition PodsFailing"
+                  : none ? ": it keeps none, its spec.replicas is 0"
+                         : "");
     action_after(v->out, plan_mono_of(v->now, deadline));
     say_pending(v, "WaitingForPod", message);
 }
@@ -162,10 +171,16 @@ static void plan_waiting(const struct view *v)
 
 static void plan_claimed(const struct view *v)
 {
-    if (v->pod->ready && v->pod->ip)
+    const char *trouble = v->pod->trouble_message;
+    cleanup_free char *message = NULL;
+
+    if (v->pod->ready && v->pod->ip) {
         move(v, SANDBOX_READY, "PodReady", "the agent in the pod answers");
-    else
-        move(v, SANDBOX_BOUND, "PodNotReady", "the agent in the pod does not answer yet");
+        return;
+    }
+    message = xasprintf("the agent in the pod does not answer yet%s%s", trouble ? ": " : "",
+                        str_or_empty(trouble));
+    move(v, SANDBOX_BOUND, "PodNotReady", message);
 }
 
 static void fail_lost(const struct view *v, const char *what)

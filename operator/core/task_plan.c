@@ -57,6 +57,18 @@ static void finish(const struct view *v, const struct task_result *r, const stru
 }
 
 /* Ends a task that never ran: the sentence is all that there is to read. */
+/* What became of an attempt through no fault of its steps, and no Event of the sandbox tells. */
+static bool deserves_event(const char *reason)
+{
+    static const char *const reasons[] = {"AgentRestarted", "AgentUnavailable", "AgentRefused",
+                                          "ResultLost"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+        if (strcmp(reasons[i], reason) == 0)
+            return true;
+    return false;
+}
+
 static void fail_early(const struct view *v, const char *reason, const char *sentence)
 {
     struct task_end end = {.state = TASK_FAILED, .reason = reason, .message = sentence};
@@ -101,6 +113,8 @@ static void plan_over(const struct view *v)
         return;
     }
     finish(v, run->result, &end, line);
+    if (deserves_event(end.reason))
+        action_event(v->out, &api_task, &v->t->meta, true, end.reason, str_or_empty(end.message));
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -241,6 +255,14 @@ static void queued(const struct view *v)
         say_waiting(v, SAY_QUEUED_AFTER_NS, "Queued", "waiting for earlier tasks of the sandbox");
 }
 
+/* Only of a task that has not begun: Pending is to mean that. */
+static void agent_awaited(const struct view *v)
+{
+    if (v->t->state == TASK_PENDING || (v->t->state == TASK_STATE_NONE && known_from_birth(v)))
+        say_waiting(v, SAY_QUEUED_AFTER_NS, "WaitingForAgent",
+                    "waiting for the agent in the pod to tell what runs there");
+}
+
 static void plan_idle(const struct view *v)
 {
     const struct sandbox_state *st;
@@ -263,6 +285,8 @@ static void plan_idle(const struct view *v)
         sandbox_pending(v, s);
     else if (st->audited && !st->auditing && world_sandbox_pod(v->w, s))
         begin(v, s);
+    else
+        agent_awaited(v);
 }
 
 /* status.stdout and stderr grow while the steps run. */

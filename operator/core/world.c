@@ -65,6 +65,7 @@ static void pool_state_free(struct pool_state *st)
     free(st->gone_uid);
     free(st->checked_hash);
     free(st->template_error);
+    free(st->ended);
     free(st->create_error_reason);
     free(st->create_error);
     free(st);
@@ -202,6 +203,19 @@ static void queue_bucket(struct world *w, const struct index_bucket *b, const ch
         world_queue_obj(w, prefix, b->items[i]->ns, b->items[i]->name);
 }
 
+/* Whether a pool's waiting sandboxes are to say something else now, see sandbox_plan.c. */
+static bool waits_differ(const struct meta *old_obj, const struct meta *new_obj)
+{
+    const struct warmpool *a, *b;
+
+    if (!old_obj || !new_obj)
+        return true;
+    a = container_of(old_obj, struct warmpool, meta);
+    b = container_of(new_obj, struct warmpool, meta);
+    return (a->replicas == 0) != (b->replicas == 0) ||
+           a->status.pods_failing.status != b->status.pods_failing.status;
+}
+
 static void on_pool(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
@@ -213,8 +227,7 @@ static void on_pool(void *arg, struct meta *old_obj, struct meta *new_obj)
     if (!new_obj)
         str_set(&world_pool_state(w, key)->gone_uid, xstrdup(old_obj->uid));
     world_queue(w, PLAN_POOL, key);
-    /* A pool that appears or goes changes what its waiting sandboxes are told. */
-    if (!old_obj || !new_obj)
+    if (waits_differ(old_obj, new_obj))
         queue_bucket(w, index_get(&w->waiting_by_pool, key), PLAN_SANDBOX);
 }
 

@@ -47,6 +47,7 @@ struct pool_state {
     int64_t unproven_mono_ns; /* when the last ones of those were made */
     unsigned failures; /* pods that ended, creates that were refused, since the last success */
     int64_t next_create_mono_ns;
+    char *ended;               /* how the last pod ended by itself; NULL: one is ready since */
     char *create_error_reason; /* of the last create; NULL: it went well */
     char *create_error;
 };
