@@ -77,10 +77,16 @@ static void debug_state(struct admin *a, struct http_exchange *x)
 {
     cleanup_buf struct buf out = BUF_INIT(METRICS_MAX);
 
-    if (*a->manager)
-        manager_debug(*a->manager, &out);
-    else
+    const char *query = http_query(x);
+
+    if (!*a->manager) {
         buf_puts(&out, "{\"active\":false}");
+    } else if (strncmp(query, "key=", 4) != 0) {
+        manager_debug(*a->manager, &out);
+    } else if (!manager_debug_key(*a->manager, query + 4, &out)) {
+        text(x, 400, "a key is pool/NAMESPACE/NAME, sandbox/... or task/...\n");
+        return;
+    }
     buf_putc(&out, '\n');
     http_reply(x, 200, "application/json", buf_str(&out), out.len);
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/json.h"
 #include "common/limits.h"
 #include "common/list.h"
 #include "common/log.h"
@@ -14,6 +15,23 @@
 #define RESOLVE_MAX_MS 5000
 #define NAME_SUFFIX_LEN 8
 
+/* Ends that are counted: written to the status of a Sandbox or Task. */
+static const struct {
+    const struct api_kind *kind;
+    const char *reason;
+} ends[] = {
+    {&api_sandbox, "InvalidSpec"},   {&api_sandbox, "NoPodAvailable"},
+    {&api_sandbox, "PodLost"},       {&api_sandbox, "PoolNotFound"},
+    {&api_task, "AgentRefused"},     {&api_task, "AgentRestarted"},
+    {&api_task, "AgentUnavailable"}, {&api_task, "Canceled"},
+    {&api_task, "Completed"},        {&api_task, "InvalidSpec"},
+    {&api_task, "PodLost"},          {&api_task, "ResultLost"},
+    {&api_task, "Retrying"},         {&api_task, "SandboxDeleted"},
+    {&api_task, "SandboxFailed"},    {&api_task, "SandboxNotFound"},
+    {&api_task, "StepFailed"},
+};
+#define END_REASONS ARRAY_SIZE(ends)
+
 struct executor {
     struct ops *ops;
     struct world *w;
@@ -23,6 +41,8 @@ struct executor {
     uint64_t counts[LEDGER_VERBS];
     uint64_t errors[KUBE_NO_ANSWER + 1];
     struct metrics_histogram claim_time;
+    struct metrics_histogram sandbox_wait;
+    uint64_t ends[END_REASONS];
 };
 
 /* One write (or read back) that is under way. */
@@ -260,14 +280,35 @@ static void note_delete(struct write *wr, const struct kube_result *res)
         m->deleting = true;
 }
 
+static void count_end(struct write *wr)
+{
+    for (size_t i = 0; i < END_REASONS; i++)
+        if (ends[i].kind == wr->kind && str_eq(ends[i].reason, wr->reason))
+            wr->x->ends[i]++;
+}
+
+/* From when this process first saw the sandbox: times of creation have no fractions. */
+static void note_ready(struct write *wr, const char *key)
+{
+    const struct sandbox_state *st = map_get(&wr->x->w->sandbox_states, key);
+
+    if (st && st->seen_mono_ns)
+        metrics_observe(&wr->x->sandbox_wait, ops_now(wr->x->ops).mono_ns - st->seen_mono_ns);
+}
+
 static void note_status(struct write *wr, const struct kube_result *res)
 {
     char key[META_KEY_MAX];
     struct run *run;
 
+    meta_key(key, wr->ns, wr->name);
+    if (res->reason == KUBE_OK) {
+        count_end(wr);
+        if (wr->kind == &api_sandbox && str_eq(wr->reason, "PodReady"))
+            note_ready(wr, key);
+    }
     if (res->reason != KUBE_INVALID || wr->kind != &api_task)
         return;
-    meta_key(key, wr->ns, wr->name);
     run = world_run(wr->x->w, key);
     if (run && run->over)
         run->status_refused = true;
@@ -516,4 +557,54 @@ void executor_metrics(const struct executor *x, struct buf *out)
     }
     metrics_head(out, "arl_claim_seconds", "histogram", "From a claim's request to its answer.");
     metrics_histogram(out, "arl_claim_seconds", &x->claim_time);
+    metrics_head(out, "arl_sandbox_wait_seconds", "histogram",
+                 "From when a sandbox was first seen to when its Ready was written.");
+    metrics_histogram(out, "arl_sandbox_wait_seconds", &x->sandbox_wait);
+    metrics_head(out, "arl_ends_total", "counter",
+                 "Sandboxes that failed, and attempts of tasks that ended, by reason.");
+    for (size_t i = 0; i < END_REASONS; i++) {
+        snprintf(label, sizeof(label), "kind=\"%s\",reason=\"%s\"", ends[i].kind->kind,
+                 ends[i].reason);
+        metrics_value(out, "arl_ends_total", label, (double)x->ends[i]);
+    }
+}
+
+/* ---- looking inside -------------------------------------------------------------------------- */
+
+static bool concerns(const struct write *wr, const char *key)
+{
+    char obj[META_KEY_MAX];
+
+    if (!key || str_eq(wr->plan_key, key))
+        return true;
+    key = strchr(key, '/') + 1;
+    meta_key(obj, wr->ns, wr->name);
+    return str_eq(wr->sandbox_key, key) || str_eq(wr->pool_key, key) ||
+           (wr->kind != &api_pod && strcmp(obj, key) == 0);
+}
+
+void executor_debug(const struct executor *x, const char *key, struct now now,
+                    struct json_writer *w)
+{
+    size_t n = 0;
+
+    json_w_array(w, "writes");
+    list_for_each (it, &x->writes) {
+        const struct write *wr = list_entry(it, struct write, node);
+
+        if (n == EXECUTOR_DEBUG_MAX || !concerns(wr, key))
+            continue;
+        n++;
+        json_w_object(w, NULL);
+        json_w_str(w, "verb", verb_names[wr->verb]);
+        json_w_str(w, "kind", wr->kind->kind);
+        json_w_str(w, "namespace", wr->ns);
+        json_w_str(w, "name", wr->name);
+        json_w_str(w, "reason", wr->reason);
+        json_w_int(w, "ageMs", (now.mono_ns - wr->begun_mono_ns) / NSEC_PER_MSEC);
+        /* Its outcome is unknown, and the API server could not be asked yet. */
+        json_w_bool(w, "readingBack", wr->timer != NULL);
+        json_w_end_object(w);
+    }
+    json_w_end_array(w);
 }

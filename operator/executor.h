@@ -15,6 +15,9 @@
 struct executor;
 struct sidecar_client;
 struct events;
+struct json_writer;
+
+#define EXECUTOR_DEBUG_MAX 50
 
 struct executor *executor_new(struct ops *ops, struct world *w, struct sidecar_client *agents,
                               struct events *events);
@@ -26,5 +29,9 @@ void executor_do(struct executor *x, const char *key, const struct action *a);
 void executor_read(struct executor *x, const char *key, const struct api_kind *kind, const char *ns,
                    const char *name);
 void executor_metrics(const struct executor *x, struct buf *out);
+/* The member "writes" of the object that is open: what is under way, the oldest first, at most
+ * EXECUTOR_DEBUG_MAX of them. key: only what concerns this key of the queue; NULL: all. */
+void executor_debug(const struct executor *x, const char *key, struct now now,
+                    struct json_writer *w);
 
 #endif

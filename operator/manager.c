@@ -10,6 +10,7 @@
 #include "operator/kube/events.h"
 #include "operator/kube/gate.h"
 #include "operator/kube/reflector.h"
+#include "operator/observe.h"
 #include "operator/sidecar_client.h"
 
 /* Keys in one turn: I/O comes between two turns, so a burst cannot starve it. */
@@ -213,6 +214,23 @@ void manager_server_back(struct manager *m)
 static const char *const kind_labels[KINDS] = {"kind=\"Pod\"", "kind=\"WarmPool\"",
                                                "kind=\"Sandbox\"", "kind=\"Task\""};
 
+/* Of all kinds together: which of them it is tells the other metric. */
+static void failure_metrics(const struct reflector_stats *rs, struct buf *out)
+{
+    char label[64];
+
+    metrics_head(out, "arl_watch_failures_total", "counter",
+                 "Lists and watches that failed, by reason.");
+    for (size_t reason = 0; reason < ARRAY_SIZE(rs->failures); reason++) {
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < KINDS; i++)
+            n += rs[i].failures[reason];
+        snprintf(label, sizeof(label), "reason=\"%s\"", kube_reason_str((enum kube_reason)reason));
+        metrics_value(out, "arl_watch_failures_total", label, (double)n);
+    }
+}
+
 void manager_metrics(const struct manager *m, struct buf *out)
 {
     const struct store *stores[KINDS] = {m->world->pods, m->world->pools, m->world->sandboxes,
@@ -238,36 +256,21 @@ void manager_metrics(const struct manager *m, struct buf *out)
     metrics_head(out, "arl_watch_errors_total", "counter", "Lists and watches that failed.");
     for (size_t i = 0; i < KINDS; i++)
         metrics_value(out, "arl_watch_errors_total", kind_labels[i], (double)rs[i].errors);
-    metrics_head(out, "arl_queue_depth", "gauge", "Keys that wait to be planned.");
-    metrics_value(out, "arl_queue_depth", NULL, (double)queue_len(m->world->queue));
+    failure_metrics(rs, out);
     metrics_head(out, "arl_plans_total", "counter", "Keys planned.");
     metrics_value(out, "arl_plans_total", NULL, (double)m->plans);
     metrics_head(out, "arl_writes_under_way", "gauge", "Writes without an answer yet.");
     metrics_value(out, "arl_writes_under_way", NULL, (double)ledger_size(m->world->ledger));
     metrics_head(out, "arl_active", "gauge", "1 while this operator acts.");
     metrics_value(out, "arl_active", NULL, m->active);
+    metrics_head(out, "arl_events_dropped_total", "counter",
+                 "Events that the API server did not take, or that were too many.");
+    metrics_value(out, "arl_events_dropped_total", NULL, (double)events_dropped(m->events));
     if (m->gate)
         gate_metrics(m->gate, out);
+    observe_metrics(m->world, ops_now(m->ops), out);
     executor_metrics(m->executor, out);
     sidecar_client_metrics(m->agents, out);
-}
-
-static void debug_runs(const struct manager *m, struct json_writer *w)
-{
-    const char *key;
-    struct run *r;
-    size_t pos = 0;
-
-    json_w_object(w, "runs");
-    while ((r = map_next(&m->world->runs, &pos, &key))) {
-        json_w_object(w, key);
-        json_w_str(w, "address", r->target.address);
-        json_w_int(w, "attempt", r->result->attempt);
-        json_w_int(w, "events", (int64_t)r->last_seq);
-        json_w_bool(w, "over", r->over);
-        json_w_end_object(w);
-    }
-    json_w_end_object(w);
 }
 
 void manager_debug(const struct manager *m, struct buf *out)
@@ -278,14 +281,21 @@ void manager_debug(const struct manager *m, struct buf *out)
     json_w_object(&w, NULL);
     json_w_bool(&w, "active", m->active);
     json_w_bool(&w, "synced", manager_synced(m));
-    json_w_int(&w, "queue", (int64_t)queue_len(m->world->queue));
-    json_w_int(&w, "writesUnderWay", (int64_t)ledger_size(m->world->ledger));
+    if (m->gate)
+        gate_debug(m->gate, &w);
     json_w_array(&w, "watches");
     for (size_t i = 0; i < KINDS; i++) {
         reflector_stats(m->reflectors[i], &rs);
         json_w_str(&w, NULL, rs.state);
     }
     json_w_end_array(&w);
-    debug_runs(m, &w);
+    observe_state(m->world, m->executor, ops_now(m->ops), &w);
     json_w_end_object(&w);
+}
+
+bool manager_debug_key(const struct manager *m, const char *key, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER_INIT(out);
+
+    return observe_key(m->world, m->executor, key, ops_now(m->ops), &w);
 }

@@ -44,5 +44,7 @@ void manager_server_back(struct manager *m);
 /* For /metrics and /debug/state. */
 void manager_metrics(const struct manager *m, struct buf *out);
 void manager_debug(const struct manager *m, struct buf *out);
+/* The same of one key, such as "task/NAMESPACE/NAME". false: it is no key, *out is as it was. */
+bool manager_debug_key(const struct manager *m, const char *key, struct buf *out);
 
 #endif

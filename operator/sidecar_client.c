@@ -762,3 +762,14 @@ void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out)
     metrics_head(out, "arl_task_seconds", "histogram", "How long attempts ran.");
     metrics_histogram(out, "arl_task_seconds", &c->task_time);
 }
+
+void sidecar_client_debug(const struct run *r, struct now now, struct json_writer *w)
+{
+    const struct stream *s = r->stream;
+
+    if (!s)
+        return;
+    json_w_bool(w, "connected", s->call != NULL);
+    if (s->silent_since_mono_ns)
+        json_w_int(w, "silentMs", (now.mono_ns - s->silent_since_mono_ns) / NSEC_PER_MSEC);
+}

@@ -18,6 +18,7 @@
 
 struct sidecar_client;
 struct buf;
+struct json_writer;
 
 struct sidecar_client_opts {
     struct world *world;
@@ -43,5 +44,7 @@ void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *n
  * times. */
 void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox);
 void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out);
+/* How an attempt's stream does, as members of the object that is open. */
+void sidecar_client_debug(const struct run *r, struct now now, struct json_writer *w);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "common/buf.h"
+#include "common/json.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -479,4 +480,14 @@ void gate_metrics(const struct gate *g, struct buf *out)
     metrics_value(out, "arl_api_outages_total", NULL, (double)g->outages);
     metrics_head(out, "arl_api_requests_waiting", "gauge", "Requests that wait for its return.");
     metrics_value(out, "arl_api_requests_waiting", NULL, g->line_len);
+}
+
+void gate_debug(const struct gate *g, struct json_writer *w)
+{
+    json_w_object(w, "api");
+    json_w_str(w, "state", gate_state_str(g->machine.state));
+    if (g->machine.state != GATE_OPEN)
+        json_w_int(w, "downMs", (ops_now(g->inner).mono_ns - g->machine.shut_ns) / NSEC_PER_MSEC);
+    json_w_int(w, "requestsWaiting", g->line_len);
+    json_w_end_object(w);
 }

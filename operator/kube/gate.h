@@ -22,6 +22,7 @@
 
 struct buf;
 struct gate;
+struct json_writer;
 
 struct gate_opts {
     /* The server is down, or back again, for the log; level is enum log_level. May be NULL. */
@@ -38,5 +39,7 @@ struct gate *gate_new(struct ops *inner, const struct gate_opts *opts);
 void gate_free(struct gate *g);
 struct ops *gate_ops(struct gate *g);
 void gate_metrics(const struct gate *g, struct buf *out);
+/* The member "api" of the object that is open. */
+void gate_debug(const struct gate *g, struct json_writer *w);
 
 #endif

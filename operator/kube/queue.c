@@ -251,3 +251,35 @@ size_t queue_len(const struct queue *q)
 {
     return q->ready;
 }
+
+size_t queue_delayed(const struct queue *q)
+{
+    return q->heap_len;
+}
+
+static struct queue_view view_of(const struct queue_key *k)
+{
+    static const char *const states[] = {
+        [KEY_IDLE] = "idle", [KEY_READY] = "ready", [KEY_DELAYED] = "delayed"};
+
+    return (struct queue_view){.key = k->key,
+                               .state = states[k->state],
+                               .due_ns = k->state == KEY_DELAYED ? k->due_ns : 0,
+                               .failures = k->failures};
+}
+
+void queue_look(const struct queue *q, const char *key, struct queue_view *ret)
+{
+    const struct queue_key *k = map_get(&q->keys, key);
+
+    *ret = k ? view_of(k) : (struct queue_view){.key = key, .state = "idle"};
+}
+
+bool queue_next(const struct queue *q, size_t *pos, struct queue_view *ret)
+{
+    const struct queue_key *k = map_next(&q->keys, pos, NULL);
+
+    if (k)
+        *ret = view_of(k);
+    return k != NULL;
+}

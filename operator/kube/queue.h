@@ -35,5 +35,17 @@ char *queue_take(struct queue *q, int64_t now_mono_ns);
 /* When the next delayed key is due; 0: none is waiting. */
 int64_t queue_next_due(const struct queue *q);
 size_t queue_len(const struct queue *q); /* ready keys */
+size_t queue_delayed(const struct queue *q);
+
+/* For people. */
+struct queue_view {
+    const char *key;   /* the queue's own */
+    const char *state; /* "ready", "delayed", or "idle": not in the queue */
+    int64_t due_ns;    /* delayed; else 0 */
+    unsigned failures; /* since the last success */
+};
+void queue_look(const struct queue *q, const char *key, struct queue_view *ret);
+/* Iteration in no particular order over all keys, from *pos = 0; false: no more. */
+bool queue_next(const struct queue *q, size_t *pos, struct queue_view *ret);
 
 #endif

@@ -48,6 +48,7 @@ static void note_failure(struct reflector *r, const char *what, const struct kub
         xasprintf("%s: %s: %s", what, kube_reason_str(s->reason), str_or_empty(s->message));
 
     r->stats.errors++;
+    r->stats.failures[s->reason]++;
     note(r, LOG_WARN, msg);
 }
 

@@ -9,6 +9,7 @@
 #define ARL_OPERATOR_KUBE_REFLECTOR_H
 
 #include "operator/api/meta.h"
+#include "operator/kube/client.h"
 #include "operator/kube/store.h"
 #include "operator/ops.h"
 
@@ -19,6 +20,7 @@ struct reflector_stats {
     uint64_t watches;
     uint64_t events;
     uint64_t errors;
+    uint64_t failures[KUBE_NO_ANSWER + 1]; /* of lists and watches, by reason */
     uint64_t repairs;  /* what a list found that the watches before it had missed */
     const char *state; /* name of the state machine's state */
 };

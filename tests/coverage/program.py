@@ -23,6 +23,8 @@ PATIENCE_S = 60
 SECRET = "/api/v1/namespaces/arl-system/secrets"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases"
 CASES = []
+with open(os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../docs/operations.md"), encoding="utf-8") as doc:
+    OPERATIONS = doc.read()
 
 
 def case(text):
@@ -360,11 +362,14 @@ def _(p):
     equal(p.api.holder(), "me")
     equal(op.request("/readyz"), (200, "ok\n"))
     state = json.loads(op.request("/debug/state")[1])
-    equal((state["active"], state["synced"]), (True, True))
+    equal((state["active"], state["synced"], state["api"]["state"]), (True, True, "open"))
+    equal(json.loads(op.request("/debug/state?key=task/ns/t")[1])["known"], False)
+    equal(op.request("/debug/state?key=ns/t")[0], 400)
     metrics = op.request("/metrics")[1]
     has(metrics, 'arl_objects{kind="Pod"} 0', 'arl_api_answers_total{reason="', "arl_claim_seconds_count 0")
     for name in set(re.findall(r"^(arl_\w+?)(?:_bucket|_sum|_count)?[ {]", metrics, re.M)):
         equal((name, metrics.count(f"# TYPE {name} ")), (name, 1))
+        has(OPERATIONS, f"`{name}`")
     equal(op.request("/metrics", "HEAD")[0], 200)
     equal(op.request("/nosuch")[0], 404)
     equal(op.request("/healthz", "POST"), (405, "only GET\n"))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/buf.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "operator/kube/gate_step.h"
 #include "tests/unit/fake_ops.h"
@@ -485,12 +486,18 @@ static void test_time_and_chance(void **state)
 
 static void test_metrics(void **state)
 {
-    cleanup_buf struct buf out = BUF_INIT(4096);
+    cleanup_buf struct buf out = BUF_INIT(4096), debug = BUF_INIT(4096);
+    struct json_writer w = JSON_WRITER_INIT(&debug);
     struct outcome o = {0};
     struct ops_call *call;
 
     go_down();
     call = ask("GET", "/1", &o);
+    json_w_object(&w, NULL);
+    gate_debug(gate, &w);
+    json_w_end_object(&w);
+    assert_string_equal(buf_str(&debug),
+                        "{\"api\":{\"state\":\"shut\",\"downMs\":0,\"requestsWaiting\":1}}");
     gate_metrics(gate, &out);
     assert_non_null(strstr(buf_str(&out), "\narl_api_down 1\n"));
     assert_non_null(strstr(buf_str(&out), "\narl_api_outages_total 1\n"));

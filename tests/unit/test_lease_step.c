@@ -216,7 +216,8 @@ static void test_late_news(void **state)
     assert_string_equal(step((struct lease_event){.type = LEASE_EV_SEEN, .vacant = true}),
                         "read 10000"); /* what the answer under way tells may be older */
     assert_string_equal(ev(LEASE_EV_MISSING), "create 10000");
-    assert_string_equal(ev(LEASE_EV_MISSING), "stop 2000"); /* gone between the read and the write */
+    assert_string_equal(ev(LEASE_EV_MISSING),
+                        "stop 2000"); /* gone between the read and the write */
     assert_int_equal(m.state, LEASE_WAITING);
     assert_string_equal(ev(LEASE_EV_MISSING), "- 0");
     assert_string_equal(ev(LEASE_EV_FAILED), "- 0");

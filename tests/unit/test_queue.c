@@ -109,6 +109,34 @@ static void test_failed_while_ready(void **state)
     queue_free(q);
 }
 
+static void test_look(void **state)
+{
+    struct queue *q = queue_new();
+    struct queue_view v;
+    size_t pos = 0, n = 0;
+
+    queue_look(q, "nosuch", &v);
+    assert_string_equal(v.state, "idle");
+    queue_add(q, "ready", QUEUE_NORMAL);
+    queue_after(q, "later", QUEUE_NORMAL, 7);
+    queue_failed(q, "failed", QUEUE_NORMAL, 0, 0);
+    assert_int_equal(queue_delayed(q), 2);
+    queue_look(q, "ready", &v);
+    assert_string_equal(v.state, "ready");
+    assert_int_equal(v.due_ns, 0);
+    queue_look(q, "later", &v);
+    assert_string_equal(v.state, "delayed");
+    assert_int_equal(v.due_ns, 7);
+    assert_int_equal(v.failures, 0);
+    queue_look(q, "failed", &v);
+    assert_int_equal(v.due_ns, QUEUE_BACKOFF_BASE_MS * NSEC_PER_MSEC);
+    assert_int_equal(v.failures, 1);
+    while (queue_next(q, &pos, &v))
+        n += v.key[0] == 'r' || v.key[0] == 'l' || v.key[0] == 'f';
+    assert_int_equal(n, 3);
+    queue_free(q);
+}
+
 static void test_forget(void **state)
 {
     struct queue *q = queue_new();
@@ -167,7 +195,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),   cmocka_unit_test(test_after),
         cmocka_unit_test(test_backoff), cmocka_unit_test(test_failed_while_ready),
-        cmocka_unit_test(test_forget),  cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_look),    cmocka_unit_test(test_forget),
+        cmocka_unit_test(test_heap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
