@@ -69,6 +69,8 @@ class Api(http.server.ThreadingHTTPServer):
         self.rival = None  # who writes itself into the Lease before anybody else does
         self.watches = []
         self.lock = threading.Lock()
+        self.lists = threading.Event()  # they are answered from when it is set
+        self.lists.set()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def handle_error(self, request, client_address):
@@ -140,6 +142,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self):
         api, (path, _, query) = self.server, self.path.partition("?")
         body = self.body()
+        if path.endswith("/pods"):
+            api.lists.wait(PATIENCE_S)
         with api.lock:
             if api.down:
                 self.fail(503, "ServiceUnavailable")
@@ -356,7 +360,11 @@ def _(p):
 
 @case("makes its key, takes the Lease, serves its pages, gives the Lease up on SIGTERM")
 def _(p):
+    p.api.lists.clear()
     op = p.start("--identity=me", "--log-level=debug")
+    wait_for(lambda: p.api.holder() == "me", "leader")
+    equal(op.request("/readyz"), (503, "starting: waiting for the first lists from the API server\n"))
+    p.api.lists.set()
     wait_for(op.ready, "readiness")
     wait_for(lambda: op.metric("arl_active") == 1, "activity")
     equal(p.api.holder(), "me")
