@@ -191,7 +191,8 @@ static uint32_t copy_until(struct patcher *p, size_t number)
     while (p->old.number < number) {
         if (!peek(&p->old, &l))
             return mismatch(p);
-        emit(p, l.p, l.len, false);
+        if (!emit(p, l.p, l.len, false))
+            return malformed(p);
         next(&p->old, &l);
     }
     return 0;

@@ -1,6 +1,133 @@
-/* A diff and the file that it is for, with a NUL byte between them: both come from users. */
+/*
+ * A diff and the file that it is for, with a NUL byte between them: both come from users. What
+ * applies must apply backwards as well, and give the file that it began with: so nothing was
+ * removed or passed over that is not in the diff. The way back is made by a reader of its own.
+ */
+#include "common/buf.h"
 #include "sidecar/runner/patch.h"
 #include "tests/fuzz/fuzz.h"
+
+/* ---- the diff reversed ----------------------------------------------------------------------- */
+
+struct reader {
+    const char *p;
+    const char *end;
+};
+
+static size_t line_len(const struct reader *r)
+{
+    const char *newline = r->p < r->end ? memchr(r->p, '\n', (size_t)(r->end - r->p)) : NULL;
+
+    return newline ? (size_t)(newline - r->p) + 1 : (size_t)(r->end - r->p);
+}
+
+static bool at(const struct reader *r, const char *text)
+{
+    return (size_t)(r->end - r->p) >= strlen(text) && memcmp(r->p, text, strlen(text)) == 0;
+}
+
+/* The range behind the mark at p; the line ends with a newline or is known to be a good head. */
+static const char *range(const char *p, size_t *ret_start, size_t *ret_count)
+{
+    char *end;
+
+    *ret_count = 1;
+    *ret_start = strtoul(p, &end, 10);
+    if (*end == ',')
+        *ret_count = strtoul(end + 1, &end, 10);
+    return end;
+}
+
+/* One line of a hunk and what is said about its newline, with its mark turned round. false: a line
+ * of no bytes and no newline, which is in no file, so the way back can not ask for it. */
+static bool turn_line(struct reader *r, struct buf *out, size_t *old_left, size_t *new_left)
+{
+    size_t len = line_len(r);
+    bool bare = at(r, "\n") || at(r, "\r\n");
+    char mark = bare ? ' ' : *r->p;
+    const char *text = bare ? r->p : r->p + 1;
+    size_t text_len = bare ? len : len - 1;
+
+    *old_left -= mark != '+';
+    *new_left -= mark != '-';
+    buf_putc(out, mark == '+' ? '-' : mark == '-' ? '+' : ' ');
+    buf_append(out, text, text_len);
+    if (text_len == 0 || text[text_len - 1] != '\n')
+        buf_putc(out, '\n');
+    else
+        text_len--;
+    r->p += len;
+    if (!at(r, "\\ "))
+        return true;
+    buf_puts(out, "\\ none\n");
+    r->p += line_len(r);
+    return text_len > 0;
+}
+
+static bool turn_hunk(struct reader *r, struct buf *out, int64_t *shift)
+{
+    cleanup_free char *head = xmemdup0(r->p, line_len(r));
+    size_t old_start, old_count, new_start, new_count;
+    int64_t first;
+    bool good = true;
+
+    range(range(head + 4, &old_start, &old_count) + 2, &new_start, &new_count);
+    /* Where the new lines begin; what the head says about it is not used. */
+    first = (int64_t)(old_count ? old_start : old_start + 1) + *shift;
+    *shift += (int64_t)new_count - (int64_t)old_count;
+    buf_printf(out, "@@ -%lld,%zu +1,%zu @@\n", (long long)(new_count ? first : first - 1),
+               new_count, old_count);
+    r->p += line_len(r);
+    while (old_count > 0 || new_count > 0)
+        good = turn_line(r, out, &old_count, &new_count) && good;
+    return good;
+}
+
+/* Of a diff that applies. */
+static bool turn(const char *diff, size_t len, struct buf *out)
+{
+    struct reader r = {diff, diff + len};
+    int64_t shift = 0;
+    bool good = true;
+
+    while (!at(&r, "@@ "))
+        r.p += line_len(&r);
+    while (at(&r, "@@ ")) {
+        good = turn_hunk(&r, out, &shift) && good;
+        while (r.p < r.end && !at(&r, "@@ ") && !at(&r, "-- \n"))
+            r.p += line_len(&r);
+    }
+    return good;
+}
+
+static void check_back(const char *old, size_t old_len, const char *diff, size_t diff_len,
+                       const char *out, size_t out_len)
+{
+    cleanup_buf struct buf back = BUF_INIT(64 * (diff_len + 64));
+    cleanup_free char *again = NULL;
+    size_t len = 0;
+
+    if (!turn(diff, diff_len, &back))
+        return;
+    property(patch_apply(out, out_len, back.data, back.len, &again, &len) == 0);
+    property(len == old_len && memcmp(again, old, len) == 0);
+}
+
+/* ---- the target ------------------------------------------------------------------------------ */
+
+static void apply(const char *old, size_t old_len, const char *diff, size_t diff_len)
+{
+    cleanup_free char *out = NULL, *text = NULL;
+    size_t out_len = 0;
+    uint32_t fault = patch_apply(old, old_len, diff, diff_len, &out, &out_len);
+
+    property((fault == 0) == (out != NULL));
+    property(out_len <= old_len + diff_len);
+    text = patch_fault_text(fault);
+    property(text[0]);
+    if (fault == 0)
+        check_back(old, old_len, diff, diff_len, out, out_len);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -8,27 +135,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t old_len = nul ? (size_t)(nul - data) : 0;
     size_t skip = nul ? old_len + 1 : 0;
     /* Blocks of the exact size, so that a read past the end is seen. */
-    char *old = xmalloc(old_len + (old_len == 0));
-    char *diff = xmalloc(size - skip + (size == skip));
-    char *out = NULL;
-    size_t out_len = 0;
-    uint32_t fault;
+    cleanup_free char *old = xmalloc(old_len + (old_len == 0));
+    cleanup_free char *diff = xmalloc(size - skip + (size == skip));
 
     if (old_len)
         memcpy(old, data, old_len);
     if (size > skip)
         memcpy(diff, data + skip, size - skip);
-    fault = patch_apply(old, old_len, diff, size - skip, &out, &out_len);
-    property((fault == 0) == (out != NULL));
-    property(out_len <= old_len + size - skip);
-    if (fault) {
-        char *text = patch_fault_text(fault);
-
-        property(text[0]);
-        free(text);
-    }
-    free(out);
-    free(diff);
-    free(old);
+    apply(old, old_len, diff, size - skip);
     return 0;
 }

@@ -102,6 +102,7 @@ static void test_faults(void **state)
         /* Something behind a line that has no newline. */
         {"a\nb\n", "@@ -1 +1 @@\n-a\n+A\n" NO_NEWLINE, BAD(5)},
         {"a\n", "@@ -1 +1,2 @@\n-a\n+A\n" NO_NEWLINE "+B\n", BAD(5)},
+        {"a\nb\nc\n", "@@ -1 +1 @@\n-a\n+A\n" NO_NEWLINE "@@ -3 +1,0 @@\n-c\n", BAD(6)},
         {"a\n", "@@ -1 +1 @@\n-a\n+b\n--- a/g\n+++ b/g\n@@ -1 +1 @@\n-a\n+b\n",
          "the patch is for more than one file (its line 4)"},
         {"a\n", "--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n",
