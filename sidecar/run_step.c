@@ -166,6 +166,10 @@ static char *refusal(const struct run *r)
         return no_container(r);
     if (s->type == STEP_FILE_PATCH && s->path && has_dot_dot(s->path))
         return xasprintf("path \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->path);
+    /* The same component, spelled in the other field. */
+    if (s->type == STEP_FILE_PATCH && s->path && s->path[0] != '/' && s->work_dir &&
+        s->work_dir[0] != '/' && has_dot_dot(s->work_dir))
+        return xasprintf("workDir \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->work_dir);
     return NULL;
 }
 

@@ -211,6 +211,8 @@ static void test_refused(void **state)
          "path \"..\" has a \"..\" component"},
         {"{\"type\":\"FilePatch\",\"path\":\"/a/..\"}", "step 1",
          "path \"/a/..\" has a \"..\" component"},
+        {"{\"type\":\"FilePatch\",\"path\":\"b\",\"workDir\":\"a/../..\"}", "step 1",
+         "workDir \"a/../..\" has a \"..\" component"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
