@@ -1,0 +1,409 @@
+/*
+ * The bytes of a connection against the sidecar's server as it runs in a pod: its routes, limits,
+ * keys, journal and table, over a socket of the loopback, in one loop. No runner is connected.
+ *
+ * What must hold: an unsigned request changes nothing and is told nothing but the two answers that
+ * are for everybody; whatever stands behind a signed request on its connection takes nothing of it
+ * and gains nothing from it; the server ends every connection that its peer has ended, answers the
+ * next good request, and keeps no memory.
+ *
+ * The input: a byte for the mode, then the bytes of the connection, or those of a signed body.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/buf.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "sidecar/server.h"
+#include "tests/fuzz/fuzz.h"
+
+#define KEY "lRrU542RzFpgF1sc:m8mlBFE-vmI_e-UTme4C5q0F0bQZdSgHyDwxaEeu85Q"
+#define PUBLIC_KEY "lRrU542RzFpgF1sc=SbCWzY6fUnlcfRv_1b8wDTNNxkleWnIzzHO0RafwKaA"
+#define POD "pod-1"
+#define SANDBOX "sandbox-1"
+/* An attempt that has ended; its result is streamed to whoever may ask. */
+#define ENDED "ended"
+#define EVENTS                                                                                     \
+    "{\"seq\":1,\"type\":\"accepted\"}\n"                                                          \
+    "{\"seq\":2,\"type\":\"end\",\"code\":0,\"durationNs\":1,\"reason\":\"Completed\"}\n"
+#define INPUT_MAX (64u << 10)
+#define ANSWER_MAX (16u << 20)
+#define TURNS_MAX 100000
+#define QUIET_TURNS 3
+/* What may be kept after all executions together: the sandbox's name and the like. */
+#define KEPT_MAX (256 << 10)
+
+enum mode { RAW, BEHIND_LIST, BEHIND_STREAM, TASK_BODY, ACKNOWLEDGE_BODY, MODES };
+/* Flags of the same byte. */
+#define MODE_BITS 7
+#define IN_PIECES 8
+#define CHUNKED 16
+
+/* Of the sanitizers; absent without them. */
+extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static struct {
+    uv_loop_t loop;
+    char dir[64];
+    struct auth auth;
+    struct journal *journal;
+    struct spool *spool;
+    struct run_table *table;
+    struct server *server;
+    struct signature_key key;
+    uint64_t nonce;
+    char task[32]; /* the UID of the last one */
+    uint64_t tasks;
+    uint64_t started;
+    int64_t kept_bytes;
+    uint64_t runs;
+} app;
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static void tidy_up(void)
+{
+    nftw(app.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* In memory where that can be had: journals are put on the disk. */
+static void make_dir(void)
+{
+    cleanup_free char *sub = NULL;
+    bool shm = access("/dev/shm", W_OK) == 0;
+
+    snprintf(app.dir, sizeof(app.dir), "%s/arl-fuzz-XXXXXX", shm ? "/dev/shm" : "/tmp");
+    property(mkdtemp(app.dir));
+    sub = xasprintf("%s/executor", app.dir);
+    property(mkdir(sub, 0700) == 0);
+    atexit(tidy_up);
+}
+
+static void fill_journal(void)
+{
+    struct journal_key key = journal_key_of(ENDED, 1);
+    unsigned char digest[JOURNAL_DIGEST_BYTES] = {0};
+
+    property(journal_open(app.dir, &app.journal, NULL) == 0);
+    property(journal_set_sandbox(app.journal, SANDBOX, NULL) == 0);
+    property(journal_start(app.journal, &key, digest, NULL) == 0);
+    property(journal_events_append(app.journal, &key, EVENTS, strlen(EVENTS)) == 0);
+}
+
+static void set_up(void)
+{
+    static const char *const containers[] = {"executor"};
+    struct run_table_opts to = {
+        .dir = app.dir, .containers = containers, .container_count = 1, .output_limit = 1000};
+    struct server_opts so = {
+        .listen = "127.0.0.1:0", .containers = containers, .container_count = 1, .auth = &app.auth};
+
+    log_setup(LOG_ERROR, LOG_TEXT);
+    property(signature_init() == 0 && signature_key_parse(KEY, &app.key, NULL) == 0);
+    make_dir();
+    fill_journal();
+    property(spool_open(app.dir, &app.spool, NULL) == 0);
+    property(auth_init(&app.auth, POD, PUBLIC_KEY, NULL) == 0);
+    uv_loop_init(&app.loop);
+    to.journal = app.journal;
+    to.spool = app.spool;
+    property(run_table_new(&app.loop, &to, &app.table, NULL) == 0);
+    so.table = app.table;
+    property(server_new(&app.loop, &so, &app.server, NULL) == 0);
+}
+
+/* ---- signed requests ------------------------------------------------------------------------- */
+
+static void put_body(struct buf *out, bool chunked, const void *body, size_t len)
+{
+    if (!chunked) {
+        buf_printf(out, "Content-Length: %zu\r\n\r\n", len);
+        buf_append(out, body, len);
+        return;
+    }
+    buf_puts(out, "Transfer-Encoding: chunked\r\n\r\n");
+    for (size_t at = 0, n; at < len; at += n) {
+        n = MIN(len - at, 1 + (len + at) % 1000);
+        buf_printf(out, "%zx\r\n", n);
+        buf_append(out, (const char *)body + at, n);
+        buf_puts(out, "\r\n");
+    }
+    buf_puts(out, "0\r\n\r\n");
+}
+
+static void put_signed(struct buf *out, const char *method, const char *path, bool chunked,
+                       const void *body, size_t len)
+{
+    struct signature_input in = {method, path, "", POD, SANDBOX, body, len};
+    unsigned char nonce[SIGNATURE_NONCE_BYTES] = {0};
+    struct signature_headers h;
+
+    /* Else the nonces of all executions would be remembered. */
+    auth_done(&app.auth);
+    property(auth_init(&app.auth, POD, PUBLIC_KEY, NULL) == 0);
+    app.nonce++;
+    memcpy(nonce, &app.nonce, sizeof(app.nonce));
+    property(signature_sign(&app.key, &in, clock_read().wall_ns / NSEC_PER_SEC, nonce, &h, NULL) ==
+             0);
+    buf_printf(out,
+               "%s %s HTTP/1.1\r\nHost: a\r\nArl-Pod-Uid: " POD "\r\nArl-Sandbox-Uid: " SANDBOX
+               "\r\nSignature-Input: %s\r\nSignature: %s\r\nContent-Digest: %s\r\n",
+               method, path, h.signature_input, h.signature, h.content_digest);
+    put_body(out, chunked, body, len);
+}
+
+static void put_request(struct buf *out, unsigned flags, const uint8_t *data, size_t size)
+{
+    bool chunked = flags & CHUNKED;
+    char path[64];
+
+    switch (flags & MODE_BITS) {
+    case TASK_BODY:
+        snprintf(app.task, sizeof(app.task), "u-%llu", (unsigned long long)++app.tasks);
+        snprintf(path, sizeof(path), "/v1/tasks/%s/1", app.task);
+        put_signed(out, "PUT", path, chunked, data, size);
+        return;
+    case ACKNOWLEDGE_BODY:
+        put_signed(out, "POST", "/v1/acknowledged", chunked, data, size);
+        return;
+    case BEHIND_LIST:
+        put_signed(out, "GET", "/v1/tasks", chunked, "", 0);
+        break;
+    case BEHIND_STREAM:
+        put_signed(out, "GET", "/v1/tasks/" ENDED "/1", chunked, "", 0);
+        break;
+    }
+    buf_append(out, data, size);
+}
+
+/* ---- a connection ---------------------------------------------------------------------------- */
+
+static int dial(void)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)server_port(app.server))};
+    struct linger reset = {.l_onoff = 1};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    property(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+    /* Ports would run out if each waited for a minute. */
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+/* A turn of the loop and what came of it: bytes, 0: the end, -EAGAIN: nothing yet. */
+static ssize_t turn(int fd, struct buf *got)
+{
+    static char block[64 << 10];
+    ssize_t n;
+
+    uv_run(&app.loop, UV_RUN_NOWAIT);
+    n = recv(fd, block, sizeof(block), 0);
+    if (n > 0)
+        property(buf_append(got, block, (size_t)n) == 0);
+    if (n < 0)
+        return errno == EAGAIN ? -EAGAIN : 0;
+    return n;
+}
+
+/* false: the server has closed. */
+static bool turn_until_quiet(int fd, struct buf *got)
+{
+    for (int quiet = 0; quiet < QUIET_TURNS;) {
+        ssize_t n = turn(fd, got);
+
+        if (n == 0)
+            return false;
+        quiet = n > 0 ? 0 : quiet + 1;
+    }
+    return true;
+}
+
+static bool send_all(int fd, const char *data, size_t len, struct buf *got)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+
+        if (n < 0 && (errno != EAGAIN || turn(fd, got) == 0))
+            return false;
+        data += MAX(n, 0);
+        len -= (size_t)MAX(n, 0);
+    }
+    return true;
+}
+
+/* Sends, ends its own half and reads to the end, which must come. until: what must have come
+ * before, since the server may drop what it was asked by a peer that is gone; NULL: nothing. */
+static void talk(const struct buf *out, size_t first, const char *until, struct buf *got)
+{
+    int fd = dial(), turns = 0;
+    bool open = send_all(fd, buf_str(out), first, got) && turn_until_quiet(fd, got) &&
+                send_all(fd, buf_str(out) + first, out->len - first, got);
+
+    while (open && until && !strstr(buf_str(got), until)) {
+        open = turn(fd, got) != 0;
+        property(turns++ < TURNS_MAX);
+    }
+    open = open && turn_until_quiet(fd, got);
+    shutdown(fd, SHUT_WR);
+    while (turn(fd, got) != 0)
+        property(turns++ < TURNS_MAX);
+    close(fd);
+}
+
+/* ---- what may be answered -------------------------------------------------------------------- */
+
+static const char *next_answer(const char *p)
+{
+    const char *a = strstr(p, "HTTP/1.1 "), *b = strstr(p, "HTTP/1.0 ");
+
+    return !a || (b && b < a) ? b : a;
+}
+
+/* Whether the text of an answer, which ends at `end`, has that in it. */
+static bool holds(const char *p, const char *end, const char *text)
+{
+    return memmem(p, (size_t)(end - p), text, strlen(text));
+}
+
+/* An answer that no handler behind the signature gives. */
+static bool is_for_everybody(const char *p, const char *end)
+{
+    switch (strtol(p + strlen("HTTP/1.1 "), NULL, 10)) {
+    case 200:
+        return holds(p, end, "\r\n\r\nok\n") && end - strlen("ok\n") >= p;
+    case 503:
+        return holds(p, end, "\r\n\r\n{\"ready\":false,");
+    case 202:
+    case 204:
+    case 403:
+    case 404:
+    case 405:
+    case 409:
+    case 410:
+    case 507:
+        return false;
+    }
+    return true;
+}
+
+/* p: the first answer that is not one to a signed request. */
+static void check_unsigned(const char *p)
+{
+    while (p) {
+        const char *next = next_answer(p + 1);
+
+        property(is_for_everybody(p, next ? next : p + strlen(p)));
+        p = next;
+    }
+}
+
+static void check_answers(unsigned mode, const char *got)
+{
+    const char *first = next_answer(got);
+
+    switch (mode) {
+    case TASK_BODY:
+    case ACKNOWLEDGE_BODY:
+        /* Whatever the body: its signature was good, so it was read as it was sent. */
+        property(first && strncmp(first + strlen("HTTP/1.1 "), "401", 3) != 0);
+        property(!next_answer(first + 1));
+        return;
+    case BEHIND_LIST:
+        property(first && strncmp(first, "HTTP/1.1 200 ", strlen("HTTP/1.1 200 ")) == 0);
+        property(strstr(first, "{\"running\":[]}"));
+        first = next_answer(first + 1);
+        break;
+    case BEHIND_STREAM:
+        property(first && strstr(first, "\"reason\":\"Completed\"}\n\r\n0\r\n\r\n"));
+        first = next_answer(first + 1);
+        break;
+    }
+    check_unsigned(first);
+}
+
+/* ---- the target ------------------------------------------------------------------------------ */
+
+static void check_alive(void)
+{
+    cleanup_buf struct buf out = BUF_INIT(INPUT_MAX), got = BUF_INIT(ANSWER_MAX);
+    const char *want = "\r\n\r\nok\n";
+
+    if (app.runs++ % 64 == 0) {
+        put_signed(&out, "GET", "/v1/tasks", false, "", 0);
+        want = "{\"running\":[]}";
+    } else {
+        buf_puts(&out, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    talk(&out, out.len, want, &got);
+    property(strncmp(buf_str(&got), "HTTP/1.1 200 ", strlen("HTTP/1.1 200 ")) == 0);
+    property(strstr(buf_str(&got), want));
+}
+
+/* A task none of whose steps needs a runner is over at once. Its result is dropped, that it was
+ * there is remembered. false: there was none. */
+static bool forget_task(void)
+{
+    if (run_table_stats(app.table)->started == app.started)
+        return false;
+    property(run_table_delete(app.table, app.task, 1) == RUN_ACKNOWLEDGED);
+    app.started++;
+    return true;
+}
+
+static void execute(unsigned flags, const uint8_t *data, size_t size)
+{
+    static const char *const until[MODES] = {[BEHIND_LIST] = "]}",
+                                             [BEHIND_STREAM] = "\r\n0\r\n\r\n",
+                                             [TASK_BODY] = "\r\n\r\n",
+                                             [ACKNOWLEDGE_BODY] = "\r\n\r\n"};
+    cleanup_buf struct buf out = BUF_INIT(16 * INPUT_MAX), got = BUF_INIT(ANSWER_MAX);
+    size_t count = journal_count(app.journal);
+    unsigned mode = flags & MODE_BITS;
+
+    put_request(&out, flags, data, size);
+    talk(&out, flags & IN_PIECES ? size % (out.len + 1) : out.len, until[mode], &got);
+    /* Bytes of zero in an answer would hide what follows. */
+    property(strlen(buf_str(&got)) == got.len);
+    check_answers(mode, buf_str(&got));
+    if (mode != TASK_BODY || !forget_task())
+        property(journal_count(app.journal) == count);
+    property(run_table_kept(app.table) == 1 && run_table_running(app.table) == 0);
+    property(run_table_stats(app.table)->started == app.started);
+    check_alive();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint64_t started = app.started;
+    size_t before = 0;
+
+    if (size == 0 || size > INPUT_MAX || (data[0] & MODE_BITS) >= MODES)
+        return 0;
+    if (!app.server)
+        set_up();
+    /* The server answers from a state of its own, which has its place by then. */
+    if (app.runs > 0 && __sanitizer_get_current_allocated_bytes)
+        before = __sanitizer_get_current_allocated_bytes();
+    execute(data[0], data + 1, size - 1);
+    /* What is remembered of a task is in no other way bounded than by its number. */
+    if (before > 0 && app.started == started)
+        app.kept_bytes += (int64_t)__sanitizer_get_current_allocated_bytes() - (int64_t)before;
+    property(app.kept_bytes < KEPT_MAX);
+    return 0;
+}
