@@ -46,6 +46,7 @@ enum mode { RAW, BEHIND_LIST, BEHIND_STREAM, TASK_BODY, ACKNOWLEDGE_BODY, MODES 
 #define MODE_BITS 7
 #define IN_PIECES 8
 #define CHUNKED 16
+#define HALF_CLOSE 32
 
 /* Of the sanitizers; absent without them. */
 extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
@@ -64,6 +65,7 @@ static struct {
     uint64_t tasks;
     uint64_t started;
     int64_t kept_bytes;
+    uint32_t dials;
     uint64_t runs;
 } app;
 
@@ -191,18 +193,29 @@ static void put_request(struct buf *out, unsigned flags, const uint8_t *data, si
 
 /* ---- a connection ---------------------------------------------------------------------------- */
 
+/* From an address of its own: whoever closes first keeps its port for a minute, and with one
+ * address they would run out, for this program and for others. */
+static void bind_fresh(int fd)
+{
+    uint32_t host = 0x7f000000u | (uint32_t)(2 + app.dials++ % 0xfffff0u);
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
+
+    property(bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+}
+
 static int dial(void)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)server_port(app.server))};
+                             .sin_port = htons((uint16_t)server_port(app.server)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct linger reset = {.l_onoff = 1};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    property(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
-    /* Ports would run out if each waited for a minute. */
+    property(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    fcntl(fd, F_SETFL, O_NONBLOCK);
+    bind_fresh(fd);
+    property(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+    property(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
     return fd;
 }
 
@@ -247,23 +260,33 @@ static bool send_all(int fd, const char *data, size_t len, struct buf *got)
     return true;
 }
 
-/* Sends, ends its own half and reads to the end, which must come. until: what must have come
- * before, since the server may drop what it was asked by a peer that is gone; NULL: nothing. */
-static void talk(const struct buf *out, size_t first, const char *until, struct buf *got)
+/* How a client behaves. */
+struct manners {
+    size_t first;      /* so many bytes first, the rest when nothing more comes */
+    const char *until; /* what must come before it goes, since the server may drop what it was asked
+                          by a peer that is gone; NULL: nothing */
+    bool half_close;   /* ends its own half and reads to the end, which must come; else it resets */
+};
+
+static void talk(const struct buf *out, const struct manners *m, struct buf *got)
 {
     int fd = dial(), turns = 0;
-    bool open = send_all(fd, buf_str(out), first, got) && turn_until_quiet(fd, got) &&
-                send_all(fd, buf_str(out) + first, out->len - first, got);
+    bool open = send_all(fd, buf_str(out), m->first, got) && turn_until_quiet(fd, got) &&
+                send_all(fd, buf_str(out) + m->first, out->len - m->first, got);
 
-    while (open && until && !strstr(buf_str(got), until)) {
+    while (open && m->until && !strstr(buf_str(got), m->until)) {
         open = turn(fd, got) != 0;
         property(turns++ < TURNS_MAX);
     }
     open = open && turn_until_quiet(fd, got);
-    shutdown(fd, SHUT_WR);
-    while (turn(fd, got) != 0)
+    if (m->half_close)
+        shutdown(fd, SHUT_WR);
+    while (open && m->half_close) {
+        open = turn(fd, got) != 0;
         property(turns++ < TURNS_MAX);
+    }
     close(fd);
+    uv_run(&app.loop, UV_RUN_NOWAIT);
 }
 
 /* ---- what may be answered -------------------------------------------------------------------- */
@@ -350,7 +373,7 @@ static void check_alive(void)
     } else {
         buf_puts(&out, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     }
-    talk(&out, out.len, want, &got);
+    talk(&out, &(struct manners){out.len, want, false}, &got);
     property(strncmp(buf_str(&got), "HTTP/1.1 200 ", strlen("HTTP/1.1 200 ")) == 0);
     property(strstr(buf_str(&got), want));
 }
@@ -373,11 +396,13 @@ static void execute(unsigned flags, const uint8_t *data, size_t size)
                                              [TASK_BODY] = "\r\n\r\n",
                                              [ACKNOWLEDGE_BODY] = "\r\n\r\n"};
     cleanup_buf struct buf out = BUF_INIT(16 * INPUT_MAX), got = BUF_INIT(ANSWER_MAX);
-    size_t count = journal_count(app.journal);
     unsigned mode = flags & MODE_BITS;
+    struct manners m = {.until = until[mode], .half_close = flags & HALF_CLOSE};
+    size_t count = journal_count(app.journal);
 
     put_request(&out, flags, data, size);
-    talk(&out, flags & IN_PIECES ? size % (out.len + 1) : out.len, until[mode], &got);
+    m.first = flags & IN_PIECES ? size % (out.len + 1) : out.len;
+    talk(&out, &m, &got);
     /* Bytes of zero in an answer would hide what follows. */
     property(strlen(buf_str(&got)) == got.len);
     check_answers(mode, buf_str(&got));
