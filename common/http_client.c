@@ -144,7 +144,10 @@ static void call_set_tls(struct http_call *call, struct tls_ref *t)
     easy_set_pem(easy, CURLOPT_CAINFO_BLOB, t->tls.ca_pem);
     easy_set_pem(easy, CURLOPT_SSLCERT_BLOB, t->tls.cert_pem);
     easy_set_pem(easy, CURLOPT_SSLKEY_BLOB, t->tls.key_pem);
+    easy_set_pem(easy, CURLOPT_PROXY_CAINFO_BLOB, t->tls.ca_pem); /* of an https proxy, as in Go */
     if (t->tls.insecure_skip_verify) {
+        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
@@ -282,6 +285,10 @@ static void call_set_connection(struct http_call *call, const struct http_reques
     curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, CONN_MAX_AGE_S);
     /* "" and not NULL: the environment's proxies are not for us. */
     curl_easy_setopt(easy, CURLOPT_PROXY, str_or_empty(req->proxy));
+    /* The same: it would overrule a proxy that was asked for. */
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    /* What is said to the server, such as a token, is not said to the proxy. */
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)req->own_connection);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)(req->own_connection || req->close_after));
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "operator/kube/config_file.h"
+#include "operator/kube/config_proxy.h"
 
 #define ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -14,6 +15,13 @@ static const char *env_value(const char *name)
     return s && *s ? s : NULL;
 }
 
+static const char *env_either(const char *name, const char *other)
+{
+    const char *s = env_value(name);
+
+    return s ? s : env_value(other);
+}
+
 void kube_config_env_init(struct kube_config_env *env)
 {
     *env = (struct kube_config_env){
@@ -22,6 +30,9 @@ void kube_config_env_init(struct kube_config_env *env)
         .service_host = env_value("KUBERNETES_SERVICE_HOST"),
         .service_port = env_value("KUBERNETES_SERVICE_PORT"),
         .account_dir = ACCOUNT_DIR,
+        .http_proxy = env_either("HTTP_PROXY", "http_proxy"),
+        .https_proxy = env_either("HTTPS_PROXY", "https_proxy"),
+        .no_proxy = env_either("NO_PROXY", "no_proxy"),
     };
 }
 
@@ -111,7 +122,7 @@ static int load_file(const char *path, const char *context, struct kube_config *
     return config_load_files(&copy, 1, context, ret, err);
 }
 
-int kube_config_load(const struct kube_config_env *env, struct kube_config *ret, struct err *err)
+static int load_source(const struct kube_config_env *env, struct kube_config *ret, struct err *err)
 {
     cleanup_free char *home_file = NULL;
 
@@ -128,6 +139,34 @@ int kube_config_load(const struct kube_config_env *env, struct kube_config *ret,
                    "no cluster: neither --kubeconfig, KUBECONFIG nor %s, and not inside a pod "
                    "(KUBERNETES_SERVICE_HOST is not set)",
                    home_file ? home_file : "~/.kube/config");
+}
+
+/* The environment's proxy, for a server that has none of its own. */
+static int load_proxy(const struct kube_config_env *env, struct kube_config *c, struct err *err)
+{
+    bool is_https = strncmp(c->server, "https:", 6) == 0;
+    const char *url = is_https ? env->https_proxy : env->http_proxy;
+
+    if (c->proxy || !url || config_proxy_bypass(env->no_proxy, c->server))
+        return 0;
+    if (config_proxy_parse(url, &c->proxy, err) < 0)
+        return err_prefix(err, "%s", is_https ? "HTTPS_PROXY" : "HTTP_PROXY");
+    return 0;
+}
+
+int kube_config_load(const struct kube_config_env *env, struct kube_config *ret, struct err *err)
+{
+    struct kube_config c;
+    int r = load_source(env, &c, err);
+
+    if (r < 0)
+        return r;
+    r = load_proxy(env, &c, err);
+    if (r < 0)
+        kube_config_done(&c);
+    else
+        *ret = c;
+    return r;
 }
 
 /* ---- reading again --------------------------------------------------------------------------- */

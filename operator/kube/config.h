@@ -25,7 +25,7 @@ struct kube_config {
     char *cert_pem; /* client certificate and key; NULL: none */
     char *key_pem;
     char *server_name; /* NULL: as in the URL */
-    char *proxy;       /* NULL: none */
+    char *proxy;       /* an http, https or socks5h URL; NULL: none */
     bool insecure_skip_verify;
     /* Files that the above were read from; NULL: they were given as data. */
     char *token_file;
@@ -43,6 +43,9 @@ struct kube_config_env {
     const char *service_host;    /* $KUBERNETES_SERVICE_HOST */
     const char *service_port;    /* $KUBERNETES_SERVICE_PORT */
     const char *account_dir;     /* /var/run/secrets/kubernetes.io/serviceaccount */
+    const char *http_proxy;      /* $HTTP_PROXY or $http_proxy */
+    const char *https_proxy;     /* $HTTPS_PROXY or $https_proxy */
+    const char *no_proxy;        /* $NO_PROXY or $no_proxy */
 };
 void kube_config_env_init(struct kube_config_env *env);
 

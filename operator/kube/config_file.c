@@ -7,6 +7,7 @@
 #include <yaml.h>
 
 #include "common/buf.h"
+#include "operator/kube/config_proxy.h"
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -179,6 +180,8 @@ static bool truth_of(const struct place *p, const char *key)
 static int find_entry(struct files *fs, const char *list, const char *kind, const char *name,
                       struct place *ret, struct err *err)
 {
+    bool found = false;
+
     for (size_t i = 0; i < fs->count; i++) {
         struct file *f = &fs->list[i];
         const yaml_node_t *seq = member(f, yaml_document_get_root_node(&f->doc), list);
@@ -191,10 +194,14 @@ static int find_entry(struct files *fs, const char *list, const char *kind, cons
 
             if (!str_eq(scalar(member(f, entry, "name")), name))
                 continue;
+            if (found)
+                return err_set(err, -EINVAL, "%s: %s: %s is there twice", f->path, list, name);
+            found = true;
             *ret = (struct place){.file = f, .node = member(f, entry, kind)};
             snprintf(ret->what, sizeof(ret->what), "%s %s", kind, name);
-            return 0;
         }
+        if (found)
+            return 0;
     }
     return err_set(err, -ENOENT, "%s: no %s %s", fs->list[0].path, kind, name);
 }
@@ -243,6 +250,7 @@ static int pem_of(const struct place *p, const char *key, char **ret, char **ret
 static int load_cluster(const struct place *p, struct kube_config *c, struct err *err)
 {
     const char *server = text_of(p, "server");
+    const char *proxy = text_of(p, "proxy-url");
 
     if (!server)
         return fail(p, "server", err, "missing");
@@ -252,7 +260,8 @@ static int load_cluster(const struct place *p, struct kube_config *c, struct err
     for (char *end = c->server + strlen(c->server) - 1; *end == '/'; end--)
         *end = '\0';
     c->server_name = xstrdup(text_of(p, "tls-server-name"));
-    c->proxy = xstrdup(text_of(p, "proxy-url"));
+    if (proxy && config_proxy_parse(proxy, &c->proxy, err) < 0)
+        return err_prefix(err, "%s: %s: proxy-url", p->file->path, p->what);
     c->insecure_skip_verify = truth_of(p, "insecure-skip-tls-verify");
     return pem_of(p, "certificate-authority", &c->ca_pem, &c->ca_file, err);
 }
@@ -279,14 +288,14 @@ static int refuse_unsupported(const struct place *p, struct err *err)
 
 static int load_token(const struct place *p, struct kube_config *c, struct err *err)
 {
-    const char *file = text_of(p, "tokenFile");
+    const char *file = text_of(p, "tokenFile"), *token = text_of(p, "token");
 
-    if (!file) {
-        c->token = xstrdup(text_of(p, "token"));
+    if (file)
+        c->token_file = path_of(p, file);
+    if (file && config_read_token(c->token_file, &c->token, err) == 0)
         return 0;
-    }
-    c->token_file = path_of(p, file);
-    if (config_read_token(c->token_file, &c->token, err) < 0)
+    c->token = xstrdup(token);
+    if (file && !token)
         return err_prefix(err, "%s: %s: tokenFile", p->file->path, p->what);
     return 0;
 }

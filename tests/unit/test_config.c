@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "operator/kube/config.h"
+#include "operator/kube/config_proxy.h"
 
 #include "tests/unit/unit.h"
 
@@ -109,6 +110,86 @@ static void test_contexts(void **state)
     kube_config_done(&c);
 }
 
+/* As Go's net/http/httpproxy decides. */
+static void test_proxy_bypass(void **state)
+{
+    static const struct {
+        const char *no_proxy;
+        const char *server;
+        bool want;
+    } rows[] = {
+        {NULL, "https://a.b:6443", false},
+        {NULL, "https://localhost:6443", true},
+        {NULL, "https://127.9.0.1", true},
+        {NULL, "https://[::1]:6443", true},
+        {NULL, "https://[::2]:6443", false},
+        {"x, A.B ,y", "https://a.b:6443", true},
+        {"a.b", "https://c.A.b/path", true},
+        {"a.b", "https://ca.b", false},
+        {".a.b", "https://a.b", false},
+        {".a.b", "https://c.a.b", true},
+        {"*.a.b", "https://a.b", false},
+        {"*.a.b", "https://d.c.a.b", true},
+        {"b", "https://me:pw@a.b:1?x", true},
+        {"a.b:443", "https://a.b", true},
+        {"a.b:80", "http://a.b", true},
+        {"a.b:443", "https://a.b:6443", false},
+        {"*", "https://10.0.0.1", true},
+        {"x,*", "https://a.b", true},
+        {"10.0.0.1", "https://10.0.0.1:6443", true},
+        {"10.0.0.1:6443", "https://10.0.0.1:6443", true},
+        {"10.0.0.1:6444", "https://10.0.0.1:6443", false},
+        {"10.0.0.2", "https://10.0.0.1:6443", false},
+        {"10.0.0.0/8", "https://10.255.0.1:6443", true},
+        {"10.4.0.0/14", "https://10.7.0.1", true},
+        {"10.4.0.0/14", "https://10.8.0.1", false},
+        {"0.0.0.0/0", "https://10.8.0.1", true},
+        {"10.0.0.0/33,10.0.0.0/x,/8,[,:,::::::,.", "https://10.0.0.1", false},
+        {"10.0.0.0/8", "https://a.b", false},
+        {"fd00::/8", "https://[fd12::1]:6443", true},
+        {"fd00::/8", "https://10.0.0.1", false},
+        {"[fd12::1]:6443", "https://[fd12::1]:6443", true},
+        {"fd12::1", "https://[fd12::1]", true},
+        {"fd12::2", "https://[fd12::1]", false},
+        {"", "https://a.b", false},
+        {",, ,", "https://a.b", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (config_proxy_bypass(rows[i].no_proxy, rows[i].server) != rows[i].want)
+            fail_msg("NO_PROXY=%s for %s", rows[i].no_proxy, rows[i].server);
+}
+
+static void test_proxy_parse(void **state)
+{
+    static const struct {
+        const char *url;
+        const char *want; /* NULL: refused */
+    } rows[] = {
+        {"http://p:3128", "http://p:3128"},
+        {"HTTPS://me:pw@p", "https://me:pw@p"},
+        {"socks5://p:1080", "socks5h://p:1080"},
+        {"socks5h://p:1080", "socks5h://p:1080"},
+        {"p:3128", "http://p:3128"},
+        {"10.0.0.1", "http://10.0.0.1"},
+        {"socks4://p", NULL},
+        {"http://", NULL},
+        {"", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *got = NULL;
+        struct err err = {0};
+        int r = config_proxy_parse(rows[i].url, &got, &err);
+
+        assert_int_equal(r, rows[i].want ? 0 : -EINVAL);
+        if (rows[i].want)
+            assert_string_equal(got, rows[i].want);
+        else
+            assert_non_null(strstr(err.msg, "proxy"));
+    }
+}
+
 #define ONE(cluster, user)                                                                         \
     "clusters: [{name: c, cluster: {" cluster "}}]\nusers: [{name: u, user: {" user "}}]\n"        \
     "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n"
@@ -125,6 +206,11 @@ static void test_errors(void **state)
         {"", NULL, "current-context: not set"},
         {"just text\n", NULL, "current-context: not set"},
         {ONE("", ""), NULL, "cluster c: server: missing"},
+        {ONE("server: \"https://a\", proxy-url: \"ftp://p\"", ""), NULL,
+         "cluster c: proxy-url: a proxy of the scheme ftp is not supported: http, https, socks5"},
+        {"clusters: [{name: c}, {name: d}, {name: c}]\n"
+         "contexts: [{name: x, context: {cluster: c}}]\ncurrent-context: x\n",
+         NULL, "clusters: c is there twice"},
         {ONE("server: a:6443", ""), NULL, "cluster c: server: not a URL of http or https"},
         {ONE("server: \"https://a\", certificate-authority-data: \"%%\"", ""), NULL,
          "cluster c: certificate-authority-data: not PEM text in base64"},
@@ -186,6 +272,93 @@ static void test_merge(void **state)
     assert_string_equal(c.server, "https://third");
     assert_string_equal(c.token, "t");
     kube_config_done(&c);
+}
+
+/* What a cluster, a user and a context say comes from one file each, the first that has them; paths
+ * are relative to that file. */
+static void test_merge_whole_entries(void **state)
+{
+    cleanup_free char *list = xasprintf("%s/second:%s/sub/third", dir, dir);
+    cleanup_free char *sub = path_of("sub");
+    struct kube_config_env env = {.kubeconfig = list};
+    struct kube_config c;
+
+    assert_int_equal(mkdir(sub, 0700), 0);
+    write_file("second", "contexts: [{name: x, context: {cluster: c, user: u}}]\n"
+                         "users: [{name: u, user: {tokenFile: token}}]\ncurrent-context: x\n");
+    write_file("sub/third",
+               "contexts: [{name: x, context: {cluster: other, user: v, namespace: n}}]\n"
+               "clusters: [{name: c, cluster: {server: \"https://c\", "
+               "certificate-authority: ca.crt}}]\n"
+               "users: [{name: u, user: {client-certificate: c, client-key: k}}]\n"
+               "current-context: y\n");
+    write_file("token", "of the first\n");
+    write_file("sub/ca.crt", PEM "sub");
+    assert_true(kube_config_load(&env, &c, NULL) < 0); /* three words are no token */
+    write_file("token", "first\n");
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_string_equal(c.server, "https://c");
+    assert_string_equal(c.token, "first");
+    assert_string_equal(c.ca_pem, PEM "sub");
+    assert_null(c.ns);
+    assert_null(c.cert_file);
+    kube_config_done(&c);
+    remove_file("sub/third");
+    remove_file("sub/ca.crt");
+    assert_int_equal(rmdir(sub), 0);
+}
+
+/* A token beside a tokenFile stands in until the file can be read. */
+static void test_token_and_file(void **state)
+{
+    struct kube_config c;
+    struct err err = {0};
+
+    write_file("config", ONE("server: \"https://a\"", "token: inline, tokenFile: gone"));
+    assert_int_equal(load("config", NULL, &c, NULL), 0);
+    assert_string_equal(c.token, "inline");
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TOKEN, &err), 0);
+    assert_int_equal(err.code, -ENOENT);
+    write_file("gone", "there");
+    assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TOKEN, &err), KUBE_CONFIG_TOKEN);
+    assert_string_equal(c.token, "there");
+    kube_config_done(&c);
+}
+
+/* The environment's proxy counts where the kubeconfig names none. */
+static void test_env_proxy(void **state)
+{
+    struct kube_config_env env = {.service_host = "10.9.0.1",
+                                  .account_dir = dir,
+                                  .http_proxy = "plain:1",
+                                  .https_proxy = "secure:2"};
+    cleanup_free char *path = path_of("config");
+    struct kube_config c;
+    struct err err = {0};
+
+    write_file("token", "abc");
+    write_file("ca.crt", PEM);
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_string_equal(c.proxy, "http://secure:2");
+    kube_config_done(&c);
+    env.no_proxy = "10.0.0.0/8";
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_null(c.proxy);
+    kube_config_done(&c);
+    env.kubeconfig_flag = path;
+    write_file("config", ONE("server: \"https://10.9.0.1\", proxy-url: \"http://own\"", ""));
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_string_equal(c.proxy, "http://own"); /* NO_PROXY is not for it */
+    kube_config_done(&c);
+    write_file("config", ONE("server: \"http://10.9.0.1\"", ""));
+    env.no_proxy = NULL;
+    assert_int_equal(kube_config_load(&env, &c, NULL), 0);
+    assert_string_equal(c.proxy, "http://plain:1");
+    kube_config_done(&c);
+    env.http_proxy = "gopher://me:secret@p";
+    assert_int_equal(kube_config_load(&env, &c, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "HTTP_PROXY: a proxy of the scheme gopher"));
+    assert_null(strstr(err.msg, "secret"));
 }
 
 static void test_in_cluster(void **state)
@@ -279,9 +452,19 @@ static void test_refresh_pair(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_contexts), TEST(test_errors),       TEST(test_missing_files),
-        TEST(test_merge),    TEST(test_in_cluster),   TEST(test_no_source),
-        TEST(test_refresh),  TEST(test_refresh_pair),
+        TEST(test_contexts),
+        TEST(test_errors),
+        TEST(test_missing_files),
+        TEST(test_merge),
+        TEST(test_in_cluster),
+        TEST(test_no_source),
+        TEST(test_refresh),
+        TEST(test_refresh_pair),
+        TEST(test_proxy_bypass),
+        TEST(test_proxy_parse),
+        TEST(test_merge_whole_entries),
+        TEST(test_token_and_file),
+        TEST(test_env_proxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

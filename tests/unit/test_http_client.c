@@ -31,6 +31,7 @@ static struct {
     int held_want; /* so many requests for /hold are to come in all */
     int accepted;
     int open;
+    char connect[2048]; /* the last CONNECT, which is refused */
 } server;
 
 static void on_conn_closed(uv_handle_t *h)
@@ -116,7 +117,7 @@ static void conn_serve(struct server_conn *c)
 {
     static char big[65536];
 
-    if (path_is(c, "/echo ")) {
+    if (path_is(c, "/echo ") || path_is(c, "http://other.invalid/echo ")) {
         conn_answer(c, "200 OK", "", c->in.data, c->in.len);
     } else if (path_is(c, "/missing ")) {
         conn_answer(c, "404 Not Found", "", "no such thing", 13);
@@ -140,6 +141,9 @@ static void conn_serve(struct server_conn *c)
         conn_close(c);
     } else if (path_is(c, "/nothing ")) {
         conn_close(c);
+    } else if (path_is(c, "other.invalid:443 ")) {
+        snprintf(server.connect, sizeof(server.connect), "%s", buf_str(&c->in));
+        conn_answer(c, "403 Forbidden", "", "", 0);
     } else if (path_is(c, "/hold ")) {
         conn_hold(c);
     }
@@ -402,6 +406,53 @@ static void test_connections(void **state)
         uv_run(&server.loop, UV_RUN_ONCE);
     for (int i = 0; i < 6; i++)
         drop(&t[i]);
+}
+
+static void start_by_proxy(struct client_call *t, const char *url)
+{
+    cleanup_free char *proxy = xasprintf("http://me:pw@127.0.0.1:%d", server.port);
+    const char *headers[] = {"Authorization: Bearer secret", NULL};
+    struct http_request req = {.method = "GET",
+                               .url = url,
+                               .headers = headers,
+                               .proxy = proxy,
+                               .timeout_ms = 30000,
+                               .max_response = 100000};
+
+    buf_init(&t->data, 1 << 20);
+    calls_open++;
+    t->call = http_client_start(client, &req, &handler, t);
+}
+
+/* The environment neither adds a proxy nor takes one away; what is for the server stays out of what
+ * a proxy reads when it makes a tunnel. */
+static void test_proxy(void **state)
+{
+    struct client_call direct = {0}, plain = {0}, tunnel = {0};
+
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+    start(&direct, "/echo", (struct http_request){0});
+    run();
+    assert_int_equal(direct.status, 200);
+    setenv("NO_PROXY", "*", 1);
+    start_by_proxy(&plain, "http://other.invalid/echo");
+    run();
+    assert_int_equal(plain.status, 200);
+    assert_non_null(strstr(plain.body, "\r\nProxy-Authorization: Basic bWU6cHc=\r\n"));
+    start_by_proxy(&tunnel, "https://other.invalid/echo");
+    run();
+    assert_true(tunnel.error < 0);
+    assert_ptr_equal(strstr(server.connect, "CONNECT other.invalid:443 HTTP/1.1\r\n"),
+                     server.connect);
+    assert_non_null(strstr(server.connect, "\r\nProxy-Authorization: Basic bWU6cHc=\r\n"));
+    assert_null(strstr(server.connect, "secret"));
+    unsetenv("http_proxy");
+    unsetenv("ALL_PROXY");
+    unsetenv("NO_PROXY");
+    drop(&direct);
+    drop(&plain);
+    drop(&tunnel);
 }
 
 static int sockets_without_cloexec(void)
@@ -684,6 +735,7 @@ int main(void)
         TEST(test_close_in_data),
         TEST(test_kept_but_closed),
         TEST(test_close_in_done),
+        TEST(test_proxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
