@@ -8,13 +8,14 @@
 #include "common/http_client.h"
 #include "common/limits.h"
 #include "common/list.h"
-#include "common/log.h"
+#include "operator/credentials.h"
+#include "operator/kube/request.h"
 
 /* What a sidecar may answer besides its stream. */
 #define AGENT_RESPONSE_BYTES (1u << 20)
 /* The text of an error instead of a stream. */
 #define STREAM_ERROR_BYTES (64u << 10)
-#define HEADERS_MAX 16
+#define HEADERS_MAX (REQUEST_HEADERS_MAX + 3) /* and what this side knows */
 /* Idle connections to sidecars: the next task of the same sandbox needs no new one. */
 #define AGENT_CONNECTIONS_KEPT 32
 
@@ -23,11 +24,13 @@ struct ops_uv {
     uv_loop_t *loop;
     struct http_client *http;   /* to the API server */
     struct http_client *agents; /* to sidecars */
-    struct kube_config config;
+    struct credentials *credentials;
     struct ops_uv_opts opts;
     struct list calls;
-    uv_timer_t refresh;
-    int64_t tls_read_ns; /* when certificates were last read */
+    struct list held; /* calls that wait for the first credential */
+    unsigned held_len;
+    bool new_tls; /* and nobody was told yet */
+    uv_timer_t tell;
     unsigned handles;
     void (*close_cb)(void *arg);
     void *close_arg;
@@ -38,6 +41,9 @@ struct ops_call {
     struct ops_uv *u;
     enum ops_target target;
     struct http_call *http;
+    struct ops_request *held; /* a copy, while it waits */
+    bool too_many;
+    unsigned serial; /* of the credential that it was sent with */
     struct ops_handler handler;
     void *arg;
 };
@@ -49,6 +55,8 @@ struct ops_timer {
     int64_t due_ns;
 };
 
+static void on_tell(uv_timer_t *timer);
+
 static struct ops_uv *uv_of(struct ops *ops)
 {
     return container_of(ops, struct ops_uv, ops);
@@ -58,39 +66,33 @@ static struct ops_uv *uv_of(struct ops *ops)
 
 static void apply_tls(struct ops_uv *u)
 {
+    const struct kube_config *config = credentials_config(u->credentials);
+
     http_client_set_tls(u->http,
-                        &(struct http_tls){.ca_pem = u->config.ca_pem,
-                                           .cert_pem = u->config.cert_pem,
-                                           .key_pem = u->config.key_pem,
-                                           .server_name = u->config.server_name,
-                                           .insecure_skip_verify = u->config.insecure_skip_verify});
+                        &(struct http_tls){.ca_pem = config->ca_pem,
+                                           .cert_pem = config->cert_pem,
+                                           .key_pem = config->key_pem,
+                                           .server_name = config->server_name,
+                                           .insecure_skip_verify = config->insecure_skip_verify});
 }
 
-static void refresh(struct ops_uv *u, unsigned what)
+/* Watches are begun again with the new certificates, from the loop: an answer may be on its way to
+ * one of them. A new token alone ends none: the old one was good when it began. */
+static void on_tls(void *arg)
 {
-    struct err err = {0};
-    unsigned changed = kube_config_refresh(&u->config, what, &err);
+    struct ops_uv *u = arg;
 
-    if (err.code && u->opts.on_note)
-        u->opts.on_note(u->opts.arg, LOG_WARN, err.msg);
-    if (changed & KUBE_CONFIG_TLS)
-        apply_tls(u);
-    /* A new token alone ends no watch: the old one was good when the watch began. */
-    if (changed & KUBE_CONFIG_TLS && u->opts.on_credentials)
-        u->opts.on_credentials(u->opts.arg);
+    apply_tls(u);
+    u->new_tls = true;
+    uv_timer_start(&u->tell, on_tell, 0, 0);
 }
 
-static void on_refresh(uv_timer_t *timer)
+static void on_note(void *arg, int level, const char *msg)
 {
-    struct ops_uv *u = timer->data;
-    int64_t now_ns = clock_read().mono_ns;
-    unsigned what = KUBE_CONFIG_TOKEN;
+    struct ops_uv *u = arg;
 
-    if (now_ns - u->tls_read_ns >= OPS_TLS_REFRESH_MS * NSEC_PER_MSEC) {
-        u->tls_read_ns = now_ns;
-        what |= KUBE_CONFIG_TLS;
-    }
-    refresh(u, what);
+    if (u->opts.on_note)
+        u->opts.on_note(u->opts.arg, level, msg);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -98,6 +100,9 @@ static void on_refresh(uv_timer_t *timer)
 static void call_free(struct ops_call *call)
 {
     list_remove(&call->link);
+    if (call->held)
+        call->u->held_len--;
+    request_free(call->held);
     free(call);
 }
 
@@ -128,9 +133,11 @@ static void on_done(void *arg, const struct http_response *r)
         .maybe_sent = r->maybe_sent,
     };
 
-    /* Whoever asked asks again: with the new token then. */
+    /* Whoever asked asks again: with the new credential then. */
     if (call->target == OPS_API && r->status == 401)
-        refresh(call->u, KUBE_CONFIG_TOKEN);
+        credentials_refused(call->u->credentials, call->serial);
+    else if (call->target == OPS_API && r->error == -EPROTO)
+        credentials_doubted(call->u->credentials);
     call->http = NULL;
     call->handler.on_done(call->arg, &resp);
     call_free(call);
@@ -152,6 +159,8 @@ static void headers_add(struct headers *h, const char *line)
 
 static void headers_init(struct headers *h, const struct ops_uv *u, const struct ops_request *req)
 {
+    const struct kube_config *config = credentials_config(u->credentials);
+
     *h = (struct headers){0};
     for (const char *const *line = req->headers; line && *line; line++)
         headers_add(h, *line);
@@ -162,8 +171,8 @@ static void headers_init(struct headers *h, const struct ops_uv *u, const struct
     if (req->target != OPS_API)
         return;
     headers_add(h, "Accept: application/json");
-    if (u->config.token) {
-        h->auth = xasprintf("Authorization: Bearer %s", u->config.token);
+    if (config->token) {
+        h->auth = xasprintf("Authorization: Bearer %s", config->token);
         headers_add(h, h->auth);
     }
 }
@@ -183,22 +192,18 @@ static size_t response_max(const struct ops_request *req)
     return req->target == OPS_API ? LIMIT_RESPONSE_BYTES : AGENT_RESPONSE_BYTES;
 }
 
-static struct ops_call *ops_uv_start(struct ops *ops, const struct ops_request *req,
-                                     const struct ops_handler *handler, void *arg)
+static void call_send(struct ops_call *call, const struct ops_request *req)
 {
+    struct ops_uv *u = call->u;
     const struct http_handler http_handler = {
-        .on_open = handler->on_open ? on_open : NULL, .on_data = on_data, .on_done = on_done};
-    struct ops_uv *u = uv_of(ops);
-    struct ops_call *call = xcalloc(1, sizeof(*call));
+        .on_open = call->handler.on_open ? on_open : NULL, .on_data = on_data, .on_done = on_done};
+    const struct kube_config *config = credentials_config(u->credentials);
     bool is_api = req->target == OPS_API;
-    cleanup_free char *url = xasprintf("%s%s%s", is_api ? u->config.server : "http://",
+    cleanup_free char *url = xasprintf("%s%s%s", is_api ? config->server : "http://",
                                        is_api ? "" : req->address, req->path);
     struct headers headers;
 
-    call->u = u;
-    call->target = req->target;
-    call->handler = *handler;
-    call->arg = arg;
+    call->serial = credentials_serial(u->credentials);
     list_push_back(&u->calls, &call->link);
     headers_init(&headers, u, req);
     call->http = http_client_start(is_api ? u->http : u->agents,
@@ -209,20 +214,121 @@ static struct ops_call *ops_uv_start(struct ops *ops, const struct ops_request *
                                                           .body_len = req->body_len,
                                                           .stream = req->stream,
                                                           .own_connection = is_api && req->stream,
-                                                          .proxy = is_api ? u->config.proxy : NULL,
+                                                          .proxy = is_api ? config->proxy : NULL,
                                                           .timeout_ms = req->timeout_ms,
                                                           .idle_timeout_ms = req->idle_timeout_ms,
                                                           .max_response = response_max(req)},
                                    &http_handler, call);
     headers_done(&headers);
+}
+
+/* ---- calls that wait for a credential -------------------------------------------------------- */
+
+static void call_hold(struct ops_call *call, const struct ops_request *req)
+{
+    struct ops_uv *u = call->u;
+
+    call->held = request_copy(req);
+    call->too_many = ++u->held_len > OPS_HELD_MAX;
+    list_push_back(&u->held, &call->link);
+    if (call->too_many || credentials_way(u->credentials) != EXEC_WAIT)
+        uv_timer_start(&u->tell, on_tell, 0, 0);
+}
+
+static void call_fail(struct ops_call *call)
+{
+    const struct ops_response resp = {
+        .body = "",
+        .retry_after_ms = -1,
+        .error = call->too_many ? -EAGAIN : -EACCES,
+        .error_msg = call->too_many ? "too many requests wait for a credential already"
+                                    : credentials_why(call->u->credentials),
+    };
+
+    call->u->held_len--;
+    request_free(call->held);
+    call->held = NULL;
+    call->handler.on_done(call->arg, &resp);
+    call_free(call);
+}
+
+static void call_release(struct ops_call *call)
+{
+    struct ops_request *req = call->held;
+
+    call->held = NULL;
+    call->u->held_len--;
+    list_remove(&call->link);
+    call_send(call, req);
+    request_free(req);
+}
+
+/* A call that ends may cancel others, and whoever is told may ask again: that is for later. */
+static void settle_held(struct ops_uv *u)
+{
+    struct list waiting;
+
+    list_init(&waiting);
+    while (!list_empty(&u->held)) {
+        struct list *first = u->held.next;
+
+        list_remove(first);
+        list_push_back(&waiting, first);
+    }
+    while (!list_empty(&waiting)) {
+        struct ops_call *call = list_first(&waiting, struct ops_call, link);
+        enum exec_way way = credentials_way(u->credentials);
+
+        if (call->too_many || way == EXEC_FAIL) {
+            call_fail(call);
+        } else if (way == EXEC_SEND) {
+            call_release(call);
+        } else {
+            list_remove(&call->link);
+            list_push_back(&u->held, &call->link);
+        }
+    }
+}
+
+static void on_tell(uv_timer_t *timer)
+{
+    struct ops_uv *u = timer->data;
+    bool new_tls = u->new_tls;
+
+    u->new_tls = false;
+    if (new_tls && u->opts.on_credentials)
+        u->opts.on_credentials(u->opts.arg);
+    settle_held(u);
+}
+
+static void on_settled(void *arg)
+{
+    settle_held(arg);
+}
+
+static struct ops_call *ops_uv_start(struct ops *ops, const struct ops_request *req,
+                                     const struct ops_handler *handler, void *arg)
+{
+    struct ops_uv *u = uv_of(ops);
+    struct ops_call *call = xcalloc(1, sizeof(*call));
+
+    call->u = u;
+    call->target = req->target;
+    call->handler = *handler;
+    call->arg = arg;
+    if (req->target == OPS_API && credentials_way(u->credentials) != EXEC_SEND)
+        call_hold(call, req);
+    else
+        call_send(call, req);
     return call;
 }
 
 static void ops_uv_cancel(struct ops *ops, struct ops_call *call)
 {
-    if (!call->http) /* inside its own on_done */
+    if (!call->http && !call->held) /* inside its own on_done */
         return;
-    http_client_cancel(call->http);
+    if (call->http)
+        http_client_cancel(call->http);
     call_free(call);
 }
 
@@ -316,6 +422,8 @@ int ops_uv_new(struct uv_loop_s *loop, struct kube_config *config, const struct 
 {
     static const struct http_client_opts agents = {.cache_max = AGENT_CONNECTIONS_KEPT};
     struct ops_uv *u = xcalloc(1, sizeof(*u));
+    const struct credentials_opts credentials = {
+        .on_tls = on_tls, .on_settled = on_settled, .on_note = on_note, .arg = u};
     int r = http_client_new(loop, NULL, &u->http, err);
 
     if (r == 0)
@@ -327,19 +435,15 @@ int ops_uv_new(struct uv_loop_s *loop, struct kube_config *config, const struct 
     }
     u->ops.v = &vtable;
     u->loop = loop;
-    u->config = *config;
-    *config = (struct kube_config){0};
     if (opts)
         u->opts = *opts;
     list_init(&u->calls);
+    list_init(&u->held);
+    uv_timer_init(loop, &u->tell);
+    u->tell.data = u;
+    u->credentials = credentials_new(loop, config, &credentials);
     apply_tls(u);
-    u->tls_read_ns = clock_read().mono_ns;
-    uv_timer_init(loop, &u->refresh);
-    u->refresh.data = u;
-    /* Without files there is nothing to read again, and no reason to wake up. */
-    if (u->config.token_file || u->config.ca_file || u->config.cert_file || u->config.key_file)
-        uv_timer_start(&u->refresh, on_refresh, OPS_TOKEN_REFRESH_MS, OPS_TOKEN_REFRESH_MS);
-    u->handles = 3;
+    u->handles = 4;
     *ret = u;
     return 0;
 }
@@ -357,13 +461,12 @@ static void on_part_closed(void *arg)
 
     if (--u->handles > 0)
         return;
-    kube_config_done(&u->config);
     free(u);
     if (cb)
         cb(cb_arg);
 }
 
-static void on_refresh_closed(uv_handle_t *h)
+static void on_tell_closed(uv_handle_t *h)
 {
     on_part_closed(h->data);
 }
@@ -374,13 +477,12 @@ void ops_uv_close(struct ops_uv *u, void (*cb)(void *arg), void *arg)
         return;
     u->close_cb = cb;
     u->close_arg = arg;
-    list_for_each_safe (it, &u->calls) {
-        struct ops_call *call = list_entry(it, struct ops_call, link);
-
-        if (call->http)
-            ops_uv_cancel(&u->ops, call);
-    }
+    list_for_each_safe (it, &u->calls)
+        ops_uv_cancel(&u->ops, list_entry(it, struct ops_call, link));
+    list_for_each_safe (it, &u->held)
+        ops_uv_cancel(&u->ops, list_entry(it, struct ops_call, link));
     http_client_close(u->http, on_part_closed, u);
     http_client_close(u->agents, on_part_closed, u);
-    uv_close((uv_handle_t *)&u->refresh, on_refresh_closed);
+    credentials_close(u->credentials, on_part_closed, u);
+    uv_close((uv_handle_t *)&u->tell, on_tell_closed);
 }

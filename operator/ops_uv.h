@@ -1,8 +1,12 @@
 /*
  * struct ops over uv and curl: the real world. API requests get the server's URL, TLS and bearer
- * token from the kube_config; the token is read again every OPS_TOKEN_REFRESH_MS and at once when
- * the server answers 401, certificates every OPS_TLS_REFRESH_MS. Streams to the API server have
+ * token from the kube_config, which credentials.h keeps up to date. Streams to the API server have
  * connections of their own; some connections to sidecars are kept for their next task.
+ *
+ * While an exec plugin has not given a credential yet, API requests wait for its run to end,
+ * OPS_HELD_MAX at most (further ones fail with -EAGAIN); that time does not count against their
+ * limits. They fail with -EACCES and its reason if it fails, and so do those that come until it is
+ * run again.
  */
 #ifndef ARL_OPERATOR_OPS_UV_H
 #define ARL_OPERATOR_OPS_UV_H
@@ -11,8 +15,7 @@
 #include "operator/kube/config.h"
 #include "operator/ops.h"
 
-#define OPS_TOKEN_REFRESH_MS 60000
-#define OPS_TLS_REFRESH_MS 300000
+#define OPS_HELD_MAX 256
 
 struct uv_loop_s;
 struct ops_uv;

@@ -43,6 +43,26 @@ static void free_secret(char *s)
     free(s);
 }
 
+static void free_texts(char **list)
+{
+    for (char **p = list; p && *p; p++)
+        free_secret(*p);
+    free(list);
+}
+
+static void free_exec(struct kube_exec *e)
+{
+    if (!e)
+        return;
+    free(e->api_version);
+    free(e->command);
+    free_texts(e->args);
+    free_texts(e->env);
+    free(e->hint);
+    free(e->config);
+    free(e);
+}
+
 void kube_config_done(struct kube_config *c)
 {
     if (!c)
@@ -55,6 +75,7 @@ void kube_config_done(struct kube_config *c)
     free_secret(c->key_pem);
     free(c->server_name);
     free(c->proxy);
+    free_exec(c->exec);
     free(c->token_file);
     free(c->ca_file);
     free(c->cert_file);

@@ -5,8 +5,15 @@
  * file can not be read or makes no sense.
  *
  * Which source: the kubeconfig that was named; else the files of $KUBECONFIG; else, inside a pod,
- * the service account; else ~/.kube/config. Not supported, each with an error that says so: exec
- * and auth-provider plugins, username and password, impersonation.
+ * the service account; else ~/.kube/config. Several files are merged as kubectl does: each cluster,
+ * user and context is wholly that of the first file that has it, paths are relative to the file
+ * that names them. The proxy: config_proxy.h.
+ *
+ * Who we are: a token, a file with one (a token beside it stands in until it can be read), a client
+ * certificate, or an exec plugin, which is described here and run by operator/exec_credential.h. A
+ * token beats a plugin, as in client-go. Not supported, each with an error that says so: plugins
+ * that need a terminal (interactiveMode Always), auth-provider, username and password,
+ * impersonation.
  */
 #ifndef ARL_OPERATOR_KUBE_CONFIG_H
 #define ARL_OPERATOR_KUBE_CONFIG_H
@@ -16,6 +23,19 @@
 
 #define KUBE_CONFIG_FILES_MAX 16          /* in $KUBECONFIG; further ones are an error */
 #define KUBE_CONFIG_FILE_BYTES (1u << 20) /* larger files are an error */
+
+#define KUBE_EXEC_ARGS_MAX 256 /* of a plugin, and variables for it; more: an error */
+
+/* A credential plugin (client.authentication.k8s.io). */
+struct kube_exec {
+    char *api_version; /* v1 or v1beta1, with the group */
+    char *command;     /* a path, or a name for $PATH */
+    char **args;       /* NULL-terminated, without the command */
+    char **env;        /* "NAME=value" on top of our own environment, NULL-terminated */
+    char *hint;        /* how to install it; NULL: none */
+    bool cluster_info; /* it is told of the cluster */
+    char *config;      /* JSON that the kubeconfig holds for it; NULL: none */
+};
 
 struct kube_config {
     char *server;   /* "https://10.0.0.1:443", without a slash at the end */
@@ -27,6 +47,7 @@ struct kube_config {
     char *server_name; /* NULL: as in the URL */
     char *proxy;       /* an http, https or socks5h URL; NULL: none */
     bool insecure_skip_verify;
+    struct kube_exec *exec; /* NULL: none, or a token makes it needless */
     /* Files that the above were read from; NULL: they were given as data. */
     char *token_file;
     char *ca_file;

@@ -7,7 +7,12 @@
 #include <yaml.h>
 
 #include "common/buf.h"
+#include "common/json.h"
 #include "operator/kube/config_proxy.h"
+#include "operator/kube/exec_proto.h"
+
+#define CONFIG_DEPTH_MAX 16           /* of what a kubeconfig holds for a plugin */
+#define CONFIG_JSON_BYTES (64u << 10) /* and its length */
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -35,6 +40,16 @@ int config_read_file(const char *path, char **ret, struct err *err)
     return r;
 }
 
+/* With an end behind its last beginning: a file may be read while it is written. */
+static bool is_whole_pem(const char *text)
+{
+    const char *begin = NULL;
+
+    for (const char *p = text; (p = strstr(p, "-----BEGIN ")); p++)
+        begin = p;
+    return begin && strstr(begin, "-----END ");
+}
+
 int config_read_pem(const char *path, char **ret, struct err *err)
 {
     char *text;
@@ -42,9 +57,10 @@ int config_read_pem(const char *path, char **ret, struct err *err)
 
     if (r < 0)
         return r;
-    if (!strstr(text, "-----BEGIN ")) {
+    if (!is_whole_pem(text)) {
+        explicit_bzero(text, strlen(text));
         free(text);
-        return err_set(err, -EINVAL, "%s: no PEM text", path);
+        return err_set(err, -EINVAL, "%s: no PEM text, or not all of it", path);
     }
     *ret = text;
     return 0;
@@ -151,6 +167,21 @@ static int file_load(const char *path, struct file *ret, struct err *err)
 static const char *scalar(const yaml_node_t *n)
 {
     return n && n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : NULL;
+}
+
+/* Whether a plain word of YAML is the same value in JSON: null, true, false or a number. */
+static bool is_plain_json(const yaml_node_t *n)
+{
+    const char *s = scalar(n);
+    size_t digits;
+
+    if (n->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    if (strcmp(s, "null") == 0 || strcmp(s, "true") == 0 || strcmp(s, "false") == 0)
+        return true;
+    s += *s == '-';
+    digits = strspn(s, "0123456789");
+    return digits > 0 && s[digits] == '\0' && (s[0] != '0' || digits == 1);
 }
 
 static yaml_node_t *member(struct file *f, const yaml_node_t *map, const char *key)
@@ -269,20 +300,11 @@ static int load_cluster(const struct place *p, struct kube_config *c, struct err
 static int refuse_unsupported(const struct place *p, struct err *err)
 {
     static const char *const keys[] = {"auth-provider", "username", "password", "as"};
-    struct place exec = *p;
 
-    exec.node = member(p->file, p->node, "exec");
-    if (exec.node && exec.node->type == YAML_MAPPING_NODE) {
-        cleanup_free char *why =
-            xasprintf("the credential plugin \"%s\" would have to be run, which is not supported: "
-                      "use a token or a client certificate",
-                      str_or_empty(text_of(&exec, "command")));
-
-        return fail(p, "exec", err, why);
-    }
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         if (member(p->file, p->node, keys[i]))
-            return fail(p, keys[i], err, "not supported: use a token or a client certificate");
+            return fail(p, keys[i], err,
+                        "not supported: use a token, a client certificate or an exec plugin");
     return 0;
 }
 
@@ -300,7 +322,142 @@ static int load_token(const struct place *p, struct kube_config *c, struct err *
     return 0;
 }
 
-static int load_user(const struct place *p, struct kube_config *c, struct err *err)
+/* ---- plugins --------------------------------------------------------------------------------- */
+
+/* A value as JSON. Depth and size are bounded: it goes into a variable of the plugin's. */
+static int json_of(struct json_writer *w, struct file *f, const char *name, const yaml_node_t *n,
+                   unsigned depth)
+{
+    int r = depth > CONFIG_DEPTH_MAX ? -ELOOP : 0;
+
+    if (n->type == YAML_MAPPING_NODE) {
+        json_w_object(w, name);
+        for (yaml_node_pair_t *p = n->data.mapping.pairs.start;
+             r == 0 && p < n->data.mapping.pairs.top; p++)
+            r = json_of(w, f, str_or_empty(scalar(yaml_document_get_node(&f->doc, p->key))),
+                        yaml_document_get_node(&f->doc, p->value), depth + 1);
+        json_w_end_object(w);
+    } else if (n->type == YAML_SEQUENCE_NODE) {
+        json_w_array(w, name);
+        for (yaml_node_item_t *it = n->data.sequence.items.start;
+             r == 0 && it < n->data.sequence.items.top; it++)
+            r = json_of(w, f, NULL, yaml_document_get_node(&f->doc, *it), depth + 1);
+        json_w_end_array(w);
+    } else if (is_plain_json(n)) {
+        json_w_raw(w, name, scalar(n));
+    } else {
+        json_w_str(w, name, scalar(n));
+    }
+    return r < 0 ? r : w->error;
+}
+
+/* What the cluster's extension of the plugin's name holds for it. */
+static int exec_config(const struct place *cluster, struct kube_exec *e, struct err *err)
+{
+    struct file *f = cluster->file;
+    const yaml_node_t *list = member(f, cluster->node, "extensions");
+    cleanup_buf struct buf out = BUF_INIT(CONFIG_JSON_BYTES);
+    struct json_writer w = JSON_WRITER_INIT(&out);
+
+    if (!list || list->type != YAML_SEQUENCE_NODE)
+        return 0;
+    for (yaml_node_item_t *it = list->data.sequence.items.start; it < list->data.sequence.items.top;
+         it++) {
+        const yaml_node_t *entry = yaml_document_get_node(&f->doc, *it);
+        const yaml_node_t *value = member(f, entry, "extension");
+
+        if (!value ||
+            !str_eq(scalar(member(f, entry, "name")), "client.authentication.k8s.io/exec"))
+            continue;
+        if (json_of(&w, f, NULL, value, 0) < 0)
+            return fail(cluster, "extensions", err, "too large or too deep for a plugin");
+        str_set(&e->config, buf_steal(&out));
+        return 0;
+    }
+    return 0;
+}
+
+/* The scalars of a list, or name=value of a list of such; NULL-terminated. */
+static int texts_of(const struct place *p, const char *key, bool pairs, char ***ret,
+                    struct err *err)
+{
+    const yaml_node_t *seq = member(p->file, p->node, key);
+    char **list = xcalloc(KUBE_EXEC_ARGS_MAX + 1, sizeof(*list));
+    size_t count = 0;
+
+    *ret = list; /* the caller frees it in any case */
+    if (!seq || seq->type != YAML_SEQUENCE_NODE)
+        return 0;
+    for (yaml_node_item_t *it = seq->data.sequence.items.start; it < seq->data.sequence.items.top;
+         it++) {
+        const yaml_node_t *n = yaml_document_get_node(&p->file->doc, *it);
+        const char *name = scalar(member(p->file, n, "name"));
+
+        if (count == KUBE_EXEC_ARGS_MAX)
+            return fail(p, key, err, "too many");
+        if (pairs ? !name || !*name : !scalar(n))
+            return fail(p, key, err, pairs ? "a variable without a name" : "not a text");
+        list[count++] =
+            pairs ? xasprintf("%s=%s", name, str_or_empty(scalar(member(p->file, n, "value"))))
+                  : xstrdup(scalar(n));
+    }
+    return 0;
+}
+
+/* v1 has no default for it, so that nobody is surprised. */
+static int check_interactive(const struct place *p, const char *api_version, struct err *err)
+{
+    const char *mode = text_of(p, "interactiveMode");
+
+    if (!mode && strcmp(api_version, EXEC_V1) == 0)
+        return fail(p, "interactiveMode", err, "missing: IfAvailable or Never");
+    if (str_eq(mode, "Always"))
+        return fail(p, "interactiveMode", err,
+                    "the plugin needs a terminal (Always), and there is none here");
+    if (mode && strcmp(mode, "Never") != 0 && strcmp(mode, "IfAvailable") != 0)
+        return fail(p, "interactiveMode", err, "none of Never, IfAvailable, Always");
+    return 0;
+}
+
+static int fill_exec(const struct place *p, const struct place *cluster, struct kube_exec *e,
+                     struct err *err)
+{
+    const char *version = text_of(p, "apiVersion"), *command = text_of(p, "command");
+    int r;
+
+    if (!command)
+        return fail(p, "command", err, "missing");
+    if (!version || (strcmp(version, EXEC_V1) != 0 && strcmp(version, EXEC_V1BETA1) != 0))
+        return fail(p, "apiVersion", err, "neither " EXEC_V1 " nor " EXEC_V1BETA1);
+    e->api_version = xstrdup(version);
+    e->command = strchr(command, '/') ? path_of(p, command) : xstrdup(command);
+    e->hint = xstrdup(text_of(p, "installHint"));
+    e->cluster_info = truth_of(p, "provideClusterInfo");
+    r = check_interactive(p, version, err);
+    if (r == 0)
+        r = texts_of(p, "args", false, &e->args, err);
+    if (r == 0)
+        r = texts_of(p, "env", true, &e->env, err);
+    if (r == 0 && e->cluster_info)
+        r = exec_config(cluster, e, err);
+    return r;
+}
+
+static int load_exec(const struct place *p, const struct place *cluster, struct kube_config *c,
+                     struct err *err)
+{
+    struct place exec = *p;
+
+    exec.node = member(p->file, p->node, "exec");
+    if (!exec.node || exec.node->type != YAML_MAPPING_NODE || c->token || c->token_file)
+        return 0;
+    snprintf(exec.what, sizeof(exec.what), "%.120s: exec", p->what);
+    c->exec = xcalloc(1, sizeof(*c->exec));
+    return fill_exec(&exec, cluster, c->exec, err);
+}
+
+static int load_user(const struct place *p, const struct place *cluster, struct kube_config *c,
+                     struct err *err)
 {
     int r = refuse_unsupported(p, err);
 
@@ -310,7 +467,9 @@ static int load_user(const struct place *p, struct kube_config *c, struct err *e
         r = pem_of(p, "client-key", &c->key_pem, &c->key_file, err);
     if (r == 0 && !c->cert_pem != !c->key_pem)
         r = fail(p, c->cert_pem ? "client-key" : "client-certificate", err, "missing");
-    return r < 0 ? r : load_token(p, c, err);
+    if (r == 0)
+        r = load_token(p, c, err);
+    return r < 0 ? r : load_exec(p, cluster, c, err);
 }
 
 /* ---- together -------------------------------------------------------------------------------- */
@@ -361,7 +520,7 @@ static int load_context(struct files *fs, const char *name, struct kube_config *
     if (r < 0 || !text_of(&context, "user"))
         return r;
     r = find_entry(fs, "users", "user", text_of(&context, "user"), &user, err);
-    return r < 0 ? r : load_user(&user, c, err);
+    return r < 0 ? r : load_user(&user, &cluster, c, err);
 }
 
 int config_load_files(char *const *paths, size_t count, const char *context,

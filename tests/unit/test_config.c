@@ -5,6 +5,7 @@
 
 #include "operator/kube/config.h"
 #include "operator/kube/config_proxy.h"
+#include "operator/kube/exec_proto.h"
 
 #include "tests/unit/unit.h"
 
@@ -194,6 +195,9 @@ static void test_proxy_parse(void **state)
     "clusters: [{name: c, cluster: {" cluster "}}]\nusers: [{name: u, user: {" user "}}]\n"        \
     "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n"
 
+#define EXEC(rest)                                                                                 \
+    ONE("server: \"https://a\"", "exec: {apiVersion: client.authentication.k8s.io/v1, " rest "}")
+
 static void test_errors(void **state)
 {
     static const struct {
@@ -219,10 +223,26 @@ static void test_errors(void **state)
         {ONE("server: \"https://a\"", "client-certificate-data: " PEM_BASE64), NULL,
          "user u: client-key: missing"},
         {ONE("server: \"https://a\"", "username: me"), NULL,
-         "user u: username: not supported: use a token or a client certificate"},
-        {ONE("server: \"https://a\"", "exec: {command: aws-auth}"), NULL,
-         "user u: exec: the credential plugin \"aws-auth\" would have to be run, which is not "
-         "supported: use a token or a client certificate"},
+         "user u: username: not supported: use a token, a client certificate or an exec plugin"},
+        {EXEC("interactiveMode: Never"), NULL, "user u: exec: command: missing"},
+        {EXEC("command: x"), NULL, "user u: exec: interactiveMode: missing: IfAvailable or Never"},
+        {EXEC("command: x, interactiveMode: Always"), NULL,
+         "user u: exec: interactiveMode: the plugin needs a terminal (Always), and there is none "
+         "here"},
+        {EXEC("command: x, interactiveMode: never"), NULL,
+         "user u: exec: interactiveMode: none of Never, IfAvailable, Always"},
+        {EXEC("command: x, interactiveMode: Never, args: [{}]"), NULL,
+         "user u: exec: args: not a text"},
+        {EXEC("command: x, interactiveMode: Never, env: [{value: y}]"), NULL,
+         "user u: exec: env: a variable without a name"},
+        {ONE("server: \"https://a\"", "exec: {command: x, interactiveMode: Never}"), NULL,
+         "user u: exec: apiVersion: neither client.authentication.k8s.io/v1 nor "
+         "client.authentication.k8s.io/v1beta1"},
+        {ONE("server: \"https://a\"",
+             "exec: {command: x, apiVersion: client.authentication.k8s.io/v1alpha1}"),
+         NULL,
+         "user u: exec: apiVersion: neither client.authentication.k8s.io/v1 nor "
+         "client.authentication.k8s.io/v1beta1"},
         {"contexts: [{name: x, context: {cluster: c}}]\ncurrent-context: x\n", NULL,
          "no cluster c"},
         {"a: b: c\n", NULL, "line 1: mapping values are not allowed in this context"},
@@ -323,6 +343,82 @@ static void test_token_and_file(void **state)
     assert_int_equal(kube_config_refresh(&c, KUBE_CONFIG_TOKEN, &err), KUBE_CONFIG_TOKEN);
     assert_string_equal(c.token, "there");
     kube_config_done(&c);
+}
+
+static void test_exec(void **state)
+{
+    cleanup_free char *want = xasprintf("%s/bin/plugin", dir);
+    cleanup_free char *info = NULL;
+    struct kube_config c;
+
+    write_file("config",
+               ONE("server: \"https://a\", certificate-authority-data: " PEM_BASE64
+                   ", tls-server-name: n, proxy-url: \"socks5://p:1\", extensions: [{name: other, "
+                   "extension: 1}, {name: client.authentication.k8s.io/exec, extension: {a: [1, "
+                   "-20, 007, 1e3, \"2\", true, null, ~, {}], \"b\\n\": text}}]",
+                   "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: bin/plugin, "
+                   "args: [--one, two words, 3], env: [{name: A, value: b=c}, {name: E}], "
+                   "installHint: \"apt-get it\", provideClusterInfo: true}"));
+    assert_int_equal(load("config", NULL, &c, NULL), 0);
+    assert_string_equal(c.exec->api_version, EXEC_V1BETA1);
+    assert_string_equal(c.exec->command, want);
+    assert_string_equal(c.exec->args[1], "two words");
+    assert_string_equal(c.exec->args[2], "3");
+    assert_null(c.exec->args[3]);
+    assert_string_equal(c.exec->env[0], "A=b=c");
+    assert_string_equal(c.exec->env[1], "E=");
+    assert_null(c.exec->env[2]);
+    assert_string_equal(c.exec->hint, "apt-get it");
+    info = exec_proto_info(&c);
+    assert_string_equal(
+        info,
+        "KUBERNETES_EXEC_INFO={\"kind\":\"ExecCredential\",\"apiVersion\":\"" EXEC_V1BETA1 "\","
+        "\"spec\":{\"cluster\":{\"server\":\"https://a\",\"tls-server-name\":\"n\","
+        "\"certificate-authority-data\":\"" PEM_BASE64 "\",\"proxy-url\":\"socks5://p:1\","
+        "\"config\":{\"a\":[1,-20,\"007\",\"1e3\",\"2\",true,null,\"~\",{}],\"b\\n\":\"text\"}},"
+        "\"interactive\":false}}");
+    kube_config_done(&c);
+}
+
+/* Told of no cluster by default; a name without a slash is for $PATH; a token makes it needless. */
+static void test_exec_plain(void **state)
+{
+    cleanup_free char *info = NULL;
+    struct kube_config c;
+
+    write_file("config", EXEC("command: plugin, interactiveMode: IfAvailable"));
+    assert_int_equal(load("config", NULL, &c, NULL), 0);
+    assert_string_equal(c.exec->command, "plugin");
+    assert_null(c.exec->args[0]);
+    info = exec_proto_info(&c);
+    assert_string_equal(info, "KUBERNETES_EXEC_INFO={\"kind\":\"ExecCredential\",\"apiVersion\":"
+                              "\"" EXEC_V1 "\",\"spec\":{\"interactive\":false}}");
+    kube_config_done(&c);
+    write_file("config", ONE("server: \"https://a\"", "token: t, exec: {command: plugin}"));
+    assert_int_equal(load("config", NULL, &c, NULL), 0);
+    assert_null(c.exec);
+    kube_config_done(&c);
+}
+
+/* An extension that holds itself, and one that grows beyond all bounds. */
+static void test_exec_hostile(void **state)
+{
+    struct kube_config c;
+    struct err err = {0};
+
+#define HOSTILE(extension)                                                                         \
+    ONE("server: \"https://a\", extensions: [{name: client.authentication.k8s.io/exec, "           \
+        "extension: " extension "}]",                                                              \
+        "exec: {apiVersion: client.authentication.k8s.io/v1, command: x, interactiveMode: Never, " \
+        "provideClusterInfo: true}")
+    write_file("config", HOSTILE("&a [*a, *a]"));
+    assert_int_equal(load("config", NULL, &c, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "cluster c: extensions: too large or too deep for a plugin"));
+    write_file("config",
+               HOSTILE("[&a [1,1,1,1,1,1,1,1,1], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a], &c "
+                       "[*b,*b,*b,*b,*b,*b,*b,*b,*b], &d [*c,*c,*c,*c,*c,*c,*c,*c,*c], &e "
+                       "[*d,*d,*d,*d,*d,*d,*d,*d,*d], [*e,*e,*e,*e,*e,*e,*e,*e,*e]]"));
+    assert_int_equal(load("config", NULL, &c, &err), -EINVAL);
 }
 
 /* The environment's proxy counts where the kubeconfig names none. */
@@ -465,6 +561,9 @@ int main(void)
         TEST(test_merge_whole_entries),
         TEST(test_token_and_file),
         TEST(test_env_proxy),
+        TEST(test_exec),
+        TEST(test_exec_plain),
+        TEST(test_exec_hostile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@ struct answer {
     int error;
     char body[512];
     char data[64];
+    char error_msg[128];
     struct ops_call *cancel;
 };
 
@@ -58,9 +59,27 @@ static void write_token(const char *token)
     assert_int_equal(fclose(f), 0);
 }
 
+static void *on_credentials_seen;
+
+static void on_credentials(void *arg)
+{
+    on_credentials_seen = arg;
+}
+
+/* config has no server yet. */
+static void begin(struct kube_config config)
+{
+    const struct ops_uv_opts opts = {.on_credentials = on_credentials, .arg = &loop};
+
+    on_credentials_seen = NULL;
+    config.server = xasprintf("http://127.0.0.1:%d/base", http_server_port(server));
+    assert_int_equal(ops_uv_new(&loop, &config, &opts, &real, NULL), 0);
+    assert_null(config.server);
+    ops = ops_uv_ops(real);
+}
+
 static int setup(void **state)
 {
-    struct kube_config config = {0};
     int fd;
 
     closed = 0;
@@ -77,13 +96,18 @@ static int setup(void **state)
     fd = mkstemp(token_file);
     assert_true(fd >= 0);
     close(fd);
-    config.server = xasprintf("http://127.0.0.1:%d/base", http_server_port(server));
-    config.token = xstrdup("first");
-    config.token_file = xstrdup(token_file);
-    assert_int_equal(ops_uv_new(&loop, &config, NULL, &real, NULL), 0);
-    assert_null(config.server);
-    ops = ops_uv_ops(real);
+    begin((struct kube_config){.token = xstrdup("first"), .token_file = xstrdup(token_file)});
     return 0;
+}
+
+/* Another one instead of that of setup(). */
+static void begin_again(struct kube_config config)
+{
+    ops_uv_close(real, on_closed, NULL);
+    while (!closed)
+        uv_run(&loop, UV_RUN_ONCE);
+    closed = 0;
+    begin(config);
 }
 
 static int teardown(void **state)
@@ -113,6 +137,7 @@ static void on_done(void *arg, const struct ops_response *resp)
     a->status = resp->status;
     a->error = resp->error;
     snprintf(a->body, sizeof(a->body), "%s", resp->body);
+    snprintf(a->error_msg, sizeof(a->error_msg), "%s", resp->error_msg);
     if (a->cancel)
         ops_cancel(ops, a->cancel);
 }
@@ -210,6 +235,151 @@ static void test_cancel_and_close(void **state)
     setup(state);
 }
 
+/* Without a 401, and whether the file is written or replaced. */
+static void test_token_file_changes(void **state)
+{
+    cleanup_free char *other = xasprintf("%s-new", token_file);
+    int64_t end_ns = ops_now(ops).mono_ns + 20 * NSEC_PER_SEC;
+    struct answer a = {0};
+
+    write_token("written\n");
+    do {
+        a = (struct answer){0};
+        get("/x", &a);
+    } while (!strstr(a.body, "Bearer written") && ops_now(ops).mono_ns < end_ns);
+    assert_non_null(strstr(a.body, "Bearer written"));
+    write_token("replaced\n");
+    assert_int_equal(rename(token_file, other), 0);
+    write_token("in between\n");
+    assert_int_equal(rename(other, token_file), 0);
+    do {
+        a = (struct answer){0};
+        get("/x", &a);
+        assert_null(strstr(a.body, "in between")); /* seen when all is quiet again */
+    } while (!strstr(a.body, "Bearer replaced") && ops_now(ops).mono_ns < end_ns);
+    assert_non_null(strstr(a.body, "Bearer replaced"));
+    assert_null(on_credentials_seen);
+}
+
+#define PEM(text) "-----BEGIN X-----\n" text "\n-----END X-----\n"
+
+/* Whoever watches is told of a new CA. */
+static void test_ca_file_changes(void **state)
+{
+    write_token(PEM("old"));
+    begin_again(
+        (struct kube_config){.ca_pem = xstrdup(PEM("old")), .ca_file = xstrdup(token_file)});
+    write_token(PEM("new"));
+    while (!on_credentials_seen)
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_ptr_equal(on_credentials_seen, &loop);
+}
+
+static struct kube_config plugin_config(const char *script)
+{
+    struct kube_exec *e = xcalloc(1, sizeof(*e));
+
+    e->api_version = xstrdup("client.authentication.k8s.io/v1");
+    e->command = xstrdup("/bin/sh");
+    e->args = xcalloc(4, sizeof(*e->args));
+    e->args[0] = xstrdup("-c");
+    e->args[1] = xstrdup(script);
+    e->args[2] = xstrdup(token_file); /* $0 of the script */
+    e->env = xcalloc(1, sizeof(*e->env));
+    return (struct kube_config){.exec = e};
+}
+
+/* It gives what stands in the file, and fails if that is empty. */
+#define FROM_FILE                                                                                  \
+    "read t <\"$0\" || { echo no token here >&2; exit 1; }; "                                      \
+    "printf '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\","     \
+    "\"status\":{\"token\":\"%s\"}}' $t"
+
+static void ask(const char *path, struct answer *a)
+{
+    ops_start(ops,
+              &(struct ops_request){
+                  .target = OPS_API, .method = "GET", .path = path, .timeout_ms = 30000},
+              &handler, a);
+}
+
+static void test_plugin_first(void **state)
+{
+    struct answer a = {0}, b = {0}, c = {0}, gone = {0};
+    struct ops_call *call;
+
+    write_token("given\n");
+    begin_again(plugin_config(FROM_FILE));
+    ask("/a", &a); /* all wait for the first run */
+    call = ops_start(
+        ops,
+        &(struct ops_request){.target = OPS_API, .method = "GET", .path = "/", .timeout_ms = 30000},
+        &handler, &gone);
+    ask("/b", &b);
+    ops_cancel(ops, call);
+    run(&a);
+    run(&b);
+    assert_string_equal(a.body, "GET /base/a?|Bearer given||application/json||");
+    assert_string_equal(b.body, "GET /base/b?|Bearer given||application/json||");
+    assert_int_equal(gone.done, 0);
+    ask("/c", &c); /* and is cancelled by the end */
+}
+
+static void test_plugin_after_401(void **state)
+{
+    struct answer refused = {0}, after = {0};
+
+    write_token("one\n");
+    begin_again(plugin_config(FROM_FILE));
+    get("/refuse", &refused);
+    assert_int_equal(refused.status, 401);
+    assert_non_null(strstr(refused.body, "Bearer one"));
+    write_token("two\n");
+    do {
+        after = (struct answer){0};
+        get("/x", &after);
+    } while (!strstr(after.body, "Bearer two"));
+}
+
+static void test_plugin_fails(void **state)
+{
+    struct answer held = {0}, late = {0}, good = {0};
+
+    begin_again(plugin_config(FROM_FILE));
+    get("/x", &held);
+    assert_int_equal(held.error, -EACCES);
+    assert_string_equal(held.error_msg,
+                        "the credential plugin /bin/sh: exit status 1: no token here ");
+    ask("/x", &late); /* not from inside of the call */
+    assert_int_equal(late.done, 0);
+    run(&late);
+    assert_int_equal(late.error, -EACCES);
+    write_token("better\n");
+    do {
+        good = (struct answer){0};
+        get("/x", &good);
+    } while (good.error == -EACCES);
+    assert_non_null(strstr(good.body, "Bearer better"));
+}
+
+static void test_plugin_too_many(void **state)
+{
+    static struct answer a[OPS_HELD_MAX + 2];
+    unsigned failed = 0;
+
+    memset(a, 0, sizeof(a));
+    write_token("given\n");
+    begin_again(plugin_config(FROM_FILE));
+    for (size_t i = 0; i < ARRAY_SIZE(a); i++)
+        ask("/x", &a[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(a); i++) {
+        run(&a[i]);
+        failed += a[i].error == -EAGAIN;
+        assert_true(a[i].error == -EAGAIN || a[i].status == 200);
+    }
+    assert_int_equal(failed, 2);
+}
+
 struct alarm {
     struct ops_timer *timer;
     int64_t due_ns;
@@ -266,6 +436,12 @@ int main(void)
         TEST(test_api),
         TEST(test_agent),
         TEST(test_token_after_401),
+        TEST(test_token_file_changes),
+        TEST(test_ca_file_changes),
+        TEST(test_plugin_first),
+        TEST(test_plugin_after_401),
+        TEST(test_plugin_fails),
+        TEST(test_plugin_too_many),
         TEST(test_cancel_and_close),
         TEST(test_timers),
         TEST(test_random),
