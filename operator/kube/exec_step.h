@@ -14,7 +14,7 @@
 #include "common/clock.h"
 
 #define EXEC_RETRY_MS 1000
-#define EXEC_RETRY_MAX_MS 60000
+#define EXEC_RETRY_MAX_MS 10000 /* work goes on soon after whatever was wrong is mended */
 /* Renewed this long before it expires; when it lasts for less than five times that, after four
  * fifths of the time. */
 #define EXEC_MARGIN_MS 60000

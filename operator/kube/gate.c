@@ -86,7 +86,7 @@ static void note_move(struct gate *g, enum gate_state from, const char *why)
 
     if (from == GATE_OPEN && g->machine.state == GATE_SHUT) {
         g->outages++;
-        note(g, LOG_WARN, "the API server is down, requests wait: ", why);
+        note(g, LOG_WARN, why, "");
     } else if (from == GATE_SHUT && g->machine.state != GATE_SHUT) {
         duration_format(took, (ops_now(g->inner).mono_ns - g->machine.shut_ns) / NSEC_PER_MSEC *
                                   NSEC_PER_MSEC);
@@ -207,7 +207,7 @@ static bool is_success(int status)
 static bool says_good(const struct gate_call *c, const struct ops_response *resp)
 {
     return !(c->stream && is_success(resp->status)) && !resp->error && resp->status < 500 &&
-           resp->status != 429;
+           resp->status != 429 && resp->status != 401;
 }
 
 static bool says_bad(const struct ops_response *resp)
@@ -217,12 +217,25 @@ static bool says_bad(const struct ops_response *resp)
     /* EINVAL, EMSGSIZE and the like are the request's own fault. */
     if (resp->error)
         return resp->error != -EINVAL && resp->error != -EMSGSIZE;
-    return resp->status >= 500 || resp->status == 429;
+    /* 401 is about who we are, so it concerns all requests alike. */
+    return resp->status >= 500 || resp->status == 429 || resp->status == 401;
 }
 
 static bool surely_without_effect(const struct gate_call *c, const struct ops_response *resp)
 {
-    return c->is_read || resp->status == 429 || (resp->error && !resp->maybe_sent);
+    return c->is_read || resp->status == 429 || resp->status == 401 ||
+           (resp->error && !resp->maybe_sent);
+}
+
+/* For people, if this is what shuts the gate. */
+static char *reason(const struct ops_response *resp)
+{
+    if (resp->error == -EACCES)
+        return xasprintf("no credential for the API server, requests wait: %s", resp->error_msg);
+    if (resp->error)
+        return xasprintf("the API server is down, requests wait: %s", resp->error_msg);
+    return xasprintf("the API server %s, requests wait: HTTP status %d",
+                     resp->status == 401 ? "refuses our credentials" : "is down", resp->status);
 }
 
 static void on_done(void *arg, const struct ops_response *resp)
@@ -235,7 +248,7 @@ static void on_done(void *arg, const struct ops_response *resp)
 
     c->call = NULL;
     if (bad) {
-        why = resp->error ? xstrdup(resp->error_msg) : xasprintf("HTTP status %d", resp->status);
+        why = reason(resp);
         step(g,
              (struct gate_event){
                  .type = GATE_EV_BAD, .path = c->path, .retry_after_ms = resp->retry_after_ms},

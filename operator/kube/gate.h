@@ -5,7 +5,7 @@
  * watches, writes, events. Requests to sidecars, time and chance are passed on as they are.
  *
  * A request that was sent to a server that is down and surely had no effect (a read, or it never
- * arrived, or 429) goes back into line instead of failing: so its owner's own back-off does not
+ * arrived, 429 or 401) goes back into line instead of failing: so its owner's own back-off does not
  * grow, and work begins as soon as the server is back. All other answers are delivered.
  *
  * Limits: GATE_LINE_MAX requests with GATE_LINE_BYTES of bodies in line; what comes beyond fails

@@ -3,10 +3,11 @@
  * diagram is in gate_step.c.
  *
  * It is down when GATE_BAD_MAX answers in a row, to different paths, were none or said that the
- * server can not serve (5xx, 429). One object that always gets a 500 is no outage: its path is one,
- * and others succeed in between. From then on requests wait in line; every GATE_PROBE_MS (and up to
- * half as much again, by chance) the first of them is let go, and the first success opens the way:
- * two more for each further success, so that a server that has just come back is not buried.
+ * server can not serve (5xx, 429) or does not take our credentials (401). One object that always
+ * gets a 500 is no outage: its path is one, and others succeed in between. From then on requests
+ * wait in line; every GATE_PROBE_MS (and up to half as much again, by chance) the first of them is
+ * let go, and the first success opens the way: two more for each further success, so that a server
+ * that has just come back is not buried.
  */
 #ifndef ARL_OPERATOR_KUBE_GATE_STEP_H
 #define ARL_OPERATOR_KUBE_GATE_STEP_H

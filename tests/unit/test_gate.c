@@ -291,6 +291,31 @@ static void test_outage(void **state)
     assert_int_equal(backs, 1);
 }
 
+/* A credential that is good no more: as an outage, and writes go when there is a new one. */
+static void test_refused(void **state)
+{
+    static const char *const paths[] = {"/down/1", "/down/2", "/down/3"};
+    struct outcome o = {0}, held = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        ask("PATCH", paths[i], &o);
+        answer(paths[i], 401);
+    }
+    assert_int_equal(o.done, 3);
+    assert_string_equal(
+        notes, "W the API server refuses our credentials, requests wait: HTTP status 401|");
+    ask("PATCH", "/held", &held);
+    assert_int_equal(fake_calls(&fake), 0);
+    fake_advance(&fake, 1000);
+    answer("/held", 401);
+    assert_int_equal(held.done, 0);
+    fake_advance(&fake, 1000);
+    answer("/held", 200);
+    assert_int_equal(held.done, 1);
+    assert_int_equal(held.status, 200);
+    assert_int_equal(backs, 1);
+}
+
 static void test_order(void **state)
 {
     static const char *const order[] = {"PUT /apis/coordination.k8s.io/v1/namespaces/a/leases/b",
@@ -514,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_pause),
         TEST(test_all_is_well),
         TEST(test_outage),
+        TEST(test_refused),
         TEST(test_order),
         TEST(test_turns),
         TEST(test_what_is_told),
