@@ -43,8 +43,8 @@ class ApiError(Exception):
     def __init__(self, status, body):
         self.status = status
         try:
-            status = json.loads(body)
-            self.message, self.reason = status.get("message", ""), status.get("reason", "")
+            answer = json.loads(body)
+            self.message, self.reason = answer.get("message", ""), answer.get("reason", "")
         except (ValueError, AttributeError):
             self.message, self.reason = body[:2000], ""
         super().__init__(f"HTTP {status}: {self.message}")
