@@ -428,10 +428,10 @@ static void errand_free(struct errand *e)
     kube_cancel(e->read);
     ops->v->timer_free(ops, e->timer);
     list_remove(&e->node);
-    run_target_done(&e->target);
     buf_done(&e->acks);
     if (audit)
-        world_audited(c->opts.world, e->ns, e->name, e->running);
+        world_audited(c->opts.world, e->ns, e->name, e->target.sandbox_uid, e->running);
+    run_target_done(&e->target);
     free(e->ns);
     free(e->name);
     free(e->running);
@@ -698,7 +698,7 @@ void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *
     s = world_sandbox(c->opts.world, key);
     p = s ? world_sandbox_pod(c->opts.world, s) : NULL;
     if (!p || !p->ip) {
-        world_audited(c->opts.world, ns, sandbox, NULL);
+        world_audited(c->opts.world, ns, sandbox, s ? s->meta.uid : NULL, NULL);
         return;
     }
     e = errand_new(c, target_of(NULL, s, p), 0, AUDIT_TRIES, audit_send);

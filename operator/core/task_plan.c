@@ -139,6 +139,9 @@ static void say_waiting(const struct view *v, int64_t after_ns, const char *reas
 {
     int64_t due = v->t->meta.created_wall_ns + after_ns;
 
+    /* It runs: what is known of its sandbox, or of the tasks before it, is older than that. */
+    if (v->t->state == TASK_RUNNING && v->t->attempt <= 1)
+        return;
     if (v->t->state == TASK_STATE_NONE && v->now.wall_ns < due)
         action_after(v->out, plan_mono_of(v->now, due));
     else

@@ -251,6 +251,15 @@ static void index_sandbox(struct world *w, struct meta *m, bool add)
         index_remove(&w->waiting_by_pool, key, m);
 }
 
+/* What was known of it is not known of the next one of its name. */
+static void sandbox_gone(struct sandbox_state *st, const char *uid)
+{
+    free(st->gone_uid);
+    free(st->lost_pod_uid);
+    free(st->running_uid);
+    *st = (struct sandbox_state){.gone_uid = xstrdup(uid)};
+}
+
 static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
@@ -264,7 +273,7 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
     if (new_obj)
         index_sandbox(w, new_obj, true);
     else
-        str_set(&world_sandbox_state(w, key)->gone_uid, xstrdup(old_obj->uid));
+        sandbox_gone(world_sandbox_state(w, key), old_obj->uid);
     world_queue(w, PLAN_SANDBOX, key);
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
@@ -297,13 +306,16 @@ static void task_left_line(struct world *w, const struct task *t)
         world_queue(w, PLAN_SANDBOX, key);
 }
 
-void world_audited(struct world *w, const char *ns, const char *sandbox, const char *task_uid)
+void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
+                   const char *task_uid)
 {
+    const struct sandbox *s;
     struct sandbox_state *st;
     char key[META_KEY_MAX];
 
     meta_key(key, ns, sandbox);
-    if (!world_sandbox(w, key))
+    s = world_sandbox(w, key);
+    if (!s || !str_eq(s->meta.uid, sandbox_uid))
         return;
     st = world_sandbox_state(w, key);
     st->auditing = false;

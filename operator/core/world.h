@@ -99,7 +99,8 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 struct pool_state *world_pool_state(struct world *w, const char *key);
 struct sandbox_state *world_sandbox_state(struct world *w, const char *key);
 /* The audit of a sandbox's pod is over: this task runs there; NULL: none, or it can not be had. */
-void world_audited(struct world *w, const char *ns, const char *sandbox, const char *task_uid);
+void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
+                   const char *task_uid);
 void world_forget_pool(struct world *w, const char *key);
 void world_forget_sandbox(struct world *w, const char *key);
 

@@ -438,6 +438,31 @@ static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
     assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
+/* The answer about an earlier sandbox of the name comes late, and says nothing about this one. */
+static void test_audit_of_a_sandbox_made_anew(void **state)
+{
+    struct fixture *f = *state;
+    const struct sandbox_state *st;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    world_sandbox_state(f->w, "ns/s")->audited = false;
+    assert_in(fixture_plan(f, SANDBOX, NULL), "audit s\n");
+    fixture_remove(f, &api_sandbox, "s");
+    world_audited(f->w, "ns", "s", "uid-s", NULL);
+    fixture_put(f, &api_sandbox, "s", ",\"uid\":\"uid-anew\"",
+                "\"spec\":{\"poolRef\":\"p\"},\"status\":{}");
+    st = world_sandbox_state(f->w, "ns/s");
+    fixture_plan(f, SANDBOX, NULL);
+    assert_true(st->audited && !st->auditing);
+    world_sandbox_state(f->w, "ns/s")->auditing = true; /* as for one that was Ready */
+    world_audited(f->w, "ns", "s", "uid-s", "uid-t");
+    assert_true(st->auditing);
+    world_audited(f->w, "ns", "s", "uid-anew", "uid-t");
+    assert_false(st->auditing);
+    assert_string_equal(st->running_uid, "uid-t");
+}
+
 static void test_sandbox_lifetime(void **state)
 {
     struct fixture *f = *state;
@@ -649,6 +674,19 @@ static void test_task_does_not_begin_again_in_a_sandbox_made_anew(void **state)
     assert_plan(f, TASK, "start t for s attempt 1\n");
 }
 
+/* Another operator has begun it; our cache of the sandboxes is behind. */
+static void test_task_that_runs_does_not_wait_again(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_sandbox(f, "s", "", "\"phase\":\"Pending\"");
+    put_task(f, "t", ONE_STEP, "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"");
+    assert_plan(f, TASK, "");
+    fixture_remove(f, &api_sandbox, "s");
+    assert_plan(f, TASK, "after 10000ms\n");
+}
+
 static void test_task_that_has_begun_is_the_head(void **state)
 {
     struct fixture *f = *state;
@@ -770,6 +808,7 @@ int main(void)
         T(test_sandbox_fails_with_its_pod),
         T(test_sandbox_idle_timeout),
         T(test_sandbox_that_was_ready_before_is_audited_once),
+        T(test_audit_of_a_sandbox_made_anew),
         T(test_sandbox_lifetime),
         T(test_sandbox_gone_takes_its_pod),
         T(test_task_starts_without_a_write),
@@ -781,6 +820,7 @@ int main(void)
         T(test_task_retries_after_a_write),
         T(test_task_without_sandbox),
         T(test_task_does_not_begin_again_in_a_sandbox_made_anew),
+        T(test_task_that_runs_does_not_wait_again),
         T(test_task_that_has_begun_is_the_head),
         T(test_second_pod_of_a_sandbox_is_deleted),
         T(test_task_with_a_bad_spec_fails_alone),
