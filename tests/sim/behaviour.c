@@ -1,7 +1,7 @@
 /*
  * What the model claims of an API server, as a list of requests and answers. Without arguments it
  * asks the model, with --real the server that KUBECONFIG names; the lines must be the same:
- * tests/sim/run compares.
+ * tests/model/run compares.
  */
 #include <errno.h>
 #include <stdio.h>
