@@ -2,11 +2,11 @@
  * The few things that every file of the project needs: integer types, container_of, cleanup
  * attributes, checked allocation.
  *
- * Allocation failure policy: the x-functions below abort with a message. A daemon whose whole state
- * can be rebuilt from the API server and from the journals gains nothing from limping on;
- * everything that grows with input from outside is bounded (limits.h), so running out of memory
+ * Allocation failure policy: the x-functions below end the process with a message. A daemon whose
+ * whole state can be rebuilt from the API server and from the journals gains nothing from limping
+ * on; everything that grows with input from outside is bounded (limits.h), so running out of memory
  * means that the container limit is too small, which a restart and its log line say better than a
- * half-done reply.
+ * half-done reply. oom.c makes it the policy of the libraries within the daemons, too.
  */
 #ifndef ARL_COMMON_BASE_H
 #define ARL_COMMON_BASE_H
@@ -33,7 +33,12 @@
 #define NSEC_PER_SEC 1000000000LL
 #define MSEC_PER_SEC 1000LL
 
-/* All abort on failure; none returns NULL (xstrdup(NULL) is NULL). The caller owns the result. */
+/* Says so in one line on stderr and ends the process with this status, which is what a shell shows
+ * for an abort. */
+#define OUT_OF_MEMORY_STATUS 134
+_Noreturn void out_of_memory(size_t size);
+
+/* None returns NULL (xstrdup(NULL) is NULL). The caller owns the result. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *ptr, size_t size);
