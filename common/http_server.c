@@ -197,6 +197,9 @@ static void conn_end(struct http_conn *c)
 {
     list_remove(&c->node);
     c->server->conn_count--;
+    /* If there had been no descriptor for a new connection, MHD does not listen any more. It begins
+     * anew in the turn after one has closed, but tells nobody that it wants a turn. */
+    http_server_kick(c->server);
     if (c->disconnect_used)
         uv_close((uv_handle_t *)&c->disconnect, on_disconnect_closed);
     else
@@ -283,15 +286,31 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, int fd)
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 
-static void start_handles(struct http_server *s, int epoll_fd)
+/* Of these only the watching can fail. */
+static int start_handles(struct http_server *s, int epoll_fd)
 {
+    int r = uv_poll_init(s->loop, &s->poll, epoll_fd);
+
+    if (r < 0)
+        return r;
     uv_timer_init(s->loop, &s->timer);
     uv_timer_init(s->loop, &s->deadlines);
     uv_idle_init(s->loop, &s->kick);
-    uv_poll_init(s->loop, &s->poll, epoll_fd);
     s->timer.data = s->deadlines.data = s->kick.data = s->poll.data = s;
     s->handles_open = 4;
     uv_poll_start(&s->poll, UV_READABLE, on_poll);
+    return 0;
+}
+
+static int start_failed(struct http_server *s, int code, const char *why, struct err *err)
+{
+    int r = err_set(err, code, "start the HTTP server on %s: %s", s->opts.address, why);
+
+    if (s->daemon)
+        MHD_stop_daemon(s->daemon);
+    free((char *)s->opts.address);
+    free(s);
+    return r;
 }
 
 int http_server_new(struct uv_loop_s *loop, const struct http_server_opts *opts,
@@ -311,14 +330,11 @@ int http_server_new(struct uv_loop_s *loop, const struct http_server_opts *opts,
     s->deadline_due_ms = INT64_MAX;
     list_init(&s->conns);
     s->daemon = start_daemon(s, fd);
-    if (!s->daemon) {
-        r = err_set(err, -EIO, "start the HTTP server on %s: out of file descriptors or memory",
-                    opts->address);
-        free((char *)s->opts.address);
-        free(s);
-        return r;
-    }
-    start_handles(s, MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+    if (!s->daemon)
+        return start_failed(s, -EIO, "out of file descriptors or memory", err);
+    r = start_handles(s, MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+    if (r < 0)
+        return start_failed(s, r, uv_strerror(r), err);
     *ret = s;
     return 0;
 }
