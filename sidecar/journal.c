@@ -95,15 +95,19 @@ static int get_file(const struct journal *j, const char *name, struct buf *ret)
     int fd = openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC);
     char data[4096];
     ssize_t n;
+    int r = 0;
 
     if (fd < 0)
         return -errno;
-    while ((n = read(fd, data, sizeof(data))) > 0) {
-        if (buf_append(ret, data, (size_t)n) < 0)
-            break;
-    }
+    do {
+        n = read(fd, data, sizeof(data));
+        if (n > 0)
+            r = buf_append(ret, data, (size_t)n);
+        else if (n < 0 && errno != EINTR)
+            r = -errno;
+    } while (r == 0 && n != 0);
     close(fd);
-    return n < 0 ? -EIO : 0;
+    return r;
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
@@ -229,6 +233,7 @@ static int compact(struct journal *j)
     r = write_entries(j, fd, &end);
     if (r == 0 && renameat(j->dir_fd, "started.new", j->dir_fd, "started") < 0)
         r = -errno;
+    /* If this fails the next record comes here again, since the old file is as long as before. */
     if (r == 0 && fsync(j->dir_fd) < 0)
         r = -errno;
     if (r < 0) {
@@ -267,19 +272,37 @@ static void replay(struct journal *j, const struct record *rec)
         e->forgotten = true;
 }
 
-/* Up to the first record that is none: a start whose write was torn has not begun. */
-static void load_records(struct journal *j)
+static int read_at(int fd, void *data, size_t len, off_t at, size_t *ret_len)
+{
+    ssize_t n;
+
+    *ret_len = 0;
+    do {
+        n = pread(fd, (char *)data + *ret_len, len - *ret_len, at + (off_t)*ret_len);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        *ret_len += (size_t)MAX(n, 0);
+    } while (n != 0 && *ret_len < len);
+    return 0;
+}
+
+/* Up to the first record that is none: a start whose write was torn has not begun. One that can not
+ * be read is an error: a start that is forgotten would begin once more. */
+static int load_records(struct journal *j)
 {
     unsigned char check[CHECK_BYTES];
     struct record rec;
+    size_t n;
+    int r;
 
-    while (pread(j->fd, &rec, sizeof(rec), j->end) == (ssize_t)sizeof(rec)) {
+    while ((r = read_at(j->fd, &rec, sizeof(rec), j->end, &n)) == 0 && n == sizeof(rec)) {
         record_check(&rec, check);
         if (rec.type == RECORD_NONE || memcmp(check, rec.check, sizeof(check)) != 0)
             break;
         replay(j, &rec);
         j->end += (off_t)sizeof(rec);
     }
+    return r;
 }
 
 int journal_start(struct journal *j, const struct journal_key *key,
@@ -363,15 +386,19 @@ int journal_set_sandbox(struct journal *j, const char *uid, struct err *err)
     return r;
 }
 
-bool journal_token(struct journal *j, const char *container, unsigned char ret[JOURNAL_TOKEN_BYTES])
+int journal_token(struct journal *j, const char *container, unsigned char ret[JOURNAL_TOKEN_BYTES],
+                  struct err *err)
 {
     cleanup_free char *name = xasprintf("token-%s", container);
     cleanup_buf struct buf b = BUF_INIT(SMALL_FILE_MAX);
+    int r = get_file(j, name, &b);
 
-    if (get_file(j, name, &b) < 0 || b.len != JOURNAL_TOKEN_BYTES)
-        return false;
+    if (r < 0 && r != -ENOENT)
+        return err_errno(err, -r, "read %s", name);
+    if (b.len != JOURNAL_TOKEN_BYTES)
+        return 0;
     memcpy(ret, b.data, JOURNAL_TOKEN_BYTES);
-    return true;
+    return 1;
 }
 
 int journal_set_token(struct journal *j, const char *container, const unsigned char *token,
@@ -397,7 +424,9 @@ static int open_started(struct journal *j, const char *dir, struct err *err)
     if (j->fd < 0 || fstat(j->fd, &st) < 0)
         return err_errno(err, errno, "open %s/started", dir);
     j->size = st.st_size / (off_t)sizeof(struct record) * (off_t)sizeof(struct record);
-    load_records(j);
+    r = load_records(j);
+    if (r < 0)
+        return err_errno(err, -r, "read %s/started", dir);
     if (j->size > 0)
         return 0;
     r = extend(j);
@@ -421,7 +450,11 @@ static int open_all(struct journal *j, const char *dir, struct err *err)
     r = open_started(j, dir, err);
     if (r < 0)
         return r;
-    if (get_file(j, "sandbox", &sandbox) == 0 && sandbox.len > 0)
+    r = get_file(j, "sandbox", &sandbox);
+    /* Not to know it would mean to serve any other one. */
+    if (r < 0 && r != -ENOENT)
+        return err_errno(err, -r, "read %s/sandbox", dir);
+    if (sandbox.len > 0)
         j->sandbox = buf_steal(&sandbox);
     return 0;
 }

@@ -70,8 +70,9 @@ void journal_events_read(struct journal *j, const struct journal_key *key, struc
 const char *journal_sandbox(const struct journal *j);
 int journal_set_sandbox(struct journal *j, const char *uid, struct err *err);
 
-bool journal_token(struct journal *j, const char *container,
-                   unsigned char ret[JOURNAL_TOKEN_BYTES]);
+/* 1, or 0 when there is none; negative when that can not be told. */
+int journal_token(struct journal *j, const char *container, unsigned char ret[JOURNAL_TOKEN_BYTES],
+                  struct err *err);
 /* token NULL: removes it. */
 int journal_set_token(struct journal *j, const char *container, const unsigned char *token,
                       struct err *err);

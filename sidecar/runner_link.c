@@ -418,12 +418,17 @@ static int listen_on(struct link *l, struct err *err)
 static int link_start(struct runner_links *links, size_t i, struct err *err)
 {
     struct link *l = &links->list[i];
+    const char *name = links->opts.containers[i];
+    int r = journal_token(links->opts.journal, name, l->token, err);
 
+    /* Without the token whoever dials first would be the runner. */
+    if (r < 0)
+        return r;
+    l->has_token = r > 0;
     l->links = links;
     l->index = i;
-    l->name = links->opts.containers[i];
+    l->name = name;
     l->path = xasprintf("%s/%s/sock", links->opts.dir, l->name);
-    l->has_token = journal_token(links->opts.journal, l->name, l->token);
     list_init(&l->callers);
     uv_pipe_init(links->loop, &l->listener, 0);
     l->listener.data = l;
