@@ -157,10 +157,11 @@ class Pod:
         self.build, self.key, self.limit, self.containers = build_dir, Key(), limit, containers.split(",")
         self.sidecar = self.runner = None
         self.runners = []
-        self.port = 0
+        self.host, self.port = "127.0.0.1", 0
         self.work = os.path.join(self.dir, "work")
         os.mkdir(self.work)
         self.count = 0
+        self.sidecar_env = {}
         self.namespace = namespace()
         self.logs = open(os.path.join(self.dir, "log"), "wb")
         san = os.path.exists(os.path.join(build_dir, "sidecar/runner/arl-runner-san"))
@@ -185,11 +186,12 @@ class Pod:
     def start_sidecar(self):
         env = dict(os.environ, ARL_POD_UID=POD, ARL_PUBLIC_KEYS=self.key.ring(), ARL_CONTAINERS=",".join(self.containers))
         env.update({"ARL_OUTPUT_LIMIT": str(self.limit)} if self.limit else {})
+        env.update(self.sidecar_env)
         log = os.path.join(self.dir, "sidecar.log")
         start = os.path.getsize(log) if os.path.exists(log) else 0
         with open(log, "ab") as f:
             self.sidecar = subprocess.Popen(
-                [self.sidecar_file(), "serve", "--listen", "127.0.0.1:%d" % self.port, "--dir", self.dir,
+                [self.sidecar_file(), "serve", "--listen", "%s:%d" % (self.host, self.port), "--dir", self.dir,
                  "--state", os.path.join(self.dir, "state")], env=env, stdin=subprocess.DEVNULL, stderr=f)
         wait_for(lambda: re.search(rb" port=(\d+)", self.log_from(log, start)) or self.sidecar.poll() is not None,
                  "the sidecar to listen")
@@ -250,7 +252,7 @@ class Pod:
     # ---- requests ----
 
     def get(self, path, headers=None):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        c = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
         try:
             c.request("GET", path, headers=headers or {})
             r = c.getresponse()
@@ -260,7 +262,7 @@ class Pod:
 
     def request(self, method, target, body=b"", headers=None, **sign):
         """(status, connection, response)"""
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        c = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
         c.request(method, target, body=body,
                   headers=signed_headers(self.key, method, target, body, **sign) if headers is None else headers)
         r = c.getresponse()

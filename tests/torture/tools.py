@@ -1,0 +1,127 @@
+"""What makes a call fail, how a run that it happened in is judged, and the table of what came of all."""
+import collections
+import os
+import re
+import struct
+import subprocess
+import threading
+
+CLASSES = ("malloc", "read", "write", "net", "fd", "sync", "name", "spawn", "poll", "short", "eintr")
+SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer|Sanitizer:DEADLYSIGNAL|AddressSanitizer CHECK")
+OUT_OF_MEMORY = re.compile(rb"^out of memory: \d+ bytes asked for$", re.M)
+OUT_OF_MEMORY_STATUS = 134
+REPORT_LINES = 16
+STATE = "QQ48s"
+# gcc has libasan come second, behind what fails; that it says so once is all that this is about.
+SANITIZERS = {"ASAN_OPTIONS": "verify_asan_link_order=0:exitcode=99", "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99:print_stacktrace=1"}
+
+
+class Finding(Exception):
+    """What must never be."""
+
+
+class Fault:
+    """The k-th call of a class in one process; k 0: none, they are counted."""
+
+    def __init__(self, build, folder, cls, k, short_sockets=False):
+        self.file = os.path.join(folder, "fault")
+        with open(self.file, "wb") as f:
+            f.write(bytes(struct.calcsize(STATE)))
+        self.env = {"LD_PRELOAD": os.path.join(build, "tests/torture/torture-fail.so"), "TORTURE_CLASS": cls,
+                    "TORTURE_AT": str(k), "TORTURE_FILE": self.file, **SANITIZERS}
+        if short_sockets:
+            self.env["TORTURE_SHORT_SOCKETS"] = "1"
+        self.cls = cls
+
+    def read(self):
+        with open(self.file, "rb") as f:
+            count, hit, name = struct.unpack(STATE, f.read())
+        return count, bool(hit), name.rstrip(b"\0").decode()
+
+    def end(self, who, status, text):
+        """How a process that was to go on has ended: "oom" or "exit", both with a message."""
+        check_log(who, text)
+        if status == OUT_OF_MEMORY_STATUS and self.cls == "malloc" and OUT_OF_MEMORY.search(text):
+            return "oom"
+        if status in (1, 2, 3, 126) and text.strip():
+            return "exit"
+        if status == -6 and self.cls in ("poll", "fd"):
+            return "abort"      # libuv's own: it can not watch, or has no pipe for signals, and says nothing
+        raise Finding(f"{who} ended with status {status}: {tail(text)}")
+
+
+def tail(text, lines=12):
+    return "\n".join(text.decode(errors="replace").splitlines()[-lines:]) or "(it said nothing)"
+
+
+def check_log(who, text):
+    found = SANITIZER.search(text)
+    if found:
+        raise Finding("\n".join([f"{who}:"] + text[found.start():].decode(errors="replace").splitlines()[:REPORT_LINES]))
+
+
+def choose(count, most, seed):
+    """Numbers from 1 to count: all, or about `most` of them: a quarter from the start, a quarter from the end, and those between
+    evenly spread and moved by the seed."""
+    if not most or count <= most:
+        return list(range(1, count + 1))
+    edge = most // 4
+    between = most - 2 * edge
+    spread = {1 + (i * count // between + seed) % count for i in range(between)}
+    return sorted(spread | set(range(1, edge + 1)) | set(range(count - edge + 1, count + 1)))
+
+
+class Cell:
+    """All runs of one scenario with one class."""
+
+    def __init__(self, scenario, cls, count):
+        self.scenario, self.cls, self.count = scenario, cls, count
+        self.outcomes = collections.Counter()
+        self.findings = []
+        self.lock = threading.Lock()
+
+    def add(self, k, outcome, finding=None):
+        with self.lock:
+            self.outcomes[outcome] += 1
+            if finding:
+                self.findings.append((k, finding))
+
+    def row(self):
+        o = self.outcomes
+        return f"{self.scenario:<16} {self.cls:<7} {self.count:>6} {sum(o.values()):>6}" + \
+            "".join(f"{o[c]:>8}" for c in OUTCOMES)
+
+
+# right: as if nothing had been; error: an end of a task, or an exit, that says what was wrong; restart: the process had ended
+# with a message and was started again, then right; oom: the same after the line "out of memory"; unhit: it ended before the k-th.
+OUTCOMES = ("right", "error", "restart", "oom", "abort", "unhit", "FINDING")
+HEADER = f"{'scenario':<16} {'class':<7} {'calls':>6} {'runs':>6}" + "".join(f"{c:>8}" for c in OUTCOMES)
+
+
+def outcome(ends, well, hit):
+    if not hit:
+        return "unhit"
+    for kind in ("oom", "abort"):
+        if kind in ends:
+            return kind
+    return ("restart" if ends else "right") if well else "error"
+
+
+def run_cell(pool, cell, ks, run):
+    """run(k) -> outcome, or raises Finding."""
+    def one(k):
+        try:
+            cell.add(k, run(k))
+        except Finding as e:
+            cell.add(k, "FINDING", str(e))
+    for f in [pool.submit(one, k) for k in ks]:
+        f.result()
+
+
+def run_program(argv, env, limit_s):
+    """(status, stdout, stderr); a Finding if it does not end."""
+    try:
+        p = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as e:
+        raise Finding(f"HANG: no end within {limit_s} s\n{tail(e.stderr or b'')}") from e
+    return p.returncode, p.stdout, p.stderr
