@@ -1,5 +1,4 @@
 """The operator, one call of which fails, between a small API server and a real sidecar and runner: a pool, a sandbox, a task."""
-import itertools
 import json
 import os
 import shutil
@@ -10,13 +9,12 @@ import threading
 
 import harness
 from fake_api import Cluster, Server
-from tools import Fault, Finding, check_log, outcome, tail
+from tools import Fault, Finding, address, check_log, outcome, tail
 
 NS = "default"
 TASK_S = 60         # an operator that has lost a connection waits before it tries again
 STOP_S = 15
 FILE = "hello\n"
-NUMBERS = itertools.count(1)
 SHARED = {}
 
 
@@ -30,12 +28,6 @@ def prepare(folder):
     with open(cert, "a", encoding="utf-8") as f, open(cert + ".key", encoding="utf-8") as key:
         f.write(key.read())
     SHARED["cert"] = cert
-
-
-def address():
-    """One of loopback's for each run: the port of a sidecar is fixed."""
-    n = next(NUMBERS) + 200 * (os.getpid() % 200)
-    return "127.%d.%d.%d" % (77 + n // 60000, n // 240 % 250, 1 + n % 240)
 
 
 class Control:

@@ -9,7 +9,7 @@ import time
 
 import harness
 from harness import Pod, command, patch
-from tools import Fault, Finding, check_log, outcome
+from tools import Fault, Finding, address, check_log, outcome
 
 TASK_S = 20
 STEP_MS = 5000
@@ -24,6 +24,7 @@ class Tortured(Pod):
     def __init__(self, build, target, cls, k):
         super().__init__(build, limit=2048)
         self.ends, self.target = set(), target
+        self.host, self.port = address(), 8080
         self.fault = Fault(build, self.dir, cls, k, short_sockets=target == "runner")
         if target == "sidecar":
             self.sidecar_env = self.fault.env
@@ -90,8 +91,12 @@ class Tortured(Pod):
         raise Finding("HANG: task %s has no end within %d s, last: %r\n%r" % (uid, TASK_S, said, self.sidecar_log()[-2000:]))
 
     def pod_is_lost(self):
-        """A container that began anew while the sidecar was away is not let in again: that could be anybody."""
-        return "oom" in self.ends and self.target == "runner" and b"it does not have the runner's token" in self.sidecar_log()
+        """A runner without the token is not let in: that could be anybody. So it goes for one whose container began anew while
+        the sidecar was away, and for one whose sidecar died between keeping the token and sending it."""
+        lost = bool(self.ends) and b"it does not have the runner's token" in self.sidecar_log()
+        if lost:
+            self.ends.add("podlost")
+        return lost
 
     def lines(self, name):
         try:

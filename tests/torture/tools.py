@@ -1,5 +1,6 @@
 """What makes a call fail, how a run that it happened in is judged, and the table of what came of all."""
 import collections
+import itertools
 import os
 import re
 import struct
@@ -11,6 +12,7 @@ SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitiz
 OUT_OF_MEMORY = re.compile(rb"^out of memory: \d+ bytes asked for$", re.M)
 OUT_OF_MEMORY_STATUS = 134
 REPORT_LINES = 16
+NUMBERS = itertools.count(1)
 STATE = "QQ48s"
 # gcc has libasan come second, behind what fails; that it says so once is all that this is about.
 SANITIZERS = {"ASAN_OPTIONS": "verify_asan_link_order=0:exitcode=99", "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99:print_stacktrace=1"}
@@ -48,6 +50,12 @@ class Fault:
         if status == -6 and self.cls in ("poll", "fd"):
             return "abort"      # libuv's own: it can not watch, or has no pipe for signals, and says nothing
         raise Finding(f"{who} ended with status {status}: {tail(text)}")
+
+
+def address():
+    """One of loopback's for each run: a port that is chosen can be somebody else's when the sidecar starts again."""
+    n = next(NUMBERS) + 200 * (os.getpid() % 200)
+    return "127.%d.%d.%d" % (77 + n // 60000, n // 240 % 250, 1 + n % 240)
 
 
 def tail(text, lines=12):
@@ -93,15 +101,16 @@ class Cell:
 
 
 # right: as if nothing had been; error: an end of a task, or an exit, that says what was wrong; restart: the process had ended
-# with a message and was started again, then right; oom: the same after the line "out of memory"; unhit: it ended before the k-th.
-OUTCOMES = ("right", "error", "restart", "oom", "abort", "unhit", "FINDING")
+# with a message and was started again, then right; oom: the same after the line "out of memory"; abort: after libuv's abort();
+# podlost: the container's runner is not let in any more (see pod.py); unhit: it ended before the k-th call.
+OUTCOMES = ("right", "error", "restart", "oom", "abort", "podlost", "unhit", "FINDING")
 HEADER = f"{'scenario':<16} {'class':<7} {'calls':>6} {'runs':>6}" + "".join(f"{c:>8}" for c in OUTCOMES)
 
 
 def outcome(ends, well, hit):
     if not hit:
         return "unhit"
-    for kind in ("oom", "abort"):
+    for kind in ("podlost", "oom", "abort"):
         if kind in ends:
             return kind
     return ("restart" if ends else "right") if well else "error"
