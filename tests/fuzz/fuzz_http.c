@@ -7,12 +7,13 @@
  * and gains nothing from it; the server ends every connection that its peer has ended, answers the
  * next good request, and keeps no memory.
  *
- * The input: a byte for the mode, then the bytes of the connection, or those of a signed body.
+ * The input: a byte for the mode, then the bytes of the connection, or those of a signed body, or a
+ * signed request: three lines of method, path and query, and the body.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,8 +30,8 @@
 #define PUBLIC_KEY "lRrU542RzFpgF1sc=SbCWzY6fUnlcfRv_1b8wDTNNxkleWnIzzHO0RafwKaA"
 #define POD "pod-1"
 #define SANDBOX "sandbox-1"
-/* An attempt that has ended; its result is streamed to whoever may ask. */
-#define ENDED "ended"
+/* An attempt that has ended; its result is streamed to whoever may ask. Not to be hit by chance. */
+#define ENDED "8d7ac2f0-51f3-4c9e-a1f6-0b7d3e92c645"
 #define EVENTS                                                                                     \
     "{\"seq\":1,\"type\":\"accepted\"}\n"                                                          \
     "{\"seq\":2,\"type\":\"end\",\"code\":0,\"durationNs\":1,\"reason\":\"Completed\"}\n"
@@ -38,15 +39,17 @@
 #define ANSWER_MAX (16u << 20)
 #define TURNS_MAX 100000
 #define QUIET_TURNS 3
+#define CONNECT_MS 9000
 /* What may be kept after all executions together: the sandbox's name and the like. */
 #define KEPT_MAX (256 << 10)
 
-enum mode { RAW, BEHIND_LIST, BEHIND_STREAM, TASK_BODY, ACKNOWLEDGE_BODY, MODES };
+enum mode { RAW, BEHIND_LIST, BEHIND_STREAM, TASK_BODY, ACKNOWLEDGE_BODY, SIGNED, MODES };
 /* Flags of the same byte. */
 #define MODE_BITS 7
 #define IN_PIECES 8
 #define CHUNKED 16
 #define HALF_CLOSE 32
+#define REPLAY 64
 
 /* Of the sanitizers; absent without them. */
 extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
@@ -146,10 +149,12 @@ static void put_body(struct buf *out, bool chunked, const void *body, size_t len
     buf_puts(out, "0\r\n\r\n");
 }
 
-static void put_signed(struct buf *out, const char *method, const char *path, bool chunked,
-                       const void *body, size_t len)
+/* -EINVAL: method, path or query can not be signed. */
+static int put_signed_query(struct buf *out, const char *method, const char *path,
+                            const char *query, bool chunked, const void *body, size_t len)
 {
-    struct signature_input in = {method, path, "", POD, SANDBOX, body, len};
+    struct signature_input in = {method, path, query, POD, SANDBOX, body, len};
+    int64_t now_s = clock_read().wall_ns / NSEC_PER_SEC;
     unsigned char nonce[SIGNATURE_NONCE_BYTES] = {0};
     struct signature_headers h;
 
@@ -158,13 +163,54 @@ static void put_signed(struct buf *out, const char *method, const char *path, bo
     property(auth_init(&app.auth, POD, PUBLIC_KEY, NULL) == 0);
     app.nonce++;
     memcpy(nonce, &app.nonce, sizeof(app.nonce));
-    property(signature_sign(&app.key, &in, clock_read().wall_ns / NSEC_PER_SEC, nonce, &h, NULL) ==
-             0);
+    if (signature_sign(&app.key, &in, now_s, nonce, &h, NULL) < 0)
+        return -EINVAL;
     buf_printf(out,
-               "%s %s HTTP/1.1\r\nHost: a\r\nArl-Pod-Uid: " POD "\r\nArl-Sandbox-Uid: " SANDBOX
+               "%s %s%s%s HTTP/1.1\r\nHost: a\r\nArl-Pod-Uid: " POD "\r\nArl-Sandbox-Uid: " SANDBOX
                "\r\nSignature-Input: %s\r\nSignature: %s\r\nContent-Digest: %s\r\n",
-               method, path, h.signature_input, h.signature, h.content_digest);
+               method, path, *query ? "?" : "", query, h.signature_input, h.signature,
+               h.content_digest);
     put_body(out, chunked, body, len);
+    return 0;
+}
+
+static void put_signed(struct buf *out, const char *method, const char *path, bool chunked,
+                       const void *body, size_t len)
+{
+    property(put_signed_query(out, method, path, "", chunked, body, len) == 0);
+}
+
+/* Takes a line off; what the line lacks to be signed is left out. */
+static char *take_word(const uint8_t **data, size_t *size)
+{
+    const uint8_t *newline = *size ? memchr(*data, '\n', *size) : NULL;
+    size_t len = newline ? (size_t)(newline - *data) : *size, n = 0;
+    char *word = xmalloc(len + 1);
+
+    for (size_t i = 0; i < len; i++)
+        if ((*data)[i] > 0x20 && (*data)[i] < 0x7f)
+            word[n++] = (char)(*data)[i];
+    word[n] = '\0';
+    *data += len + (newline != NULL);
+    *size -= len + (newline != NULL);
+    return word;
+}
+
+static void put_any_signed(struct buf *out, bool chunked, const uint8_t *data, size_t size)
+{
+    cleanup_free char *method = take_word(&data, &size), *path = take_word(&data, &size);
+    cleanup_free char *query = take_word(&data, &size);
+
+    /* What starts a task is TASK_BODY's. */
+    if (!strchr(path, '?') && *path == '/' && strcmp(method, "PUT") != 0)
+        put_signed_query(out, method, path, query, chunked, data, size);
+}
+
+static void repeat(struct buf *b)
+{
+    cleanup_free char *copy = xmemdup0(buf_str(b), b->len);
+
+    buf_append(b, copy, b->len);
 }
 
 static void put_request(struct buf *out, unsigned flags, const uint8_t *data, size_t size)
@@ -181,8 +227,13 @@ static void put_request(struct buf *out, unsigned flags, const uint8_t *data, si
     case ACKNOWLEDGE_BODY:
         put_signed(out, "POST", "/v1/acknowledged", chunked, data, size);
         return;
+    case SIGNED:
+        put_any_signed(out, chunked, data, size);
+        return;
     case BEHIND_LIST:
         put_signed(out, "GET", "/v1/tasks", chunked, "", 0);
+        if (flags & REPLAY)
+            repeat(out);
         break;
     case BEHIND_STREAM:
         put_signed(out, "GET", "/v1/tasks/" ENDED "/1", chunked, "", 0);
@@ -203,19 +254,32 @@ static void bind_fresh(int fd)
     property(bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
 }
 
-static int dial(void)
+/* The kernel answers for the server. Signals of the fuzzer's clock come in between. */
+static void connect_wait(int fd)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)server_port(app.server)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    socklen_t len = sizeof(int);
+    int error = 0, n;
+
+    property(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 || errno == EINPROGRESS);
+    do {
+        n = poll(&p, 1, CONNECT_MS);
+    } while (n < 0 && errno == EINTR);
+    property(n == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0);
+}
+
+static int dial(void)
+{
     struct linger reset = {.l_onoff = 1};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     property(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     bind_fresh(fd);
-    property(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
-    property(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    connect_wait(fd);
     return fd;
 }
 
@@ -341,6 +405,10 @@ static void check_answers(unsigned mode, const char *got)
     const char *first = next_answer(got);
 
     switch (mode) {
+    case SIGNED:
+        /* What is no HTTP is refused before the signature is looked at. */
+        property(!first || !next_answer(first + 1));
+        return;
     case TASK_BODY:
     case ACKNOWLEDGE_BODY:
         /* Whatever the body: its signature was good, so it was read as it was sent. */
@@ -406,7 +474,9 @@ static void execute(unsigned flags, const uint8_t *data, size_t size)
     /* Bytes of zero in an answer would hide what follows. */
     property(strlen(buf_str(&got)) == got.len);
     check_answers(mode, buf_str(&got));
-    if (mode != TASK_BODY || !forget_task())
+    if (mode == SIGNED)
+        property(journal_count(app.journal) <= count + 1);
+    else if (mode != TASK_BODY || !forget_task())
         property(journal_count(app.journal) == count);
     property(run_table_kept(app.table) == 1 && run_table_running(app.table) == 0);
     property(run_table_stats(app.table)->started == app.started);
@@ -415,8 +485,7 @@ static void execute(unsigned flags, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    uint64_t started = app.started;
-    size_t before = 0;
+    size_t before = 0, remembered;
 
     if (size == 0 || size > INPUT_MAX || (data[0] & MODE_BITS) >= MODES)
         return 0;
@@ -425,9 +494,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* The server answers from a state of its own, which has its place by then. */
     if (app.runs > 0 && __sanitizer_get_current_allocated_bytes)
         before = __sanitizer_get_current_allocated_bytes();
+    remembered = journal_count(app.journal);
     execute(data[0], data + 1, size - 1);
-    /* What is remembered of a task is in no other way bounded than by its number. */
-    if (before > 0 && app.started == started)
+    /* What is remembered of attempts is bounded by its number alone. */
+    if (before > 0 && journal_count(app.journal) == remembered)
         app.kept_bytes += (int64_t)__sanitizer_get_current_allocated_bytes() - (int64_t)before;
     property(app.kept_bytes < KEPT_MAX);
     return 0;
