@@ -64,7 +64,14 @@ static bool turn_line(struct reader *r, struct buf *out, size_t *old_left, size_
     return text_len > 0;
 }
 
-static bool turn_hunk(struct reader *r, struct buf *out, int64_t *shift)
+/* Where the hunks are so far: the first line of the file behind them, and how far the new text is
+ * ahead of it. */
+struct place {
+    int64_t line;
+    int64_t shift;
+};
+
+static bool turn_hunk(struct reader *r, struct buf *out, struct place *place)
 {
     cleanup_free char *head = xmemdup0(r->p, line_len(r));
     size_t old_start, old_count, new_start, new_count;
@@ -73,8 +80,11 @@ static bool turn_hunk(struct reader *r, struct buf *out, int64_t *shift)
 
     range(range(head + 4, &old_start, &old_count) + 2, &new_start, &new_count);
     /* Where the new lines begin; what the head says about it is not used. */
-    first = (int64_t)(old_count ? old_start : old_start + 1) + *shift;
-    *shift += (int64_t)new_count - (int64_t)old_count;
+    first = (int64_t)(old_count ? old_start : old_start + 1);
+    property(first >= place->line);
+    place->line = first + (int64_t)old_count;
+    first += place->shift;
+    place->shift += (int64_t)new_count - (int64_t)old_count;
     buf_printf(out, "@@ -%lld,%zu +1,%zu @@\n", (long long)(new_count ? first : first - 1),
                new_count, old_count);
     r->p += line_len(r);
@@ -87,13 +97,13 @@ static bool turn_hunk(struct reader *r, struct buf *out, int64_t *shift)
 static bool turn(const char *diff, size_t len, struct buf *out)
 {
     struct reader r = {diff, diff + len};
-    int64_t shift = 0;
+    struct place place = {1, 0};
     bool good = true;
 
     while (!at(&r, "@@ "))
         r.p += line_len(&r);
     while (at(&r, "@@ ")) {
-        good = turn_hunk(&r, out, &shift) && good;
+        good = turn_hunk(&r, out, &place) && good;
         while (r.p < r.end && !at(&r, "@@ ") && !at(&r, "-- \n"))
             r.p += line_len(&r);
     }
