@@ -3,6 +3,7 @@
  * sim hunt FIRST COUNT      the stories, then seeds, up to the first failure
  * sim trace SEED            one seed, with everything that happens
  * sim golden                the stories, compared with what the contract promises
+ * sim phases FIRST COUNT    the stories, then seeds: is every move of phases made by some of them?
  * sim single FIRST COUNT    stories, with one fault in every place
  */
 #include <inttypes.h>
@@ -25,37 +26,48 @@ static double cpu_s(void)
 
 static int run_seeds(uint64_t first, uint64_t count, uint64_t most_failures)
 {
-    uint64_t failed = 0, calls = 0, hash = 0, all = 0, done = 0;
+    struct sim_sum sum = {0};
+    uint64_t failed = 0, all = 0, done = 0;
     double from = cpu_s();
 
     for (; done < count && failed < most_failures; done++) {
-        failed += !sim_run_seed(first + done, false, &hash, &calls);
-        all ^= hash;
+        failed += !sim_run_seed(first + done, false, &sum);
+        all ^= sum.hash;
         fflush(stdout);
     }
     printf("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " failed, %" PRIu64
-           " calls, trace %016" PRIx64 ", %.0f seeds/s of CPU time\n",
-           done, first, failed, calls, all, (double)done / (cpu_s() - from));
+           " calls, excused: %" PRIu64 " second starts, %" PRIu64 " second pods, trace %016" PRIx64
+           ", %.0f seeds/s of CPU time\n",
+           done, first, failed, sum.calls, sum.known_holes, sum.doubles, all,
+           (double)done / (cpu_s() - from));
     return failed > 0;
+}
+
+static uint64_t number(const char *text)
+{
+    return strtoull(text, NULL, 10);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t hash, calls = 0;
+    struct sim_sum sum = {0};
 
     log_setup(LOG_ERROR, LOG_TEXT);
     json_global_set_string_hash(JSON_C_STR_HASH_PERLLIKE); /* the quicker one; the order stays */
     if (argc == 4 && strcmp(argv[1], "seeds") == 0)
-        return run_seeds(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10), 20);
+        return run_seeds(number(argv[2]), number(argv[3]), 20);
+    if (argc == 4 && strcmp(argv[1], "phases") == 0)
+        return golden_run() > 0 || run_seeds(number(argv[2]), number(argv[3]), 1) > 0 ||
+               phases_never_made() > 0;
     if (argc == 4 && strcmp(argv[1], "hunt") == 0)
-        return golden_run() > 0 ||
-               run_seeds(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10), 1);
+        return golden_run() > 0 || run_seeds(number(argv[2]), number(argv[3]), 1);
     if (argc == 2 && strcmp(argv[1], "golden") == 0)
         return golden_run() > 0;
     if (argc == 4 && strcmp(argv[1], "single") == 0)
-        return single_run(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10)) > 0;
+        return single_run(number(argv[2]), number(argv[3])) > 0;
     if (argc == 3 && strcmp(argv[1], "trace") == 0)
-        return !sim_run_seed(strtoull(argv[2], NULL, 10), true, &hash, &calls);
-    fputs("usage: sim seeds|hunt FIRST COUNT | trace SEED | golden | single FIRST COUNT\n", stderr);
+        return !sim_run_seed(number(argv[2]), true, &sum);
+    fputs("usage: sim seeds|hunt|phases FIRST COUNT | trace SEED | golden | single FIRST COUNT\n",
+          stderr);
     return 2;
 }

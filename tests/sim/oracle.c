@@ -266,6 +266,7 @@ static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
 
     if (strcmp(was->phase, is) == 0)
         return;
+    phase_moved(s, o, was->phase, is);
     if (oracle_task_final(o) && o->kind == SIM_TASK)
         sim_move(s, "task %s: %s -> %s (%s)", o->name, *was->phase ? was->phase : "new", is,
                  condition_reason(o, "Succeeded"));

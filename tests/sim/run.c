@@ -129,7 +129,7 @@ void sim_config_of_seed(struct sim_config *c, uint64_t seed)
         c->pod_faults = (unsigned)sim_below(&r, 300);
 }
 
-bool sim_run_seed(uint64_t seed, bool trace, uint64_t *ret_hash, uint64_t *ret_calls)
+bool sim_run_seed(uint64_t seed, bool trace, struct sim_sum *sum)
 {
     struct sim_config cfg;
     struct sim *s;
@@ -146,8 +146,10 @@ bool sim_run_seed(uint64_t seed, bool trace, uint64_t *ret_hash, uint64_t *ret_c
         fputs(buf_str(&s->trace), stdout);
     if (!ok)
         printf("seed %" PRIu64 " failed %s\n", seed, s->failure);
-    *ret_hash = s->hash;
-    *ret_calls += s->calls;
+    sum->hash = s->hash;
+    sum->calls += s->calls;
+    sum->known_holes += s->known_holes;
+    sum->doubles += s->doubles;
     sim_free(s);
     return ok;
 }

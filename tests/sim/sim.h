@@ -11,6 +11,7 @@
  *   agent.c    the sidecar in each pod
  *   client.c   what people do, by chance
  *   oracle.c   what must hold after every change, and at rest
+ *   phases.c   which phase may follow which
  *   run.c      one run: chaos, quiet, rest
  *
  * Nothing in here holds for longer than a run; sim_free() frees it all.
@@ -339,6 +340,10 @@ bool oracle_same_second(const struct obj *a, const struct obj *b); /* made in */
 bool oracle_task_final(const struct obj *task);
 void oracle_done(struct sim *s);
 
+/* phases.c */
+void phase_moved(struct sim *s, const struct obj *o, const char *from, const char *to);
+unsigned phases_never_made(void); /* by any run of this process; prints them */
+
 /* run.c */
 void sim_config_of_seed(struct sim_config *c, uint64_t seed);
 struct sim *sim_new(const struct sim_config *cfg);
@@ -346,6 +351,12 @@ void sim_free(struct sim *s);
 /* Quiet, settled, ten virtual minutes without a write; s->failure says what was wrong. */
 void sim_come_to_rest(struct sim *s);
 /* A run by chance from its seed; returns whether it was right. */
-bool sim_run_seed(uint64_t seed, bool trace, uint64_t *ret_hash, uint64_t *ret_calls);
+struct sim_sum {
+    uint64_t hash; /* of the last run */
+    uint64_t calls;
+    uint64_t known_holes; /* what the oracles excused */
+    uint64_t doubles;
+};
+bool sim_run_seed(uint64_t seed, bool trace, struct sim_sum *sum);
 
 #endif

@@ -438,6 +438,20 @@ static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
     assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
+/* The pod was ready when it was chosen, and is not when it is the sandbox's. */
+static void test_sandbox_whose_pod_is_not_ready_is_bound(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_free char *body = NULL;
+
+    put_pool(f, 1, "x");
+    put_pod(f, "a", false, "s");
+    put_sandbox(f, "s", "", "");
+    body = plan_body(f, SANDBOX);
+    assert_string_equal(buf_str(&f->text), "status s PodNotReady\n");
+    assert_in(body, "\"phase\":\"Bound\"");
+}
+
 /* The answer about an earlier sandbox of the name comes late, and says nothing about this one. */
 static void test_audit_of_a_sandbox_made_anew(void **state)
 {
@@ -809,6 +823,7 @@ int main(void)
         T(test_sandbox_idle_timeout),
         T(test_sandbox_that_was_ready_before_is_audited_once),
         T(test_audit_of_a_sandbox_made_anew),
+        T(test_sandbox_whose_pod_is_not_ready_is_bound),
         T(test_sandbox_lifetime),
         T(test_sandbox_gone_takes_its_pod),
         T(test_task_starts_without_a_write),
