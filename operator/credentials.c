@@ -15,6 +15,7 @@ struct credentials {
     int64_t tls_read_ns; /* when certificates were last read */
     bool own_cert;       /* the kubeconfig's, which goes before a plugin's, as in client-go */
     unsigned serial;
+    struct err complaint; /* what could not be read the last time */
     unsigned handles;
     void (*close_cb)(void *arg);
     void *close_arg;
@@ -34,8 +35,10 @@ static void reread(struct credentials *c, unsigned what)
     struct err err = {0};
     unsigned changed = kube_config_refresh(&c->config, what, &err);
 
-    if (err.code)
+    /* Once, however often it is tried. */
+    if (err.code && strcmp(err.msg, c->complaint.msg) != 0)
         note(c, LOG_WARN, err.msg);
+    c->complaint = err;
     if (changed)
         c->serial++;
     if (changed & KUBE_CONFIG_TOKEN)

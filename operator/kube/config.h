@@ -10,7 +10,7 @@
  * that names them. The proxy: config_proxy.h.
  *
  * Who we are: a token, a file with one (a token beside it stands in until it can be read), a client
- * certificate, or an exec plugin, which is described here and run by operator/exec_credential.h. A
+ * certificate, or an exec plugin, which is described here and run by operator/exec_plugin.h. A
  * token beats a plugin, as in client-go. Not supported, each with an error that says so: plugins
  * that need a terminal (interactiveMode Always), auth-provider, username and password,
  * impersonation.

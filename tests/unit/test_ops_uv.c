@@ -1,6 +1,7 @@
 /* The real ops against a real server in the same loop. */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/http_server.h"
@@ -261,6 +262,55 @@ static void test_token_file_changes(void **state)
     assert_null(on_credentials_seen);
 }
 
+static void put(const char *folder, const char *name, const char *token)
+{
+    cleanup_free char *file = xasprintf("%s/%s/token", folder, name);
+    cleanup_free char *sub = xasprintf("%s/%s", folder, name);
+    FILE *f;
+
+    assert_int_equal(mkdir(sub, 0700), 0);
+    f = fopen(file, "w");
+    assert_non_null(f);
+    fputs(token, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* As the kubelet replaces what is in a volume: all of it at once, by a link. */
+static void test_volume_changes(void **state)
+{
+    char folder[] = "/tmp/arl-volume-XXXXXX";
+    cleanup_free char *path = NULL, *data = NULL, *next = NULL;
+    int64_t end_ns = ops_now(ops).mono_ns + 20 * NSEC_PER_SEC;
+    struct answer a = {0};
+
+    assert_non_null(mkdtemp(folder));
+    path = xasprintf("%s/token", folder);
+    data = xasprintf("%s/..data", folder);
+    next = xasprintf("%s/..data_tmp", folder);
+    put(folder, "..1", "one");
+    put(folder, "..2", "two");
+    assert_int_equal(symlink("..1", data), 0);
+    assert_int_equal(symlink("..data/token", path), 0);
+    begin_again((struct kube_config){.token = xstrdup("one"), .token_file = xstrdup(path)});
+    assert_int_equal(symlink("..2", next), 0);
+    assert_int_equal(rename(next, data), 0);
+    do {
+        a = (struct answer){0};
+        get("/x", &a);
+    } while (!strstr(a.body, "Bearer two") && ops_now(ops).mono_ns < end_ns);
+    assert_non_null(strstr(a.body, "Bearer two"));
+    for (int i = 1; i <= 2; i++) {
+        cleanup_free char *file = xasprintf("%s/..%d/token", folder, i);
+
+        unlink(file);
+        *strrchr(file, '/') = '\0';
+        rmdir(file);
+    }
+    unlink(path);
+    unlink(data);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 #define PEM(text) "-----BEGIN X-----\n" text "\n-----END X-----\n"
 
 /* Whoever watches is told of a new CA. */
@@ -437,6 +487,7 @@ int main(void)
         TEST(test_agent),
         TEST(test_token_after_401),
         TEST(test_token_file_changes),
+        TEST(test_volume_changes),
         TEST(test_ca_file_changes),
         TEST(test_plugin_first),
         TEST(test_plugin_after_401),
