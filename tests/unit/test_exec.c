@@ -389,7 +389,7 @@ static void test_hangs(void **state)
     int pid = 0;
     FILE *f;
 
-    fails("trap '' TERM; sleep 1000 & echo $! >\"$0/pid\"; wait", 300,
+    fails("trap '' TERM; sleep 1000 & echo $! >\"$0/pid\"; wait", 2000,
           "did not end in time and was killed");
     f = fopen(path, "r");
     assert_non_null(f);
@@ -429,7 +429,7 @@ static void test_output_held(void **state)
 
 static void test_renewed(void **state)
 {
-    start(COUNTING "3)) +%FT%TZ)", 0);
+    start(COUNTING "4)) +%FT%TZ)", 0);
     run_until(1);
     assert_string_equal(token, "t1");
     run_until(2);
@@ -438,7 +438,7 @@ static void test_renewed(void **state)
 
 static void test_kept_when_it_fails(void **state)
 {
-    start(COUNTING "3)) +%FT%TZ)", 0);
+    start(COUNTING "4)) +%FT%TZ)", 0);
     run_until(1);
     write_file("fail", "");
     run_until(2);
