@@ -27,7 +27,7 @@ static struct {
     {SIM_POOL, "Degraded", "Scaling"},
     {SIM_POOL, "", "Scaling"},
     {SIM_SANDBOX, "", "Pending"},
-    {SIM_SANDBOX, "", "Bound", true}, /* in unit/test_plan.c: too rare for seeds */
+    {SIM_SANDBOX, "", "Bound", true}, /* in unit/test_plan_anew.c: too rare for seeds */
     {SIM_SANDBOX, "", "Ready"},
     {SIM_SANDBOX, "", "Failed"},
     {SIM_SANDBOX, "Pending", "Bound"},

@@ -1,119 +1,4 @@
-/* The planners: what is done about a pool, a sandbox or a task in each situation. */
-#include "tests/unit/unit.h"
-#include "tests/unit/world_fixture.h"
-
-#define POOL "pool/ns/p"
-#define SANDBOX "sandbox/ns/s"
-#define TASK "task/ns/t"
-
-static int setup(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof(*f));
-
-    fixture_init(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    free(*state);
-    return 0;
-}
-
-static void put_pool(struct fixture *f, int replicas, const char *image)
-{
-    cleanup_free char *rest =
-        xasprintf("\"spec\":{\"replicas\":%d,\"template\":{\"spec\":{\"containers\":[{\"name\":"
-                  "\"executor\",\"image\":\"%s\"}]}}}",
-                  replicas, image);
-
-    fixture_put(f, &api_warmpool, "p", "", rest);
-}
-
-static void put_pod_at(struct fixture *f, const char *name, const char *created, bool ready,
-                       const char *sandbox, const char *hash)
-{
-    cleanup_free char *owner =
-        sandbox
-            ? xasprintf("{\"kind\":\"Sandbox\",\"uid\":\"uid-%s\",\"controller\":true}", sandbox)
-            : xstrdup("{\"kind\":\"WarmPool\",\"uid\":\"uid-p\",\"controller\":true}");
-    cleanup_free char *label =
-        sandbox ? xasprintf(",\"arl.infra.io/sandbox\":\"%s\"", sandbox) : xstrdup("");
-    cleanup_free char *md = xasprintf(
-        ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"%s},"
-        "\"annotations\":{\"arl.infra.io/template-hash\":\"%s\",\"arl.infra.io/work-dir\":\"/w\"},"
-        "\"ownerReferences\":[%s]",
-        sandbox ? "allocated" : "idle", label, hash, owner);
-    cleanup_free char *rest = xasprintf(
-        "\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\",\"conditions\":[{\"type\":"
-        "\"Ready\",\"status\":\"%s\"}]}",
-        ready ? "True" : "False");
-
-    fixture_put_at(f, &api_pod, name, created, md, rest);
-}
-
-static const char *pool_hash(struct fixture *f)
-{
-    return world_pool(f->w, "ns/p")->template_hash;
-}
-
-static void put_pod(struct fixture *f, const char *name, bool ready, const char *sandbox)
-{
-    struct warmpool *p = world_pool(f->w, "ns/p");
-
-    put_pod_at(f, name, T0_TEXT, ready, sandbox, p ? p->template_hash : "h");
-}
-
-static void put_sandbox(struct fixture *f, const char *name, const char *more_spec,
-                        const char *status)
-{
-    cleanup_free char *rest =
-        xasprintf("\"spec\":{\"poolRef\":\"p\"%s},\"status\":{%s}", more_spec, status);
-
-    fixture_put(f, &api_sandbox, name, "", rest);
-}
-
-#define READY_STATUS                                                                               \
-    "\"phase\":\"Ready\",\"podName\":\"a\",\"podUID\":\"uid-a\",\"podIP\":\"10.0.0.1\","           \
-    "\"workDir\":\"/w\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":"       \
-    "\"PodReady\",\"message\":\"the agent in the pod answers\",\"lastTransitionTime\":\"" T0_TEXT  \
-    "\"}]"
-
-static void put_ready_sandbox(struct fixture *f)
-{
-    put_pod(f, "a", true, "s");
-    put_sandbox(f, "s", "", READY_STATUS);
-    world_sandbox_state(f->w, "ns/s")->audited = true;
-}
-
-#define ONE_STEP                                                                                   \
-    "\"sandboxRef\":\"s\",\"steps\":[{\"name\":\"x\",\"type\":\"Command\",\"command\":[\"true\"]}" \
-    "]"
-
-static void put_task(struct fixture *f, const char *name, const char *spec, const char *status)
-{
-    cleanup_free char *rest = xasprintf("\"spec\":{%s},\"status\":{%s}", spec, status);
-
-    fixture_put(f, &api_task, name, "", rest);
-}
-
-#define assert_plan(f, key, want) assert_string_equal(fixture_plan(f, key, NULL), want)
-
-static char *plan_body(struct fixture *f, const char *key)
-{
-    char *body = NULL;
-
-    fixture_plan(f, key, &body);
-    return body;
-}
-
-static void assert_in(const char *text, const char *part)
-{
-    if (!text || !strstr(text, part))
-        fail_msg("%s is not in %s", part, text ? text : "(nothing)");
-}
+#include "tests/unit/plan_objects.h"
 
 /* ---- pools ----------------------------------------------------------------------------------- */
 
@@ -438,45 +323,6 @@ static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
     assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
-/* The pod was ready when it was chosen, and is not when it is the sandbox's. */
-static void test_sandbox_whose_pod_is_not_ready_is_bound(void **state)
-{
-    struct fixture *f = *state;
-    cleanup_free char *body = NULL;
-
-    put_pool(f, 1, "x");
-    put_pod(f, "a", false, "s");
-    put_sandbox(f, "s", "", "");
-    body = plan_body(f, SANDBOX);
-    assert_string_equal(buf_str(&f->text), "status s PodNotReady\n");
-    assert_in(body, "\"phase\":\"Bound\"");
-}
-
-/* The answer about an earlier sandbox of the name comes late, and says nothing about this one. */
-static void test_audit_of_a_sandbox_made_anew(void **state)
-{
-    struct fixture *f = *state;
-    const struct sandbox_state *st;
-
-    put_pool(f, 1, "x");
-    put_ready_sandbox(f);
-    world_sandbox_state(f->w, "ns/s")->audited = false;
-    assert_in(fixture_plan(f, SANDBOX, NULL), "audit s\n");
-    fixture_remove(f, &api_sandbox, "s");
-    world_audited(f->w, "ns", "s", "uid-s", NULL);
-    fixture_put(f, &api_sandbox, "s", ",\"uid\":\"uid-anew\"",
-                "\"spec\":{\"poolRef\":\"p\"},\"status\":{}");
-    st = world_sandbox_state(f->w, "ns/s");
-    fixture_plan(f, SANDBOX, NULL);
-    assert_true(st->audited && !st->auditing);
-    world_sandbox_state(f->w, "ns/s")->auditing = true; /* as for one that was Ready */
-    world_audited(f->w, "ns", "s", "uid-s", "uid-t");
-    assert_true(st->auditing);
-    world_audited(f->w, "ns", "s", "uid-anew", "uid-t");
-    assert_false(st->auditing);
-    assert_string_equal(st->running_uid, "uid-t");
-}
-
 static void test_sandbox_lifetime(void **state)
 {
     struct fixture *f = *state;
@@ -688,19 +534,6 @@ static void test_task_does_not_begin_again_in_a_sandbox_made_anew(void **state)
     assert_plan(f, TASK, "start t for s attempt 1\n");
 }
 
-/* Another operator has begun it; our cache of the sandboxes is behind. */
-static void test_task_that_runs_does_not_wait_again(void **state)
-{
-    struct fixture *f = *state;
-
-    put_pool(f, 1, "x");
-    put_sandbox(f, "s", "", "\"phase\":\"Pending\"");
-    put_task(f, "t", ONE_STEP, "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"");
-    assert_plan(f, TASK, "");
-    fixture_remove(f, &api_sandbox, "s");
-    assert_plan(f, TASK, "after 10000ms\n");
-}
-
 static void test_task_that_has_begun_is_the_head(void **state)
 {
     struct fixture *f = *state;
@@ -822,8 +655,6 @@ int main(void)
         T(test_sandbox_fails_with_its_pod),
         T(test_sandbox_idle_timeout),
         T(test_sandbox_that_was_ready_before_is_audited_once),
-        T(test_audit_of_a_sandbox_made_anew),
-        T(test_sandbox_whose_pod_is_not_ready_is_bound),
         T(test_sandbox_lifetime),
         T(test_sandbox_gone_takes_its_pod),
         T(test_task_starts_without_a_write),
@@ -835,7 +666,6 @@ int main(void)
         T(test_task_retries_after_a_write),
         T(test_task_without_sandbox),
         T(test_task_does_not_begin_again_in_a_sandbox_made_anew),
-        T(test_task_that_runs_does_not_wait_again),
         T(test_task_that_has_begun_is_the_head),
         T(test_second_pod_of_a_sandbox_is_deleted),
         T(test_task_with_a_bad_spec_fails_alone),
