@@ -6,6 +6,17 @@
 /* Less than task_proto.c keeps of a text. */
 #define SHORT 2000
 
+/* What the operator relies on. */
+static void check_ranges(const struct task_event *e)
+{
+    bool of_stream = e->type == TASK_EVENT_OUT || e->type == TASK_EVENT_GAP;
+
+    property(e->seq >= 1 && e->seq <= INT64_MAX && e->step < LIMIT_STEPS);
+    property(of_stream ? e->fd == 1 || e->fd == 2 : e->fd == 0);
+    property(e->code >= 0 && e->code <= 255 && e->duration_ns >= 0 && e->time_unix_ms >= 0);
+    property(e->data_len <= LIMIT_EVENT_CHUNK_BYTES && e->gap_bytes <= INT64_MAX);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup_buf struct buf scratch = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
@@ -16,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (task_event_decode((const char *)data, size, &scratch, &a, NULL) < 0)
         return 0;
-    property(a.type != TASK_EVENT_OUT || a.data_len <= LIMIT_EVENT_CHUNK_BYTES);
+    check_ranges(&a);
     property(task_event_encode(&a, &line) == 0);
     property(task_event_decode(line.data, line.len - 1, &again, &b, NULL) == 0);
     property(a.seq == b.seq && a.type == b.type && a.code == b.code && a.reason == b.reason);
