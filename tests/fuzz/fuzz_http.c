@@ -15,6 +15,7 @@
 #include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -400,6 +401,46 @@ static void check_unsigned(const char *p)
     }
 }
 
+/* Lines of a head that begin with that name, in any case. */
+static unsigned count_lines(const char *head, const char *end, const char *name)
+{
+    unsigned n = 0;
+
+    for (const char *p = head; p && (size_t)(end - p) >= strlen(name);) {
+        n += strncasecmp(p, name, strlen(name)) == 0;
+        p = memchr(p, '\n', (size_t)(end - p));
+        p = p ? p + 1 : NULL;
+    }
+    return n;
+}
+
+/* The first request is one that two readers could see differently: whether its head, as far as it
+ * is beyond doubt where it ends, has a field twice, or both ways to say where the body ends. */
+static bool is_ambiguous(const char *head, size_t size)
+{
+    const char *end = memmem(head, size, "\n\r\n", 3), *bare = memmem(head, size, "\n\n", 2);
+    unsigned lengths, codings;
+
+    end = !end || (bare && bare < end) ? bare : end;
+    if (!end || memchr(head, 0, (size_t)(end - head)))
+        return false;
+    for (const char *p = head; p < end; p++)
+        if (*p == '\r' && p[1] != '\n')
+            return false;
+    lengths = count_lines(head, end, "Content-Length:");
+    codings = count_lines(head, end, "Transfer-Encoding:");
+    return lengths > 1 || codings > 1 || (lengths && codings) ||
+           count_lines(head, end, "Host:") > 1;
+}
+
+/* 200 and 503: of /healthz and /readyz, 401: somebody has asked for the signature. */
+static void check_ambiguous(const char *first)
+{
+    long status = first ? strtol(first + strlen("HTTP/1.1 "), NULL, 10) : 400;
+
+    property(status != 200 && status != 401 && status != 503);
+}
+
 static void check_answers(unsigned mode, const char *got)
 {
     const char *first = next_answer(got);
@@ -474,6 +515,8 @@ static void execute(unsigned flags, const uint8_t *data, size_t size)
     /* Bytes of zero in an answer would hide what follows. */
     property(strlen(buf_str(&got)) == got.len);
     check_answers(mode, buf_str(&got));
+    if (mode == RAW && is_ambiguous((const char *)data, size))
+        check_ambiguous(next_answer(buf_str(&got)));
     if (mode == SIGNED)
         property(journal_count(app.journal) <= count + 1);
     else if (mode != TASK_BODY || !forget_task())
