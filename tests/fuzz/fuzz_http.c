@@ -414,14 +414,30 @@ static unsigned count_lines(const char *head, const char *end, const char *name)
     return n;
 }
 
-/* The first request is one that two readers could see differently: whether its head, as far as it
- * is beyond doubt where it ends, has a field twice, or both ways to say where the body ends. */
+/* Where the head ends: an empty line; and to libmicrohttpd, a line that begins with a colon. That
+ * is its fault, but nobody reads along between the operator and here, and all that counts is
+ * signed. */
+static const char *head_end(const char *head, size_t size)
+{
+    static const char *const ends[] = {"\n\r\n", "\n\n", "\n:"};
+    const char *first = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        const char *end = memmem(head, size, ends[i], strlen(ends[i]));
+
+        if (end && (!first || end < first))
+            first = end;
+    }
+    return first;
+}
+
+/* The first request is one that two readers could see differently: its head, if it is beyond doubt
+ * where that ends, has a field twice, or both ways to say where the body ends. */
 static bool is_ambiguous(const char *head, size_t size)
 {
-    const char *end = memmem(head, size, "\n\r\n", 3), *bare = memmem(head, size, "\n\n", 2);
+    const char *end = head_end(head, size);
     unsigned lengths, codings;
 
-    end = !end || (bare && bare < end) ? bare : end;
     if (!end || memchr(head, 0, (size_t)(end - head)))
         return false;
     for (const char *p = head; p < end; p++)
