@@ -438,11 +438,13 @@ static bool is_ambiguous(const char *head, size_t size)
     const char *end = head_end(head, size);
     unsigned lengths, codings;
 
-    if (!end || memchr(head, 0, (size_t)(end - head)))
+    if (!end || *head == '\r' || *head == '\n' || memchr(head, 0, (size_t)(end - head)))
         return false;
     for (const char *p = head; p < end; p++)
         if (*p == '\r' && p[1] != '\n')
             return false;
+    /* The request line is none of the fields, whatever it says. */
+    head = memchr(head, '\n', (size_t)(end + 1 - head));
     lengths = count_lines(head, end, "Content-Length:");
     codings = count_lines(head, end, "Transfer-Encoding:");
     return lengths > 1 || codings > 1 || (lengths && codings) ||
