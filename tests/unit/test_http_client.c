@@ -551,9 +551,9 @@ static void test_timeouts(void **state)
 {
     struct client_call whole = {0}, idle = {0}, silent = {0}, ok = {0};
 
-    start(&silent, "/hang", (struct http_request){.stream = true, .idle_timeout_ms = 60});
-    start(&whole, "/hang", (struct http_request){.timeout_ms = 30});
-    start(&idle, "/stall", (struct http_request){.stream = true, .idle_timeout_ms = 40});
+    start(&silent, "/hang", (struct http_request){.stream = true, .idle_timeout_ms = 900});
+    start(&whole, "/hang", (struct http_request){.timeout_ms = 600});
+    start(&idle, "/stall", (struct http_request){.stream = true, .idle_timeout_ms = 700});
     start(&ok, "/echo", (struct http_request){.timeout_ms = 60000});
     run();
     assert_int_equal(whole.error, -ETIMEDOUT);
