@@ -8,6 +8,7 @@
 
 #include "common/limits.h"
 #include "sidecar/copy.h"
+#include "sidecar/journal.h"
 
 bool install_name_valid(const char *name)
 {
@@ -43,6 +44,13 @@ static int copy_file(const char *from, const char *to)
     if (close(out) < 0 && r == 0)
         r = -errno;
     return r;
+}
+
+int install_forget_token(const char *state, const char *name, struct err *err)
+{
+    cleanup_free char *path = xasprintf("%s/" JOURNAL_TOKEN_PREFIX "%s", state, name);
+
+    return unlink(path) < 0 && errno != ENOENT ? err_errno(err, errno, "remove %s", path) : 0;
 }
 
 int install_runner(const char *dir, const char *name, const char *runner, struct err *err)

@@ -8,5 +8,9 @@
 bool install_name_valid(const char *name);
 /* Makes DIR/NAME (0755) and copies the runner to DIR/NAME/runner (0555), whole or not at all. */
 int install_runner(const char *dir, const char *name, const char *runner, struct err *err);
+/* The container's runner of before is gone: an init container runs when the pod begins, or begins
+ * anew as a whole (its node was restarted, say). Without this nobody could be the runner again. The
+ * state's folder need not be there. */
+int install_forget_token(const char *state, const char *name, struct err *err);
 
 #endif

@@ -389,7 +389,7 @@ int journal_set_sandbox(struct journal *j, const char *uid, struct err *err)
 int journal_token(struct journal *j, const char *container, unsigned char ret[JOURNAL_TOKEN_BYTES],
                   struct err *err)
 {
-    cleanup_free char *name = xasprintf("token-%s", container);
+    cleanup_free char *name = xasprintf(JOURNAL_TOKEN_PREFIX "%s", container);
     cleanup_buf struct buf b = BUF_INIT(SMALL_FILE_MAX);
     int r = get_file(j, name, &b);
 
@@ -404,7 +404,7 @@ int journal_token(struct journal *j, const char *container, unsigned char ret[JO
 int journal_set_token(struct journal *j, const char *container, const unsigned char *token,
                       struct err *err)
 {
-    cleanup_free char *name = xasprintf("token-%s", container);
+    cleanup_free char *name = xasprintf(JOURNAL_TOKEN_PREFIX "%s", container);
 
     if (token)
         return put_file(j, name, token, JOURNAL_TOKEN_BYTES, false, err);

@@ -11,7 +11,8 @@
  *                reads as an attempt that was lost, never as a success. An attempt that is
  *                acknowledged within a second never has a file
  *   sandbox      the UID of the one sandbox that is served here
- *   token-NAME   what a container's runner must present to connect again
+ *   token-NAME   what a container's runner must present to connect again; the pod's init container
+ *                removes it (install.h)
  *
  * An attempt that was forgotten is remembered as started (JOURNAL_REMEMBERED of them, then the
  * oldest half of them goes): the same request, repeated late, must not run it again. The file of
@@ -27,6 +28,7 @@
 #define JOURNAL_KEY_BYTES 16
 #define JOURNAL_DIGEST_BYTES 32
 #define JOURNAL_TOKEN_BYTES 32
+#define JOURNAL_TOKEN_PREFIX "token-"
 #define JOURNAL_REMEMBERED 65536
 #define JOURNAL_FILE_BYTES (16u << 20)
 

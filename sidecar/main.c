@@ -68,6 +68,7 @@ static const struct flag install_flags[] = {
     {"dir", FLAG_STRING, &opts.dir, "DIR", "holds a folder for each container"},
     {"container", FLAG_STRINGS, &opts.containers, "NAME", "a container that runs steps"},
     {"runner", FLAG_STRING, &opts.runner, "FILE", "the runner to be copied"},
+    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -240,7 +241,10 @@ static int install(void)
         return 2;
     }
     for (size_t i = 0; i < opts.containers.count; i++) {
-        if (install_runner(opts.dir, opts.containers.values[i], opts.runner, &err) < 0) {
+        const char *name = opts.containers.values[i];
+
+        if (install_runner(opts.dir, name, opts.runner, &err) < 0 ||
+            install_forget_token(opts.state, name, &err) < 0) {
             fprintf(stderr, "arl-sidecar: %s\n", err.msg);
             return 1;
         }

@@ -338,6 +338,7 @@ static void build_init(struct builder *b)
     dress(c, sidecar_image(b, find_named(json_get(b->spec, "containers"), POD_SIDECAR)));
     put(c, "args", args);
     append_mount(c, "arl", "/arl", NULL);
+    append_mount(c, "arl-journal", "/var/lib/arl", NULL);
     json_object_array_add(inits, c);
     for (size_t i = 0; i < json_array_len(before); i++)
         json_object_array_add(inits, json_object_get(json_object_array_get_idx(before, i)));

@@ -168,8 +168,13 @@ class Pod:
         self.use_runner("arl-runner-san" if san else "arl-runner")
 
     def use_runner(self, name):
-        subprocess.run([self.sidecar_file(), "install", "--dir", self.dir,
-                        "--runner", os.path.join(self.build, "sidecar/runner", name)] +
+        self.runner_name = name
+        self.install()
+
+    def install(self):
+        """What the init container does."""
+        subprocess.run([self.sidecar_file(), "install", "--dir", self.dir, "--state", os.path.join(self.dir, "state"),
+                        "--runner", os.path.join(self.build, "sidecar/runner", self.runner_name)] +
                        [a for c in self.containers for a in ("--container", c)], check=True)
 
     def forget_token(self):

@@ -291,6 +291,9 @@ static void test_pod_of_one_container_without_a_command(void **state)
     assert_string_equal(line(container(pod, "containers", 0), "command"), "[" RUNNER "]");
     assert_string_equal(json_get_str(container(pod, "containers", 1), "name"), "sidecar");
     assert_string_equal(json_get_str(container(pod, "initContainers", 0), "name"), "arl-init");
+    assert_string_equal(line(container(pod, "initContainers", 0), "volumeMounts"),
+                        "[{\"name\":\"arl\",\"mountPath\":\"/arl\"},{\"name\":\"arl-journal\","
+                        "\"mountPath\":\"/var/lib/arl\"}]");
     assert_string_equal(json_get_str(container(pod, "initContainers", 1), "name"), "mine");
     assert_string_equal(line(json_get(pod, "spec"), "volumes"),
                         "[{\"emptyDir\":{},\"name\":\"arl\"},{\"emptyDir\":{},\"name\":"
