@@ -3,6 +3,10 @@
  * reflector). The decisions are a pure state machine (watch_step.[ch]); this file does its actions
  * over ops.
  *
+ * Lists come in pages, and not as a watch (sendInitialEvents): what that saves is memory of the API
+ * server for lists of many megabytes at a time, and pages bound ours and its; servers from 1.29 on,
+ * and those that have it turned off, would need the pages anyway.
+ *
  * Callbacks come from the loop. on_synced is called once, after the first complete list.
  */
 #ifndef ARL_OPERATOR_KUBE_REFLECTOR_H
