@@ -5,7 +5,7 @@ import signal
 import time
 
 import tools
-from harness import ApiError, case, command, condition, contains, equal, expect, sh, wait
+from harness import ApiError, case, command, condition, contains, equal, expect, is_ready, path_of, sh, wait
 from tools import WORK, figure, lines, quick
 
 STOP_S = 5.0        # the promise is one second; this machine may be busy with other things
@@ -126,3 +126,28 @@ def an_operator_stopped_in_mid_step_finds_the_end(t):
     s = t.finished("long")
     equal((s["state"], s["stdout"], len(lines(os.path.join(folder, "runs")))), ("Succeeded", "done\n", 1), "state, stdout, how often it ran")
     t.env.operator_answers()
+
+
+@case()
+def a_pod_whose_containers_all_begin_anew(t):
+    """As after a restart of its node: idle ones get ready again, and a bound one serves its sandbox on, without what ran."""
+    folder = t.env.host_pool(t, 1)
+    box = t.box()
+    idle = wait("a pod in reserve", lambda: [p for p in t.pods(status="idle") if is_ready(p)], 60)[0]
+    t.task(box, sh(f"echo x >> {WORK}/runs; sleep 600"), name="lost", timeout="700s")
+    expect(quick(lambda: lines(os.path.join(folder, "runs"))), "the step did not begin")
+    for pod in (idle, t.pod_of(box)):
+        os.kill(tools.processes(pod["metadata"]["uid"], "pause")[0], signal.SIGKILL)
+    s = t.finished("lost", 150)
+    equal((s["state"], len(lines(os.path.join(folder, "runs")))), ("Failed", 1), "state of the task that ran, and how often it began")
+    # The kubelet ends what still runs with SIGTERM, if it is sooner than the agent's end.
+    expect((condition({"status": s}, "Finished")["reason"], s["exitCode"]) in (("StepFailed", 143), ("AgentRestarted", 255), ("AgentUnavailable", 255)), f"its end: {s}")
+
+    def again():
+        p = t.api.get(path_of(t.ns, "pods", idle["metadata"]["name"]))
+        return all(c["ready"] and c["restartCount"] > 0 for c in p["status"]["containerStatuses"])
+    wait("the idle pod to be ready again", again, 150)
+    equal(t.out(box, sh("echo on"), limit=150), "on\n", "the sandbox afterwards")
+    other = t.box()
+    equal(t.get("Sandbox", other)["status"]["podName"], idle["metadata"]["name"], "the pod of the next sandbox")
+    t.alive(other)
