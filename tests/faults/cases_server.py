@@ -5,7 +5,7 @@ import random
 import threading
 import time
 
-from base import LONG, persist, summary, Work
+from base import END_S, LONG, persist, summary, Work
 from harness import case, equal, expect, wait
 from proxy import SILENCE, Answer, Cut, HalfCut
 from tools import figure
@@ -19,8 +19,8 @@ BOXES = 3
 class Load:
     """Each sandbox gets a task as soon as its last one has ended."""
 
-    def __init__(self, w, boxes=BOXES, lasting=0.3):
-        self.w, self.stopping, self.errors = w, False, []
+    def __init__(self, w, boxes=BOXES, lasting=0.3, patience=END_S):
+        self.w, self.stopping, self.errors, self.patience = w, False, [], patience
         self.boxes = [w.sandbox() for _ in range(boxes)]
         self.lasting = lasting
         self.threads = [threading.Thread(target=self.run, args=(b,)) for b in self.boxes]
@@ -30,7 +30,7 @@ class Load:
     def run(self, box):
         try:
             while not self.stopping:
-                self.w.ended(self.w.task(box, lasting=self.lasting))
+                self.w.ended(self.w.task(box, lasting=self.lasting), self.patience)
         except Exception as e:  # pylint: disable=broad-except
             self.errors.append(e)
 
@@ -55,6 +55,7 @@ def api_server_killed_under_load(t):
         for _ in range(KILLS):
             before = len(w.states.finals)
             wait("tasks to end", lambda: len(w.states.finals) >= before + 2, 60)  # pylint: disable=cell-var-from-loop
+            t.env.proxy.reset()
             r = t.env.cluster_command("kill", "kube-apiserver")
             equal(r.returncode, 0, f"cluster kill: {r.stderr}")
             killed = time.monotonic()
@@ -63,7 +64,6 @@ def api_server_killed_under_load(t):
                 return t.api.request("GET", "/readyz")[0] == 200
             persist(lambda: wait("the API server to answer again", back, 60))
             ready = time.monotonic()
-            t.env.proxy.reset()
             first = wait("the first write after that", lambda: done_since(t.env.proxy, killed), 60)
             waits.append(max(0.0, first - ready))
         load.stop()
@@ -76,7 +76,7 @@ def api_server_killed_under_load(t):
 def not_available_for_long(t):
     """503 for everything: about one request a second in all, and work as soon as it is over."""
     with Work(t) as w:
-        load = Load(w, boxes=2)
+        load = Load(w, boxes=2, patience=OUTAGE_S + END_S)
         proxy = t.env.proxy
         wait("tasks to end", lambda: len(w.states.finals) >= 4, 60)
         proxy.reset()
