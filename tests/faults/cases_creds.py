@@ -21,7 +21,7 @@ from cases_server import Load
 from harness import ApiError, case, equal, expect, wait
 from tools import SYSTEM, figure, lines, read
 
-ROUNDS = 10 if LONG else 2
+ROUNDS = 10 if LONG else 1
 ACCOUNT = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/arl-operator"
 SECRETS = f"/api/v1/namespaces/{SYSTEM}/secrets"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
