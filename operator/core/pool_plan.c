@@ -91,6 +91,16 @@ int64_t plan_pod_backoff_ns(unsigned failures)
     return MIN(BACKOFF_FIRST_NS << MIN(failures - 1, 10u), BACKOFF_MAX_NS);
 }
 
+/* A pod of a pool that was deleted. Kubernetes' garbage collection does the same, later: the pods
+ * name the pool as their owner. */
+static void drop_of_gone(const struct world *w, const struct pool_state *st, const struct pod *p,
+                         struct actions *out)
+{
+    if (pod_idle(p) && !p->meta.deleting && st->gone_uid && str_eq(p->owner_uid, st->gone_uid) &&
+        !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
+        delete_idle(p, "PoolDeleted", out);
+}
+
 static void take_census(struct world *w, const struct warmpool *pool, const char *key,
                         struct pool_state *st, struct now now, struct actions *out,
                         struct census *c)
@@ -105,6 +115,8 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
             continue;
         if (!pod_idle(p)) {
             c->allocated++;
+        } else if (!world_pod_of_pool(pool, p)) {
+            drop_of_gone(w, st, p, out);
         } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
             c->claiming++;
         } else if (pod_terminal(p)) {
@@ -378,19 +390,13 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* Kubernetes' garbage collection does the same, later: the pods name the pool as their owner. */
 static void plan_gone(struct world *w, const char *key, struct actions *out)
 {
     const struct index_bucket *b = index_get(&w->pods_by_pool, key);
     struct pool_state *st = world_pool_state(w, key);
 
-    for (size_t i = 0; i < b->count; i++) {
-        const struct pod *p = container_of(b->items[i], struct pod, meta);
-
-        if (pod_idle(p) && !p->meta.deleting && str_eq(p->owner_uid, st->gone_uid) &&
-            !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-            delete_idle(p, "PoolDeleted", out);
-    }
+    for (size_t i = 0; i < b->count; i++)
+        drop_of_gone(w, st, container_of(b->items[i], struct pod, meta), out);
     if (b->count == 0 && ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
         world_forget_pool(w, key);
 }

@@ -130,22 +130,28 @@ void world_queue_obj(struct world *w, const char *prefix, const char *ns, const 
     world_queue(w, prefix, key);
 }
 
-static bool claimable(const struct world *w, const struct pod *p)
+bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p)
 {
-    return pod_idle(p) && p->ready && !p->meta.deleting && !pod_terminal(p) && p->ip &&
-           !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
+    return str_eq(p->owner_uid, pool->meta.uid);
+}
+
+static bool claimable(const struct world *w, const struct warmpool *pool, const struct pod *p)
+{
+    return pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && !p->meta.deleting &&
+           !pod_terminal(p) && p->ip && !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
 }
 
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first)
 {
     const struct index_bucket *b = index_get(&w->pods_by_pool, pool_key);
+    const struct warmpool *pool = world_pool(w, pool_key);
     size_t n = 0;
 
     *ret_first = NULL;
-    for (size_t i = 0; i < b->count; i++) {
+    for (size_t i = 0; pool && i < b->count; i++) {
         struct pod *p = container_of(b->items[i], struct pod, meta);
 
-        if (!claimable(w, p))
+        if (!claimable(w, pool, p))
             continue;
         if (n++ == 0)
             *ret_first = p;

@@ -107,6 +107,8 @@ void world_forget_sandbox(struct world *w, const char *key);
 /* Puts a key into the queue; prefix "pool", "sandbox" or "task". */
 void world_queue(struct world *w, const char *prefix, const char *key);
 void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name);
+/* By its UID: another pool of the same name has pods of its own. */
+bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p);
 /* Idle pods that could be claimed now; the oldest first goes to *ret_first (NULL: none). */
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first);
 /* Whether this sandbox, out of the bucket of a pool's waiting ones, really lacks a pod: neither is

@@ -1,5 +1,9 @@
 #include "tests/unit/plan_objects.h"
 
+#define IDLE_OF_P                                                                                  \
+    ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"idle\"},"                  \
+    "\"ownerReferences\":[{\"kind\":\"WarmPool\",\"uid\":\"uid-p\",\"controller\":true}]"
+
 /* ---- pools ----------------------------------------------------------------------------------- */
 
 static void test_pool_fills(void **state)
@@ -136,8 +140,7 @@ static void test_pool_backs_off_from_pods_that_end(void **state)
     struct fixture *f = *state;
 
     put_pool(f, 1, "x");
-    fixture_put(f, &api_pod, "a",
-                ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"idle\"}",
+    fixture_put(f, &api_pod, "a", IDLE_OF_P,
                 "\"status\":{\"phase\":\"Failed\",\"reason\":\"Evicted\"}");
     assert_plan(f, POOL, "delete a PodEnded\nafter 2000ms\nstatus p Pending\n");
     fixture_remove(f, &api_pod, "a");
@@ -151,8 +154,7 @@ static void test_pool_says_why_pods_fail(void **state)
     cleanup_free char *body = NULL;
 
     put_pool(f, 1, "x");
-    fixture_put(f, &api_pod, "a",
-                ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"idle\"}",
+    fixture_put(f, &api_pod, "a", IDLE_OF_P,
                 "\"status\":{\"phase\":\"Pending\",\"containerStatuses\":[{\"name\":\"executor\","
                 "\"state\":{\"waiting\":{\"reason\":\"ImagePullBackOff\",\"message\":\"no\"}}}]}");
     body = plan_body(f, POOL);
@@ -184,6 +186,28 @@ static void test_pool_gone_takes_its_idle_pods(void **state)
     put_pod(f, "b", true, "s");
     fixture_remove(f, &api_warmpool, "p");
     assert_plan(f, POOL, "delete a PoolDeleted\n");
+}
+
+/* Pods are a pool's by its UID: those of another one of this name, or of nobody, are neither
+ * counted nor bound. */
+static void test_pool_made_anew_has_pods_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_pod(f, "a", true, NULL);
+    fixture_put(
+        f, &api_pod, "foreign",
+        ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"idle\"}",
+        "\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.2\",\"conditions\":[{\"type\":"
+        "\"Ready\",\"status\":\"True\"}]}");
+    fixture_remove(f, &api_warmpool, "p");
+    fixture_put(f, &api_warmpool, "p", ",\"uid\":\"uid-p2\"",
+                "\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":"
+                "\"executor\",\"image\":\"x\"}]}}}");
+    put_sandbox(f, "s", "", "");
+    assert_plan(f, SANDBOX, "after 100ms\n"); /* to say that it waits */
+    assert_plan(f, POOL, "delete a PoolDeleted\ncreate p\nstatus p Pending\n");
 }
 
 /* ---- sandboxes ------------------------------------------------------------------------------- */
@@ -646,6 +670,7 @@ int main(void)
         T(test_pool_says_why_pods_fail),
         T(test_pool_refuses_a_privileged_template),
         T(test_pool_gone_takes_its_idle_pods),
+        T(test_pool_made_anew_has_pods_of_its_own),
         T(test_sandbox_claims_the_oldest_pod),
         T(test_sandbox_goes_straight_to_ready),
         T(test_sandbox_first_come_first_served),
