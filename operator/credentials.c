@@ -38,7 +38,8 @@ static void reread(struct credentials *c, unsigned what)
     /* Once, however often it is tried. */
     if (err.code && strcmp(err.msg, c->complaint.msg) != 0)
         note(c, LOG_WARN, err.msg);
-    c->complaint = err;
+    if (err.code || what & KUBE_CONFIG_TLS)
+        c->complaint = err;
     if (changed)
         c->serial++;
     if (changed & KUBE_CONFIG_TOKEN)

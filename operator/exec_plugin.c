@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <uv.h>
@@ -22,6 +23,7 @@ struct run {
     char chunk[4096];
     unsigned reading; /* pipes that are not at their end */
     unsigned handles;
+    bool spawned; /* the process is one of them */
     bool exited;
     int64_t status;
     int signum;
@@ -125,7 +127,8 @@ static void on_run_closed(uv_handle_t *h)
 static void run_close(struct run *r)
 {
     r->plugin = NULL;
-    uv_close((uv_handle_t *)&r->process, on_run_closed);
+    if (r->spawned)
+        uv_close((uv_handle_t *)&r->process, on_run_closed);
     for (size_t i = 0; i < PIPES; i++)
         uv_close((uv_handle_t *)&r->pipes[i], on_run_closed);
 }
@@ -264,15 +267,32 @@ static char **make_args(const struct kube_exec *e)
     return args;
 }
 
-static int spawn(struct exec_plugin *p, struct run *r)
+/* Real pipes: what uv_spawn() makes of UV_CREATE_PIPE is a socket, which a script cannot open as
+ * /dev/stdout. The plugin's end goes to *ret. */
+static int open_pipe(uv_pipe_t *ours, uv_file *ret)
+{
+    uv_file ends[2];
+    int rc = uv_pipe(ends, UV_NONBLOCK_PIPE, 0);
+
+    if (rc < 0)
+        return rc;
+    rc = uv_pipe_open(ours, ends[0]);
+    if (rc < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return rc;
+    }
+    *ret = ends[1];
+    return 0;
+}
+
+static int spawn_with(struct exec_plugin *p, struct run *r, const uv_file *ends)
 {
     const struct kube_exec *e = p->config->exec;
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_IGNORE},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-         .data.stream = (uv_stream_t *)&r->pipes[PIPE_OUT]},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-         .data.stream = (uv_stream_t *)&r->pipes[PIPE_ERR]},
+        {.flags = UV_INHERIT_FD, .data.fd = ends[PIPE_OUT]},
+        {.flags = UV_INHERIT_FD, .data.fd = ends[PIPE_ERR]},
     };
     char *info = exec_proto_info(p->config);
     char **args = make_args(e), **env = make_env(e, info);
@@ -287,9 +307,26 @@ static int spawn(struct exec_plugin *p, struct run *r)
     };
     int rc = uv_spawn(p->loop, &r->process, &options);
 
+    r->spawned = true; /* also if it failed */
+    r->handles++;
     free(args);
     free(env);
     free(info);
+    return rc;
+}
+
+static int spawn(struct exec_plugin *p, struct run *r)
+{
+    uv_file ends[PIPES] = {-1, -1};
+    int rc = 0;
+
+    for (size_t i = 0; i < PIPES && rc == 0; i++)
+        rc = open_pipe(&r->pipes[i], &ends[i]);
+    if (rc == 0)
+        rc = spawn_with(p, r, ends);
+    for (size_t i = 0; i < PIPES; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
     return rc;
 }
 
@@ -305,7 +342,7 @@ static struct run *run_new(struct exec_plugin *p)
         uv_pipe_init(p->loop, &r->pipes[i], 0);
         r->pipes[i].data = r;
     }
-    r->handles = PIPES + 1;
+    r->handles = PIPES;
     return r;
 }
 
@@ -321,11 +358,22 @@ static void not_started(struct exec_plugin *p, int rc)
     settle(p, "", 0, &err);
 }
 
+/* As PID 1 of a container we inherit what plugins leave behind. No run is under way, so that none
+ * of these is uv's. */
+static void reap_orphans(void)
+{
+    if (getpid() == 1)
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+}
+
 static void run_start(struct exec_plugin *p)
 {
     struct run *r = run_new(p);
-    int rc = spawn(p, r);
+    int rc;
 
+    reap_orphans();
+    rc = spawn(p, r);
     if (rc < 0) {
         run_close(r);
         not_started(p, rc);
@@ -346,10 +394,11 @@ static void on_timer(uv_timer_t *timer)
     const struct exec_event ev = {.type = EXEC_EV_TIMER};
     struct run *r = p->run;
 
-    if (r && r->exited) {
+    if (r && (r->exited || r->killed.code)) { /* not even SIGKILL may have ended it */
         run_end(r);
     } else if (r) {
         run_kill(r, "did not end in time and was killed");
+        arm(p);
     } else if (p->is_due || exec_step(&p->machine, &ev, clock_read())) {
         p->is_due = false;
         run_start(p);

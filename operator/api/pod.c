@@ -104,9 +104,10 @@ static void decode_conditions(struct json_object *status, struct pod *p)
         const char *type = json_get_str(c, "type");
         bool is_true = str_eq(json_get_str(c, "status"), "True");
 
-        if (str_eq(type, "Ready"))
+        if (str_eq(type, "Ready")) {
             p->ready = is_true;
-        else if (str_eq(type, "PodScheduled") && !is_true && json_get_str(c, "reason"))
+            p->ready_since_wall_ns = meta_time(c, "lastTransitionTime");
+        } else if (str_eq(type, "PodScheduled") && !is_true && json_get_str(c, "reason"))
             set_trouble(p, NULL, json_get_str(c, "reason"), json_get_str(c, "message"));
     }
 }

@@ -39,8 +39,9 @@ struct pod {
     char *ip;
     char *node;
     enum pod_phase phase;
-    bool allocated; /* label */
-    bool ready;     /* condition */
+    bool allocated;              /* label */
+    bool ready;                  /* condition */
+    int64_t ready_since_wall_ns; /* since when it is so, or is not */
     /* Why it will not get ready by itself, for people: a container that waits with an error, that
      * has ended, or the pod's own reason. NULL: nothing is wrong so far. */
     char *trouble_reason;

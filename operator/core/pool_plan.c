@@ -289,6 +289,12 @@ static char *unready_text(const struct pod *p)
                            p->meta.name, p->meta.name);
 }
 
+/* When a pod that is not ready has been so for long. */
+static int64_t slow_wall_ns(const struct pod *p)
+{
+    return MAX(p->meta.created_wall_ns, p->ready_since_wall_ns) + SLOW_POD_NS;
+}
+
 /* Why a pool has fewer pods than it wants, if that does not end by itself; NULL: it does, or there
  * are enough. */
 static char *trouble_of(const struct warmpool *pool, const struct pool_state *st,
@@ -312,15 +318,16 @@ static char *trouble_of(const struct warmpool *pool, const struct pool_state *st
         *ret_reason = "PodEnded";
         return xstrdup(st->ended);
     }
-    if (lacks && c->unready && now.wall_ns >= c->unready->meta.created_wall_ns + SLOW_POD_NS) {
+    if (lacks && c->unready && now.wall_ns >= slow_wall_ns(c->unready)) {
         *ret_reason = "PodNotReady";
         return unready_text(c->unready);
     }
-    if (lacks && !st->proven && st->created >= UNPROVEN_PODS && c->count == 0) {
+    if (lacks && !st->proven && st->created >= UNPROVEN_PODS && c->count <= 1) {
         *ret_reason = "NoPodGetsReady";
-        return xasprintf("%u pods were made of this template, and all were gone before one was "
-                         "ready; one more is made every 5m0s until spec.template changes",
-                         st->created);
+        /* No number in it, and as true while the newest is there: it is one message, not many. */
+        return xasprintf("%d pods and more were made of this template, and they were gone before "
+                         "they were ready; one more is made every 5m0s until spec.template changes",
+                         UNPROVEN_PODS);
     }
     return NULL;
 }
@@ -431,7 +438,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
                  out);
     }
     if (c.unready && c.ready < (size_t)MAX(pool->replicas, 0) &&
-        now.wall_ns < c.unready->meta.created_wall_ns + SLOW_POD_NS)
-        action_after(out, plan_mono_of(now, c.unready->meta.created_wall_ns + SLOW_POD_NS));
+        now.wall_ns < slow_wall_ns(c.unready))
+        action_after(out, plan_mono_of(now, slow_wall_ns(c.unready)));
     plan_status(w, pool, key, hold, st, &c, now, out);
 }

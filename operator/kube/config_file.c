@@ -290,6 +290,8 @@ static int load_cluster(const struct place *p, struct kube_config *c, struct err
     c->server = xstrdup(server);
     for (char *end = c->server + strlen(c->server) - 1; *end == '/'; end--)
         *end = '\0';
+    if (!strstr(c->server, "://"))
+        return fail(p, "server", err, "a URL without a host");
     c->server_name = xstrdup(text_of(p, "tls-server-name"));
     if (proxy && config_proxy_parse(proxy, &c->proxy, err) < 0)
         return err_prefix(err, "%s: %s: proxy-url", p->file->path, p->what);
