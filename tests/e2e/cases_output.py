@@ -181,3 +181,24 @@ def the_containers_log_has_what_steps_print(t):
         expect(sorted(seen) == want, f"the log is {seen}")
         return True
     wait("the container's log", look, 30)
+
+
+@case(shared=True)
+def output_is_shown_while_the_step_runs(t):
+    """At a bounded rate: a write a second at most, and two for its state."""
+    box = t.box()
+    name = t.task(box, sh("for i in 1 2 3 4 5; do echo line $i; sleep 1; done"), timeout="60s")
+    shown, versions = [""], set()
+
+    def look():
+        obj = t.get("Task", name)
+        versions.add(obj["metadata"]["resourceVersion"])
+        text = obj.get("status", {}).get("stdout", "")
+        if text != shown[-1]:
+            expect(text.startswith(shown[-1]), f"what was shown went away: {shown[-1]!r}, then {text!r}")
+            shown.append(text)
+        return obj.get("status", {}).get("state") == "Succeeded"
+    wait("the task's end", look, 60)
+    equal(shown[-1], "".join(f"line {i}\n" for i in range(1, 6)), "stdout")
+    expect(len(shown) >= 4, f"output was shown {len(shown) - 1} times: {shown}")
+    expect(len(versions) <= 9, f"{len(versions)} versions of the object")

@@ -178,3 +178,33 @@ def an_idle_pod_that_is_deleted_is_replaced(t):
     wait("another idle pod", lambda: (lambda now: len(now) == 1 and first["uid"] not in now)(uids(t.pods())), 60)
     t.pool_ready("pool")
     t.alive(t.box())
+
+
+@case()
+def a_pool_that_is_made_anew_has_pods_of_its_own(t):
+    """A sandbox of the new one gets a pod of its template, never one that the old one left."""
+    t.pool("pool", replicas=2, spec=env_pool("old"))
+    t.delete("WarmPool", "pool")
+    t.create(pool_object("pool", replicas=1, spec=env_pool("new")))
+    box = t.box()
+    equal(t.out(box, sh("echo $VERSION")), "new\n", "the template of the sandbox's pod")
+    wait("the old pods to be gone", lambda: len(t.pods(status="idle")) == 1, 60)
+
+
+@case()
+def a_quota_is_said_and_lifted(t):
+    quota = path_of(t.ns, "resourcequotas", "few")
+    t.api.call("POST", path_of(t.ns, "resourcequotas"), {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}})
+    wait("the quota to be in force", lambda: t.api.get(quota).get("status", {}).get("hard"), 30)
+    t.create(pool_object("pool", replicas=3))
+
+    def refused():
+        c = condition(t.get("WarmPool", "pool"), "PodsFailing")
+        expect(c.get("status") == "True" and c["reason"] == "QuotaExceeded", f"{c}")
+        return c
+    contains(wait("the condition PodsFailing", refused, 60)["message"], "few", "pods=1", what="the message")
+    equal(len(t.pods()), 1, "pods")
+    t.box()
+    t.api.merge(quota, {"spec": {"hard": {"pods": "10"}}})
+    t.pool_ready("pool", 120)
+    wait("the condition to be taken back", lambda: condition(t.get("WarmPool", "pool"), "PodsFailing").get("status") == "False", 30)

@@ -233,3 +233,17 @@ def two_sandboxes_do_not_see_each_other(t):
     one, two = t.box(), t.box()
     t.out(one, sh("echo secret > /workspace/s; echo secret > /tmp/s"))
     equal(t.out(two, sh("ls /workspace; ls /tmp/s 2>/dev/null; echo end")), "end\n", "files in the second one")
+
+
+@case(slow=True)
+def a_namespace_that_is_deleted_takes_everything_along(t):
+    """A pool, a sandbox and a task that runs; its name can be used again."""
+    t.pool(replicas=2)
+    box = t.box()
+    running = t.task(box, sh("sleep 500"), timeout="600s")
+    t.state(running, "Running")
+    t.kubectl("delete", "namespace", t.ns, "--timeout=90s", limit=100)
+    t.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": t.ns}})
+    equal([p["metadata"]["name"] for p in t.pods()], [], "pods in the new namespace")
+    t.pool(replicas=1)
+    t.alive(t.box())

@@ -279,6 +279,14 @@ class Pod:
         c.close()
         return status
 
+    def metrics(self):
+        status, c, r = self.request("GET", "/metrics")
+        text = r.read().decode()
+        c.close()
+        if status != 200:
+            raise AssertionError("/metrics: %d %s" % (status, text))
+        return text
+
     def body(self, steps, timeout_ms=30000, limit=262144, work_dir=None, sandbox=SANDBOX):
         return json.dumps({"sandboxUID": sandbox, "task": "ns/t", "traceID": "tr", "workDir": work_dir or self.work,
                            "timeoutMs": timeout_ms, "outputLimit": limit, "steps": steps}).encode()
