@@ -26,7 +26,7 @@ class FaultsEnv(tools.ExecEnv):
         config = json.loads(subprocess.run(["kubectl", "config", "view", "--raw", "--minify", "-o", "json"],
                                            check=True, capture_output=True, text=True).stdout)
         self.proxy = proxy.Proxy(config)
-        return super().operator_command() + f" --kubeconfig={self.kubeconfig()}"
+        return super().operator_command() + f" --kubeconfig={self.kubeconfig()} --sandbox-wait=30m"
 
     def kubeconfig(self):
         """One of the operator's own service account that goes through the proxy."""
@@ -110,7 +110,8 @@ class Work:
 
     def sandbox(self):
         name = f"box-{next(self.numbers)}"
-        persist(lambda: self.t.create({"kind": "Sandbox", "metadata": {"name": name}, "spec": {"poolRef": "pool"}}))
+        # What takes long here is what is tested: no sandbox may go meanwhile because nobody used it.
+        persist(lambda: self.t.create({"kind": "Sandbox", "metadata": {"name": name}, "spec": {"poolRef": "pool", "idleTimeoutSeconds": 0}}))
         return name
 
     def task(self, box, steps=2, lasting=0.05):
