@@ -56,15 +56,13 @@ def clock_moved_under_load(t):
         load = Load(w)
         for offset in (*JUMPS_S, 0):
             clock.set(offset)
-            before = len(w.states.finals)
-            wait("tasks to end", lambda: len(w.states.finals) >= before + 9, 60)  # pylint: disable=cell-var-from-loop
+            load.ends(9)
         for offset in OFF_S:
             again = clock.refusals()
             clock.set(offset)
             wait("agents to refuse", lambda: clock.refusals() > again + 3, 30)  # pylint: disable=cell-var-from-loop
             clock.set(0)
-            before = len(w.states.finals)
-            wait("tasks to end", lambda: len(w.states.finals) >= before + 6, 60)  # pylint: disable=cell-var-from-loop
+            load.ends(6)
         load.stop()
         figure(f"the operator's clock moved by {', '.join(map(str, JUMPS_S + OFF_S))} s: {len(w.made)} tasks, all right and once")
         w.settle(load.boxes)

@@ -34,11 +34,24 @@ class Load:
         except Exception as e:  # pylint: disable=broad-except
             self.errors.append(e)
 
+    def check(self):
+        if self.errors:
+            raise RuntimeError(f"the load: {self.errors}")
+
+    def ends(self, count, limit=60):
+        """Waits for so many more of the tasks to end."""
+        before = len(self.w.states.finals)
+
+        def look():
+            self.check()
+            return len(self.w.states.finals) >= before + count
+        wait("tasks to end", look, limit)
+
     def stop(self):
         self.stopping = True
         for thread in self.threads:
             thread.join()
-        expect(not self.errors, f"the load: {self.errors}")
+        self.check()
 
 
 def done_since(proxy, since):
@@ -53,8 +66,7 @@ def api_server_killed_under_load(t):
         load = Load(w)
         waits = []
         for _ in range(KILLS):
-            before = len(w.states.finals)
-            wait("tasks to end", lambda: len(w.states.finals) >= before + 2, 60)  # pylint: disable=cell-var-from-loop
+            load.ends(2)
             t.env.proxy.reset()
             r = t.env.cluster_command("kill", "kube-apiserver")
             equal(r.returncode, 0, f"cluster kill: {r.stderr}")
@@ -78,7 +90,7 @@ def not_available_for_long(t):
     with Work(t) as w:
         load = Load(w, boxes=2, patience=OUTAGE_S + END_S)
         proxy = t.env.proxy
-        wait("tasks to end", lambda: len(w.states.finals) >= 4, 60)
+        load.ends(4)
         proxy.reset()
         proxy.hook = lambda when, request: Answer(503, "ServiceUnavailable") if when == "before" else None
         proxy.end_watches()
@@ -167,7 +179,7 @@ def watches_ended_again_and_again(t):
     """Each end is followed by a watch from where it was, without a list."""
     with Work(t) as w:
         load = Load(w, boxes=2, lasting=0.05)
-        wait("tasks to end", lambda: len(w.states.finals) >= 4, 60)
+        load.ends(4)
         t.env.proxy.reset()
         for _ in range(5):
             before = len(w.states.finals)

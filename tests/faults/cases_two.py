@@ -74,8 +74,7 @@ def hand_overs_under_load(t):
         load = Load(w)
         told, killed = [], []
         for i in range(HANDOVERS):
-            before = len(w.states.finals)
-            wait("tasks to end", lambda: len(w.states.finals) >= before + 3, 60)  # pylint: disable=cell-var-from-loop
+            load.ends(3)
             gently = i % 5 != 4
             began = time.monotonic()
             process = pair.end(leader, signal.SIGTERM if gently else signal.SIGKILL)
