@@ -150,7 +150,7 @@ class Work:
             idle = [p for p in pods if p["metadata"]["labels"].get("arl.infra.io/status") == "idle"]
             expect(len(pods) == len(idle) == self.replicas, f"{len(pods)} pods, {len(idle)} of them idle, for {self.replicas} replicas")
             return True
-        wait("the pool to be whole again, and nothing else to be left", look, 90)
+        wait("the pool to be whole again, and nothing else to be left", look, 90 + 4 * len(boxes))
         self.owners.check(leader)
         expect(not [n for n, f in self.states.finals.items() if len(f) != 1], f"more than one end: {self.states.finals}")
 
