@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/limits.h"
+
 void out_of_memory(size_t size)
 {
     char msg[96];
@@ -75,6 +77,14 @@ void str_set(char **pp, char *s)
 {
     free(*pp);
     *pp = s;
+}
+
+bool is_dns_label(const char *s)
+{
+    size_t len = s ? strlen(s) : 0;
+
+    return len > 0 && len <= LIMIT_LABEL_BYTES && s[0] != '-' && s[len - 1] != '-' &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
 bool str_eq(const char *a, const char *b)

@@ -57,6 +57,9 @@ static inline void free_charp(char **pp)
 
 /* Equality of strings of which either may be NULL (NULL equals only NULL). */
 bool str_eq(const char *a, const char *b);
+/* A name as namespaces and containers have them: a DNS label (RFC 1123) of LIMIT_LABEL_BYTES at
+ * most. NULL is none. */
+bool is_dns_label(const char *s);
 /* s, or "" for NULL. */
 static inline const char *str_or_empty(const char *s)
 {

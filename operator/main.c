@@ -138,16 +138,6 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
     return r;
 }
 
-/* A DNS label. "$(NAME)" of a manifest whose variable is missing is none; nor is "", which must not
- * mean all namespaces to one who wanted one. */
-static bool is_namespace(const char *s)
-{
-    size_t len = strlen(s);
-
-    return len > 0 && len <= LIMIT_LABEL_BYTES && s[0] != '-' && s[len - 1] != '-' &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
-}
-
 static int check_options(const struct options *o, struct err *err)
 {
     enum log_level level;
@@ -159,7 +149,9 @@ static int check_options(const struct options *o, struct err *err)
     if (log_format_parse(o->log_format, &format) < 0)
         return err_set(err, -EINVAL, "--log-format: %s is neither text nor json", o->log_format);
     log_setup(level, format);
-    if (o->ns && !is_namespace(o->ns))
+    /* "$(NAME)" of a manifest whose variable is missing is none; nor is "", which must not mean all
+     * namespaces to one who wanted one. */
+    if (o->ns && !is_dns_label(o->ns))
         return err_set(err, -EINVAL, "--namespace: \"%s\" is no name of a namespace", o->ns);
     if (!o->sidecar_image || !*o->sidecar_image)
         return err_set(err, -EINVAL, "--sidecar-image is missing");

@@ -10,14 +10,6 @@
 #include "sidecar/copy.h"
 #include "sidecar/journal.h"
 
-bool install_name_valid(const char *name)
-{
-    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
-
-    return n > 0 && n <= LIMIT_LABEL_BYTES && name[n] == '\0' && name[0] != '-' &&
-           name[n - 1] != '-';
-}
-
 static int copy(int from, int to)
 {
     int r = copy_bytes(from, to);
@@ -60,7 +52,7 @@ int install_runner(const char *dir, const char *name, const char *runner, struct
     cleanup_free char *path = xasprintf("%s/runner", folder);
     int r;
 
-    if (!install_name_valid(name))
+    if (!is_dns_label(name))
         return err_set(err, -EINVAL, "\"%s\" is not the name of a container", name);
     if (mkdir(folder, 0755) < 0 && errno != EEXIST)
         return err_errno(err, errno, "make %s", folder);

@@ -4,8 +4,6 @@
 
 #include "common/err.h"
 
-/* A container's name as Kubernetes has them (a DNS label): safe as a part of a path. */
-bool install_name_valid(const char *name);
 /* Makes DIR/NAME (0755) and copies the runner to DIR/NAME/runner (0555), whole or not at all. */
 int install_runner(const char *dir, const char *name, const char *runner, struct err *err);
 /* The container's runner of before is gone: an init container runs when the pod begins, or begins

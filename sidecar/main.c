@@ -103,7 +103,7 @@ static int read_containers(struct app *app, struct err *err)
         p = comma ? comma + 1 : NULL;
         if (comma)
             *comma = '\0';
-        if (!install_name_valid(name))
+        if (!is_dns_label(name))
             return err_set(err, -EINVAL, "ARL_CONTAINERS: \"%s\" is not a container's name", name);
         if (app->container_count == LIMIT_CONTAINERS)
             return err_set(err, -EINVAL, "ARL_CONTAINERS: more than %d", LIMIT_CONTAINERS);

@@ -194,8 +194,13 @@ static int find_users(struct builder *b, struct err *err)
     for (size_t i = 0; i < json_array_len(containers); i++) {
         struct json_object *c = json_object_array_get_idx(containers, i);
 
-        if (!json_get_str(c, "name"))
-            return err_set(err, -EINVAL, "spec.template.spec.containers[%zu].name is missing", i);
+        /* As the API server demands of pods, but not of templates: the sidecar gets a list of them.
+         */
+        if (!is_dns_label(json_get_str(c, "name")))
+            return err_set(err, -EINVAL,
+                           "spec.template.spec.containers[%zu].name is missing, or no name of at "
+                           "most %d lower case letters, digits and hyphens",
+                           i, LIMIT_LABEL_BYTES);
         if (str_eq(json_get_str(c, "name"), POD_SIDECAR))
             continue;
         if (b->user_count == LIMIT_CONTAINERS)

@@ -374,6 +374,28 @@ static void test_pod_needs_a_user_container(void **state)
     assert_non_null(strstr(err.msg, "none beside the sidecar"));
 }
 
+static void test_pod_refuses_names_that_are_none(void **state)
+{
+    static const char *const names[] = {"", "-a", "a-", "A", "a.b", "a,b", "a/b"};
+    cleanup_free char *longest = xmalloc(LIMIT_LABEL_BYTES + 2);
+
+    memset(longest, 'x', LIMIT_LABEL_BYTES + 1);
+    longest[LIMIT_LABEL_BYTES + 1] = '\0';
+    for (size_t i = 0; i <= ARRAY_SIZE(names) + 1; i++) {
+        const char *name = i < ARRAY_SIZE(names) ? names[i] : longest;
+        bool is_good = i == ARRAY_SIZE(names) + 1;
+        cleanup_json struct json_object *pod = NULL;
+        cleanup_free char *text = NULL;
+        struct err err = {0};
+
+        longest[LIMIT_LABEL_BYTES] = is_good ? '\0' : 'x';
+        text = xasprintf("{\"spec\":{\"containers\":[{\"name\":\"ok\"},{\"name\":\"%s\"}]}}", name);
+        assert_int_equal(build(text, &plain, &pod, &err), is_good ? 0 : -EINVAL);
+        if (!is_good)
+            assert_non_null(strstr(err.msg, "containers[1].name"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_pod_keeps_the_sidecar_image_on_request),
         cmocka_unit_test(test_pod_refusals_name_the_field),
         cmocka_unit_test(test_pod_needs_a_user_container),
+        cmocka_unit_test(test_pod_refuses_names_that_are_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
