@@ -42,8 +42,10 @@ class FaultsEnv(tools.ExecEnv):
         return path
 
 
-def persist(call, limit=60):
-    """The API server may be away: again until it answers. What was made already is made."""
+def persist(call, limit=300):
+    """The API server may be away: again until it answers. What was made already is made.
+
+    A single try may hang for a minute, on a connection to an API server that was killed."""
     end = time.monotonic() + limit
     while True:
         try:
