@@ -56,7 +56,6 @@ static void finish(const struct view *v, const struct task_result *r, const stru
         xstrdup(v->t->trace_id);
 }
 
-/* Ends a task that never ran: the sentence is all that there is to read. */
 /* What became of an attempt through no fault of its steps, and no Event of the sandbox tells. */
 static bool deserves_event(const char *reason)
 {
@@ -69,6 +68,7 @@ static bool deserves_event(const char *reason)
     return false;
 }
 
+/* Ends a task that never ran: the sentence is all that there is to read. */
 static void fail_early(const struct view *v, const char *reason, const char *sentence)
 {
     struct task_end end = {.state = TASK_FAILED, .reason = reason, .message = sentence};

@@ -102,9 +102,8 @@ def a_leader_stands_still(t):
             other = pair.leader(other_than=leader)
             taken = time.monotonic() - began
             time.sleep(max(0, STILL_S - taken))  # how long it stands still is what is tested
-            before = len(w.states.finals)
             stopped.send_signal(signal.SIGCONT)
-            wait("tasks to end", lambda: len(w.states.finals) >= before + 6, 60)  # pylint: disable=cell-var-from-loop
+            load.ends(6)
             expect(pair.holder() == other, f"{pair.holder()} leads, not {other}")
             expect(stopped.poll() is None, f"the one that stood still ended: {stopped.returncode}")
             figure(f"a leader stood still for {STILL_S} s; the other led after {taken:.1f} s")
