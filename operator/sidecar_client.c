@@ -320,6 +320,24 @@ static int encode(const struct stream *s, const struct task *t, struct buf *out,
     return task_request_encode(&head, t->steps_json, out, err);
 }
 
+static char *address_of(const struct pod *p)
+{
+    return xasprintf(strchr(p->ip, ':') ? "[%s]:%d" : "%s:%d", p->ip, POD_SIDECAR_PORT);
+}
+
+/* A pod whose containers all begin anew, as after a restart of its node, gets another address. */
+static void follow_pod(const struct stream *s, const struct task *t)
+{
+    struct run_target *target = &s->run->target;
+    const struct pod *pod;
+    char key[META_KEY_MAX];
+
+    meta_key(key, t->meta.ns, target->pod_name);
+    pod = world_pod(s->c->opts.world, key);
+    if (pod && pod->ip && str_eq(pod->meta.uid, target->pod_uid))
+        str_set(&target->address, address_of(pod));
+}
+
 static void attach(struct stream *s)
 {
     static const struct ops_handler handler = {on_data, on_done};
@@ -327,7 +345,6 @@ static void attach(struct stream *s)
     cleanup_buf struct buf body = BUF_INIT(LIMIT_TASK_REQUEST_BYTES);
     struct signed_request sr = {0};
     struct ops_request req = {.target = OPS_AGENT,
-                              .address = s->run->target.address,
                               .method = "PUT",
                               .path = sr.target,
                               .content_type = s->attach_only ? NULL : "application/json",
@@ -340,6 +357,7 @@ static void attach(struct stream *s)
     /* Deleted or ended meanwhile: the plan of its key drops the run. */
     if (s->run->over || !t || !t->steps_json || !str_eq(t->meta.uid, s->run->target.task_uid))
         return;
+    follow_pod(s, t);
     task_path(sr.path, s->run->target.task_uid, s->run->result->attempt);
     if (s->run->last_seq > 0)
         snprintf(sr.query, sizeof(sr.query), "after=%" PRIu64, s->run->last_seq);
@@ -352,6 +370,7 @@ static void attach(struct stream *s)
         fail(s, r == -ENOKEY ? "AgentUnavailable" : "InvalidSpec", err.msg);
         return;
     }
+    req.address = s->run->target.address;
     req.body = body.data;
     req.body_len = body.len;
     s->call = ops_start(s->c->ops, &req, &handler, s);
@@ -365,14 +384,12 @@ static void on_attach_timer(void *arg)
 static struct run_target target_of(const struct task *t, const struct sandbox *s,
                                    const struct pod *p)
 {
-    bool v6 = strchr(p->ip, ':') != NULL;
-
     return (struct run_target){
         .task_uid = t ? xstrdup(t->meta.uid) : NULL,
         .sandbox_uid = xstrdup(s->meta.uid),
         .pod_uid = xstrdup(p->meta.uid),
         .pod_name = xstrdup(p->meta.name),
-        .address = xasprintf(v6 ? "[%s]:%d" : "%s:%d", p->ip, POD_SIDECAR_PORT),
+        .address = address_of(p),
         .key_id = xstrdup(p->key_id),
     };
 }

@@ -277,6 +277,20 @@ static void plan_last_task(const struct view *v)
     sandbox_status_done(&to);
 }
 
+/* A pod whose containers all begin anew, as after a restart of its node, gets another address. */
+static bool plan_address(const struct view *v)
+{
+    struct sandbox_status to;
+
+    if (!v->pod->ip || !v->s->status.pod_ip || str_eq(v->pod->ip, v->s->status.pod_ip))
+        return false;
+    sandbox_status_copy(&to, &v->s->status);
+    str_set(&to.pod_ip, xstrdup(v->pod->ip));
+    write_status(v, &to, "PodAddress");
+    sandbox_status_done(&to);
+    return true;
+}
+
 /* A sandbox that was Ready before this process knew it may run what was deleted meanwhile. */
 static void plan_audit(const struct view *v)
 {
@@ -344,7 +358,8 @@ static void plan_phase(const struct view *v)
     case SANDBOX_READY:
         if (plan_pod_alive(v)) {
             plan_audit(v);
-            plan_last_task(v);
+            if (!plan_address(v))
+                plan_last_task(v);
         }
         break;
     case SANDBOX_FAILED:

@@ -140,14 +140,15 @@ def a_pod_whose_containers_all_begin_anew(t):
         os.kill(tools.processes(pod["metadata"]["uid"], "pause")[0], signal.SIGKILL)
     s = t.finished("lost", 150)
     equal((s["state"], len(lines(os.path.join(folder, "runs")))), ("Failed", 1), "state of the task that ran, and how often it began")
-    # The kubelet ends what still runs with SIGTERM, if it is sooner than the agent's end.
-    expect((condition({"status": s}, "Finished")["reason"], s["exitCode"]) in (("StepFailed", 143), ("AgentRestarted", 255), ("AgentUnavailable", 255)), f"its end: {s}")
+    # The kubelet ends what still runs with SIGTERM, if it is sooner than the agent's end. If not, the agent is asked again at the pod's new address.
+    expect((condition({"status": s}, "Finished")["reason"], s["exitCode"]) in (("StepFailed", 143), ("AgentRestarted", 255)), f"its end: {s}")
 
     def again():
         p = t.api.get(path_of(t.ns, "pods", idle["metadata"]["name"]))
         return all(c["ready"] and c["restartCount"] > 0 for c in p["status"]["containerStatuses"])
     wait("the idle pod to be ready again", again, 150)
     equal(t.out(box, sh("echo on"), limit=150), "on\n", "the sandbox afterwards")
+    equal(t.get("Sandbox", box)["status"]["podIP"], t.pod_of(box)["status"]["podIP"], "its address")
     other = t.box()
     equal(t.get("Sandbox", other)["status"]["podName"], idle["metadata"]["name"], "the pod of the next sandbox")
     t.alive(other)

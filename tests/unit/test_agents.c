@@ -99,6 +99,27 @@ static void test_a_stream_that_ends_early_is_attached_to_again(void **state)
     assert_call(r, PUT "?after=1");
 }
 
+/* The kubelet made the pod's containers anew, and its network with them: what still runs at the
+ * earlier address is not this pod. */
+static void test_a_pod_is_followed_to_another_address(void **state)
+{
+    static const char status[] =
+        "\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.2\",\"conditions\":["
+        "{\"type\":\"Ready\",\"status\":\"True\"}]}";
+    static const char md[] =
+        ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"allocated\","
+        "\"arl.infra.io/sandbox\":\"s\"},"
+        "\"ownerReferences\":[{\"kind\":\"Sandbox\",\"uid\":\"uid-s\",\"controller\":true}]";
+    struct rig *r = *state;
+
+    begin(r);
+    assert_string_equal(fake_find(&r->ops, PUT)->address, "10.0.0.1:8080");
+    fake_fail(fake_find(&r->ops, PUT), -ECONNRESET, true);
+    watch(r, "pods", "MODIFIED", object(r, "a", md, status));
+    fake_advance(&r->ops, 50);
+    assert_string_equal(fake_find(&r->ops, PUT)->address, "10.0.0.2:8080");
+}
+
 /* Attaching only was the answer to the first 409. To the next one it is a pause, or the two would
  * ask and answer without end. */
 static void test_conflicts_are_not_answered_at_once_twice(void **state)
@@ -182,6 +203,7 @@ int main(void)
         T(test_a_line_without_end_is_not_kept),
         T(test_malformed_for_a_minute_is_as_good_as_silent),
         T(test_a_stream_that_ends_early_is_attached_to_again),
+        T(test_a_pod_is_followed_to_another_address),
         T(test_conflicts_are_not_answered_at_once_twice),
         T(test_answers_that_are_no_stream),
         T(test_a_pod_that_knows_another_key_cannot_be_asked),

@@ -15,6 +15,24 @@ static void test_sandbox_whose_pod_is_not_ready_is_bound(void **state)
     assert_in(body, "\"phase\":\"Bound\"");
 }
 
+/* Its containers all began anew, as after a restart of its node. */
+static void test_sandbox_tells_the_new_address_of_its_pod(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_free char *body = NULL;
+
+    put_ready_sandbox(f);
+    put_sandbox(
+        f, "s", "",
+        "\"phase\":\"Ready\",\"podName\":\"a\",\"podUID\":\"uid-a\",\"podIP\":\"10.0.0.9\"");
+    body = plan_body(f, SANDBOX);
+    assert_in(buf_str(&f->text), "status s PodAddress\n");
+    assert_in(body, "\"podIP\":\"10.0.0.1\"");
+    assert_in(body, "\"phase\":\"Ready\"");
+    put_sandbox(f, "s", "", READY_STATUS);
+    assert_plan(f, SANDBOX, "after 601000ms\n");
+}
+
 /* The answer about an earlier sandbox of the name comes late, and says nothing about this one. */
 static void test_audit_of_a_sandbox_made_anew(void **state)
 {
@@ -59,6 +77,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_sandbox_whose_pod_is_not_ready_is_bound),
+        T(test_sandbox_tells_the_new_address_of_its_pod),
         T(test_audit_of_a_sandbox_made_anew),
         T(test_task_that_runs_does_not_wait_again),
     };
