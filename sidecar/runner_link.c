@@ -146,26 +146,27 @@ static void send_frame(struct conn *c, struct frame_buf *b)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-static int issue_token(struct link *l)
+/* Kept before the runner is told that it is the one: a sidecar that dies in between lets it in
+ * again, as it was the runner that chose the token. */
+static int keep_token(struct link *l, const unsigned char *token)
 {
     struct err err;
 
     if (l->has_token)
         return 0;
-    randombytes_buf(l->token, sizeof(l->token));
-    if (journal_set_token(l->links->opts.journal, l->name, l->token, &err) < 0)
+    if (journal_set_token(l->links->opts.journal, l->name, token, &err) < 0)
         return -EIO;
+    memcpy(l->token, token, sizeof(l->token));
     l->has_token = true;
     return 0;
 }
 
-static void become_runner(struct conn *c)
+static void become_runner(struct conn *c, const unsigned char *token)
 {
     struct link *l = c->link;
     struct frame_buf b = {0};
-    size_t start;
 
-    if (issue_token(l) < 0) {
+    if (keep_token(l, token) < 0) {
         conn_close(c, "its token could not be kept");
         return;
     }
@@ -174,9 +175,7 @@ static void become_runner(struct conn *c)
     list_remove(&c->node);
     l->caller_count--;
     l->runner = c;
-    start = frame_begin(&b, FRAME_WELCOME);
-    frame_put_bytes(&b, l->token, sizeof(l->token));
-    frame_end(&b, start);
+    frame_end(&b, frame_begin(&b, FRAME_WELCOME));
     send_frame(c, &b);
     l->links->opts.on_ready(l->index, l->links->opts.arg);
 }
@@ -188,16 +187,15 @@ static int on_hello(struct conn *c, struct frame_reader *f)
     size_t len;
     const void *token = frame_get_bytes(f, &len);
 
-    if (!frame_complete(f) || version != FRAMES_VERSION)
+    if (!frame_complete(f) || version != FRAMES_VERSION || len != sizeof(l->token))
         return -EPROTO;
-    if (l->has_token &&
-        (len != sizeof(l->token) || sodium_memcmp(token, l->token, sizeof(l->token)) != 0)) {
+    if (l->has_token && sodium_memcmp(token, l->token, sizeof(l->token)) != 0) {
         conn_close(c, "it does not have the runner's token");
         return 0;
     }
     if (!l->has_token && l->runner)
         return -EPROTO;
-    become_runner(c);
+    become_runner(c, token);
     return 0;
 }
 

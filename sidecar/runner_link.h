@@ -1,8 +1,8 @@
 /*
  * The runners: one unix socket a container, one runner on each. Whoever dials first, before any
- * user code exists in the container, is the runner and gets a token; after that only the holder of
- * the token is let in again, until the runner is seen to go (which ends its container, and the
- * token with it). What comes from a runner is hostile input.
+ * user code exists in the container, is the runner; after that only the holder of the random token
+ * that it came with is let in again, until the runner is seen to go (which ends its container, and
+ * the token with it). What comes from a runner is hostile input.
  *
  * Callbacks come from the loop. Limits: LIMIT_CONTAINERS; FRAMES_MAX; RUNNER_DIALS_MAX callers that
  * have not said who they are (the oldest goes).

@@ -4,8 +4,8 @@
  * texts carry their length in front of them.
  *
  *   runner                                 sidecar
- *     HELLO {version, token or ""}    ->              the first frame of a connection
- *                                     <-  WELCOME {token}
+ *     HELLO {version, token}          ->              the first frame of a connection
+ *                                     <-  WELCOME {}
  *                                     <-  EXEC {id, label, work dir, argv, env} or WRITE {id, kind,
  *                                               mode, path, content}
  *     OUT {id, fd, bytes}...          ->
@@ -21,7 +21,7 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define FRAMES_VERSION 3
+#define FRAMES_VERSION 4
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
 #define FRAMES_TOKEN_BYTES 32
 

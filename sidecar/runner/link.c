@@ -70,7 +70,7 @@ void link_dial(struct runner *r, int64_t now_ns)
     }
     start = frame_begin(&r->out, FRAME_HELLO);
     frame_put_u32(&r->out, FRAMES_VERSION);
-    frame_put_bytes(&r->out, r->token, r->have_token ? sizeof(r->token) : 0);
+    frame_put_bytes(&r->out, r->token, sizeof(r->token));
     frame_end(&r->out, start);
     link_flush(r);
 }
@@ -92,13 +92,8 @@ void link_flush(struct runner *r)
 
 static int on_welcome(struct runner *r, struct frame_reader *f)
 {
-    size_t len;
-    const void *token = frame_get_bytes(f, &len);
-
-    if (!frame_complete(f) || len != sizeof(r->token) || r->welcomed)
+    if (!frame_complete(f) || r->welcomed)
         return -EPROTO;
-    memcpy(r->token, token, len);
-    r->have_token = true;
     r->welcomed = true;
     r->redial_wait_ms = RUNNER_REDIAL_MIN_MS;
     steps_abandon(r);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -220,6 +221,10 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
     r.signal_fd = open_signals();
     if (r.signal_fd < 0) {
         fprintf(stderr, "arl-runner: signalfd: %s\n", strerror(errno));
+        return 126;
+    }
+    if (getrandom(r.token, sizeof(r.token), 0) != sizeof(r.token)) {
+        fprintf(stderr, "arl-runner: getrandom: %s\n", strerror(errno));
         return 126;
     }
     r.log = podlog_open(STDOUT_FILENO);

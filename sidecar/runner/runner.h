@@ -47,9 +47,8 @@ struct runner {
     struct frame_buf out;
     int64_t redial_ns;
     int64_t redial_wait_ms;
-    int told; /* errno of the last complaint */
-    unsigned char token[FRAMES_TOKEN_BYTES];
-    bool have_token;
+    int told;                                /* errno of the last complaint */
+    unsigned char token[FRAMES_TOKEN_BYTES]; /* random: tells this process from all others */
 
     struct podlog log;
     struct list steps;

@@ -7,7 +7,7 @@
 
 /* The fields of each type: numbers of 4 and 8 bytes, bytes, text, list of texts. */
 static const char *const forms[] = {
-    [FRAME_HELLO] = "4b",   [FRAME_OUT] = "84b",     [FRAME_DONE] = "8448", [FRAME_WELCOME] = "b",
+    [FRAME_HELLO] = "4b",   [FRAME_OUT] = "84b",     [FRAME_DONE] = "8448", [FRAME_WELCOME] = "",
     [FRAME_EXEC] = "8ttll", [FRAME_WRITE] = "844tb", [FRAME_KILL] = "84",
 };
 

@@ -92,7 +92,7 @@ class Tortured(Pod):
 
     def pod_is_lost(self):
         """A runner without the token is not let in: that could be anybody. So it goes for one whose container began anew while
-        the sidecar was away, and for one whose sidecar died between keeping the token and sending it."""
+        the sidecar was away."""
         lost = bool(self.ends) and b"it does not have the runner's token" in self.sidecar_log()
         if lost:
             self.ends.add("podlost")
