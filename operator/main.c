@@ -376,18 +376,18 @@ static void on_gate_note(void *arg, int level, const char *msg)
     log_line((enum log_level)level, msg, NULL);
 }
 
-static void on_gate_back(void *arg)
+static void on_gate_turn(void *arg)
 {
     struct program *p = arg;
 
     if (p->manager)
-        manager_server_back(p->manager);
+        manager_gate_turned(p->manager);
 }
 
 static int connect_cluster(struct program *p, struct err *err)
 {
     struct ops_uv_opts opts = {.on_credentials = on_credentials, .on_note = on_ops_note, .arg = p};
-    const struct gate_opts gate = {.on_note = on_gate_note, .on_back = on_gate_back, .arg = p};
+    const struct gate_opts gate = {.on_note = on_gate_note, .on_turn = on_gate_turn, .arg = p};
     struct kube_config config = {0};
     struct kube_config_env env;
     char host[256] = "arl-operator";

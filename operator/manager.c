@@ -30,7 +30,7 @@ struct manager {
     struct ops_timer *timer;
     int64_t timer_due_ns; /* 0: not armed */
     bool active;
-    bool server_back; /* and the reflectors do not know yet */
+    bool gate_turned; /* and the reflectors do not know yet */
     uint64_t plans;
     uint64_t actions;
 };
@@ -69,17 +69,17 @@ static void arm(struct manager *m)
     m->ops->v->timer_set(m->ops, m->timer, due);
 }
 
-static void tell_server_back(struct manager *m)
+static void tell_gate_turned(struct manager *m)
 {
-    m->server_back = false;
+    m->gate_turned = false;
     for (size_t i = 0; i < KINDS; i++)
-        reflector_server_back(m->reflectors[i]);
+        reflector_gate_turned(m->reflectors[i]);
 }
 
 void manager_turn(struct manager *m)
 {
-    if (m->server_back)
-        tell_server_back(m);
+    if (m->gate_turned)
+        tell_gate_turned(m);
     if (!m->active || !manager_synced(m) || (m->may_act && !m->may_act(m->may_act_arg)))
         return;
     for (int i = 0; i < TURN_KEYS; i++) {
@@ -204,9 +204,9 @@ void manager_kick(struct manager *m)
         reflector_kick(m->reflectors[i]);
 }
 
-void manager_server_back(struct manager *m)
+void manager_gate_turned(struct manager *m)
 {
-    m->server_back = true;
+    m->gate_turned = true;
 }
 
 /* ---- looking inside -------------------------------------------------------------------------- */

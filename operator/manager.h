@@ -39,8 +39,9 @@ void manager_turn(struct manager *m);
 bool manager_synced(const struct manager *m);
 /* Starts every watch over: credentials changed. */
 void manager_kick(struct manager *m);
-/* An outage of the API server is over: what waits because of it goes on in the next turn. */
-void manager_server_back(struct manager *m);
+/* An outage of the API server has begun or is over: watches that wait to try again do so in the
+ * next turn, and stand in line until it is over. */
+void manager_gate_turned(struct manager *m);
 /* For /metrics and /debug/state. */
 void manager_metrics(const struct manager *m, struct buf *out);
 void manager_debug(const struct manager *m, struct buf *out);

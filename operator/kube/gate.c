@@ -27,7 +27,7 @@ struct gate {
 enum call_state { CALL_IN_LINE, CALL_REFUSED, CALL_SENT, CALL_ENDED };
 
 /* In the order in which they may go. */
-enum priority { PRIORITY_LEASE, PRIORITY_READ, PRIORITY_WRITE, PRIORITY_EVENT };
+enum priority { PRIORITY_LEASE, PRIORITY_READ, PRIORITY_WRITE, PRIORITY_WATCH, PRIORITY_EVENT };
 
 struct gate_call {
     struct list link;
@@ -64,6 +64,8 @@ static enum priority priority_of(const struct ops_request *req)
 {
     if (strstr(req->path, "/coordination.k8s.io/"))
         return PRIORITY_LEASE;
+    if (req->stream)
+        return PRIORITY_WATCH;
     if (strcmp(req->method, "GET") == 0)
         return PRIORITY_READ;
     return strcmp(req->method, "POST") == 0 && strstr(req->path, "/events?") ? PRIORITY_EVENT
@@ -87,12 +89,14 @@ static void note_move(struct gate *g, enum gate_state from, const char *why)
     if (from == GATE_OPEN && g->machine.state == GATE_SHUT) {
         g->outages++;
         note(g, LOG_WARN, why, "");
+        if (g->opts.on_turn)
+            g->opts.on_turn(g->opts.arg);
     } else if (from == GATE_SHUT && g->machine.state != GATE_SHUT) {
         duration_format(took, (ops_now(g->inner).mono_ns - g->machine.shut_ns) / NSEC_PER_MSEC *
                                   NSEC_PER_MSEC);
         note(g, LOG_INFO, "the API server is back after ", took);
-        if (g->opts.on_back)
-            g->opts.on_back(g->opts.arg);
+        if (g->opts.on_turn)
+            g->opts.on_turn(g->opts.arg);
     }
 }
 
@@ -202,18 +206,29 @@ static bool is_success(int status)
     return status >= 200 && status < 300;
 }
 
+/* A server that has just begun answers so to watches of a kind until its cache of that kind is
+ * filled, and takes everything else. */
+static bool is_cache_not_ready(const struct gate_call *c, const struct ops_response *resp)
+{
+    return c->stream && !resp->error && resp->status == 429;
+}
+
 /* What the end of a call says about the server as a whole. A stream that was accepted has told what
  * it had to; that it was cut later says nothing yet. */
 static bool says_good(const struct gate_call *c, const struct ops_response *resp)
 {
+    if (is_cache_not_ready(c, resp))
+        return c->gate->machine.state == GATE_OPENING;
     return !(c->stream && is_success(resp->status)) && !resp->error && resp->status < 500 &&
            resp->status != 429 && resp->status != 401;
 }
 
-static bool says_bad(const struct ops_response *resp)
+static bool says_bad(const struct gate_call *c, const struct ops_response *resp)
 {
     if (is_success(resp->status))
         return false;
+    if (is_cache_not_ready(c, resp))
+        return c->gate->machine.state == GATE_SHUT; /* it was let go to find out, and has not */
     /* EINVAL, EMSGSIZE and the like are the request's own fault. */
     if (resp->error)
         return resp->error != -EINVAL && resp->error != -EMSGSIZE;
@@ -243,7 +258,7 @@ static void on_done(void *arg, const struct ops_response *resp)
     struct gate_call *c = arg;
     struct gate *g = c->gate;
     cleanup_free char *why = NULL;
-    bool bad = c->is_api && says_bad(resp);
+    bool bad = c->is_api && says_bad(c, resp);
     unsigned count = 0;
 
     c->call = NULL;

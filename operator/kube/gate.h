@@ -1,8 +1,9 @@
 /*
  * A struct ops in front of another: all requests to the API server pass here, so that while it is
  * down one request a second is sent in all, whoever asks (the shared back-off; the decisions are
- * gate_step.[ch]). What waits goes in this order: what was not tried yet, then leases, reads and
- * watches, writes, events. Requests to sidecars, time and chance are passed on as they are.
+ * gate_step.[ch]). What waits goes in this order: what was not tried yet, then leases, reads,
+ * writes, watches (which a server that has just begun does not take at once), events. Requests to
+ * sidecars, time and chance are passed on as they are.
  *
  * A request that was sent to a server that is down and surely had no effect (a read, or it never
  * arrived, 429 or 401) goes back into line instead of failing: so its owner's own back-off does not
@@ -27,9 +28,9 @@ struct json_writer;
 struct gate_opts {
     /* The server is down, or back again, for the log; level is enum log_level. May be NULL. */
     void (*on_note)(void *arg, int level, const char *msg);
-    /* An outage is over; comes from inside of another callback: begin nothing there. May be NULL.
-     */
-    void (*on_back)(void *arg);
+    /* An outage has begun, or is over: whoever waits to try again had better be in line. Comes from
+     * inside of another callback: begin nothing there. May be NULL. */
+    void (*on_turn)(void *arg);
     void *arg;
 };
 

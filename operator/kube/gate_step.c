@@ -41,7 +41,7 @@ static void move(struct gate_machine *m, enum gate_state to)
 
 static int64_t probe_ns(uint64_t jitter)
 {
-    return (GATE_PROBE_MS + (int64_t)(jitter % (GATE_PROBE_MS / 2))) * NSEC_PER_MSEC;
+    return (GATE_PROBE_MS + (int64_t)(jitter % (GATE_PROBE_MS / 5))) * NSEC_PER_MSEC;
 }
 
 static unsigned probe(struct gate_machine *m, unsigned held, struct now now, uint64_t jitter)

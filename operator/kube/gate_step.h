@@ -5,7 +5,7 @@
  * It is down when GATE_BAD_MAX answers in a row, to different paths, were none or said that the
  * server can not serve (5xx, 429) or does not take our credentials (401). One object that always
  * gets a 500 is no outage: its path is one, and others succeed in between. From then on requests
- * wait in line; every GATE_PROBE_MS (and up to half as much again, by chance) the first of them is
+ * wait in line; every GATE_PROBE_MS (and up to a fifth more, by chance) the first of them is
  * let go, and the first success opens the way: two more for each further success, so that a server
  * that has just come back is not buried.
  */
@@ -21,8 +21,9 @@
 /* So that at most one request a second goes to a server that is down, and work begins within five
  * seconds of its return. */
 #define GATE_PROBE_MS 1000
-/* A Retry-After is honoured, but for no longer: the return would go unnoticed. */
-#define GATE_RETRY_AFTER_MAX_MS 30000
+/* A Retry-After is honoured, but for no longer: the return would go unnoticed. (An API server that
+ * begins says five seconds, and is ready after one or two.) */
+#define GATE_RETRY_AFTER_MAX_MS 4000
 
 enum gate_state {
     GATE_OPEN,

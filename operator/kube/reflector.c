@@ -481,9 +481,9 @@ void reflector_kick(struct reflector *r)
     reflector_step(r, &(struct watch_event){.type = WATCH_EV_KICK});
 }
 
-void reflector_server_back(struct reflector *r)
+void reflector_gate_turned(struct reflector *r)
 {
-    reflector_step(r, &(struct watch_event){.type = WATCH_EV_SERVER_BACK});
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_GATE_TURNED});
 }
 
 void reflector_stats(const struct reflector *r, struct reflector_stats *ret)

@@ -46,8 +46,8 @@ void reflector_free(struct reflector *r); /* cancels what is under way */
 bool reflector_synced(const struct reflector *r);
 /* Starts over with a new watch at once (credentials changed). */
 void reflector_kick(struct reflector *r);
-/* An outage of the API server is over: if it waits to try again, it does so now. */
-void reflector_server_back(struct reflector *r);
+/* An outage of the API server has begun or is over: if it waits to try again, it asks now. */
+void reflector_gate_turned(struct reflector *r);
 void reflector_stats(const struct reflector *r, struct reflector_stats *ret);
 
 #endif

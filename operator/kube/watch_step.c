@@ -198,7 +198,7 @@ struct watch_action watch_step(struct watch_machine *m, const struct watch_event
         if (m->state != WATCH_IDLE)
             return begin(m, now);
         break;
-    case WATCH_EV_SERVER_BACK:
+    case WATCH_EV_GATE_TURNED:
         m->failures = 0;
         if (m->state == WATCH_BACKING_OFF)
             return begin(m, now);

@@ -41,7 +41,7 @@ enum watch_event_type {
     WATCH_EV_ENDED,       /* the watch ended; KUBE_OK: cleanly, or it was cut while it worked */
     WATCH_EV_TIMER,       /* the time of a WATCH_WAIT has come */
     WATCH_EV_KICK,        /* begin again at once */
-    WATCH_EV_SERVER_BACK, /* an outage is over: what waits because of it need not wait any more */
+    WATCH_EV_GATE_TURNED, /* an outage has begun or is over: the gate waits for us, or need not */
 };
 
 struct watch_event {

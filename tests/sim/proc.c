@@ -171,12 +171,12 @@ static void die(void *arg)
     p->doomed = p->muted = true;
 }
 
-static void on_server_back(void *arg)
+static void on_gate_turn(void *arg)
 {
     struct proc *p = arg;
 
     if (p->m)
-        manager_server_back(p->m);
+        manager_gate_turned(p->m);
 }
 
 /* As on SIGTERM: gives the lease up, then ends. */
@@ -202,7 +202,7 @@ void proc_start(struct sim *s, int index)
                             .on_leading = on_leading,
                             .on_lost = die,
                             .arg = p};
-    const struct gate_opts go = {.on_back = on_server_back, .arg = p};
+    const struct gate_opts go = {.on_turn = on_gate_turn, .arg = p};
 
     snprintf(p->identity, sizeof(p->identity), "op%d-%u", index, ++p->life);
     sim_note(s, "%s starts", p->identity);

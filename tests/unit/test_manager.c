@@ -410,7 +410,7 @@ static void test_watches_go_on_when_the_server_is_back(void **state)
     start(r, NULL, NULL, NULL, NULL);
     lose(r, "/tasks?watch");
     assert_no_call(r, "/tasks?watch");
-    manager_server_back(r->m);
+    manager_gate_turned(r->m);
     assert_no_call(r, "/tasks?watch");
     turn(r);
     assert_call(r, "/tasks?watch");

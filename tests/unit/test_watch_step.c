@@ -256,9 +256,9 @@ static void test_relist(void **state)
 }
 
 /* Each outage is waited out by itself, and no longer than it lasts. */
-static void test_server_back(void **state)
+static void test_gate_turned(void **state)
 {
-    struct watch_event back = {.type = WATCH_EV_SERVER_BACK};
+    struct watch_event back = {.type = WATCH_EV_GATE_TURNED};
 
     assert_string_equal(step(back), "");
     start();
@@ -328,7 +328,7 @@ int main(void)
         TEST(test_relist),
         TEST(test_later_page_fails),
         TEST(test_states),
-        TEST(test_server_back),
+        TEST(test_gate_turned),
         TEST(test_backoff_after_a_good_watch),
     };
 
