@@ -3,9 +3,11 @@ import re
 
 from cases_output import LIMIT, MARKER, OBJECT_LIMIT, object_size
 from harness import IMAGES, ApiError, case, command, contains, equal, expect, seconds, sh, shorten
+from tools import Peak, figure, sidecar_pid
 
 NOBODY = 54321      # an id that nothing else on the machine has: the limit of processes counts all of a user's
 EURO = "€"
+AGENT_KIB = 4096    # that a sidecar may need under load
 
 
 def python(code, name="step", **more):
@@ -42,9 +44,13 @@ def fork_bomb_up_to_the_limit_of_processes(t):
 
 @case(shared=True)
 def a_hundred_megabytes(t):
+    """All of it is counted, little of it is kept: the agent's memory has the same limit as ever."""
     box = t.box()
-    name = t.task(box, sh("head -c 100000000 /dev/zero | tr '\\0' x"))
-    s = t.finished(name)
+    with Peak(sidecar_pid(t.pod_of(box)["metadata"]["uid"])) as agent:
+        name = t.task(box, sh("head -c 100000000 /dev/zero | tr '\\0' x"))
+        s = t.finished(name)
+    figure(f"anonymous memory of the agent during 100 MB of output: at most {agent.most} KiB")
+    expect(0 < agent.most < AGENT_KIB, f"{agent.most} KiB of anonymous memory")
     equal((s["state"], s["exitCode"], s["steps"][0].get("truncated")), ("Succeeded", 0, True), "state, exit code, truncated")
     head, dropped, tail = kept(s["stdout"])
     equal((set(head), set(tail), len(head) + dropped + len(tail)), ({"x"}, {"x"}, 100_000_000), "head, tail, all bytes")

@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -145,6 +146,27 @@ def processes(pod_uid, command):
 
 def sidecar_pid(pod_uid):
     return wait("the sidecar's process", lambda: processes(pod_uid, "arl-sidecar"), 30)[0]
+
+
+class Peak:
+    """The most anonymous memory of a process, in KiB, while the block runs."""
+
+    def __init__(self, pid):
+        self.pid, self.most, self.stopping = pid, 0, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.stopping.wait(0.02):
+            with open(f"/proc/{self.pid}/status", encoding="utf-8") as f:
+                self.most = max(self.most, int(re.search(r"RssAnon:\s*(\d+)", f.read())[1]))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()
 
 
 def quick(look, limit=30):
