@@ -1,7 +1,8 @@
 """Who may do what: the sidecar serves the operator alone, and steps cannot reach the machinery."""
 import json
+import os
 
-from harness import case, command, equal, expect, path_of, sh, wait
+from harness import ROOT, case, command, equal, expect, path_of, sh, wait
 
 
 @case(shared=True)
@@ -75,3 +76,26 @@ def sidecar_is_confined(t):
     user = [c for c in pod["containers"] if c["name"] == "executor"][0]
     mounts = {m["name"]: m for m in user["volumeMounts"]}
     expect(mounts["arl"]["readOnly"] and "arl-journal" not in mounts, f"the user's mounts: {mounts}")
+
+
+@case(shared=True)
+def network_policy_selects_the_pods_and_admits_the_operator(t):
+    """As deploy/networkpolicy.yaml is applied. The cluster of the tests has nothing that enforces it: so what it selects is what counts."""
+    done = t.env.run_kubectl("apply", "-n", t.ns, "-f", os.path.join(ROOT, "deploy", "networkpolicy.yaml"))
+    equal(done.returncode, 0, f"kubectl apply: {done.stderr}")
+    policy = t.api.get(f"/apis/networking.k8s.io/v1/namespaces/{t.ns}/networkpolicies/arl-sandboxes")["spec"]
+    equal((policy["policyTypes"], len(policy["ingress"])), (["Ingress"], 1), "types and rules")
+    rule = policy["ingress"][0]
+    peer = rule["from"][0]
+
+    def admits(namespace, labels):
+        of_namespace = t.api.get(f"/api/v1/namespaces/{namespace}")["metadata"]["labels"]
+        return peer["namespaceSelector"]["matchLabels"].items() <= of_namespace.items() and peer["podSelector"]["matchLabels"].items() <= labels.items()
+    pod = t.pod_of(t.box())
+    wanted = policy["podSelector"]["matchExpressions"]
+    expect(wanted and all(e["operator"] == "Exists" and e["key"] in pod["metadata"]["labels"] for e in wanted), f"{wanted} select {pod['metadata']['labels']}")
+    operator = t.api.get("/apis/apps/v1/namespaces/arl-system/deployments/arl-operator")["spec"]["template"]["metadata"]["labels"]
+    equal((admits("arl-system", operator), admits(t.ns, pod["metadata"]["labels"]), admits(t.ns, operator)), (True, False, False),
+          "whether the operator, a sandbox, and one that only looks like the operator are let in")
+    served = [p["containerPort"] for c in pod["spec"]["containers"] if c["name"] == "sidecar" for p in c["ports"] if p["name"] == "http"]
+    equal([p["port"] for p in rule["ports"]], served, "the port")
