@@ -21,19 +21,21 @@ static const bool followers[EXEC_STATES][EXEC_STATES] = {
     [EXEC_RENEWING] = {[EXEC_HAVE] = true},
 };
 
+const struct sm_table exec_table = {"credential", state_names, followers[0], EXEC_STATES};
+
 const char *exec_state_str(enum exec_state s)
 {
-    return (size_t)s < EXEC_STATES ? state_names[s] : "?";
+    return sm_state_str(&exec_table, (size_t)s);
 }
 
 bool exec_may_follow(enum exec_state from, enum exec_state to)
 {
-    return followers[from][to];
+    return sm_may_follow(&exec_table, (size_t)from, (size_t)to);
 }
 
 static void move(struct exec_machine *m, enum exec_state to)
 {
-    assert(exec_may_follow(m->state, to));
+    sm_move(&exec_table, (size_t)m->state, (size_t)to);
     m->state = to;
 }
 

@@ -12,6 +12,7 @@
 #define ARL_OPERATOR_KUBE_EXEC_STEP_H
 
 #include "common/clock.h"
+#include "common/sm.h"
 
 #define EXEC_RETRY_MS 1000
 #define EXEC_RETRY_MAX_MS 10000 /* work goes on soon after whatever was wrong is mended */
@@ -29,6 +30,7 @@ enum exec_state {
     EXEC_RENEWING, /* one is in use, a run is under way */
     EXEC_STATES,
 };
+extern const struct sm_table exec_table;
 const char *exec_state_str(enum exec_state s);
 bool exec_may_follow(enum exec_state from, enum exec_state to);
 
