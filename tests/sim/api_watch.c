@@ -54,10 +54,13 @@ static size_t take_snapshot(struct sim *s, enum sim_kind kind)
 static void answer_page(struct sim *s, struct msg *m, size_t at, size_t skip)
 {
     const struct snapshot *snap = &s->api.snapshots[at];
+    char limit[16];
     size_t n = (size_t)sim_between(s, 50, 50), given = 0;
     struct buf b = BUF_INIT(64u << 20);
     const char *p = str_or_empty(snap->text);
 
+    if (query_get(m, "limit", limit, sizeof(limit)))
+        n = MIN(n, (size_t)atoi(limit));
     if (sim_chance(s, 300))
         n = 1 + sim_below(s, 4);
     for (size_t i = 0; i < skip && *p; i++)
@@ -88,8 +91,10 @@ void api_list(struct sim *s, struct msg *m, enum sim_kind kind)
         answer_page(s, m, take_snapshot(s, kind), 0);
         return;
     }
-    if (sscanf(cont, "%zu.%" SCNu64 ".%zu", &at, &rv, &skip) != 3 || at >= SIM_SNAPSHOTS ||
-        s->api.snapshots[at].rv != rv || (!s->quiet && sim_chance(s, s->cfg.watch_faults)))
+    if (sscanf(cont, "%zu.%" SCNu64 ".%zu", &at, &rv, &skip) != 3)
+        api_status(m, 400, "BadRequest", "continue key is not valid");
+    else if (at >= SIM_SNAPSHOTS || s->api.snapshots[at].rv != rv ||
+             (!s->quiet && sim_chance(s, s->cfg.watch_faults)))
         api_status(m, 410, "Expired", "the provided continue parameter is too old");
     else
         answer_page(s, m, at, skip);
