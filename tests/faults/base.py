@@ -30,16 +30,28 @@ class FaultsEnv(tools.ExecEnv):
 
     def kubeconfig(self):
         """One of the operator's own service account that goes through the proxy."""
-        token = subprocess.run(["kubectl", "-n", SYSTEM, "create", "token", "arl-operator", "--duration=24h"],
-                               check=True, capture_output=True, text=True).stdout.strip()
+        self.token = subprocess.run(["kubectl", "-n", SYSTEM, "create", "token", "arl-operator", "--duration=24h"],
+                                    check=True, capture_output=True, text=True).stdout.strip()
         path = os.path.join("/var/tmp", f"arl-faults-{os.getpid()}.kubeconfig")
         atexit.register(os.unlink, path)
         with open(path, "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
             json.dump({"apiVersion": "v1", "kind": "Config", "current-context": "c",
                        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.proxy.port}"}}],
-                       "users": [{"name": "u", "user": {"token": token}}],
+                       "users": [{"name": "u", "user": {"token": self.token}}],
                        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": SYSTEM}}]}, f)
         return path
+
+
+    def api_server_answers(self):
+        """Asked directly: `kubectl proxy` may hold on to a connection to one that was killed, for up to a minute."""
+        conn = self.proxy.connect(limit=3)
+        try:
+            conn.request("GET", "/readyz", headers={"Authorization": f"Bearer {self.token}"})
+            return conn.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            conn.close()
 
 
 def persist(call, limit=300):

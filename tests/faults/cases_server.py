@@ -5,7 +5,7 @@ import random
 import threading
 import time
 
-from base import END_S, LONG, persist, summary, Work
+from base import END_S, LONG, summary, Work
 from harness import case, equal, expect, wait
 from proxy import SILENCE, Answer, Cut, HalfCut
 from tools import figure
@@ -71,10 +71,7 @@ def api_server_killed_under_load(t):
             r = t.env.cluster_command("kill", "kube-apiserver")
             equal(r.returncode, 0, f"cluster kill: {r.stderr}")
             killed = time.monotonic()
-
-            def back():
-                return t.api.request("GET", "/readyz")[0] == 200
-            persist(lambda: wait("the API server to answer again", back, 60))
+            wait("the API server to answer again", t.env.api_server_answers, 60)
             ready = time.monotonic()
             first = wait("the first write after that", lambda: done_since(t.env.proxy, killed), 60)
             waits.append(max(0.0, first - ready))
