@@ -6,7 +6,7 @@ import tempfile
 from tools import Fault, Finding, check_log, run_program, tail
 
 NAMES = ("objects", "config", "proto", "patch", "http", "journal")
-LIMIT_S = 30
+LIMIT_S = 90
 CONFIG = """apiVersion: v1
 kind: Config
 current-context: one
