@@ -197,8 +197,8 @@ class Watch:
         self.version = answer["metadata"]["resourceVersion"]
 
     def watch(self):
-        # Less than it takes to notice that the API server is another one: then it is asked again.
-        conn = http.client.HTTPConnection("127.0.0.1", self.t.api.port, timeout=15)
+        # kubectl proxy does not say that the API server behind it was killed: so a watch that is silent is begun again.
+        conn = http.client.HTTPConnection("127.0.0.1", self.t.api.port, timeout=4)
         conn.request("GET", f"{path_of(self.t.ns, self.kind)}?watch=1&timeoutSeconds=60&resourceVersion={self.version}")
         answer = conn.getresponse()
         for line in iter(answer.readline, b""):
