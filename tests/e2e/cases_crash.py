@@ -1,5 +1,4 @@
 """Whatever crashes: a step starts at most once for each attempt, and exactly once while its pod lives."""
-import http.client
 import json
 from datetime import datetime
 
@@ -56,7 +55,7 @@ def operator_killed_in_a_burst(t):
 
 def lease_records(t):
     """The lease's spec, now and at each change."""
-    conn = http.client.HTTPConnection("127.0.0.1", t.api.port, timeout=60)
+    conn = t.api.connect(60)
     conn.request("GET", "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases?watch=1&fieldSelector=metadata.name%3Darl-operator")
     answer = conn.getresponse()
     for line in iter(answer.readline, b""):

@@ -132,13 +132,17 @@ class Api:
         self.proxy.terminate()
         self.proxy.wait()
 
+    def connect(self, limit):
+        """A connection of one's own. limit: seconds without a byte."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit)
+
     def request(self, method, path, body=None, content_type="application/json", limit=60):
         """The status and the text of the answer, whatever the status is."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         for last in (False, True):
             conn = getattr(self.local, "conn", None)
             if conn is None:
-                conn = self.local.conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit)
+                conn = self.local.conn = self.connect(limit)
             try:
                 conn.request(method, path, data, {"Content-Type": content_type} if data is not None else {})
                 answer = conn.getresponse()
@@ -271,12 +275,15 @@ class Env:
         if os.path.dirname(os.path.dirname(os.environ["KUBECONFIG"])) == os.path.realpath(state):
             self.cluster = os.path.basename(os.path.dirname(os.environ["KUBECONFIG"]))
         self.kubectl = ["kubectl"] if shutil.which("kubectl") else [CLUSTER, "--name", self.cluster or "arl", "kubectl"]
-        self.api = Api(self.kubectl)
+        self.api = self.make_api()
         self.namespaces = []
         self.lock = threading.Lock()
         self.shared_ns = None
         self.operator = Operator(self, operator_command)
         wait("the operator to be ready", self.operator.ready, 120)
+
+    def make_api(self):
+        return Api(self.kubectl)
 
     def run_kubectl(self, *args, body=None, limit=120):
         text = json.dumps(body) if isinstance(body, (dict, list)) else body

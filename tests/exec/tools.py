@@ -198,7 +198,7 @@ class Watch:
 
     def watch(self):
         # kubectl proxy does not say that the API server behind it was killed: so a watch that is silent is begun again.
-        conn = http.client.HTTPConnection("127.0.0.1", self.t.api.port, timeout=4)
+        conn = self.t.api.connect(15)
         conn.request("GET", f"{path_of(self.t.ns, self.kind)}?watch=1&timeoutSeconds=60&resourceVersion={self.version}")
         answer = conn.getresponse()
         for line in iter(answer.readline, b""):

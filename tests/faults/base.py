@@ -1,14 +1,20 @@
 """What the cases have in common: an operator behind the proxy, work whose effects can be counted, and what must hold of it."""
 import atexit
+import base64
+import functools
 import http.client
 import itertools
 import json
 import os
+import ssl
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
+import urllib.parse
 
+import harness
 import proxy
 import tools
 from harness import ApiError, equal, expect, sh, wait
@@ -19,34 +25,60 @@ POOL = 3
 END_S = 90      # for a task to end, whatever was done to its operator
 
 
+class DirectApi(harness.Api):
+    """Without `kubectl proxy`, which holds on to its connection to an API server that was killed, for up to a minute."""
+
+    def __init__(self, config):  # pylint: disable=super-init-not-called
+        url = urllib.parse.urlsplit(config["clusters"][0]["cluster"]["server"])
+        self.address = (url.hostname, url.port or 443)
+        user = config["users"][0]["user"]
+        self.tls = ssl.create_default_context(cadata=base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode())
+        with tempfile.NamedTemporaryFile() as f:    # ssl reads files only
+            f.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+            f.flush()
+            self.tls.load_cert_chain(f.name)
+        self.local = threading.local()
+
+    def close(self):
+        pass
+
+    def connect(self, limit):
+        return http.client.HTTPSConnection(*self.address, context=self.tls, timeout=limit)
+
+
 class FaultsEnv(tools.ExecEnv):
     shared_replicas = 0
 
+    @functools.cached_property
+    def config(self):
+        return json.loads(subprocess.run(["kubectl", "config", "view", "--raw", "--minify", "-o", "json"],
+                                         check=True, capture_output=True, text=True).stdout)
+
+    def make_api(self):
+        return DirectApi(self.config)
+
     def operator_command(self):
-        config = json.loads(subprocess.run(["kubectl", "config", "view", "--raw", "--minify", "-o", "json"],
-                                           check=True, capture_output=True, text=True).stdout)
-        self.proxy = proxy.Proxy(config)
+        self.proxy = proxy.Proxy(self.config)
         return super().operator_command() + f" --kubeconfig={self.kubeconfig()} --sandbox-wait=30m"
 
     def kubeconfig(self):
         """One of the operator's own service account that goes through the proxy."""
-        self.token = subprocess.run(["kubectl", "-n", SYSTEM, "create", "token", "arl-operator", "--duration=24h"],
-                                    check=True, capture_output=True, text=True).stdout.strip()
+        token = subprocess.run(["kubectl", "-n", SYSTEM, "create", "token", "arl-operator", "--duration=24h"],
+                               check=True, capture_output=True, text=True).stdout.strip()
         path = os.path.join("/var/tmp", f"arl-faults-{os.getpid()}.kubeconfig")
         atexit.register(os.unlink, path)
         with open(path, "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
             json.dump({"apiVersion": "v1", "kind": "Config", "current-context": "c",
                        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.proxy.port}"}}],
-                       "users": [{"name": "u", "user": {"token": self.token}}],
+                       "users": [{"name": "u", "user": {"token": token}}],
                        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": SYSTEM}}]}, f)
         return path
 
 
     def api_server_answers(self):
-        """Asked directly: `kubectl proxy` may hold on to a connection to one that was killed, for up to a minute."""
-        conn = self.proxy.connect(limit=3)
+        conn = self.api.connect(3)
         try:
-            conn.request("GET", "/readyz", headers={"Authorization": f"Bearer {self.token}"})
+            conn.request("GET", "/readyz")
             return conn.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
@@ -55,9 +87,7 @@ class FaultsEnv(tools.ExecEnv):
 
 
 def persist(call, limit=300):
-    """The API server may be away: again until it answers. What was made already is made.
-
-    A single try may hang for a minute, on a connection to an API server that was killed."""
+    """The API server may be away: again until it answers. What was made already is made."""
     end = time.monotonic() + limit
     while True:
         try:

@@ -204,8 +204,8 @@ class Proxy:
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def connect(self, limit=700):
-        return http.client.HTTPSConnection(*self.address, context=self.tls, timeout=limit)
+    def connect(self):
+        return http.client.HTTPSConnection(*self.address, context=self.tls, timeout=700)
 
     def reset(self):
         with self.lock:
