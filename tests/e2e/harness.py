@@ -28,6 +28,7 @@ IMAGES = {name: f"localhost/arl-test/{name}:1" for name in ("busybox", "scratch"
 PLACEHOLDER_SIDECAR = "your-registry/arl-sidecar:latest"
 POOL_LIMIT_S = 120      # until pods are ready, on a machine that is busy with two other cases
 TASK_LIMIT_S = 60
+PATIENCE = 3            # limits of waits are those of an idle machine, and cost nothing where what is waited for comes
 POLL_S = 0.1
 SHARED_POOL = "shared"
 SHARED_REPLICAS = 4
@@ -72,6 +73,7 @@ def shorten(value, limit=600):
 
 def wait(what, look, limit):
     """Calls look() until it returns something true, and returns that. look may raise Failed to say what it saw."""
+    limit *= PATIENCE
     end = time.monotonic() + limit
     while True:
         seen = ""
