@@ -145,6 +145,9 @@ class Api:
             conn = getattr(self.local, "conn", None)
             if conn is None:
                 conn = self.local.conn = self.connect(limit)
+            elif time.monotonic() - self.local.used > 30:
+                conn.close()    # the other side may have, by now; http.client opens it again
+            self.local.used = time.monotonic()
             try:
                 conn.request(method, path, data, {"Content-Type": content_type} if data is not None else {})
                 answer = conn.getresponse()

@@ -152,7 +152,7 @@ def slow_connections_hold_up_nobody(t):
     that it has no connection from before."""
     box = t.box()
     s = t.run(box, {"name": "program", "type": "FilePatch", "path": "slow.py", "content": SLOW},
-              sh(f"setsid python3 slow.py {SLOW_CONNECTIONS} 40 >slow.log 2>&1 & for i in $(seq 100); do [ -s slow.held ] && break; sleep 0.1; done; cat slow.held"))
+              sh(f"setsid python3 slow.py {SLOW_CONNECTIONS} 300 >slow.log 2>&1 & for i in $(seq 100); do [ -s slow.held ] && break; sleep 0.1; done; cat slow.held"))
     equal(s["state"], "Succeeded", "state")
     expect(int(s["steps"][1]["stdout"].split()[1]) >= SLOW_CONNECTIONS, f"connections held and opened: {s['steps'][1]['stdout']}")
     t.env.operator.kill()
@@ -167,7 +167,8 @@ def slow_connections_hold_up_nobody(t):
     contains(out, "slow.held", what="files")
     expect("slow.end" not in out, f"they had ended: {out}")
     figure(f"{SLOW_CONNECTIONS} slow connections: tasks took " + ", ".join(f"{x:.2f}" for x in took) + f" s; {out.splitlines()[0]} held and opened")
-    expect(max(took) < 1.0, f"tasks took {[round(x, 2) for x in took]} s beside {SLOW_CONNECTIONS} slow connections ({out.splitlines()[0]})")
+    # Whoever waited for a slow one would wait for ten seconds.
+    expect(sorted(took)[len(took) // 2] < 1.0 and max(took) < 5.0, f"tasks took {[round(x, 2) for x in took]} s beside {SLOW_CONNECTIONS} slow connections ({out.splitlines()[0]})")
 
 
 GATHER = r"""

@@ -165,7 +165,7 @@ def operators_killed_in_mid_step(t):
     def kill():
         try:
             # How many tries it takes depends on how busy the machine is: between two tasks there is no step to hit.
-            end = time.monotonic() + 60 + 3 * k.goal
+            end = time.monotonic() + 300 + 3 * k.goal
             while k.missing() > 0 and time.monotonic() < end:
                 step = k.mid_step(now[random.choice(boxes)])
                 if step is not None and not stop.is_set():

@@ -148,7 +148,7 @@ def a_pod_whose_containers_all_begin_anew(t):
         return all(c["ready"] and c["restartCount"] > 0 for c in p["status"]["containerStatuses"])
     wait("the idle pod to be ready again", again, 150)
     equal(t.out(box, sh("echo on"), limit=150), "on\n", "the sandbox afterwards")
-    equal(t.get("Sandbox", box)["status"]["podIP"], t.pod_of(box)["status"]["podIP"], "its address")
+    wait("its new address in its status", lambda: t.get("Sandbox", box)["status"]["podIP"] == t.pod_of(box)["status"]["podIP"], 30)
     other = t.box()
     equal(t.get("Sandbox", other)["status"]["podName"], idle["metadata"]["name"], "the pod of the next sandbox")
     t.alive(other)

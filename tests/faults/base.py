@@ -191,8 +191,8 @@ class Work:
 
         def look():
             pods = persist(lambda: self.t.pods())
-            idle = [p for p in pods if p["metadata"]["labels"].get("arl.infra.io/status") == "idle"]
-            expect(len(pods) == len(idle) == self.replicas, f"{len(pods)} pods, {len(idle)} of them idle, for {self.replicas} replicas")
+            idle = [p for p in pods if p["metadata"]["labels"].get("arl.infra.io/status") == "idle" and harness.is_ready(p)]
+            expect(len(pods) == len(idle) == self.replicas, f"{len(pods)} pods, {len(idle)} of them idle and ready, for {self.replicas} replicas")
             return True
         wait("the pool to be whole again, and nothing else to be left", look, 90 + 4 * len(boxes))
         self.owners.check(leader)

@@ -25,9 +25,9 @@ ROUNDS = 10 if LONG else 1
 ACCOUNT = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/arl-operator"
 SECRETS = f"/api/v1/namespaces/{SYSTEM}/secrets"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-BACK_S = 10     # from the moment at which it can work again until it does
+BACK_S = 10     # from the moment at which it can work again until it does, and twice what the tasks take without a fault
 PLUGIN_BACK_S = BACK_S + 10     # a plugin that has failed for long is run every 10 s
-LASTING_S = 25  # a certificate, while it is used and for the wait until it is good no more
+LASTING_S = 45  # a certificate, while it is used and for the wait until it is good no more
 
 
 class Beside:
@@ -157,9 +157,9 @@ def token_file_replaced(t):
         b.start({"tokenFile": "token"})
         with Work(t) as w:
             load = Load(w)
-            took, late = [], []
+            took, late, usual = [], [], 0.0
             for i in range(ROUNDS):
-                goes_on(w)
+                usual = max(usual, goes_on(w))
                 log = len(t.env.operator.logs(100000))
                 old, (name, token) = (name, token), b.token(f"{i + 1}")
                 (b.write if i % 2 else b.replace)("token", token)
@@ -175,7 +175,7 @@ def token_file_replaced(t):
             b.runs()
             figure(f"token file replaced {2 * ROUNDS} times, {len(w.made)} tasks; until later tasks had ended: in time at most {max(took):.2f} s, after the old one was refused at most {max(late):.2f} s")
             w.settle(load.boxes)
-            expect(max(took + late) <= BACK_S, f"work went on only after {max(took + late):.1f} s")
+            expect(max(took + late) <= BACK_S + 2 * usual, f"work went on only after {max(took + late):.1f} s, and after {usual:.1f} s without a fault")
 
 
 def openssl(*argv, text=None):
@@ -241,15 +241,15 @@ def client_certificate_rotated(t):
             b.write(f"user-{i}.key", key)
             wait("the user to have its rights", lambda: b.status(cert=f"user-{i}", path=look) == 200, 30)
             return paths, cert, key
-        rights, cert, key = issue(0, LASTING_S)
-        b.write("me.crt", cert)
-        b.write("me.key", key)
-        b.start({"client-certificate": "me.crt", "client-key": "me.key"})
-        with Work(t) as w:
+        with Work(t) as w:      # the pool is ready before the certificate begins to age
+            rights, cert, key = issue(0, LASTING_S)
+            b.write("me.crt", cert)
+            b.write("me.key", key)
+            b.start({"client-certificate": "me.crt", "client-key": "me.key"})
             load = Load(w)
-            took = []
+            took, usual = [], 0.0
             for i in range(1, ROUNDS + 1):
-                goes_on(w)
+                usual = max(usual, goes_on(w))
                 old, (rights, cert, key) = rights, issue(i, LASTING_S if i < ROUNDS else 86400)
                 b.write("me.crt", cert)
                 time.sleep(0.05)  # the moment in which the pair does not fit is what is tested
@@ -265,7 +265,7 @@ def client_certificate_rotated(t):
             b.runs()
             figure(f"client certificate rotated {ROUNDS} times, {len(w.made)} tasks; until later tasks had ended: at most {max(took):.2f} s")
             w.settle(load.boxes)
-            expect(max(took) <= BACK_S, f"work went on only after {max(took):.1f} s")
+            expect(max(took) <= BACK_S + 2 * usual, f"work went on only after {max(took):.1f} s, and after {usual:.1f} s without a fault")
 
 
 class Relay:
@@ -365,9 +365,9 @@ def ca_bundle_replaced(t):
         b.start({"tokenFile": "token"})
         with Work(t) as w:
             load = Load(w)
-            early, late = [], []
+            early, late, usual = [], [], 0.0
             for i in range(ROUNDS):
-                goes_on(w)
+                usual = max(usual, goes_on(w))
                 b.write("ca.crt", read(authorities[2 * i].cert) + read(authorities[2 * i + 1].cert))
                 goes_on(w, "with both authorities")
                 front.use(authorities[2 * i + 1], b.folder)
@@ -381,7 +381,7 @@ def ca_bundle_replaced(t):
             b.runs()
             figure(f"CA bundle replaced {2 * ROUNDS} times, {len(w.made)} tasks; until later tasks had ended: in time at most {max(early):.2f} s, after the server was refused at most {max(late):.2f} s")
             w.settle(load.boxes)
-            expect(max(early + late) <= BACK_S, f"work went on only after {max(early + late):.1f} s")
+            expect(max(early + late) <= BACK_S + 2 * usual, f"work went on only after {max(early + late):.1f} s, and after {usual:.1f} s without a fault")
 
 
 PLUGIN = """#!/bin/sh
