@@ -146,7 +146,13 @@ static void check_pod(struct sim *s, const struct obj *o, struct shadow *was)
 
 enum count { ALL, READY, NOT_DOOMED };
 
-static size_t count_idle(struct sim *s, const char *pool, enum count what)
+static const char *owner_uid(const struct obj *pod)
+{
+    return str_or_empty(json_get_str(owner(pod), "uid"));
+}
+
+/* uid: of the pool that owns them; NULL: of any that has or had the name. */
+static size_t count_idle(struct sim *s, const char *pool, const char *uid, enum count what)
 {
     size_t n = 0;
 
@@ -154,6 +160,7 @@ static size_t count_idle(struct sim *s, const char *pool, enum count what)
         const struct obj *o = s->api.objs[SIM_POD][i];
 
         n += pod_is_idle(o) && str_eq(label(o, POD_LABEL_POOL), pool) &&
+             (!uid || str_eq(owner_uid(o), uid)) &&
              (what != NOT_DOOMED || !map_get(&s->doomed_pods, o->name)) &&
              strcmp(status_str(o, "phase"), "Failed") != 0 && (what != READY || pod_is_ready(o));
     }
@@ -161,12 +168,13 @@ static size_t count_idle(struct sim *s, const char *pool, enum count what)
 }
 
 /* Each life of an operator may have made a pool full that the next one did not see full, and for
- * each sandbox a pod may have been made for one that was about to be taken. */
+ * each sandbox a pod may have been made for one that was about to be taken. Those of an earlier
+ * pool of the name are there until the operator or the collector has heard of its end. */
 static void check_surplus(struct sim *s, const struct obj *pod)
 {
     const char *pool = str_or_empty(label(pod, POD_LABEL_POOL));
     const struct pool_most *most = map_get(&s->most, pool);
-    size_t idle = count_idle(s, pool, NOT_DOOMED);
+    size_t idle = count_idle(s, pool, owner_uid(pod), NOT_DOOMED);
     size_t bound = (most ? (size_t)most->replicas : 0) * MAX(s->lives, 1u) + s->boxes;
 
     if (idle > bound)
@@ -364,7 +372,7 @@ void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid
 static bool pool_settled(struct sim *s, const struct obj *o, struct buf *why)
 {
     int64_t replicas = 0, told = -1;
-    size_t ready = count_idle(s, o->name, READY), all = count_idle(s, o->name, ALL);
+    size_t ready = count_idle(s, o->name, NULL, READY), all = count_idle(s, o->name, NULL, ALL);
 
     json_get_int(json_get(o->j, "spec"), "replicas", &replicas);
     json_get_int(json_get(o->j, "status"), "readyReplicas", &told);
