@@ -145,8 +145,9 @@ def crowd(t, elect):
 
 @case(alone=True)
 def a_crowd_and_two_of_which_one_leads(t):
+    """A pod may be made while the claim of the one that it is to replace is under way: that is the surge, a quarter as of a Deployment."""
     most = crowd(t, elect=True)
-    expect(most <= CROWD_PODS, f"{most} idle pods for {CROWD_PODS} replicas")
+    expect(most <= CROWD_PODS + CROWD_PODS // 4, f"{most} idle pods for {CROWD_PODS} replicas")
 
 
 @case(alone=True)
