@@ -148,8 +148,8 @@ static struct watch_action watch_ended(struct watch_machine *m, const struct wat
 
     if (lasted)
         m->expired = 0;
-    /* The next outage is another one. */
-    if (lasted && m->watch_told)
+    /* It has got on, however soon it was cut: the next outage is another one. */
+    if (m->watch_told)
         m->failures = 0;
     switch (ev->reason) {
     case KUBE_OK:

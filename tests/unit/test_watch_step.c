@@ -276,6 +276,18 @@ static void test_gate_turned(void **state)
     assert_string_equal(step(back), "watch");
 }
 
+/* One that is cut again and again, each time after a while of events, gets on each time. */
+static void test_backoff_of_watches_that_get_on(void **state)
+{
+    make_watching();
+    for (int i = 0; i < 8; i++) {
+        told();
+        assert_string_equal(ended(KUBE_NO_ANSWER), "wait 800");
+        assert_string_equal(timer(), "watch");
+    }
+    assert_string_equal(ended(KUBE_NO_ANSWER), "wait 1600");
+}
+
 /* A watch that worked ends what failed before it, however short the time between two outages. */
 static void test_backoff_after_a_good_watch(void **state)
 {
@@ -329,6 +341,7 @@ int main(void)
         TEST(test_later_page_fails),
         TEST(test_states),
         TEST(test_gate_turned),
+        TEST(test_backoff_of_watches_that_get_on),
         TEST(test_backoff_after_a_good_watch),
     };
 
