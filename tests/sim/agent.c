@@ -381,6 +381,10 @@ void agent_handle(struct sim *s, struct msg *m)
         m->error = sim_chance(s, 500) ? -ETIMEDOUT : -ECONNREFUSED;
         return;
     }
+    if (k->cut_off) {
+        m->error = -ETIMEDOUT;
+        return;
+    }
     if (!k->agent_up) {
         m->error = -ECONNREFUSED;
         return;
@@ -434,6 +438,13 @@ void agent_down(struct sim *s, struct kpod *k)
         a->generation++;
         cut_streams(s, a);
     }
+}
+
+void agent_cut_off(struct sim *s, struct kpod *k)
+{
+    list_for_each (it, &k->attempts)
+        for (size_t i = 0; i < STREAMS; i++)
+            stream_silence(s, list_entry(it, struct attempt, node)->streams[i]);
 }
 
 static void on_up(struct sim *s, struct msg *m, uint64_t i, uint64_t life)

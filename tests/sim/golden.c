@@ -94,6 +94,19 @@ const struct story stories[] = {
      "pod 1: made, not ready, ready, bound to s, deleting, gone\n" REFILL POOL_TAKEN
      "sandbox s: Ready, Failed\n",
      0},
+    {"a node is away for a while", WITH_BOX "9000 task t s 30000:0\n12000 lose 1\n40000 return 1",
+     "attempt ns/t/1: starts, Completed 0\n" READY_BOX "task t: Running, Succeeded (Completed)\n",
+     0},
+    {"a node is lost under a task",
+     WITH_BOX "9000 task t s 1000000:0 ,\"timeout\":\"30m\"\n12000 lose 1\n900000 return 1",
+     "attempt ns/t/1: starts\n"
+     "pod 1: made, not ready, ready, bound to s, not ready, deleting, gone\n" REFILL POOL_TAKEN
+     "sandbox s: Ready, Failed\ntask t: Running, Failed (AgentUnavailable)\n",
+     0},
+    {"a node is lost under idle pods", "0 pool p 1 a\n3000 lose 1\n900000 return 1",
+     "pod 1: made, not ready, ready, not ready, deleting, gone\n" REFILL
+     "pool p: Pending, Ready, Pending, Degraded, Pending, Ready\n",
+     0},
     {"a template change replaces idle pods", "0 pool p 1 a\n3000 image p b",
      "pod 1: made, not ready, ready, deleting, gone\n" REFILL POOL_TAKEN, 0},
     {"a template change leaves bound pods alone", WITH_BOX "9000 image p b",

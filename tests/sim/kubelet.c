@@ -10,6 +10,10 @@
 #include "common/json.h"
 
 #define GC_MS 5000
+/* When kube-controller-manager takes a silent node for lost, and when it deletes its pods: its
+ * --node-monitor-grace-period and the pods' tolerationSeconds, as they are without being set. */
+#define NODE_GRACE_MS 40000
+#define NODE_TOLERATION_MS 300000
 
 struct kpod *kubelet_find(struct sim *s, const char *uid)
 {
@@ -77,6 +81,11 @@ static size_t index_of(struct sim *s, const struct kpod *k)
     return i;
 }
 
+static void on_back(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
+{
+    kubelet_come_back(s, s->pods[i]);
+}
+
 static void on_trouble(struct sim *s, struct msg *m, uint64_t i, uint64_t what)
 {
     struct kpod *k = s->pods[i];
@@ -93,6 +102,10 @@ static void on_trouble(struct sim *s, struct msg *m, uint64_t i, uint64_t what)
     case 2:
         kubelet_set_ready(s, k, false);
         become_ready_later(s, i, 500, 10000);
+        break;
+    case 3:
+        kubelet_cut_off(s, k);
+        sim_after_ms(s, sim_between(s, 1000, sim_chance(s, 500) ? 20000 : 600000), on_back, i, 0);
         break;
     default:
         if (object_of(s, k))
@@ -124,7 +137,7 @@ static void on_run(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
     write_status(s, k, "Running", "");
     become_ready_later(s, i, 200, 1000);
     if (!s->quiet && sim_chance(s, s->cfg.pod_faults))
-        sim_after_ms(s, sim_between(s, 100, 30000), on_trouble, i, sim_below(s, 4));
+        sim_after_ms(s, sim_between(s, 100, 30000), on_trouble, i, sim_below(s, 5));
 }
 
 static void on_scheduled(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
@@ -153,10 +166,45 @@ void kubelet_pod_made(struct sim *s, struct obj *o)
 
 void kubelet_set_ready(struct sim *s, struct kpod *k, bool ready)
 {
-    if (k->ready == ready)
+    if (k->ready == ready || k->cut_off)
         return;
     k->ready = ready;
     write_status(s, k, "Running", "");
+}
+
+static bool still_cut_off(const struct kpod *k, uint64_t cut_offs)
+{
+    return k->cut_off && k->cut_offs == cut_offs;
+}
+
+static void on_node_lost(struct sim *s, struct msg *m, uint64_t i, uint64_t cut_offs)
+{
+    struct kpod *k = s->pods[i];
+
+    if (!still_cut_off(k, cut_offs))
+        return;
+    k->ready = false;
+    write_status(s, k, "Running", "");
+}
+
+static void on_node_given_up(struct sim *s, struct msg *m, uint64_t i, uint64_t cut_offs)
+{
+    struct kpod *k = s->pods[i];
+
+    if (still_cut_off(k, cut_offs) && object_of(s, k))
+        api_delete(s, object_of(s, k));
+}
+
+/* Its node cannot be reached any more, and does not reach the API server. */
+void kubelet_cut_off(struct sim *s, struct kpod *k)
+{
+    sim_note(s, "the node of %s is cut off", k->name);
+    k->cut_off = true;
+    k->cut_offs++;
+    agent_cut_off(s, k);
+    sim_after_ms(s, NODE_GRACE_MS, on_node_lost, index_of(s, k), k->cut_offs);
+    sim_after_ms(s, NODE_GRACE_MS + NODE_TOLERATION_MS, on_node_given_up, index_of(s, k),
+                 k->cut_offs);
 }
 
 /* Its containers end; the object stays, as Failed. */
@@ -177,6 +225,9 @@ static void on_gone(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
     struct kpod *k = s->pods[i];
     struct obj *o = object_of(s, k);
 
+    k->ends_unheard = k->cut_off;
+    if (k->cut_off)
+        return;
     k->state = KPOD_GONE;
     k->ready = false;
     agent_down(s, k);
@@ -190,6 +241,16 @@ void kubelet_pod_deleting(struct sim *s, struct obj *o)
 
     sim_after_ms(s, sim_between(s, 100, sim_chance(s, 50) ? 30000 : 2500), on_gone, index_of(s, k),
                  0);
+}
+
+void kubelet_come_back(struct sim *s, struct kpod *k)
+{
+    sim_note(s, "the node of %s is back", k->name);
+    k->cut_off = false;
+    if (k->ends_unheard)
+        on_gone(s, NULL, index_of(s, k), 0);
+    else if (k->state == KPOD_RUNNING)
+        kubelet_set_ready(s, k, k->agent_up);
 }
 
 /* ---- garbage --------------------------------------------------------------------------------- */

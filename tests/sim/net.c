@@ -179,7 +179,7 @@ static void pump(struct sim *s, struct msg *m, uint64_t number, uint64_t b)
                &(struct ops_response){
                    .status = 200, .body = "", .retry_after_ms = -1, .error_msg = ""},
                false);
-    else if (c->out.len > 0 || c->end != END_NOT)
+    else if (c->out.len > 0)
         pump_later(c);
 }
 
@@ -211,6 +211,14 @@ void stream_end(struct sim *s, uint64_t call)
 void stream_reset(struct sim *s, uint64_t call)
 {
     end_stream(s, call, END_CUT);
+}
+
+void stream_silence(struct sim *s, uint64_t call)
+{
+    struct ops_call *c = net_find(s, call);
+
+    if (c && c->end == END_NOT)
+        c->end = END_SILENT;
 }
 
 static void on_idle(struct sim *s, struct msg *m, uint64_t number, uint64_t b)

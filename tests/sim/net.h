@@ -4,7 +4,7 @@
 
 #include "tests/sim/sim.h"
 
-enum stream_end { END_NOT, END_CLEAN, END_CUT };
+enum stream_end { END_NOT, END_CLEAN, END_CUT, END_SILENT };
 
 struct ops_call {
     struct list link;

@@ -254,8 +254,9 @@ void proc_release(struct sim *s, int index);
 void msg_free(struct msg *m);
 bool stream_alive(struct sim *s, uint64_t call);
 void stream_write(struct sim *s, uint64_t call, const char *data, size_t len);
-void stream_end(struct sim *s, uint64_t call);   /* cleanly, after what was written */
-void stream_reset(struct sim *s, uint64_t call); /* cut */
+void stream_end(struct sim *s, uint64_t call);     /* cleanly, after what was written */
+void stream_reset(struct sim *s, uint64_t call);   /* cut */
+void stream_silence(struct sim *s, uint64_t call); /* nothing more comes, not even its end */
 
 /* api.c */
 void api_handle(struct sim *s, struct msg *m); /* answers in m; streams: may stay open */
@@ -293,7 +294,10 @@ struct kpod {
     enum kpod_state state;
     bool ready;
     bool agent_up;
-    char *served; /* the sandbox UID that the agent was bound to */
+    bool cut_off;      /* nobody hears its node, on which everything goes on */
+    unsigned cut_offs; /* how often it was */
+    bool ends_unheard; /* cut off and to be removed when it is heard again */
+    char *served;      /* the sandbox UID that the agent was bound to */
     struct list attempts;
     unsigned agent_life;
 };
@@ -304,10 +308,13 @@ void kubelet_init(struct sim *s);
 void kubelet_done(struct sim *s);
 void kubelet_end_pod(struct sim *s, struct kpod *k, const char *reason);
 void kubelet_set_ready(struct sim *s, struct kpod *k, bool ready);
+void kubelet_cut_off(struct sim *s, struct kpod *k);
+void kubelet_come_back(struct sim *s, struct kpod *k);
 struct kpod *kubelet_find(struct sim *s, const char *uid);
 void agent_handle(struct sim *s, struct msg *m);
 void agent_restart(struct sim *s, struct kpod *k);
 void agent_down(struct sim *s, struct kpod *k);
+void agent_cut_off(struct sim *s, struct kpod *k);
 void agent_done(struct kpod *k);
 /* How attempt `attempt` of a task ended in whatever pod: false when it did not. */
 struct agent_truth {

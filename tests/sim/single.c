@@ -14,7 +14,7 @@ struct tally {
 static bool comparable(const struct story *st, enum fault f, enum watch_fault wf)
 {
     bool accident = strstr(st->script, "evict") || strstr(st->script, "restart") ||
-                    strstr(st->script, "remove");
+                    strstr(st->script, "remove") || strstr(st->script, "lose");
 
     return f < FAULT_HANG && !(accident && wf != WATCH_FINE);
 }

@@ -23,6 +23,10 @@ static void accident(struct sim *s, const char *what, unsigned n)
         kubelet_end_pod(s, k, "Evicted");
     else if (k && k->state == KPOD_RUNNING && strcmp(what, "restart") == 0)
         agent_restart(s, k);
+    else if (k && k->state == KPOD_RUNNING && strcmp(what, "lose") == 0)
+        kubelet_cut_off(s, k);
+    else if (k && strcmp(what, "return") == 0)
+        kubelet_come_back(s, k);
     else if (k && strcmp(what, "remove") == 0)
         client_delete(s, SIM_POD, k->name);
 }
@@ -41,6 +45,7 @@ static enum sim_kind kind_of(const char *name)
  * pool NAME REPLICAS IMAGE | scale POOL REPLICAS | image POOL IMAGE | box NAME POOL [MORE-SPEC]
  * task NAME BOX MS:CODE[;MS:CODE...] [MORE-SPEC] | delete KIND NAME
  * kill OPERATOR | release OPERATOR | stop OPERATOR | evict POD | restart POD | remove POD
+ * lose POD: its node, where all goes on but nobody hears of it | return POD
  */
 static void act(struct sim *s, const char *line)
 {
