@@ -83,6 +83,22 @@ const struct story stories[] = {
     {"a finished task goes when its time is over",
      WITH_BOX "9000 task t s 20:0 ,\"ttlSecondsAfterFinished\":5",
      "attempt ns/t/1: starts, Completed 0\n" READY_BOX "task t: Succeeded (Completed), gone\n", 0},
+    /* The claim takes effect at 3001.3. */
+    {"the operator dies in a claim, the pod is not ready meanwhile",
+     WITH_BOX "3001.4 kill 0\n3002 unready 1\n30000 ready 1",
+     "pod 1: made, not ready, ready, bound to s, not ready, ready\n" REFILL POOL_TAKEN
+     "sandbox s: Bound, Ready\n",
+     0},
+    {"the operator dies in a claim, the pod is evicted later",
+     WITH_BOX "3001.4 kill 0\n3002 unready 1\n30000 evict 1",
+     "pod 1: made, not ready, ready, bound to s, not ready, failed\n" REFILL POOL_TAKEN
+     "sandbox s: Bound, Failed\n",
+     0},
+    {"the operator dies in the claim of a sandbox that has waited",
+     "0 box s p\n5000 pool p 1 a\n5523.0 kill 0\n5525 unready 1\n30000 ready 1",
+     "pod 1: made, not ready, ready, bound to s, not ready, ready\n" REFILL
+     "pool p: Pending, Ready\nsandbox s: Pending, Bound, Ready\n",
+     0},
     {"an idle pod is evicted", "0 pool p 1 a\n3000 evict 1",
      "pod 1: made, not ready, ready, failed, deleting, gone\n" REFILL POOL_TAKEN, 0},
     {"a bound pod is evicted", WITH_BOX "9000 task t s 60000:0\n12000 evict 1",

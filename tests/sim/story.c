@@ -23,6 +23,10 @@ static void accident(struct sim *s, const char *what, unsigned n)
         kubelet_end_pod(s, k, "Evicted");
     else if (k && k->state == KPOD_RUNNING && strcmp(what, "restart") == 0)
         agent_restart(s, k);
+    else if (k && k->state == KPOD_RUNNING && strcmp(what, "unready") == 0)
+        kubelet_set_ready(s, k, false);
+    else if (k && k->state == KPOD_RUNNING && strcmp(what, "ready") == 0)
+        kubelet_set_ready(s, k, true);
     else if (k && k->state == KPOD_RUNNING && strcmp(what, "lose") == 0)
         kubelet_cut_off(s, k);
     else if (k && strcmp(what, "return") == 0)
@@ -45,6 +49,7 @@ static enum sim_kind kind_of(const char *name)
  * pool NAME REPLICAS IMAGE | scale POOL REPLICAS | image POOL IMAGE | box NAME POOL [MORE-SPEC]
  * task NAME BOX MS:CODE[;MS:CODE...] [MORE-SPEC] | delete KIND NAME
  * kill OPERATOR | release OPERATOR | stop OPERATOR | evict POD | restart POD | remove POD
+ * unready POD | ready POD
  * lose POD: its node, where all goes on but nobody hears of it | return POD
  */
 static void act(struct sim *s, const char *line)
@@ -89,9 +94,9 @@ struct sim *story_run(const struct story *st, enum fault fault, unsigned fault_a
         size_t len = strcspn(p, "\n");
         cleanup_free char *line = xmemdup0(p, len);
         char *rest;
-        long ms = strtol(line, &rest, 10);
+        double ms = strtod(line, &rest);
 
-        sim_run_until(s, ms * SIM_MS);
+        sim_run_until(s, (int64_t)(ms * SIM_MS));
         if (!s->failure)
             act(s, rest);
         p += len + (p[len] == '\n');

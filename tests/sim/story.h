@@ -10,7 +10,7 @@
 
 struct story {
     const char *name;
-    /* Lines of "MS WHAT ARGS...", see story.c. */
+    /* Lines of "MS WHAT ARGS...", see story.c. MS may have a fraction. */
     const char *script;
     /* Lines of "OBJECT: MOVE, MOVE"; the order between objects is not promised. */
     const char *moves;
