@@ -98,14 +98,14 @@ class ExecEnv(harness.Env):
                 return c.getresponse().status == 200
         wait("the operator to be ready", look, 60)
 
-    def host_pool(self, t, replicas, name="pool"):
-        """A pool whose workspace is a folder of this machine, the same one for all its pods. Returns the folder."""
+    def host_pool(self, t, replicas, name="pool", **spec):
+        """A pool whose workspace is a folder of this machine, the same one for all its pods; spec: more of its pods'. Returns the folder."""
         folder = tempfile.mkdtemp(dir=self.folder)
         os.chmod(folder, 0o777)
         t.pool(name, replicas=replicas, spec={
             "volumes": [{"name": "workspace", "hostPath": {"path": folder}}],
             "containers": [{"name": "executor", "image": IMAGES["busybox"],
-                            "volumeMounts": [{"name": "workspace", "mountPath": WORK}]}]})
+                            "volumeMounts": [{"name": "workspace", "mountPath": WORK}]}], **spec})
         return folder
 
 

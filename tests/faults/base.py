@@ -136,9 +136,9 @@ class Owners(tools.Watch):
 class Work:
     """Sandboxes and tasks of a case. Each step of a task appends a line to a file of its own, on the node."""
 
-    def __init__(self, t, replicas=POOL):
+    def __init__(self, t, replicas=POOL, **spec):
         self.t, self.replicas = t, replicas
-        self.folder = t.env.host_pool(t, replicas)
+        self.folder = t.env.host_pool(t, replicas, **spec)
         self.states, self.owners = tools.States(t), Owners(t)
         self.numbers = itertools.count(1)
         self.made = []
