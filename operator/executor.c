@@ -181,21 +181,43 @@ static struct store *store_of(struct world *w, const struct api_kind *kind)
     return kind == &api_task ? w->tasks : w->pools;
 }
 
+/* The watch selects pods by their label: one without it would never be heard of again. */
+static bool is_selected(const struct api_kind *kind, const struct meta *m)
+{
+    return kind != &api_pod || *container_of(m, struct pod, meta)->pool;
+}
+
 static void absorb(struct write *wr, struct kube_result *res)
 {
     struct store *s = store_of(wr->x->w, wr->kind);
     char key[META_KEY_MAX];
 
     meta_key(key, wr->ns, wr->name);
-    if (res->reason == KUBE_OK && res->object)
+    if (res->reason == KUBE_OK && res->object && is_selected(wr->kind, res->object))
         store_put(s, kube_result_take_object(res));
     else if (res->reason == KUBE_NOT_FOUND)
-        store_remove(s, key, wr->uid);
+        store_remove(s, key, wr->uid, NULL);
 }
 
 /* ---- reading back ---------------------------------------------------------------------------- */
 
 static void resolve(struct write *wr);
+
+/* The planner did not see the sandbox's pod, and asked. If it still does not, it never will. */
+static void note_read(struct write *wr, enum kube_reason answer)
+{
+    const struct sandbox *s = world_sandbox(wr->x->w, wr->sandbox_key);
+    struct sandbox_state *st;
+
+    if (!s || world_sandbox_pod(wr->x->w, s))
+        return;
+    st = world_sandbox_state(wr->x->w, wr->sandbox_key);
+    str_set(&st->lost_pod_uid, xstrdup(wr->uid));
+    st->lost_pod_why = answer == KUBE_NOT_FOUND
+                           ? "is gone"
+                           : "is not the sandbox's any more: its labels or its owner were changed, "
+                             "or another pod has its name";
+}
 
 static void on_resolve_timer(void *arg)
 {
@@ -218,8 +240,8 @@ static void on_resolved(void *arg, struct kube_result *res)
         return;
     }
     absorb(wr, res);
-    if (res->reason == KUBE_NOT_FOUND && wr->verb == LEDGER_READ && wr->sandbox_key)
-        str_set(&world_sandbox_state(x->w, wr->sandbox_key)->lost_pod_uid, xstrdup(wr->uid));
+    if (wr->verb == LEDGER_READ && wr->sandbox_key)
+        note_read(wr, res->reason);
     requeue(wr, res);
     write_end(wr);
 }
@@ -275,7 +297,7 @@ static void note_delete(struct write *wr, const struct kube_result *res)
     meta_key(key, wr->ns, wr->name);
     m = store_get(s, key);
     if (wr->kind != &api_pod)
-        store_remove(s, key, wr->uid);
+        store_remove(s, key, wr->uid, NULL);
     else if (m && str_eq(m->uid, wr->uid))
         m->deleting = true;
 }

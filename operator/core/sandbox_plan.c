@@ -206,7 +206,7 @@ static bool plan_pod_alive(const struct view *v)
         return false;
     }
     if (!p) {
-        fail_lost(v, "is gone");
+        fail_lost(v, v->st->lost_pod_why);
     } else if (p->meta.deleting) {
         fail_lost(v, "is being deleted");
     } else if (pod_terminal(p)) {

@@ -55,7 +55,8 @@ struct pool_state {
 /* Kept for a sandbox between two plans of it. */
 struct sandbox_state {
     char *gone_uid;            /* of the sandbox that was deleted last under this name */
-    char *lost_pod_uid;        /* the API server has confirmed that this pod is no more */
+    char *lost_pod_uid;        /* the API server has confirmed that this pod is not its any more */
+    const char *lost_pod_why;  /* of it: "is gone", ... */
     int64_t seen_mono_ns;      /* since when this process knows the sandbox */
     bool audited;              /* it was asked what runs in its pod, or need not be */
     bool auditing;             /* the answer is still to come */

@@ -262,7 +262,7 @@ static void event_object(struct reflector *r, struct json_object *obj, bool dele
         return;
     }
     meta_key(key, m->ns, m->name);
-    store_remove(r->opts.store, key, m->uid);
+    store_remove(r->opts.store, key, m->uid, m->rv);
     r->opts.kind->free(m);
 }
 

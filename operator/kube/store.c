@@ -2,10 +2,16 @@
 
 #include "common/map.h"
 
-/* How many removed objects are remembered, by a hash of the uid. An answer to a write comes within
- * KUBE_CALL_TIMEOUT_MS; more removals than this meanwhile would let it in again, until the next
- * list. 32 KiB a store, and only once something was removed. */
+/* How many removed objects are remembered. An answer to a write comes within KUBE_CALL_TIMEOUT_MS;
+ * more removals than this meanwhile would let it in again, until the next list. 64 KiB a store, and
+ * only once something was removed. */
 #define STORE_TOMBSTONES 4096
+#define FOR_GOOD UINT64_MAX
+
+struct tombstone {
+    uint64_t uid; /* its hash */
+    uint64_t rv;  /* of the removal; FOR_GOOD: nothing newer can come */
+};
 
 struct store_entry {
     struct meta *obj;
@@ -24,7 +30,7 @@ struct store {
     char *list_rv;  /* of the last complete list; NULL: none yet */
     char *known_rv; /* up to which the list should bring nothing new; NULL: unknown */
     struct store_repairs repairs;
-    uint64_t *tombstones; /* a ring */
+    struct tombstone *tombstones; /* a ring */
     size_t tombstone_count;
     size_t tombstone_next;
 };
@@ -76,6 +82,11 @@ size_t store_count(const struct store *s)
     return s->entries.count;
 }
 
+static bool is_decimal(const char *s)
+{
+    return *s && s[strspn(s, "0123456789")] == '\0';
+}
+
 /* ---- tombstones ------------------------------------------------------------------------------ */
 
 static uint64_t uid_hash(const char *uid)
@@ -87,34 +98,39 @@ static uint64_t uid_hash(const char *uid)
     return h;
 }
 
-static bool tombstone_has(const struct store *s, const char *uid)
+static struct tombstone *tombstone_of(const struct store *s, const char *uid)
 {
-    uint64_t h = uid_hash(uid);
+    uint64_t h = uid ? uid_hash(uid) : 0;
 
-    for (size_t i = 0; i < s->tombstone_count; i++)
-        if (s->tombstones[i] == h)
-            return true;
-    return false;
+    for (size_t i = 0; uid && i < s->tombstone_count; i++)
+        if (s->tombstones[i].uid == h)
+            return &s->tombstones[i];
+    return NULL;
 }
 
-static void tombstone_add(struct store *s, const char *uid)
+static uint64_t rv_number(const char *rv)
 {
-    if (!uid || tombstone_has(s, uid))
+    return rv && is_decimal(rv) ? strtoull(rv, NULL, 10) : FOR_GOOD;
+}
+
+/* rv: of the removal; NULL: for good. */
+static void tombstone_add(struct store *s, const char *uid, const char *rv)
+{
+    struct tombstone *t = tombstone_of(s, uid);
+
+    if (t)
+        t->rv = MAX(t->rv, rv_number(rv));
+    if (!uid || t)
         return;
     if (!s->tombstones)
         s->tombstones = xcalloc(STORE_TOMBSTONES, sizeof(*s->tombstones));
-    s->tombstones[s->tombstone_next] = uid_hash(uid);
+    s->tombstones[s->tombstone_next] = (struct tombstone){uid_hash(uid), rv_number(rv)};
     s->tombstone_next = (s->tombstone_next + 1) % STORE_TOMBSTONES;
     if (s->tombstone_count < STORE_TOMBSTONES)
         s->tombstone_count++;
 }
 
 /* ---- freshness ------------------------------------------------------------------------------- */
-
-static bool is_decimal(const char *s)
-{
-    return *s && s[strspn(s, "0123456789")] == '\0';
-}
 
 /* Whether resourceVersion a is not newer than b. Unknown forms count as newer: better one plan too
  * many than a missed change. */
@@ -139,13 +155,14 @@ static void store_changed(struct store *s, struct meta *old_obj, struct meta *ne
         s->on_change(s->arg, old_obj, new_obj);
 }
 
-static void store_drop(struct store *s, const char *key)
+/* rv: as in tombstone_add() */
+static void store_drop(struct store *s, const char *key, const char *rv)
 {
     struct store_entry *e = map_del(&s->entries, key);
     struct meta *old = e->obj;
 
     free(e);
-    tombstone_add(s, old->uid);
+    tombstone_add(s, old->uid, rv);
     store_changed(s, old, NULL);
     s->kind->free(old);
 }
@@ -170,14 +187,17 @@ static void store_update(struct store *s, struct store_entry *e, struct meta *ob
     s->kind->free(old);
 }
 
-/* Older than what is here, or gone already. */
+/* Older than what is here, or gone already. What was removed may come back when it matches the
+ * watch's selector again; it is newer then. */
 static bool is_stale(const struct store *s, const struct store_entry *e, const struct meta *obj)
 {
+    const struct tombstone *t = tombstone_of(s, obj->uid);
+
     if (e && rv_not_newer(obj->rv, e->obj->rv))
         return true;
     if (!e && !s->adding && s->list_rv && rv_not_newer(obj->rv, s->list_rv))
         return true;
-    return obj->uid && tombstone_has(s, obj->uid);
+    return t && (t->rv == FOR_GOOD || rv_number(obj->rv) <= t->rv);
 }
 
 bool store_put(struct store *s, struct meta *obj)
@@ -202,20 +222,20 @@ bool store_put(struct store *s, struct meta *obj)
         return true;
     }
     if (e)
-        store_drop(s, key);
+        store_drop(s, key, NULL);
     store_insert(s, key, obj);
     return true;
 }
 
-bool store_remove(struct store *s, const char *key, const char *uid)
+bool store_remove(struct store *s, const char *key, const char *uid, const char *rv)
 {
     const struct store_entry *e = map_get(&s->entries, key);
 
     /* Also for an object that is not here: its creation may still be answered. */
-    tombstone_add(s, uid);
+    tombstone_add(s, uid, rv);
     if (!e || (uid && !str_eq(uid, e->obj->uid)))
         return false;
-    store_drop(s, key);
+    store_drop(s, key, rv);
     return true;
 }
 
@@ -275,7 +295,7 @@ void store_replace_end(struct store *s, const char *rv)
     }
     s->repairs.gone = s->known_rv ? (unsigned)count : 0;
     for (size_t i = 0; i < count; i++) {
-        store_drop(s, gone[i]);
+        store_drop(s, gone[i], rv);
         free(gone[i]);
     }
     free(gone);

@@ -10,7 +10,8 @@
  * resourceVersion is older than what is there (same uid); resourceVersions are compared as the
  * decimal numbers that every released API server uses (etcd revisions), and taken as newer when
  * either is not a number. A tombstone keeps the uid of each removed object for a while, so that a
- * late answer to a write does not bring a deleted object back.
+ * late answer to a write does not bring a deleted object back. One that only left the watch's
+ * selector may come back: it is newer than its removal.
  *
  * Limit: as many objects as the cluster has; each costs its decoded struct only.
  */
@@ -32,8 +33,9 @@ size_t store_count(const struct store *s);
 /* Takes obj. Returns true when it changed the store, false when it was stale (obj is freed then).
  */
 bool store_put(struct store *s, struct meta *obj);
-/* Removes key when the object there has this uid (NULL: whatever is there). */
-bool store_remove(struct store *s, const char *key, const char *uid);
+/* Removes key when the object there has this uid (NULL: whatever is there). rv: of the removal, as
+ * a watch tells it: only what is newer comes back; NULL: it is gone for good. */
+bool store_remove(struct store *s, const char *key, const char *uid, const char *rv);
 
 /* A full list: begin, then store_replace_add() for every object, then end, which removes all
  * objects that the list did not have, but for those that are newer than the list (rv, its

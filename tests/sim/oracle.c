@@ -74,7 +74,7 @@ static bool pod_is_ready(const struct obj *o)
 
 static bool pod_is_idle(const struct obj *o)
 {
-    return !label(o, POD_LABEL_SANDBOX) && !is_deleting(o);
+    return str_eq(label(o, POD_LABEL_STATUS), "idle") && !is_deleting(o);
 }
 
 static const char *pod_phase(const struct obj *o)

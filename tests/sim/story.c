@@ -31,6 +31,9 @@ static void accident(struct sim *s, const char *what, unsigned n)
         kubelet_cut_off(s, k);
     else if (k && strcmp(what, "return") == 0)
         kubelet_come_back(s, k);
+    else if (k && strcmp(what, "unlabel") == 0)
+        api_merge(s, api_find_uid(s, SIM_POD, k->uid),
+                  "{\"metadata\":{\"labels\":{\"arl.infra.io/sandbox\":null}}}");
     else if (k && strcmp(what, "remove") == 0)
         client_delete(s, SIM_POD, k->name);
 }
@@ -49,7 +52,7 @@ static enum sim_kind kind_of(const char *name)
  * pool NAME REPLICAS IMAGE | scale POOL REPLICAS | image POOL IMAGE | box NAME POOL [MORE-SPEC]
  * task NAME BOX MS:CODE[;MS:CODE...] [MORE-SPEC] | delete KIND NAME
  * kill OPERATOR | release OPERATOR | stop OPERATOR | evict POD | restart POD | remove POD
- * unready POD | ready POD
+ * unready POD | ready POD | unlabel POD: without its sandbox's name
  * lose POD: its node, where all goes on but nobody hears of it | return POD
  */
 static void act(struct sim *s, const char *line)

@@ -75,6 +75,36 @@ static void test_claim_after_a_crash_is_finished(void **state)
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "\"podName\":\"a\""));
 }
 
+/* The pod of sandbox s with other labels, as somebody leaves it who takes it out of service. */
+static char *relabelled(struct rig *r, const char *labels)
+{
+    cleanup_free char *md = xasprintf(
+        ",\"labels\":{%s},\"ownerReferences\":[{\"kind\":\"Sandbox\",\"uid\":\"uid-s\"}]", labels);
+
+    return object(r, "a", md, "\"status\":{\"phase\":\"Running\"}");
+}
+
+static void expect_lost(struct rig *r, const char *event, const char *labels)
+{
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
+    watch(r, "pods", event, relabelled(r, labels));
+    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", relabelled(r, labels));
+    assert_no_call(r, "GET /api/v1/namespaces/ns/pods/a");
+    assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "PodLost"));
+    assert_non_null(
+        strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "pod a is not the sandbox's any more"));
+}
+
+static void test_pod_that_loses_the_label_of_its_sandbox_is_lost(void **state)
+{
+    expect_lost(*state, "MODIFIED", "\"arl.infra.io/pool\":\"p\"");
+}
+
+static void test_pod_that_loses_the_label_of_its_pool_is_lost(void **state)
+{
+    expect_lost(*state, "DELETED", "\"arl.infra.io/sandbox\":\"s\"");
+}
+
 static void test_two_sandboxes_two_pods(void **state)
 {
     struct rig *r = *state;
@@ -425,6 +455,8 @@ int main(void)
         T(test_claim_conflict_takes_the_next_pod),
         T(test_claim_whose_answer_is_lost_takes_no_second_pod),
         T(test_claim_after_a_crash_is_finished),
+        T(test_pod_that_loses_the_label_of_its_sandbox_is_lost),
+        T(test_pod_that_loses_the_label_of_its_pool_is_lost),
         T(test_two_sandboxes_two_pods),
         T(test_sandbox_deleted_takes_its_pod),
         T(test_create_whose_answer_is_lost_is_not_repeated),

@@ -311,6 +311,7 @@ static void test_sandbox_fails_with_its_pod(void **state)
     fixture_remove(f, &api_pod, "a");
     assert_plan(f, SANDBOX, "after 601000ms\nread a for s\n");
     world_sandbox_state(f->w, "ns/s")->lost_pod_uid = xstrdup("uid-a");
+    world_sandbox_state(f->w, "ns/s")->lost_pod_why = "is gone";
     put_pod(f, "b", true, NULL);
     body = plan_body(f, SANDBOX);
     assert_in(buf_str(&f->text), "status s PodLost\n");

@@ -60,12 +60,12 @@ static void test_put_and_remove(void **state)
     assert_null(store_next(s, &pos));
     assert_seen("+a/u1@5 +b/u2@6 ");
 
-    assert_false(store_remove(s, "ns/a", "u2")); /* another uid */
-    assert_false(store_remove(s, "ns/c", NULL));
+    assert_false(store_remove(s, "ns/a", "u2", NULL)); /* another uid */
+    assert_false(store_remove(s, "ns/c", NULL, NULL));
     assert_seen("");
-    assert_true(store_remove(s, "ns/a", "u1"));
+    assert_true(store_remove(s, "ns/a", "u1", NULL));
     assert_true(put(s, "b", "u3", "7"));
-    assert_true(store_remove(s, "ns/b", NULL));
+    assert_true(store_remove(s, "ns/b", NULL, NULL));
     assert_int_equal(store_count(s), 0);
     assert_seen("-a/u1@5 -b/u2@6 +b/u3@7 -b/u3@7 ");
     end_store(s);
@@ -96,22 +96,49 @@ static void test_tombstones(void **state)
     char uid[32];
 
     put(s, "a", "u1", "1");
-    store_remove(s, "ns/a", "u1");
+    store_remove(s, "ns/a", "u1", NULL);
     assert_false(put(s, "a", "u1", "2")); /* the answer to a write that came late */
     assert_true(put(s, "a", "u2", "3"));  /* a new object of the same name */
     assert_true(put(s, "a", "u3", "4"));
     assert_false(put(s, "a", "u2", "5"));
     assert_seen("+a/u1@1 -a/u1@1 +a/u2@3 -a/u2@3 +a/u3@4 ");
 
-    store_remove(s, "ns/never", "u9"); /* deleted before its creation was answered */
+    store_remove(s, "ns/never", "u9", NULL); /* deleted before its creation was answered */
     assert_false(put(s, "never", "u9", "6"));
     for (int i = 0; i < 10000; i++) {
         snprintf(uid, sizeof(uid), "x%d", i);
-        store_remove(s, "ns/x", uid);
+        store_remove(s, "ns/x", uid, NULL);
     }
     assert_false(put(s, "x", "x9999", "7"));
     assert_true(put(s, "x", "x0", "8")); /* so long ago that it is forgotten */
     assert_seen("+x/x0@8 ");
+    end_store(s);
+}
+
+/* The watch selects by a label: taken away it is a removal, put back an addition. */
+static void test_what_was_not_selected_comes_back(void **state)
+{
+    struct store *s = new_store();
+
+    put(s, "a", "u1", "5");
+    store_remove(s, "ns/a", "u1", "7");
+    assert_false(put(s, "a", "u1", "6")); /* the answer to a write from before */
+    assert_false(put(s, "a", "u1", "7"));
+    assert_true(put(s, "a", "u1", "8"));
+    assert_seen("+a/u1@5 -a/u1@5 +a/u1@8 ");
+
+    store_replace_begin(s);
+    store_replace_end(s, "20");
+    store_replace_begin(s);
+    store_replace_add(s, fake_toy("ns", "a", "u1", "19")); /* of an older list */
+    store_replace_add(s, fake_toy("ns", "a", "u1", "21"));
+    store_replace_end(s, "30");
+    assert_seen("-a/u1@8 +a/u1@21 ");
+
+    store_remove(s, "ns/a", "u1", "31");
+    store_remove(s, "ns/a", "u1", NULL); /* now the API server has said that there is none */
+    assert_false(put(s, "a", "u1", "32"));
+    assert_seen("-a/u1@21 ");
     end_store(s);
 }
 
@@ -131,7 +158,7 @@ static void test_replace(void **state)
     store_replace_add(s, fake_toy("ns", "ours", "u4", "40")); /* older than what we know */
     put(s, "between", "u6", "60");
     put(s, "short", "u7", "61");
-    store_remove(s, "ns/short", "u7");
+    store_remove(s, "ns/short", "u7", NULL);
     store_replace_add(s, fake_toy("ns", "short", "u7", "61")); /* the list was made before */
     assert_seen("-renewed/u3@3 +renewed/u5@9 +between/u6@60 +short/u7@61 -short/u7@61 ");
     store_replace_end(s, "59");
@@ -180,9 +207,13 @@ static void test_replace_abort(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_put_and_remove), cmocka_unit_test(test_freshness),
-        cmocka_unit_test(test_tombstones),     cmocka_unit_test(test_replace),
-        cmocka_unit_test(test_replace_abort),  cmocka_unit_test(test_late_answer_after_a_list),
+        cmocka_unit_test(test_put_and_remove),
+        cmocka_unit_test(test_freshness),
+        cmocka_unit_test(test_tombstones),
+        cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_what_was_not_selected_comes_back),
+        cmocka_unit_test(test_replace_abort),
+        cmocka_unit_test(test_late_answer_after_a_list),
     };
 
     store_free(NULL);

@@ -245,6 +245,7 @@ static void pod_gone(struct fixture *f)
     box_with_pod(f, POD_READY);
     fixture_remove(f, &api_pod, "a");
     world_sandbox_state(f->w, "ns/s")->lost_pod_uid = xstrdup("uid-a");
+    world_sandbox_state(f->w, "ns/s")->lost_pod_why = "is gone";
 }
 
 static void pod_evicted(struct fixture *f)

@@ -89,7 +89,7 @@ static inline void fixture_remove(struct fixture *f, const struct api_kind *kind
 {
     cleanup_free char *key = xasprintf("ns/%s", name);
 
-    store_remove(fixture_store(f, kind), key, NULL);
+    store_remove(fixture_store(f, kind), key, NULL, NULL);
 }
 
 static inline void fixture_line(struct fixture *f, const struct action *a)
