@@ -22,7 +22,8 @@
 
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
-/* status.lastTaskTime is for people: written when a sandbox has been idle for so long. */
+/* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
+ * for so long, or when it is behind by a quarter of the idle limit. */
 #define LAST_TASK_QUIET_NS (5 * NSEC_PER_SEC)
 
 struct view {
@@ -227,6 +228,11 @@ static int64_t idle_limit_s(const struct view *v)
     return v->s->keep_alive ? v->w->policy->keepalive_idle_timeout_s : v->w->policy->idle_timeout_s;
 }
 
+static int64_t last_task_slack_ns(const struct view *v)
+{
+    return MAX(idle_limit_s(v) * NSEC_PER_SEC / 4, LAST_TASK_QUIET_NS);
+}
+
 /* Returns whether the sandbox is over. */
 static bool plan_expiry(const struct view *v)
 {
@@ -234,12 +240,18 @@ static bool plan_expiry(const struct view *v)
     bool busy = index_get(&v->w->tasks_by_sandbox, v->key)->count > 0;
     int64_t idle_s = idle_limit_s(v);
     int64_t since =
-        MAX(MAX(status->last_task_wall_ns, v->st->last_task_wall_ns), status->ready.since_wall_ns);
+        MAX(MAX(status->last_task_wall_ns, v->st->last_task_wall_ns),
+            /* Not Ready, and not Ready for good, are the same status since the same time. */
+            MAX(status->ready.since_wall_ns, v->st->failed_wall_ns));
     int64_t idle_end = INT64_MAX, life_end = INT64_MAX, end;
 
     if (!busy && idle_s > 0 && since > 0 && status->phase >= SANDBOX_BOUND)
         /* Times of status have no fractions: a second more, so that it never ends too early. */
         idle_end = since + (idle_s + 1) * NSEC_PER_SEC;
+    /* Tasks that ended under an earlier process may be gone, and what it wrote of them be behind.
+     */
+    if (idle_end != INT64_MAX && v->st->inherited && !v->st->last_task_wall_ns)
+        idle_end += last_task_slack_ns(v);
     if (v->s->max_lifetime_s >= 0)
         life_end = v->s->meta.created_wall_ns + v->s->max_lifetime_s * NSEC_PER_SEC;
     end = MIN(idle_end, life_end);
@@ -259,14 +271,17 @@ static bool plan_expiry(const struct view *v)
 
 static void plan_last_task(const struct view *v)
 {
+    bool busy = index_get(&v->w->tasks_by_sandbox, v->key)->count > 0;
+    const struct sandbox_status *status = &v->s->status;
     struct sandbox_status to;
     int64_t due;
 
     /* Written with seconds: what differs by less is the same. */
-    if (v->st->last_task_wall_ns / NSEC_PER_SEC <= v->s->status.last_task_wall_ns / NSEC_PER_SEC ||
-        index_get(&v->w->tasks_by_sandbox, v->key)->count > 0)
+    if (v->st->last_task_wall_ns / NSEC_PER_SEC <= status->last_task_wall_ns / NSEC_PER_SEC)
         return;
-    due = v->st->last_task_wall_ns + LAST_TASK_QUIET_NS;
+    due = MAX(status->last_task_wall_ns, status->ready.since_wall_ns) + last_task_slack_ns(v);
+    if (!busy)
+        due = MIN(due, v->st->last_task_wall_ns + LAST_TASK_QUIET_NS);
     if (v->now.wall_ns < due) {
         action_after(v->out, plan_mono_of(v->now, due));
         return;
@@ -387,8 +402,16 @@ void sandbox_plan(struct world *w, const char *key, struct now now, struct actio
         world_forget_sandbox(w, key);
         return;
     }
-    if (v.st->seen_mono_ns == 0)
+    if (v.st->seen_mono_ns == 0) {
         v.st->seen_mono_ns = now.mono_ns;
+        v.st->inherited = v.s->status.phase >= SANDBOX_BOUND;
+    }
+    if (v.s->status.phase == SANDBOX_FAILED && v.st->failed_wall_ns == 0)
+        v.st->failed_wall_ns = now.wall_ns;
+    if (v.st->task_dropped) {
+        v.st->task_dropped = false;
+        v.st->last_task_wall_ns = MAX(v.st->last_task_wall_ns, now.wall_ns);
+    }
     if (v.s->meta.deleting) {
         drop_pods(&v, v.s->meta.uid, "SandboxDeleted");
         return;

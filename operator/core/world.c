@@ -188,8 +188,37 @@ static void queue_store(struct world *w, const struct store *s, const char *pref
         world_queue_obj(w, prefix, m->ns, m->name);
 }
 
+static void note_task_end(struct world *w, const struct task *t)
+{
+    struct sandbox_state *st;
+    char key[META_KEY_MAX];
+
+    if (!t->sandbox || !task_final(t))
+        return;
+    meta_key(key, t->meta.ns, t->sandbox);
+    if (!world_sandbox(w, key))
+        return;
+    st = world_sandbox_state(w, key);
+    st->last_task_wall_ns = MAX(st->last_task_wall_ns, t->completion_wall_ns);
+}
+
+static void note_task_dropped(struct world *w, const struct task *t)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, t->meta.ns, t->sandbox);
+    if (world_sandbox(w, key))
+        world_sandbox_state(w, key)->task_dropped = true;
+}
+
 void world_queue_all(struct world *w)
 {
+    struct meta *m;
+    size_t pos = 0;
+
+    /* The tasks may have been listed before their sandboxes. */
+    while ((m = store_next(w->tasks, &pos)))
+        note_task_end(w, container_of(m, struct task, meta));
     queue_store(w, w->sandboxes, PLAN_SANDBOX);
     queue_store(w, w->tasks, PLAN_TASK);
     queue_store(w, w->pools, PLAN_POOL);
@@ -329,18 +358,6 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
-static void note_task_end(struct world *w, const struct task *t)
-{
-    struct sandbox_state *st;
-    char key[META_KEY_MAX];
-
-    meta_key(key, t->meta.ns, t->sandbox);
-    if (!world_sandbox(w, key))
-        return;
-    st = world_sandbox_state(w, key);
-    st->last_task_wall_ns = MAX(st->last_task_wall_ns, t->completion_wall_ns);
-}
-
 static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
@@ -353,10 +370,12 @@ static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
     if (new_obj)
         index_task(w, new_obj, true);
     world_queue_obj(w, PLAN_TASK, m->ns, m->name);
-    if (t->sandbox && new_obj && task_final(t))
+    if (new_obj)
         note_task_end(w, t);
     if (t->sandbox && (!new_obj || task_final(t) || m->deleting))
         task_left_line(w, t);
+    if (t->sandbox && !task_final(t) && (!new_obj || m->deleting))
+        note_task_dropped(w, t);
 }
 
 static void index_pod(struct world *w, struct meta *m, bool add)

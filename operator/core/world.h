@@ -61,7 +61,10 @@ struct sandbox_state {
     bool audited;              /* it was asked what runs in its pod, or need not be */
     bool auditing;             /* the answer is still to come */
     char *running_uid;         /* the task that ran there then; NULL: none */
+    bool inherited;            /* it had a pod when this process first saw it */
     int64_t last_task_wall_ns; /* end of the last task, as far as this process knows */
+    bool task_dropped;         /* one was deleted before its end, which is one, too */
+    int64_t failed_wall_ns;    /* since when this process knows that it has failed */
 };
 
 struct world {

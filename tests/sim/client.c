@@ -137,7 +137,8 @@ static void some_sandbox(struct sim *s)
 {
     cleanup_free char *name = name_of(s, "box", SANDBOXES);
     cleanup_free char *pool = name_of(s, "pool", POOLS);
-    const char *extra = sim_chance(s, 100)   ? ",\"idleTimeoutSeconds\":15"
+    const char *extra = sim_chance(s, 100)   ? s->client_seq % 2 ? ",\"idleTimeoutSeconds\":15"
+                                                                 : ",\"idleTimeoutSeconds\":60"
                         : sim_chance(s, 100) ? ",\"maxLifetimeSeconds\":40"
                                              : "";
 

@@ -387,10 +387,13 @@ static struct msg *msg_new(const struct ops_call *c, const struct ops_request *r
 
 static void count_write(struct sim *s, const struct ops_request *req)
 {
-    const char *pod = strstr(req->path, "/pods/");
+    const char *pod = strstr(req->path, "/pods/"), *box = strstr(req->path, "/sandboxes/");
+    bool deletes = strcmp(req->method, "DELETE") == 0;
 
-    if (pod && strcmp(req->method, "DELETE") == 0)
+    if (pod && deletes)
         map_put(&s->doomed_pods, pod + strlen("/pods/"), s);
+    if (box && deletes)
+        oracle_expires(s, box + strlen("/sandboxes/"));
     if (req->target == OPS_API && strcmp(req->method, "GET") != 0 && !strstr(req->path, "/leases"))
         s->writes++;
 }

@@ -16,12 +16,15 @@ struct shadow {
     char pod_name[128];
     char pod_uid[128];
     char owner[128];
-    bool bound; /* the owner is a Sandbox */
+    bool bound;      /* the owner is a Sandbox */
+    int64_t used_ns; /* of a sandbox: when it got ready or failed, or a task of it was over */
     char *final;
 };
 
 static const char *const nouns[] = {
     [SIM_POD] = "pod", [SIM_POOL] = "pool", [SIM_SANDBOX] = "sandbox", [SIM_TASK] = "task"};
+
+#define EXPIRY_DOUBT_S 20
 
 struct pool_most {
     int64_t replicas; /* the most that it ever had */
@@ -250,6 +253,15 @@ static void check_end(struct sim *s, const struct obj *o)
         sim_fail(s, "task %s: its output is not what was written", o->name);
 }
 
+static void note_used(struct sim *s, const struct obj *task)
+{
+    const char *name = str_or_empty(json_get_str(json_get(task->j, "spec"), "sandboxRef"));
+    struct obj *sandbox = api_find(s, SIM_SANDBOX, name);
+
+    if (sandbox)
+        ((struct shadow *)sandbox->shadow)->used_ns = s->now_ns;
+}
+
 static void check_task(struct sim *s, const struct obj *o, struct shadow *was)
 {
     cleanup_free char *text = NULL;
@@ -265,6 +277,7 @@ static void check_task(struct sim *s, const struct obj *o, struct shadow *was)
     if (was->final)
         return;
     was->final = xstrdup(text);
+    note_used(s, o);
     check_end(s, o);
 }
 
@@ -274,6 +287,8 @@ static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
 
     if (strcmp(was->phase, is) == 0)
         return;
+    if (o->kind == SIM_SANDBOX && (strcmp(is, "Ready") == 0 || strcmp(is, "Failed") == 0))
+        was->used_ns = s->now_ns;
     phase_moved(s, o, was->phase, is);
     if (oracle_task_final(o) && o->kind == SIM_TASK)
         sim_move(s, "task %s: %s -> %s (%s)", o->name, *was->phase ? was->phase : "new", is,
@@ -287,6 +302,9 @@ static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
 static void gone(struct sim *s, struct obj *o)
 {
     struct shadow *was = o->shadow;
+
+    if (o->kind == SIM_TASK && !was->final)
+        note_used(s, o);
 
     if (o->kind == SIM_POD)
         sim_move(s, "pod %u: gone", was->number);
@@ -324,6 +342,26 @@ void oracle_change(struct sim *s, struct obj *o, const char *type)
     else
         check_task(s, o, was);
     note_phase(s, o, was);
+}
+
+/*
+ * An operator deletes a sandbox. Never between two tasks of a live session: it has been idle for
+ * its limit. While watches are late it may not know; the times of ends are some seconds older than
+ * what is written of them.
+ */
+void oracle_expires(struct sim *s, const char *name)
+{
+    const struct obj *o = api_find(s, SIM_SANDBOX, name);
+    struct json_object *spec = o ? json_get(o->j, "spec") : NULL;
+    int64_t idle_s = 0, idle_ns;
+
+    json_get_int(spec, "idleTimeoutSeconds", &idle_s);
+    if (!s->quiet || idle_s <= EXPIRY_DOUBT_S || json_get(spec, "maxLifetimeSeconds"))
+        return;
+    idle_ns = s->now_ns - ((struct shadow *)o->shadow)->used_ns;
+    if (idle_ns < (idle_s - EXPIRY_DOUBT_S) * NSEC_PER_SEC)
+        sim_fail(s, "sandbox %s is deleted as idle for %" PRId64 " s after %" PRId64 " s", name,
+                 idle_s, (int64_t)(idle_ns / NSEC_PER_SEC));
 }
 
 /* ---- agents ---------------------------------------------------------------------------------- */

@@ -307,34 +307,15 @@ static void test_sandbox_fails_with_its_pod(void **state)
 
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
-    assert_plan(f, SANDBOX, "after 601000ms\n");
+    assert_plan(f, SANDBOX, "after 751000ms\n");
     fixture_remove(f, &api_pod, "a");
-    assert_plan(f, SANDBOX, "after 601000ms\nread a for s\n");
+    assert_plan(f, SANDBOX, "after 751000ms\nread a for s\n");
     world_sandbox_state(f->w, "ns/s")->lost_pod_uid = xstrdup("uid-a");
     world_sandbox_state(f->w, "ns/s")->lost_pod_why = "is gone";
     put_pod(f, "b", true, NULL);
     body = plan_body(f, SANDBOX);
     assert_in(buf_str(&f->text), "status s PodLost\n");
     assert_in(body, "pod a is gone");
-}
-
-static void test_sandbox_idle_timeout(void **state)
-{
-    struct fixture *f = *state;
-
-    put_pool(f, 1, "x");
-    put_ready_sandbox(f);
-    fixture_pass(f, 300000);
-    put_task(f, "t", ONE_STEP,
-             "\"state\":\"Succeeded\",\"completionTime\":\"2025-06-15T15:11:40Z\"");
-    assert_plan(f, SANDBOX, "after 5000ms\n");
-    fixture_pass(f, 599000);
-    assert_in(fixture_plan(f, SANDBOX, NULL), "after 2000ms\n");
-    put_task(f, "t2", ONE_STEP, "");
-    fixture_pass(f, 2000);
-    assert_plan(f, SANDBOX, "");
-    fixture_remove(f, &api_task, "t2");
-    assert_plan(f, SANDBOX, "event s IdleTimeout\ndelete s IdleTimeout\n");
 }
 
 static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
@@ -344,8 +325,8 @@ static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
     world_sandbox_state(f->w, "ns/s")->audited = false;
-    assert_plan(f, SANDBOX, "after 601000ms\naudit s\n");
-    assert_plan(f, SANDBOX, "after 601000ms\n");
+    assert_plan(f, SANDBOX, "after 751000ms\naudit s\n");
+    assert_plan(f, SANDBOX, "after 751000ms\n");
 }
 
 static void test_sandbox_lifetime(void **state)
@@ -679,7 +660,6 @@ int main(void)
         T(test_sandbox_says_what_it_waits_for_then_fails),
         T(test_sandbox_of_a_missing_pool),
         T(test_sandbox_fails_with_its_pod),
-        T(test_sandbox_idle_timeout),
         T(test_sandbox_that_was_ready_before_is_audited_once),
         T(test_sandbox_lifetime),
         T(test_sandbox_gone_takes_its_pod),

@@ -30,7 +30,7 @@ static void test_sandbox_tells_the_new_address_of_its_pod(void **state)
     assert_in(body, "\"podIP\":\"10.0.0.1\"");
     assert_in(body, "\"phase\":\"Ready\"");
     put_sandbox(f, "s", "", READY_STATUS);
-    assert_plan(f, SANDBOX, "after 601000ms\n");
+    assert_plan(f, SANDBOX, "after 751000ms\n");
 }
 
 /* The answer about an earlier sandbox of the name comes late, and says nothing about this one. */
