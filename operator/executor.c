@@ -260,17 +260,17 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
 static void note_create(struct write *wr, const struct kube_result *res)
 {
     struct pool_state *st = world_pool_state(wr->x->w, wr->pool_key);
+    int64_t now = ops_now(wr->x->ops).mono_ns;
 
     if (res->reason == KUBE_OK || res->reason == KUBE_ALREADY_EXISTS) {
-        str_set(&st->create_error, NULL);
-        str_set(&st->create_error_reason, NULL);
+        plan_create_ok(st, now);
         return;
     }
-    st->failures++;
     st->created -= !st->proven && st->created > 0 && !res->maybe_applied;
+    if (plan_pod_failed(st, wr->begun_mono_ns))
+        st->next_create_mono_ns = now + plan_pod_backoff_ns(st->failures);
     st->next_create_mono_ns =
-        ops_now(wr->x->ops).mono_ns +
-        MAX(plan_pod_backoff_ns(st->failures), res->retry_after_ms * NSEC_PER_MSEC);
+        MAX(st->next_create_mono_ns, now + res->retry_after_ms * NSEC_PER_MSEC);
     str_set(&st->create_error_reason, xstrdup(kube_reason_str(res->reason)));
     str_set(&st->create_error, xasprintf("a pod could not be created: %s", res->message));
 }

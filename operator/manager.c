@@ -30,7 +30,7 @@ struct manager {
     struct ops_timer *timer;
     int64_t timer_due_ns; /* 0: not armed */
     bool active;
-    bool gate_turned; /* and the reflectors do not know yet */
+    bool gate_turned; /* and nobody was told yet */
     uint64_t plans;
     uint64_t actions;
 };
@@ -74,6 +74,7 @@ static void tell_gate_turned(struct manager *m)
     m->gate_turned = false;
     for (size_t i = 0; i < KINDS; i++)
         reflector_gate_turned(m->reflectors[i]);
+    world_retry_creates(m->world, ops_now(m->ops).mono_ns);
 }
 
 void manager_turn(struct manager *m)

@@ -39,8 +39,8 @@ void manager_turn(struct manager *m);
 bool manager_synced(const struct manager *m);
 /* Starts every watch over: credentials changed. */
 void manager_kick(struct manager *m);
-/* An outage of the API server has begun or is over: watches that wait to try again do so in the
- * next turn, and stand in line until it is over. */
+/* An outage of the API server has begun or is over: watches and pools that wait to try again do so
+ * in the next turn, and stand in line until it is over. */
 void manager_gate_turned(struct manager *m);
 /* For /metrics and /debug/state. */
 void manager_metrics(const struct manager *m, struct buf *out);

@@ -30,6 +30,11 @@ void task_plan(struct world *w, const char *key, struct now now, struct actions 
 /* How long a pool waits before it makes another pod after so many (1 and more) that came to
  * nothing: a second, doubling up to five minutes. */
 int64_t plan_pod_backoff_ns(unsigned failures);
+/* A pod or its create, begun or found so then, has come to nothing. False: it is part of a failure
+ * that is counted already. */
+bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns);
+/* A pod could be made: if others could not, that is over. */
+void plan_create_ok(struct pool_state *st, int64_t mono_ns);
 
 /* Mono time of a moment given in wall time, for action_after(). */
 static inline int64_t plan_mono_of(struct now now, int64_t wall_ns)

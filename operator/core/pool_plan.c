@@ -9,8 +9,9 @@
  *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
  *   waits.
  * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, and then
- *   one at a time, seldom: somebody else may have deleted them all. Pods that end by themselves are
- *   replaced with a back-off that doubles.
+ *   one at a time, seldom: somebody else may have deleted them all. After pods that end by
+ *   themselves and creates that fail there is a back-off that doubles: once for all that come to
+ *   nothing before it is over, since an outage or a quota meets many at once.
  * - Status is written when it changed, at most once a second.
  */
 #include "operator/core/plan.h"
@@ -69,9 +70,10 @@ static void count_idle(const struct world *w, const struct warmpool *pool, const
     }
 }
 
-static void note_ended(const struct pod *p, struct pool_state *st)
+static void note_ended(const struct pod *p, struct pool_state *st, int64_t mono_ns)
 {
-    st->failures++;
+    if (plan_pod_failed(st, mono_ns))
+        st->next_create_mono_ns = mono_ns + plan_pod_backoff_ns(st->failures + 1);
     str_set(&st->ended,
             xasprintf("pod %s ended by itself: %s", p->meta.name,
                       p->trouble_message ? p->trouble_message : "its containers exited"));
@@ -89,6 +91,41 @@ static void delete_idle(const struct pod *p, const char *reason, struct actions 
 int64_t plan_pod_backoff_ns(unsigned failures)
 {
     return MIN(BACKOFF_FIRST_NS << MIN(failures - 1, 10u), BACKOFF_MAX_NS);
+}
+
+bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns)
+{
+    if (begun_mono_ns < st->next_create_mono_ns)
+        return false;
+    st->failures++;
+    return true;
+}
+
+void plan_create_ok(struct pool_state *st, int64_t mono_ns)
+{
+    if (!st->create_error)
+        return;
+    str_set(&st->create_error, NULL);
+    str_set(&st->create_error_reason, NULL);
+    /* Not 0: others of the same wave may still fail, and are no further failure. */
+    st->next_create_mono_ns = MIN(st->next_create_mono_ns, mono_ns);
+}
+
+/* A pod that has just become ready ends the back-off; one that is ready all along says nothing of
+ * the others. Nor does a pod say anything of creates that are refused. */
+static void note_ready(const struct census *c, struct pool_state *st, int64_t mono_ns)
+{
+    bool more = c->fresh_ready > st->fresh_ready;
+
+    st->fresh_ready = c->fresh_ready;
+    if (c->fresh_ready > 0) {
+        st->proven = true;
+        str_set(&st->ended, NULL);
+    }
+    if (more && !st->create_error) {
+        st->failures = 0;
+        st->next_create_mono_ns = MIN(st->next_create_mono_ns, mono_ns);
+    }
 }
 
 /* A pod of a pool that was deleted. Kubernetes' garbage collection does the same, later: the pods
@@ -120,8 +157,7 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
         } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
             c->claiming++;
         } else if (pod_terminal(p)) {
-            note_ended(p, st);
-            st->next_create_mono_ns = now.mono_ns + plan_pod_backoff_ns(st->failures + 1);
+            note_ended(p, st, now.mono_ns);
             delete_idle(p, "PodEnded", out);
         } else {
             count_idle(w, pool, p, c);
@@ -424,11 +460,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     if (!pool->invalid)
         check_template(w, pool, st);
     take_census(w, pool, key, st, now, out, &c);
-    if (c.fresh_ready > 0) {
-        st->proven = true;
-        st->failures = 0;
-        str_set(&st->ended, NULL);
-    }
+    note_ready(&c, st, now.mono_ns);
     hold = hold_until(w, key, st, now);
     if (!pool->invalid && !pool->meta.deleting) {
         scale_down(w, pool, creating, &c, out);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "operator/core/plan.h"
+#include "operator/kube/client.h"
 
 /* ---- lookups --------------------------------------------------------------------------------- */
 
@@ -222,6 +223,19 @@ void world_queue_all(struct world *w)
     queue_store(w, w->sandboxes, PLAN_SANDBOX);
     queue_store(w, w->tasks, PLAN_TASK);
     queue_store(w, w->pools, PLAN_POOL);
+}
+
+void world_retry_creates(struct world *w, int64_t mono_ns)
+{
+    const char *key;
+    struct pool_state *st;
+    size_t pos = 0;
+
+    while ((st = map_next(&w->pool_states, &pos, &key)))
+        if (str_eq(st->create_error_reason, kube_reason_str(KUBE_NO_ANSWER))) {
+            st->next_create_mono_ns = MIN(st->next_create_mono_ns, mono_ns);
+            world_queue(w, PLAN_POOL, key);
+        }
 }
 
 /* ---- changes of the stores ------------------------------------------------------------------- */

@@ -45,7 +45,8 @@ struct pool_state {
     bool proven;              /* a pod of checked_hash has been ready */
     unsigned created;         /* pods made from checked_hash before it was proven */
     int64_t unproven_mono_ns; /* when the last ones of those were made */
-    unsigned failures; /* pods that ended, creates that were refused, since the last success */
+    size_t fresh_ready;       /* as it was last seen */
+    unsigned failures; /* waves of pods that ended or could not be made, since one got ready */
     int64_t next_create_mono_ns;
     char *ended;               /* how the last pod ended by itself; NULL: one is ready since */
     char *create_error_reason; /* of the last create; NULL: it went well */
@@ -120,6 +121,9 @@ size_t world_claimable(const struct world *w, const char *pool_key, struct pod *
 bool world_lacks_pod(const struct world *w, const struct meta *sandbox);
 /* Plans the sandboxes that could get a pod of this pool. */
 void world_wake_waiting(struct world *w, const char *pool_key);
+/* The API server is down or back: pools whose creates it did not answer make their pods at once.
+ * The gate holds these back for as long as it is down. */
+void world_retry_creates(struct world *w, int64_t mono_ns);
 /* Everything is planned once: after the first lists, and after a change of leadership. */
 void world_queue_all(struct world *w);
 

@@ -159,6 +159,84 @@ static void test_create_refused_backs_off_and_says_why(void **state)
     assert_non_null(strstr(fake_find(&r->ops, POOL_STATUS)->body, "Forbidden happened"));
 }
 
+static unsigned creates(struct rig *r)
+{
+    unsigned n = 0;
+
+    for (struct list *it = r->ops.calls.next; it != &r->ops.calls; it = it->next) {
+        struct ops_call *c = list_entry(it, struct ops_call, link);
+
+        n += strcmp(c->method, "POST") == 0 && strstr(c->path, "/namespaces/ns/pods?");
+    }
+    return n;
+}
+
+static void refuse_creates(struct rig *r)
+{
+    while (fake_find(&r->ops, CREATE_POD))
+        answer_status(r, CREATE_POD, 403, "Forbidden");
+}
+
+/* An outage or a quota meets all creates of a wave: that is one failure. */
+static void test_creates_refused_together_are_one_failure(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, NULL, pool_object(r, 20), NULL, NULL);
+    assert_int_equal(creates(r), 16);
+    for (int seconds = 1; seconds <= 8; seconds *= 2) {
+        refuse_creates(r);
+        fake_advance(&r->ops, 1000 * seconds - 1);
+        assert_no_call(r, CREATE_POD);
+        fake_advance(&r->ops, 1);
+        assert_int_equal(creates(r), 16);
+    }
+}
+
+/* Those of its wave that fail after it are no further failure. */
+static void test_create_that_succeeds_ends_the_back_off(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, NULL, pool_object(r, 6), NULL, NULL);
+    fake_advance(&r->ops, 10);
+    answer_status(r, CREATE_POD, 403, "Forbidden");
+    assert_int_equal(creates(r), 5);
+    for (int i = 0; i < 2; i++) {
+        answer_status(r, CREATE_POD, 409, "AlreadyExists");
+        assert_int_equal(creates(r), 6);
+        answer_status(r, CREATE_POD, 403, "Forbidden");
+        assert_int_equal(creates(r), 6);
+    }
+    refuse_creates(r);
+    fake_advance(&r->ops, 1999);
+    assert_no_call(r, CREATE_POD);
+    fake_advance(&r->ops, 1);
+    assert_int_equal(creates(r), 6);
+}
+
+/* The server's return ends the back-off of creates that it did not answer, not of those that it
+ * refused. */
+static void test_creates_go_on_when_the_server_is_back(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, NULL, pool_object(r, 1), NULL, NULL);
+    for (int seconds = 1; seconds <= 4; seconds *= 2) {
+        fake_fail(fake_find(&r->ops, CREATE_POD), -ECONNREFUSED, false);
+        turn(r);
+        fake_advance(&r->ops, seconds < 4 ? 1000 * seconds : 0);
+    }
+    assert_no_call(r, CREATE_POD);
+    manager_gate_turned(r->m);
+    turn(r);
+    assert_call(r, CREATE_POD);
+    answer_status(r, CREATE_POD, 403, "Forbidden");
+    manager_gate_turned(r->m);
+    turn(r);
+    assert_no_call(r, CREATE_POD);
+}
+
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void test_task_is_one_write(void **state)
@@ -461,6 +539,9 @@ int main(void)
         T(test_sandbox_deleted_takes_its_pod),
         T(test_create_whose_answer_is_lost_is_not_repeated),
         T(test_create_refused_backs_off_and_says_why),
+        T(test_creates_refused_together_are_one_failure),
+        T(test_create_that_succeeds_ends_the_back_off),
+        T(test_creates_go_on_when_the_server_is_back),
         T(test_task_is_one_write),
         T(test_task_stream_that_breaks_is_attached_to_again),
         T(test_task_write_is_repeated_the_task_is_not),

@@ -1,0 +1,99 @@
+/* Pools whose pods fail, and what is left of pools. */
+#include "tests/unit/plan_objects.h"
+
+/* Every time another pod. */
+static void put_ended(struct fixture *f)
+{
+    cleanup_free char *name = xasprintf("ended-%llu", (unsigned long long)f->rv);
+
+    fixture_put(
+        f, &api_pod, name,
+        ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"idle\"},"
+        "\"ownerReferences\":[{\"kind\":\"WarmPool\",\"uid\":\"uid-p\",\"controller\":true}]",
+        "\"status\":{\"phase\":\"Failed\",\"reason\":\"NodeShutdown\"}");
+}
+
+static void remove_ended(struct fixture *f)
+{
+    const struct index_bucket *b = index_get(&f->w->pods_by_pool, "ns/p");
+
+    for (size_t i = b->count; i > 0; i--) {
+        cleanup_free char *name = xstrdup(b->items[i - 1]->name);
+
+        if (strncmp(name, "ended-", 6) == 0)
+            fixture_remove(f, &api_pod, name);
+    }
+}
+
+/* Plans the pool and sees how long it waits before it makes a pod. */
+static void assert_back_off(struct fixture *f, int64_t seconds)
+{
+    fixture_plan(f, POOL, NULL);
+    assert_int_equal(world_pool_state(f->w, "ns/p")->next_create_mono_ns - f->now.mono_ns,
+                     seconds * NSEC_PER_SEC);
+}
+
+/* A node that is shut down ends many pods: that is one failure. */
+static void test_pods_that_end_together_are_one_failure(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 3, "x");
+    for (int seconds = 2; seconds <= 16; seconds *= 2) {
+        for (int i = 0; i < 3; i++)
+            put_ended(f);
+        assert_back_off(f, seconds);
+        remove_ended(f);
+        fixture_pass(f, 1000 * seconds);
+        assert_in(fixture_plan(f, POOL, NULL), "create p\ncreate p\ncreate p\n");
+    }
+}
+
+/* A pod that becomes ready ends the back-off; one that is ready all along does not. */
+static void test_pod_that_becomes_ready_ends_the_back_off(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 3, "x");
+    put_pod(f, "a", true, NULL);
+    fixture_plan(f, POOL, NULL);
+    for (int seconds = 2; seconds <= 16; seconds *= 2) {
+        put_ended(f);
+        assert_back_off(f, seconds);
+        remove_ended(f);
+        fixture_pass(f, seconds < 16 ? 1000 * seconds : 0);
+    }
+    put_pod(f, "c", true, NULL);
+    assert_in(fixture_plan(f, POOL, NULL), "create p\n");
+    put_ended(f);
+    assert_back_off(f, 2);
+}
+
+/* But it says nothing of a quota. */
+static void test_pod_that_becomes_ready_does_not_lift_a_quota(void **state)
+{
+    struct fixture *f = *state;
+    struct pool_state *st = world_pool_state(f->w, "ns/p");
+
+    put_pool(f, 3, "x");
+    fixture_plan(f, POOL, NULL);
+    st->create_error = xstrdup("exceeded quota"); /* as executor.c notes it */
+    st->failures = 1;
+    st->next_create_mono_ns = f->now.mono_ns + NSEC_PER_SEC;
+    put_pod(f, "a", true, NULL);
+    assert_back_off(f, 1);
+    assert_int_equal(st->failures, 1);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_pods_that_end_together_are_one_failure),
+        T(test_pod_that_becomes_ready_ends_the_back_off),
+        T(test_pod_that_becomes_ready_does_not_lift_a_quota),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
