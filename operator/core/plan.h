@@ -33,7 +33,7 @@ int64_t plan_pod_backoff_ns(unsigned failures);
 /* A pod or its create, begun or found so then, has come to nothing. False: it is part of a failure
  * that is counted already. */
 bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns);
-/* A pod could be made: if others could not, that is over. */
+/* A pod could be made, or none is missing: if others could not be made, that is over. */
 void plan_create_ok(struct pool_state *st, int64_t mono_ns);
 
 /* Mono time of a moment given in wall time, for action_after(). */

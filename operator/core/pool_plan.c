@@ -292,6 +292,8 @@ static void scale_up(const struct warmpool *pool, size_t creating, int64_t hold,
     size_t have = c->count + creating;
     size_t missing = (size_t)pool->replicas > have ? (size_t)pool->replicas - have : 0;
 
+    if (c->count >= (size_t)pool->replicas)
+        plan_create_ok(st, now.mono_ns);
     if (missing == 0 || st->template_error)
         return;
     if (hold || now.mono_ns < st->next_create_mono_ns) {

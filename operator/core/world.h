@@ -49,7 +49,7 @@ struct pool_state {
     unsigned failures; /* waves of pods that ended or could not be made, since one got ready */
     int64_t next_create_mono_ns;
     char *ended;               /* how the last pod ended by itself; NULL: one is ready since */
-    char *create_error_reason; /* of the last create; NULL: it went well */
+    char *create_error_reason; /* of the last create; NULL: it went well, or none is missing */
     char *create_error;
 };
 

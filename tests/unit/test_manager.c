@@ -159,6 +159,24 @@ static void test_create_refused_backs_off_and_says_why(void **state)
     assert_non_null(strstr(fake_find(&r->ops, POOL_STATUS)->body, "Forbidden happened"));
 }
 
+/* The pod is there, so nothing is wrong, though it is not ready yet. */
+static void test_create_that_was_done_in_spite_of_its_answer_is_no_failure(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *path = NULL, *pod = NULL;
+
+    start(r, NULL, pool_object(r, 1), NULL, NULL);
+    answer_object(r, POOL_STATUS, pool_object(r, 1));
+    answer_status(r, CREATE_POD, 504, "Timeout");
+    path = xstrdup(fake_find(&r->ops, "GET /api/v1/namespaces/ns/pods/p-")->path);
+    pod = pod_object(r, strrchr(path, '/') + 1, NULL);
+    memcpy(strstr(pod, "\"True\""), "\"Nope\"", 6);
+    answer(r, path, 200, pod);
+    fake_advance(&r->ops, 2000);
+    assert_non_null(strstr(fake_find(&r->ops, POOL_STATUS)->body, "\"replicas\":1"));
+    assert_null(strstr(fake_find(&r->ops, POOL_STATUS)->body, "PodsFailing"));
+}
+
 static unsigned creates(struct rig *r)
 {
     unsigned n = 0;
@@ -539,6 +557,7 @@ int main(void)
         T(test_sandbox_deleted_takes_its_pod),
         T(test_create_whose_answer_is_lost_is_not_repeated),
         T(test_create_refused_backs_off_and_says_why),
+        T(test_create_that_was_done_in_spite_of_its_answer_is_no_failure),
         T(test_creates_refused_together_are_one_failure),
         T(test_create_that_succeeds_ends_the_back_off),
         T(test_creates_go_on_when_the_server_is_back),

@@ -85,6 +85,31 @@ static void test_pod_that_becomes_ready_does_not_lift_a_quota(void **state)
     assert_int_equal(st->failures, 1);
 }
 
+/* It wants no further one any more. */
+static void test_pool_that_is_scaled_to_what_it_has_does_not_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct pool_state *st = world_pool_state(f->w, "ns/p");
+    cleanup_free char *refused = NULL, *scaled = NULL;
+
+    put_pool(f, 2, "x");
+    put_pod(f, "a", true, NULL);
+    fixture_plan(f, POOL, NULL);
+    st->create_error = xstrdup("exceeded quota"); /* as executor.c notes it */
+    st->create_error_reason = xstrdup("QuotaExceeded");
+    st->next_create_mono_ns = f->now.mono_ns + 300 * NSEC_PER_SEC;
+    fixture_pass(f, 2000);
+    refused = plan_body(f, POOL);
+    assert_in(refused, "exceeded quota");
+    put_pool(f, 1, "x");
+    fixture_pass(f, 2000);
+    scaled = plan_body(f, POOL);
+    assert_in(scaled, "\"phase\":\"Ready\"");
+    assert_null(strstr(scaled, "exceeded quota"));
+    put_pool(f, 2, "x");
+    assert_in(fixture_plan(f, POOL, NULL), "create p\n");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -93,6 +118,7 @@ int main(void)
         T(test_pods_that_end_together_are_one_failure),
         T(test_pod_that_becomes_ready_ends_the_back_off),
         T(test_pod_that_becomes_ready_does_not_lift_a_quota),
+        T(test_pool_that_is_scaled_to_what_it_has_does_not_fail),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
