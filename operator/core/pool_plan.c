@@ -38,6 +38,7 @@ struct census {
     size_t count;
     size_t ready;
     size_t fresh_ready; /* of the present template */
+    size_t good;        /* those, and bound ones: a pod may be bound as soon as it is ready */
     size_t allocated;
     size_t claiming; /* idle pods that are about to be bound */
     const struct pod *troubled;
@@ -63,6 +64,7 @@ static void count_idle(const struct world *w, const struct warmpool *pool, const
     if (p->ready) {
         c->ready++;
         c->fresh_ready += is_fresh(w, pool, p);
+        c->good += is_fresh(w, pool, p);
     } else if (p->trouble_reason && !c->troubled) {
         c->troubled = p;
     } else if (!c->unready) {
@@ -115,13 +117,12 @@ void plan_create_ok(struct pool_state *st, int64_t mono_ns)
  * the others. Nor does a pod say anything of creates that are refused. */
 static void note_ready(const struct census *c, struct pool_state *st, int64_t mono_ns)
 {
-    bool more = c->fresh_ready > st->fresh_ready;
+    bool more = c->good > st->good;
 
-    st->fresh_ready = c->fresh_ready;
-    if (c->fresh_ready > 0) {
-        st->proven = true;
+    st->good = c->good;
+    st->proven = st->proven || c->good > 0;
+    if (c->fresh_ready > 0)
         str_set(&st->ended, NULL);
-    }
     if (more && !st->create_error) {
         st->failures = 0;
         st->next_create_mono_ns = MIN(st->next_create_mono_ns, mono_ns);
@@ -152,10 +153,12 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
             continue;
         if (!pod_idle(p)) {
             c->allocated++;
+            c->good += is_fresh(w, pool, p);
         } else if (!world_pod_of_pool(pool, p)) {
             drop_of_gone(w, st, p, out);
         } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
             c->claiming++;
+            c->good += p->ready && is_fresh(w, pool, p);
         } else if (pod_terminal(p)) {
             note_ended(p, st, now.mono_ns);
             delete_idle(p, "PodEnded", out);

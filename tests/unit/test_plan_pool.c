@@ -110,6 +110,31 @@ static void test_pool_that_is_scaled_to_what_it_has_does_not_fail(void **state)
     assert_in(fixture_plan(f, POOL, NULL), "create p\n");
 }
 
+/* Each pod is bound as soon as it is ready, so no plan sees it ready and idle. */
+static void test_pods_that_are_bound_at_once_prove_the_template(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    for (int i = 0; i < 30; i++) {
+        cleanup_free char *name = xasprintf("p%d", i), *box = xasprintf("s%d", i);
+
+        assert_in(fixture_plan(f, POOL, NULL), "create p\n");
+        put_pod(f, name, true, box);
+    }
+}
+
+static void test_pod_that_is_being_bound_proves_the_template(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_pod(f, "a", true, NULL);
+    ledger_begin(f->w->ledger, LEDGER_CLAIM, &api_pod, "ns/a", "ns/p");
+    fixture_plan(f, POOL, NULL);
+    assert_true(world_pool_state(f->w, "ns/p")->proven);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -119,6 +144,8 @@ int main(void)
         T(test_pod_that_becomes_ready_ends_the_back_off),
         T(test_pod_that_becomes_ready_does_not_lift_a_quota),
         T(test_pool_that_is_scaled_to_what_it_has_does_not_fail),
+        T(test_pods_that_are_bound_at_once_prove_the_template),
+        T(test_pod_that_is_being_bound_proves_the_template),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
