@@ -8,8 +8,9 @@
  * - Claims go first: while one is under way, and for REFILL_HOLD after, no pod is made, since that
  *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
  *   waits.
- * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, and then
- *   one at a time, seldom: somebody else may have deleted them all. After pods that end by
+ * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, by all
+ *   operators one after the other, and then one at a time, seldom: somebody else may have deleted
+ *   them all. After pods that end by
  *   themselves and creates that fail there is a back-off that doubles: once for all that come to
  *   nothing before it is over, since an outage or a quota meets many at once.
  * - Status is written when it changed, at most once a second.
@@ -38,7 +39,8 @@ struct census {
     size_t count;
     size_t ready;
     size_t fresh_ready; /* of the present template */
-    size_t good;        /* those, and bound ones: a pod may be bound as soon as it is ready */
+    size_t fresh_unready;
+    size_t good; /* those, and bound ones: a pod may be bound as soon as it is ready */
     size_t allocated;
     size_t claiming; /* idle pods that are about to be bound */
     const struct pod *troubled;
@@ -60,11 +62,14 @@ static bool is_fresh(const struct world *w, const struct warmpool *pool, const s
 static void count_idle(const struct world *w, const struct warmpool *pool, const struct pod *p,
                        struct census *c)
 {
+    bool fresh = is_fresh(w, pool, p);
+
     c->pods[c->count++] = p;
+    c->fresh_unready += fresh && !p->ready;
     if (p->ready) {
         c->ready++;
-        c->fresh_ready += is_fresh(w, pool, p);
-        c->good += is_fresh(w, pool, p);
+        c->fresh_ready += fresh;
+        c->good += fresh;
     } else if (p->trouble_reason && !c->troubled) {
         c->troubled = p;
     } else if (!c->unready) {
@@ -275,13 +280,19 @@ static int64_t hold_until(const struct world *w, const char *key, struct pool_st
     return now.mono_ns - st->held_since_mono_ns < REFILL_HOLD_MAX_NS ? until : 0;
 }
 
-/* How many pods may be made from a template that has not brought a ready one yet. */
-static size_t unproven_room(const struct pool_state *st, struct now now, struct actions *out)
+/* How many pods may be made from a template that has not brought a ready one yet. Those that are
+ * there count, whoever made them: an operator that has just begun has made none. */
+static size_t unproven_room(struct pool_state *st, size_t unready, struct now now,
+                            struct actions *out)
 {
-    int64_t due = st->unproven_mono_ns + BACKOFF_MAX_NS;
+    size_t made = MAX(st->created, unready);
+    int64_t due;
 
-    if (st->created < UNPROVEN_PODS)
-        return UNPROVEN_PODS - st->created;
+    if (made < UNPROVEN_PODS)
+        return UNPROVEN_PODS - made;
+    if (st->unproven_mono_ns == 0)
+        st->unproven_mono_ns = now.mono_ns;
+    due = st->unproven_mono_ns + BACKOFF_MAX_NS;
     if (now.mono_ns >= due)
         return 1;
     action_after(out, due);
@@ -305,7 +316,7 @@ static void scale_up(const struct warmpool *pool, size_t creating, int64_t hold,
     }
     missing = MIN(missing, creating < CREATES_AT_ONCE ? CREATES_AT_ONCE - creating : 0);
     if (!st->proven)
-        missing = MIN(missing, unproven_room(st, now, out));
+        missing = MIN(missing, unproven_room(st, c->fresh_unready + creating, now, out));
     if (missing > 0)
         st->unproven_mono_ns = now.mono_ns;
     for (size_t i = 0; i < missing; i++) {

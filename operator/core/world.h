@@ -44,7 +44,7 @@ struct pool_state {
     /* Creation under trouble: see pool_plan.c. */
     bool proven;              /* a pod of checked_hash has been ready */
     unsigned created;         /* pods made from checked_hash before it was proven */
-    int64_t unproven_mono_ns; /* when the last ones of those were made */
+    int64_t unproven_mono_ns; /* when the last ones of those were made, or found made */
     size_t good;              /* pods of checked_hash that are or were ready, as last seen */
     unsigned failures; /* waves of pods that ended or could not be made, since one got ready */
     int64_t next_create_mono_ns;

@@ -135,6 +135,55 @@ static void test_pod_that_is_being_bound_proves_the_template(void **state)
     assert_true(world_pool_state(f->w, "ns/p")->proven);
 }
 
+static size_t creates(struct fixture *f)
+{
+    size_t n = 0;
+
+    for (const char *p = fixture_plan(f, POOL, NULL); (p = strstr(p, "create")); p++)
+        n++;
+    return n;
+}
+
+static void put_unready(struct fixture *f, int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        cleanup_free char *name = xasprintf("unready%d", i);
+
+        put_pod(f, name, false, NULL);
+    }
+}
+
+/* An operator that has just begun counts what others have made. */
+static void test_unproven_pods_are_bounded_for_all_operators(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 100, "wrong");
+    put_unready(f, 0, 15);
+    assert_int_equal(creates(f), 3);
+    ledger_begin(f->w->ledger, LEDGER_CREATE, &api_pod, "ns/x", "ns/p");
+    ledger_begin(f->w->ledger, LEDGER_CREATE, &api_pod, "ns/y", "ns/p");
+    put_unready(f, 15, 1); /* the first of the three is there, the others are on their way */
+    assert_int_equal(creates(f), 0);
+    fixture_done(f);
+    fixture_init(f); /* and another one */
+    put_pool(f, 100, "wrong");
+    put_unready(f, 0, 18);
+    assert_int_equal(creates(f), 0);
+    fixture_pass(f, 299000);
+    assert_int_equal(creates(f), 0);
+    fixture_pass(f, 1000);
+    assert_int_equal(creates(f), 1);
+    put_pod(f, "ready", true, NULL);
+    assert_int_equal(creates(f), 16);
+    fixture_done(f);
+    fixture_init(f);
+    put_pool(f, 100, "wrong");
+    put_unready(f, 0, 18);
+    put_pool(f, 100, "right"); /* those of the wrong template say nothing of this one */
+    assert_int_equal(creates(f), 16);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -146,6 +195,7 @@ int main(void)
         T(test_pool_that_is_scaled_to_what_it_has_does_not_fail),
         T(test_pods_that_are_bound_at_once_prove_the_template),
         T(test_pod_that_is_being_bound_proves_the_template),
+        T(test_unproven_pods_are_bounded_for_all_operators),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
