@@ -16,6 +16,11 @@ bool pod_idle(const struct pod *p)
     return !p->allocated && !p->sandbox;
 }
 
+bool pod_orphan(const struct pod *p)
+{
+    return !p->owned && p->template_hash && p->key_id;
+}
+
 static void pod_free(struct meta *obj)
 {
     struct pod *p = container_of(obj, struct pod, meta);
@@ -51,6 +56,7 @@ static void decode_owner(struct json_object *md, struct pod *p)
 {
     struct json_object *refs = json_get(md, "ownerReferences");
 
+    p->owned = json_array_len(refs) > 0;
     for (size_t i = 0; i < json_array_len(refs); i++) {
         struct json_object *ref = json_object_array_get_idx(refs, i);
 

@@ -39,6 +39,7 @@ struct pod {
     char *ip;
     char *node;
     enum pod_phase phase;
+    bool owned;                  /* by anything */
     bool allocated;              /* label */
     bool ready;                  /* condition */
     int64_t ready_since_wall_ns; /* since when it is so, or is not */
@@ -52,6 +53,10 @@ struct pod {
 bool pod_terminal(const struct pod *p);
 /* Belongs to its pool and to nobody else. */
 bool pod_idle(const struct pod *p);
+
+/* Made by this operator for a pool, and nobody's any more: as all that pod_build() makes has an
+ * owner, somebody has deleted the owner alone (--cascade=orphan). */
+bool pod_orphan(const struct pod *p);
 
 /*
  * The merge patch that makes the Sandbox the owner of an idle pod: labels and owner reference, with

@@ -134,14 +134,17 @@ static void note_ready(const struct census *c, struct pool_state *st, int64_t mo
     }
 }
 
-/* A pod of a pool that was deleted. Kubernetes' garbage collection does the same, later: the pods
- * name the pool as their owner. */
-static void drop_of_gone(const struct world *w, const struct pool_state *st, const struct pod *p,
-                         struct actions *out)
+/* A pod that no pool has any more: of one that was deleted (Kubernetes' garbage collection does the
+ * same, later: the pods name the pool as their owner), or of one that was deleted without them. */
+static void drop_left_over(const struct world *w, const struct pool_state *st, const struct pod *p,
+                           struct actions *out)
 {
-    if (pod_idle(p) && !p->meta.deleting && st->gone_uid && str_eq(p->owner_uid, st->gone_uid) &&
+    bool orphan = pod_orphan(p);
+    bool of_gone = st->gone_uid && str_eq(p->owner_uid, st->gone_uid);
+
+    if ((orphan || of_gone) && pod_idle(p) && !p->meta.deleting &&
         !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-        delete_idle(p, "PoolDeleted", out);
+        delete_idle(p, orphan ? "Orphaned" : "PoolDeleted", out);
 }
 
 static void take_census(struct world *w, const struct warmpool *pool, const char *key,
@@ -160,7 +163,7 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
             c->allocated++;
             c->good += is_fresh(w, pool, p);
         } else if (!world_pod_of_pool(pool, p)) {
-            drop_of_gone(w, st, p, out);
+            drop_left_over(w, st, p, out);
         } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
             c->claiming++;
             c->good += p->ready && is_fresh(w, pool, p);
@@ -455,7 +458,7 @@ static void plan_gone(struct world *w, const char *key, struct actions *out)
     struct pool_state *st = world_pool_state(w, key);
 
     for (size_t i = 0; i < b->count; i++)
-        drop_of_gone(w, st, container_of(b->items[i], struct pod, meta), out);
+        drop_left_over(w, st, container_of(b->items[i], struct pod, meta), out);
     if (b->count == 0 && ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
         world_forget_pool(w, key);
 }

@@ -21,6 +21,12 @@ const struct story stories[] = {
      0},
     {"a pool that is deleted takes its pods along", "0 pool p 1 a\n3000 delete WarmPool p",
      "pod 1: made, not ready, ready, deleting, gone\npool p: Pending, Ready, gone\n", 0},
+    {"a pool is deleted without its pods", "0 pool p 1 a\n3000 orphan p",
+     "pod 1: made, not ready, ready, deleting, gone\npool p: Pending, Ready, gone\n", 0},
+    {"a pool is made anew over its orphans", "0 pool p 1 a\n3000 orphan p\n3000 pool p 1 a",
+     "pod 1: made, not ready, ready, deleting, gone\n" REFILL
+     "pool p: Pending, Ready, gone, Pending, Ready\n",
+     0},
     {"a sandbox gets a warm pod, the pool another one", WITH_BOX, READY_BOX, 0},
     /* The pod is taken when it gets ready, so the pool is not Ready before its second one. */
     {"a sandbox waits for the first pod", "0 pool p 1 a\n0 box s p",

@@ -329,6 +329,7 @@ bool agent_truth(struct sim *s, const char *task_uid, int64_t attempt, struct ag
 void client_start(struct sim *s);
 void client_pool(struct sim *s, const char *name, int replicas, const char *image);
 void client_scale(struct sim *s, const char *name, int replicas);
+void client_orphan(struct sim *s, const char *name);
 void client_image(struct sim *s, const char *name, const char *image);
 /* extra: further members of spec, each with a leading comma; may be "" */
 void client_sandbox(struct sim *s, const char *name, const char *pool, const char *extra);

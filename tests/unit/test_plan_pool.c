@@ -184,6 +184,36 @@ static void test_unproven_pods_are_bounded_for_all_operators(void **state)
     assert_int_equal(creates(f), 16);
 }
 
+#define OURS                                                                                       \
+    "\"annotations\":{\"arl.infra.io/template-hash\":\"h\",\"arl.infra.io/signing-key\":\"k\"}"
+#define LABELS(more) ",\"labels\":{\"arl.infra.io/pool\":\"p\"" more "},"
+
+/* Those that were left when their pool was deleted without them go; what a person has made does
+ * not, nor what is in use, or somebody else's. */
+static void test_orphans_are_removed(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *metadata;
+    } pods[] = {
+        {"left", LABELS("") OURS},
+        {"by-hand", LABELS("") "\"annotations\":{\"arl.infra.io/template-hash\":\"h\"}"},
+        {"by-hand-too", LABELS("") "\"annotations\":{\"arl.infra.io/signing-key\":\"k\"}"},
+        {"bound", LABELS(",\"arl.infra.io/status\":\"allocated\"") OURS},
+        {"owned", LABELS("") OURS ",\"ownerReferences\":[{\"kind\":\"Job\",\"uid\":\"u\"}]"},
+        {"ending", LABELS("") OURS ",\"deletionTimestamp\":\"" T0_TEXT "\""},
+        {"busy", LABELS("") OURS},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(pods); i++)
+        fixture_put(f, &api_pod, pods[i].name, pods[i].metadata, "\"status\":{}");
+    ledger_begin(f->w->ledger, LEDGER_DELETE, &api_pod, "ns/busy", NULL);
+    assert_plan(f, POOL, "delete left Orphaned\n");
+    put_pool(f, 0, "x");
+    assert_plan(f, POOL, "delete left Orphaned\nstatus p Ready\n");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -196,6 +226,7 @@ int main(void)
         T(test_pods_that_are_bound_at_once_prove_the_template),
         T(test_pod_that_is_being_bound_proves_the_template),
         T(test_unproven_pods_are_bounded_for_all_operators),
+        T(test_orphans_are_removed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
