@@ -268,11 +268,28 @@ static void note_create(struct write *wr, const struct kube_result *res)
     }
     st->created -= !st->proven && st->created > 0 && !res->maybe_applied;
     if (plan_pod_failed(st, wr->begun_mono_ns))
-        st->next_create_mono_ns = now + plan_pod_backoff_ns(st->failures);
+        st->next_create_mono_ns = now + plan_backoff_ns(st->failures);
     st->next_create_mono_ns =
         MAX(st->next_create_mono_ns, now + res->retry_after_ms * NSEC_PER_MSEC);
     str_set(&st->create_error_reason, xstrdup(kube_reason_str(res->reason)));
     str_set(&st->create_error, xasprintf("a pod could not be created: %s", res->message));
+}
+
+/* Without an answer nothing is known; a pod that somebody else has, or that is gone, is no refusal.
+ */
+static void note_refusal(const struct write *wr, const struct kube_result *res)
+{
+    bool refused = res->http_status > 0 && res->reason != KUBE_OK && res->reason != KUBE_CONFLICT &&
+                   res->reason != KUBE_NOT_FOUND;
+    struct sandbox_state *st = map_get(&wr->x->w->sandbox_states, wr->sandbox_key);
+
+    if (!st)
+        return;
+    st->claims_refused = refused ? st->claims_refused + 1 : 0;
+    if (st->claims_refused <= 1)
+        str_set(&st->claim_error, refused ? xstrdup(res->message) : NULL);
+    if (refused)
+        st->next_claim_mono_ns = ops_now(wr->x->ops).mono_ns + plan_backoff_ns(st->claims_refused);
 }
 
 static void note_claim(struct write *wr, const struct kube_result *res)
@@ -280,6 +297,7 @@ static void note_claim(struct write *wr, const struct kube_result *res)
     int64_t now = ops_now(wr->x->ops).mono_ns;
 
     world_pool_state(wr->x->w, wr->pool_key)->last_claim_mono_ns = now;
+    note_refusal(wr, res);
     if (res->reason == KUBE_OK)
         metrics_observe(&wr->x->claim_time, now - wr->begun_mono_ns);
 }

@@ -27,9 +27,9 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
 void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out);
 void task_plan(struct world *w, const char *key, struct now now, struct actions *out);
 
-/* How long a pool waits before it makes another pod after so many (1 and more) that came to
- * nothing: a second, doubling up to five minutes. */
-int64_t plan_pod_backoff_ns(unsigned failures);
+/* How long after so many (1 and more) tries that came to nothing the next one waits, of a pool to
+ * make a pod or of a sandbox to take one: a second, doubling up to five minutes. */
+int64_t plan_backoff_ns(unsigned failures);
 /* A pod or its create, begun or found so then, has come to nothing. False: it is part of a failure
  * that is counted already. */
 bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns);

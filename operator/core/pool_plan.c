@@ -80,7 +80,7 @@ static void count_idle(const struct world *w, const struct warmpool *pool, const
 static void note_ended(const struct pod *p, struct pool_state *st, int64_t mono_ns)
 {
     if (plan_pod_failed(st, mono_ns))
-        st->next_create_mono_ns = mono_ns + plan_pod_backoff_ns(st->failures + 1);
+        st->next_create_mono_ns = mono_ns + plan_backoff_ns(st->failures + 1);
     str_set(&st->ended,
             xasprintf("pod %s ended by itself: %s", p->meta.name,
                       p->trouble_message ? p->trouble_message : "its containers exited"));
@@ -95,7 +95,7 @@ static void delete_idle(const struct pod *p, const char *reason, struct actions 
     a->reason = xstrdup(reason);
 }
 
-int64_t plan_pod_backoff_ns(unsigned failures)
+int64_t plan_backoff_ns(unsigned failures)
 {
     return MIN(BACKOFF_FIRST_NS << MIN(failures - 1, 10u), BACKOFF_MAX_NS);
 }

@@ -8,8 +8,8 @@
  * - The oldest waiting sandbox of a pool gets the oldest idle ready pod. The claim makes the
  *   sandbox the pod's owner; the status goes straight to Ready.
  * - Pending is written only after PENDING_AFTER, so that a quick claim costs no third write.
- * - A missing pool, or none of its pods in time, ends in Failed. So does the loss of the pod: a
- *   sandbox never gets a second one.
+ * - A missing pool, or none of its pods in time, ends in Failed. So does the loss of the pod, and
+ *   one that does not get ready again after the claim: a sandbox never gets a second one.
  * - An expired sandbox is deleted; a sandbox that is gone takes its pod along at once.
  */
 #include "operator/core/plan.h"
@@ -22,6 +22,7 @@
 
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
+#define TELL_REFUSALS 3 /* one may be an accident */
 /* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
  * for so long, or when it is behind by a quarter of the idle limit. */
 #define LAST_TASK_QUIET_NS (5 * NSEC_PER_SEC)
@@ -148,6 +149,33 @@ static void pool_missing(const struct view *v)
     say_pending(v, "WaitingForPool", message);
 }
 
+/* The API server refuses that its pods are taken. Returns whether it is time to try again: not
+ * before that is told, and not for ever. */
+static bool may_claim(const struct view *v, const struct warmpool *pool)
+{
+    int64_t wait_ns = v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
+    int64_t deadline = v->s->meta.created_wall_ns + wait_ns;
+    const struct condition *told = &v->s->status.ready;
+    bool due = v->now.mono_ns >= v->st->next_claim_mono_ns;
+    cleanup_free char *message = NULL;
+
+    if (!due)
+        action_after(v->out, v->st->next_claim_mono_ns);
+    if (v->st->claims_refused < TELL_REFUSALS)
+        return due;
+    message =
+        xasprintf("a pod of WarmPool %s cannot be taken: %s", pool->meta.name, v->st->claim_error);
+    if (v->now.wall_ns >= deadline) {
+        move(v, SANDBOX_FAILED, "NoPodAvailable", message);
+        return false;
+    }
+    action_after(v->out, plan_mono_of(v->now, deadline));
+    if (str_eq(told->reason, "ClaimRefused") && str_eq(told->message, message))
+        return due;
+    move(v, SANDBOX_PENDING, "ClaimRefused", message);
+    return false;
+}
+
 static void plan_waiting(const struct view *v)
 {
     char pool_key[META_KEY_MAX];
@@ -162,26 +190,42 @@ static void plan_waiting(const struct view *v)
         return;
     }
     free_pods = world_claimable(v->w, pool_key, &first);
-    if (free_pods > waiting_ahead(v, pool_key))
-        claim(v, first);
-    else
+    if (free_pods <= waiting_ahead(v, pool_key))
         wait_for_pod(v, pool);
+    else if (may_claim(v, pool))
+        claim(v, first);
 }
 
 /* ---- with a pod ------------------------------------------------------------------------------ */
+
+/* A pod that was ready when it was taken gets ready again soon, or never. */
+static bool bound_for_too_long(const struct view *v)
+{
+    int64_t deadline;
+
+    if (v->s->status.phase != SANDBOX_BOUND)
+        return false;
+    if (v->st->bound_mono_ns == 0)
+        v->st->bound_mono_ns = v->now.mono_ns;
+    deadline = v->st->bound_mono_ns + v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
+    action_after(v->out, deadline);
+    return v->now.mono_ns >= deadline;
+}
 
 static void plan_claimed(const struct view *v)
 {
     const char *trouble = v->pod->trouble_message;
     cleanup_free char *message = NULL;
+    bool over;
 
     if (v->pod->ready && v->pod->ip) {
         move(v, SANDBOX_READY, "PodReady", "the agent in the pod answers");
         return;
     }
-    message = xasprintf("the agent in the pod does not answer yet%s%s", trouble ? ": " : "",
-                        str_or_empty(trouble));
-    move(v, SANDBOX_BOUND, "PodNotReady", message);
+    over = bound_for_too_long(v);
+    message = xasprintf("the agent in the pod does not answer%s%s%s", over ? "" : " yet",
+                        trouble ? ": " : "", str_or_empty(trouble));
+    move(v, over ? SANDBOX_FAILED : SANDBOX_BOUND, "PodNotReady", message);
 }
 
 static void fail_lost(const struct view *v, const char *what)

@@ -79,6 +79,7 @@ static void sandbox_state_free(struct sandbox_state *st)
     free(st->gone_uid);
     free(st->lost_pod_uid);
     free(st->running_uid);
+    free(st->claim_error);
     free(st);
 }
 
@@ -306,6 +307,7 @@ static void sandbox_gone(struct sandbox_state *st, const char *uid)
     free(st->gone_uid);
     free(st->lost_pod_uid);
     free(st->running_uid);
+    free(st->claim_error);
     *st = (struct sandbox_state){.gone_uid = xstrdup(uid)};
 }
 

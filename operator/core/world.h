@@ -55,10 +55,14 @@ struct pool_state {
 
 /* Kept for a sandbox between two plans of it. */
 struct sandbox_state {
-    char *gone_uid;            /* of the sandbox that was deleted last under this name */
-    char *lost_pod_uid;        /* the API server has confirmed that this pod is not its any more */
-    const char *lost_pod_why;  /* of it: "is gone", ... */
+    char *gone_uid;           /* of the sandbox that was deleted last under this name */
+    char *lost_pod_uid;       /* the API server has confirmed that this pod is not its any more */
+    const char *lost_pod_why; /* of it: "is gone", ... */
+    unsigned claims_refused;  /* in a row */
+    char *claim_error;        /* why the first of those was */
+    int64_t next_claim_mono_ns;
     int64_t seen_mono_ns;      /* since when this process knows the sandbox */
+    int64_t bound_mono_ns;     /* since when it knows it in phase Bound */
     bool audited;              /* it was asked what runs in its pod, or need not be */
     bool auditing;             /* the answer is still to come */
     char *running_uid;         /* the task that ran there then; NULL: none */

@@ -100,6 +100,11 @@ const struct story stories[] = {
      "pod 1: made, not ready, ready, bound to s, not ready, failed\n" REFILL POOL_TAKEN
      "sandbox s: Bound, Failed\n",
      0},
+    {"the operator dies in a claim, the pod is ready again too late",
+     WITH_BOX "3001.4 kill 0\n3002 unready 1\n200000 ready 1",
+     "pod 1: made, not ready, ready, bound to s, not ready, ready\n" REFILL POOL_TAKEN
+     "sandbox s: Bound, Failed\n",
+     0},
     {"the operator dies in the claim of a sandbox that has waited",
      "0 box s p\n5000 pool p 1 a\n5523.0 kill 0\n5525 unready 1\n30000 ready 1",
      "pod 1: made, not ready, ready, bound to s, not ready, ready\n" REFILL

@@ -14,7 +14,8 @@ struct tally {
 static bool comparable(const struct story *st, enum fault f, enum watch_fault wf)
 {
     bool accident = strstr(st->script, "evict") || strstr(st->script, "restart") ||
-                    strstr(st->script, "remove") || strstr(st->script, "lose");
+                    strstr(st->script, "remove") || strstr(st->script, "lose") ||
+                    strstr(st->script, "unready");
 
     /* Which pod the dead operator has taken decides what the accident meets. */
     bool raced = strstr(st->script, "kill") != NULL;

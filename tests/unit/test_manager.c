@@ -65,6 +65,42 @@ static void test_claim_whose_answer_is_lost_takes_no_second_pod(void **state)
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "\"podName\":\"a\""));
 }
 
+/* By a policy of the cluster, say. */
+static void test_claim_that_is_refused_says_so(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 1), sandbox_object(r, "s", ""), NULL);
+    for (int i = 0; i < 3; i++) {
+        assert_no_call(r, SANDBOX_STATUS);
+        answer_status(r, POD_A, 403, "Forbidden");
+        assert_no_call(r, POD_A); /* not at once */
+        fake_advance(&r->ops, 1000 << i);
+    }
+    assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "ClaimRefused"));
+    assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "Forbidden happened"));
+    answer_object(
+        r, SANDBOX_STATUS,
+        sandbox_object(r, "s",
+                       "\"phase\":\"Pending\",\"conditions\":[{\"type\":\"Ready\",\"status\":"
+                       "\"False\",\"reason\":\"ClaimRefused\",\"message\":\"a pod of "
+                       "WarmPool p cannot be taken: Forbidden happened\"}]"));
+    assert_call(r, POD_A);
+}
+
+/* An answer that says nothing about what became of it, each time. */
+static void test_claim_that_never_takes_place_waits_between_tries(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 1), sandbox_object(r, "s", ""), NULL);
+    answer_status(r, POD_A, 500, "InternalError");
+    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", pod_object(r, "a", NULL));
+    assert_no_call(r, POD_A);
+    fake_advance(&r->ops, 1000);
+    assert_call(r, POD_A);
+}
+
 static void test_claim_after_a_crash_is_finished(void **state)
 {
     struct rig *r = *state;
@@ -550,6 +586,8 @@ int main(void)
         T(test_claim_is_two_writes),
         T(test_claim_conflict_takes_the_next_pod),
         T(test_claim_whose_answer_is_lost_takes_no_second_pod),
+        T(test_claim_that_is_refused_says_so),
+        T(test_claim_that_never_takes_place_waits_between_tries),
         T(test_claim_after_a_crash_is_finished),
         T(test_pod_that_loses_the_label_of_its_sandbox_is_lost),
         T(test_pod_that_loses_the_label_of_its_pool_is_lost),

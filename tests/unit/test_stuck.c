@@ -226,6 +226,34 @@ static void pod_unready(struct fixture *f)
     put_sandbox(f, "");
 }
 
+/* Its pod was ready when it was taken, and never again. */
+static void pod_unready_for_long(struct fixture *f)
+{
+    put_pool(f, 1, "");
+    put_pod(f, "a", "s", POD_UNREADY);
+    put_sandbox(f, "\"phase\":\"Bound\",\"podName\":\"a\",\"podUID\":\"uid-a\"");
+    fixture_plan(f, "sandbox/ns/s", NULL);
+    fixture_pass(f, 300000);
+}
+
+static void claims_refused(struct fixture *f)
+{
+    struct sandbox_state *st;
+
+    put_pool(f, 1, "");
+    put_pod(f, "a", NULL, POD_READY);
+    put_sandbox(f, "\"phase\":\"Pending\"");
+    st = world_sandbox_state(f->w, "ns/s");
+    st->claims_refused = 3; /* test_manager.c, test_claim_that_is_refused_says_so, makes it so */
+    st->claim_error = xstrdup("not by you");
+}
+
+static void claims_refused_for_long(struct fixture *f)
+{
+    claims_refused(f);
+    fixture_pass(f, 300000);
+}
+
 static void pod_crashes(struct fixture *f)
 {
     put_pool(f, 1, "");
@@ -373,6 +401,9 @@ static const struct {
     {waited_at_a_failing_pool, "sandbox/ns/s", "NoPodAvailable", "5m0s: pod a: no such", true},
     {pod_unready, "sandbox/ns/s", "PodNotReady", "does not answer yet\"", false},
     {pod_crashes, "sandbox/ns/s", "PodNotReady", "yet: container executor: Crash", false},
+    {pod_unready_for_long, "sandbox/ns/s", "PodNotReady", "pod does not answer\"", true},
+    {claims_refused, "sandbox/ns/s", "ClaimRefused", "cannot be taken: not by you", false},
+    {claims_refused_for_long, "sandbox/ns/s", "NoPodAvailable", "cannot be taken: not by", true},
     {pod_gone, "sandbox/ns/s", "PodLost", "pod a is gone", true},
     {pod_evicted, "sandbox/ns/s", "PodLost", "pod a has ended: disk full", true},
     {box_invalid, "sandbox/ns/s", "InvalidSpec", "spec.poolRef", true},
