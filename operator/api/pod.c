@@ -64,6 +64,9 @@ static void decode_owner(struct json_object *md, struct pod *p)
             continue;
         p->owner_kind = xstrdup(json_get_str(ref, "kind"));
         p->owner_uid = xstrdup(json_get_str(ref, "uid"));
+        /* Labels are for those who look, and anybody changes them: whose it is the owner says. */
+        if (str_eq(p->owner_kind, "Sandbox") && json_get_str(ref, "name"))
+            str_set(&p->sandbox, xstrdup(json_get_str(ref, "name")));
         return;
     }
 }

@@ -30,7 +30,7 @@ enum pod_phase {
 struct pod {
     struct meta meta;
     char *pool;          /* label */
-    char *sandbox;       /* label, NULL: idle */
+    char *sandbox;       /* the controller's name, else the label; NULL: idle */
     char *owner_kind;    /* of the controller, NULL: none */
     char *owner_uid;     /* of the controller, NULL: none */
     char *template_hash; /* annotation */

@@ -79,7 +79,7 @@ struct world {
     struct store *tasks;
     struct store *pods;
     struct index pods_by_pool;
-    struct index pods_by_sandbox;  /* bound pods, by the sandbox label */
+    struct index pods_by_sandbox;  /* bound pods, by the sandbox */
     struct index waiting_by_pool;  /* sandboxes without a pod, by "namespace/poolRef" */
     struct index tasks_by_sandbox; /* unfinished tasks, by "namespace/sandboxRef" */
     struct ledger *ledger;

@@ -110,7 +110,7 @@ static struct watch_action page_came(struct watch_machine *m, const struct watch
     }
     m->listed = true;
     m->listed_ns = now.mono_ns;
-    m->full = false;
+    m->full = m->no_full = false;
     return watch(m, now);
 }
 
@@ -120,6 +120,7 @@ static bool shrink_page(struct watch_machine *m)
     bool was_full = m->full;
 
     m->full = false;
+    m->no_full |= was_full;
     if (was_full)
         return true;
     if (m->page_limit == 1)
@@ -133,7 +134,7 @@ static struct watch_action list_failed(struct watch_machine *m, const struct wat
 {
     if (ev->too_large && shrink_page(m))
         return list(m);
-    if (ev->reason == KUBE_GONE && m->state == WATCH_PAGING && !m->full) {
+    if (ev->reason == KUBE_GONE && m->state == WATCH_PAGING && !m->full && !m->no_full) {
         m->full = true;
         return list(m);
     }

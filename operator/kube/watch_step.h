@@ -69,8 +69,9 @@ struct watch_action {
 
 struct watch_machine {
     enum watch_state state;
-    bool listed; /* there is a resourceVersion to watch from */
-    bool full;   /* the next list is not paged: its pages expired too quickly */
+    bool listed;  /* there is a resourceVersion to watch from */
+    bool full;    /* the next list is not paged: its pages expired too quickly */
+    bool no_full; /* not paged is too large as well */
     unsigned page_limit;
     unsigned failures;
     unsigned expired;        /* "too old" answers without a lasting watch in between */

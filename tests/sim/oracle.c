@@ -411,15 +411,17 @@ static bool pool_settled(struct sim *s, const struct obj *o, struct buf *why)
 {
     int64_t replicas = 0, told = -1;
     size_t ready = count_idle(s, o->name, NULL, READY), all = count_idle(s, o->name, NULL, ALL);
+    const char *trouble = condition_reason(o, "PodsFailing");
+    bool fails = *trouble && strcmp(trouble, "NoFailures") != 0;
 
     json_get_int(json_get(o->j, "spec"), "replicas", &replicas);
     json_get_int(json_get(o->j, "status"), "readyReplicas", &told);
     if (strstr(o->text, "\"bad-image\"") && all == (size_t)replicas)
         return true;
-    if (ready == (size_t)replicas && all == ready && told == replicas)
+    if (ready == (size_t)replicas && all == ready && told == replicas && !fails)
         return true;
-    buf_printf(why, "pool %s: %zu idle, %zu ready, %d told, %d wanted; ", o->name, all, ready,
-               (int)told, (int)replicas);
+    buf_printf(why, "pool %s: %zu idle, %zu ready, %d told, %d wanted, %s; ", o->name, all, ready,
+               (int)told, (int)replicas, trouble);
     return false;
 }
 

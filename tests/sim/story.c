@@ -161,8 +161,9 @@ static char *tell(const struct sim *s, bool ends)
     }
     qsort(all, count, sizeof(*all), by_name);
     for (size_t i = 0; i < count; i++) {
-        bool person_sees =
-            strncmp(all[i].name, "sandbox", 7) == 0 || strncmp(all[i].name, "task", 4) == 0;
+        bool person_sees = strncmp(all[i].name, "sandbox", 7) == 0 ||
+                           strncmp(all[i].name, "task", 4) == 0 ||
+                           strncmp(all[i].name, "pool", 4) == 0;
 
         if (!ends)
             buf_printf(&out, "%s: %s\n", all[i].name, buf_str(&all[i].moves));

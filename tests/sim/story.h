@@ -25,7 +25,8 @@ struct sim *story_run(const struct story *st, enum fault fault, unsigned fault_a
                       enum watch_fault watch_fault, unsigned watch_fault_at);
 /* The moves as told, in the form of story.moves; the caller frees it. */
 char *story_moves(const struct sim *s);
-/* "OBJECT: last MOVE" of sandboxes and tasks, without the reason: what may not depend on accidents.
+/* "OBJECT: last MOVE" of pools, sandboxes and tasks, without the reason: what may not depend on
+ * accidents.
  */
 char *story_ends(const struct sim *s);
 

@@ -114,31 +114,51 @@ static void test_claim_after_a_crash_is_finished(void **state)
 /* The pod of sandbox s with other labels, as somebody leaves it who takes it out of service. */
 static char *relabelled(struct rig *r, const char *labels)
 {
-    cleanup_free char *md = xasprintf(
-        ",\"labels\":{%s},\"ownerReferences\":[{\"kind\":\"Sandbox\",\"uid\":\"uid-s\"}]", labels);
+    cleanup_free char *md = xasprintf(",\"labels\":{%s},\"ownerReferences\":[{\"kind\":\"Sandbox\","
+                                      "\"name\":\"s\",\"uid\":\"uid-s\",\"controller\":true}]",
+                                      labels);
 
     return object(r, "a", md, "\"status\":{\"phase\":\"Running\"}");
 }
 
-static void expect_lost(struct rig *r, const char *event, const char *labels)
+/* found: what the API server has under the name of the pod; takes it over. */
+static void expect_lost(struct rig *r, char *found)
 {
-    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
-    watch(r, "pods", event, relabelled(r, labels));
-    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", relabelled(r, labels));
+    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", found);
     assert_no_call(r, "GET /api/v1/namespaces/ns/pods/a");
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "PodLost"));
     assert_non_null(
         strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "pod a is not the sandbox's any more"));
 }
 
-static void test_pod_that_loses_the_label_of_its_sandbox_is_lost(void **state)
+/* Whose it is its owner says. */
+static void test_pod_that_loses_the_label_of_its_sandbox_stays_its(void **state)
 {
-    expect_lost(*state, "MODIFIED", "\"arl.infra.io/pool\":\"p\"");
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
+    watch(r, "pods", "MODIFIED", relabelled(r, "\"arl.infra.io/pool\":\"p\""));
+    assert_no_call(r, "GET /api/v1/namespaces/ns/pods/a");
+    assert_no_call(r, SANDBOX_STATUS);
 }
 
 static void test_pod_that_loses_the_label_of_its_pool_is_lost(void **state)
 {
-    expect_lost(*state, "DELETED", "\"arl.infra.io/sandbox\":\"s\"");
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
+    watch(r, "pods", "DELETED", relabelled(r, "\"arl.infra.io/sandbox\":\"s\""));
+    expect_lost(r, relabelled(r, "\"arl.infra.io/sandbox\":\"s\""));
+}
+
+static void test_pod_that_is_replaced_by_one_of_its_name_is_lost(void **state)
+{
+    struct rig *r = *state;
+    char *other = relabelled(r, "\"arl.infra.io/pool\":\"p\"");
+
+    start(r, NULL, pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
+    memcpy(strstr(other, "uid-a"), "uid-z", strlen("uid-z"));
+    expect_lost(r, other);
 }
 
 static void test_two_sandboxes_two_pods(void **state)
@@ -589,8 +609,9 @@ int main(void)
         T(test_claim_that_is_refused_says_so),
         T(test_claim_that_never_takes_place_waits_between_tries),
         T(test_claim_after_a_crash_is_finished),
-        T(test_pod_that_loses_the_label_of_its_sandbox_is_lost),
+        T(test_pod_that_loses_the_label_of_its_sandbox_stays_its),
         T(test_pod_that_loses_the_label_of_its_pool_is_lost),
+        T(test_pod_that_is_replaced_by_one_of_its_name_is_lost),
         T(test_two_sandboxes_two_pods),
         T(test_sandbox_deleted_takes_its_pod),
         T(test_create_whose_answer_is_lost_is_not_repeated),

@@ -221,6 +221,14 @@ static void test_too_large(void **state)
     page(true);
     assert_string_equal(list_failed(KUBE_GONE), "list 0");
     assert_string_equal(too_large(), "list 1"); /* all in one is too much as well */
+    page(true);
+    assert_string_equal(list_failed(KUBE_GONE), "wait 1600"); /* and not tried again at once */
+    assert_string_equal(timer(), "list 1");
+    page(true);
+    page(false);
+    assert_string_equal(ended(KUBE_GONE), "list 1");
+    page(true);
+    assert_string_equal(list_failed(KUBE_GONE), "list 0"); /* there may be fewer by now */
 }
 
 static void test_kick(void **state)
