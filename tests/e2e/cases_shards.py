@@ -114,24 +114,36 @@ def two_releases_side_by_side(t):
                 t.env.drop_namespace(ns)
 
 
+def idle_uids(t):
+    return {p["metadata"]["uid"] for p in t.pods(status="idle") if "deletionTimestamp" not in p["metadata"]}
+
+
+def rolled(t, before):
+    """Whether all operators are new ones. before: the uids of the old ones."""
+    pods = t.env.operator.pods()
+    return len(pods) == 2 and all(is_ready(p) and p["metadata"]["uid"] not in before for p in pods)
+
+
 @case(alone=True)
 def operators_rolled_under_load(t):
-    """A rollout ends every operator, the leader too: what runs goes on, what comes is served, nothing twice."""
+    """A rollout ends every operator, the leader too: what runs goes on, what comes is served, warm pods stay, nothing twice."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     t.pool(replicas=2)
     box, other = t.box(), t.box()
     long = t.task(box, sh("echo began >> count; while [ ! -e go ]; do sleep 0.1; done; wc -l < count", name="long"))
     t.state(long, "Running")
+    warm = t.warm(2)
     before = {p["metadata"]["uid"] for p in t.env.operator.pods()}
     kubectl(t, "-n", "arl-system", "rollout", "restart", "deployment/arl-operator")
     quick = []
 
-    def rolled():
+    def rolled_under_load():
         quick.append(t.task(other, sh("echo x >> count; wc -l < count")))
-        pods = t.env.operator.pods()
-        return len(pods) == 2 and all(is_ready(p) and p["metadata"]["uid"] not in before for p in pods)
-    wait("two new operators", rolled, 120)
+        return rolled(t, before)
+    wait("two new operators", rolled_under_load, 120)
+    equal(idle_uids(t), warm, "the idle pods")
     late = t.box()
+    expect(t.pod_of(late)["metadata"]["uid"] in warm, "the new operator served a sandbox with another pod than a warm one")
     for i, name in enumerate(quick):
         equal(t.finished(name)["stdout"], f"{i + 1}\n", "how often steps ran before")
     t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "executor", "--", "touch", "/workspace/go")
@@ -139,6 +151,59 @@ def operators_rolled_under_load(t):
     expect(not t.get("Task", long)["status"].get("attempts"), "the long task was tried again")
     t.alive(late)
     equal(len(t.pods(status="allocated")), 3, "allocated pods")
+
+
+def sidecar_image(pod):
+    return next(c["image"] for c in pod["spec"]["containers"] if c["name"] == "sidecar")
+
+
+def set_sidecar_image(t, image):
+    before = {p["metadata"]["uid"] for p in t.env.operator.pods()}
+    kubectl(t, "-n", "arl-system", "set", "env", "deployment/arl-operator", f"ARL_SIDECAR_IMAGE={image}")
+    wait("two new operators", lambda: rolled(t, before), 120)
+    wait("one of them to lead", t.env.operator.ready, 60)
+
+
+@contextlib.contextmanager
+def another_sidecar_image(t):
+    """The operators' sidecar image by another name, which the node has, too. Afterwards all is as it was."""
+    expect(t.env.cluster, "this case needs the local cluster, whose node can be reached")
+    old = next(e["value"] for e in t.api.get(ARL)["spec"]["template"]["spec"]["containers"][0]["env"] if e["name"] == "ARL_SIDECAR_IMAGE")
+    new = f"localhost/arl-test/sidecar:{t.env.id}"
+
+    def images(*argv):
+        r = t.env.cluster_command("exec", "ctr", "-n", "k8s.io", "images", *argv)
+        expect(r.returncode == 0, f"ctr images {argv}: {r.stdout}{r.stderr}")
+    images("tag", old, new)
+    try:
+        set_sidecar_image(t, new)
+        yield new
+    finally:
+        set_sidecar_image(t, old)
+        images("rm", new)
+
+
+@case(alone=True)
+def an_upgrade_keeps_warm_pods(t):
+    """Operators with another sidecar image: idle pods stay as they are and are used, only what replaces them has the new one."""
+    expect(not t.env.operator.argv, "this case needs the cluster's own operators")
+    t.pool(replicas=3)
+    box = t.box()
+    warm = t.warm(3)
+    with another_sidecar_image(t) as image:
+        equal(idle_uids(t), warm, "the idle pods after the rollout")
+        late = t.box()
+        pod = t.pod_of(late)
+        expect(pod["metadata"]["uid"] in warm and sidecar_image(pod) != image, f"the new operator served a sandbox with {pod['metadata']['name']}")
+        mixed = t.warm(3)
+        fresh = [p for p in t.pods(status="idle") if p["metadata"]["uid"] not in warm]
+        equal([sidecar_image(p) for p in fresh], [image], "the sidecars of new pods")
+        expect(len(mixed & warm) == 2, "warm pods were replaced")
+        t.alive(box)
+        t.alive(late)
+    equal(idle_uids(t), mixed, "the idle pods after going back")
+    t.alive(late)
+    t.alive(t.box())
 
 
 @case(alone=True)

@@ -421,6 +421,15 @@ class Case:
             return p
         return wait(f"WarmPool {name} to be ready", look, limit)
 
+    def warm(self, count, limit=POOL_LIMIT_S):
+        """The uids of so many idle and ready pods, as they say themselves: a pool's status may be a second old."""
+        def look():
+            pods = [p for p in self.pods(status="idle") if "deletionTimestamp" not in p["metadata"]]
+            ready = {p["metadata"]["uid"] for p in pods if is_ready(p)}
+            expect(len(pods) == len(ready) == count, f"{len(pods)} idle pods, {len(ready)} of them ready")
+            return ready
+        return wait(f"{count} idle and ready pods", look, limit)
+
     def sandbox(self, pool=None, name=None, **spec):
         """Creates one and does not wait."""
         name = name or self.unique("box")
