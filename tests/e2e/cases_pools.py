@@ -1,5 +1,7 @@
 """WarmPools: replicas counts idle pods; scaling, rolling, failing."""
-from harness import PLACEHOLDER_SIDECAR, case, condition, contains, equal, expect, path_of, pool_object, sh, wait
+import json
+
+from harness import PATIENCE, PLACEHOLDER_SIDECAR, POOL_LIMIT_S, case, condition, contains, equal, expect, is_ready, path_of, pool_object, sh, wait
 
 BUSYBOX = "localhost/arl-test/busybox:1"
 
@@ -59,21 +61,39 @@ def scaling_down_removes_idle_pods_only(t):
     contains(scale["status"]["selector"], "arl.infra.io/pool=pool", what="its selector")
 
 
+def events_of_idle_pods(t, version):
+    """What a watch tells of the pool's idle pods since then: (type, pod)."""
+    conn = t.api.connect(POOL_LIMIT_S * PATIENCE)   # without an event
+    conn.request("GET", path_of(t.ns, "pods") + f"?watch=1&labelSelector=arl.infra.io%2Fpool%3Dpool%2Carl.infra.io%2Fstatus%3Didle&resourceVersion={version}")
+    for line in iter(conn.getresponse().readline, b""):
+        event = json.loads(line)
+        yield event["type"], event["object"]
+
+
 @case(slow=True)
 def a_changed_template_rolls_idle_pods_only(t):
-    t.pool(replicas=2, spec=env_pool("one"))
+    """Of four at most one is away at a time, by what the pods themselves say, at every change of any of them."""
+    t.pool(replicas=4, spec=env_pool("one"))
     box = t.box()
     taken = t.pod_of(box)["metadata"]["uid"]
-    t.pool_ready("pool")
-    old = uids(t.pods(status="idle"))
-    t.merge("WarmPool", "pool", {"spec": {"template": {"spec": env_pool("two")}}})
+    old = t.warm(4)
+    answer = t.api.get(path_of(t.ns, "pods"))
+    pods = {p["metadata"]["uid"]: p for p in answer["items"] if p["metadata"]["labels"]["arl.infra.io/status"] == "idle"}
 
-    def rolled():
-        p = t.get("WarmPool", "pool")
-        expect(p["status"]["readyReplicas"] >= 1, f"bounded unavailability: {p['status']}")
-        now = uids(t.pods(status="idle"))
-        return not now & old and len(now) == 2 and p["status"]["readyReplicas"] == 2
-    wait("two idle pods of the new template", rolled, 90)
+    def ready():
+        return {uid for uid, p in pods.items() if is_ready(p) and "deletionTimestamp" not in p["metadata"]}
+    equal(ready(), old, "the idle pods, all ready")
+    t.merge("WarmPool", "pool", {"spec": {"template": {"spec": env_pool("two")}}})
+    for kind, pod in events_of_idle_pods(t, answer["metadata"]["resourceVersion"]):
+        expect(kind in ("ADDED", "MODIFIED", "DELETED"), f"the watch of pods: {pod}")
+        pods[pod["metadata"]["uid"]] = pod
+        if kind == "DELETED":
+            del pods[pod["metadata"]["uid"]]
+        expect(len(ready()) >= 3, f"{len(ready())} ready idle pods for 4 replicas, after {kind} of {pod['metadata']['name']}")
+        if len(ready()) == len(pods) == 4 and not old & set(pods):
+            break
+    equal((len(ready()), ready() & old), (4, set()), "idle pods of the new template, and old ones")
+    t.pool_ready("pool")
     equal(t.pod_of(box)["metadata"]["uid"], taken, "the allocated pod")
     equal(t.out(box, sh("echo $VERSION")), "one\n", "what the old sandbox sees")
     equal(t.out(t.box(), sh("echo $VERSION")), "two\n", "what a new sandbox sees")
