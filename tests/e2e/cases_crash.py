@@ -64,7 +64,7 @@ def lease_records(t):
 
 @case(alone=True)
 def leader_told_to_end(t):
-    """Of two operators the other one leads in under a second, goes on with what runs, and runs nothing twice."""
+    """Of two operators the other one leads long before the lease runs out, goes on with what runs, and runs nothing twice."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     wait("two operators to be ready", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 120)
     t.pool(replicas=2)
@@ -80,7 +80,7 @@ def leader_told_to_end(t):
     taken = next(r for r in records if r["holderIdentity"])
     expect(taken["holderIdentity"] != holder, "the old leader leads again")
     gap = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(given_up["renewTime"])
-    # Not by the end of the lease, which is 15 s away; how fast it is on a quiet machine is measured in the suite faults.
+    # Not by the end of the lease, which is 15 s away; how fast it is, by the median of many, is judged in the suite faults.
     expect(gap.total_seconds() < 5, f"the lease was free for {gap}")
     equal(t.finished(long)["stdout"], "finished\n", "stdout")
     for i, name in enumerate(quick):

@@ -3,7 +3,7 @@ import itertools
 import threading
 import time
 
-from base import LONG, Work, summary
+from base import END_S, LONG, Work, summary
 from harness import case, expect, wait
 from proxy import RESET, Answer
 from tools import figure
@@ -11,6 +11,10 @@ from tools import figure
 MOMENTS = ("before", "applied", "after")
 SAMPLES = 12
 DISPATCH_S = 2
+# A life has a few calls more or less than the one before it, as Events and statuses come together or not. When its work is done
+# it renews its lease every 2 s, so that each number comes sooner or later.
+MORE_S = 20
+TRIES = 3
 
 
 class Round:
@@ -35,7 +39,7 @@ class Round:
         return time.monotonic()
 
     def kill_at(self, number, moment):
-        """Starts the operator and kills it there. False if it has done all its work before."""
+        """Starts the operator and kills it there. False if it never came to that."""
         killed = threading.Event()
 
         def hook(when, request):
@@ -45,11 +49,10 @@ class Round:
             return RESET if killed.is_set() else None
         self.proxy.hook = hook
         self.start()
-        end = time.monotonic() + 30
+        end = time.monotonic() + END_S
         while not killed.wait(0.02) and time.monotonic() < end:
-            if all(self.w.states.finals.get(t) for t in self.tasks) and killed.wait(1.5):
-                break
             if all(self.w.states.finals.get(t) for t in self.tasks):
+                killed.wait(MORE_S)
                 break
         self.operator.process.kill()
         self.operator.process.wait()
@@ -84,20 +87,27 @@ def operator_killed_at_each_call(t):
         places = list(itertools.product(range(1, calls + 1), MOMENTS))
         if not LONG:
             places = places[::max(1, len(places) // SAMPLES)]
-        hit, waits = 0, []
-        for number, moment in places:
+        missed, waits = [], []
+
+        def killed_at(number, moment):
             r = Round(w)
             killed = r.kill_at(number, moment)
-            hit += killed
-            waiting = not r.claimed()
+            waiting, sent = not r.claimed(), first_claim(proxy, 0) is not None
             began = r.start()
             r.finish()
             if waiting:
                 claim = first_claim(proxy, began)
-                expect(claim is not None, f"killed {moment} call {number}: no claim was seen")
-                waits.append(claim)
-        figure(f"operator killed at {hit} of {len(places)} places: {calls} calls, before, in and after each; from its start to the claim that waited: {summary(waits)}")
-        expect(hit >= len(places) * 2 // 3, f"only {hit} of {len(places)} kills came")
+                # One that the dead one had sent may have been applied a moment after the look.
+                expect(sent or claim is not None, f"killed {moment} call {number}: no claim was seen")
+                if claim is not None:
+                    waits.append(claim)
+            return killed
+        for number, moment in places:
+            if not any(killed_at(number, moment) for _ in range(TRIES)):
+                missed.append((number, moment))
+        figure(f"operator killed at {len(places) - len(missed)} of {len(places)} places: {calls} calls, before, in and after each; "
+               f"from its start to the claim that waited: {summary(waits)}")
+        expect(not missed, f"not one kill came at (call, moment) {missed}")
         expect(not waits or max(waits) <= DISPATCH_S, f"the first claim came {max(waits):.1f} s after the start")
 
 

@@ -5,8 +5,8 @@ proxy speaks TLS to the API server and passes on everything else as it is. Every
 last reset().
 
     proxy.hook = f       f(moment, request) is called "before" a request is forwarded, when it is "applied" (the server has
-                         answered, the operator does not know), and "after" its answer was passed on. It may return RESET,
-                         SILENCE, or an Answer that is given instead. An exception in it resets the connection.
+                         answered, the operator does not know), and "after" its answer was passed on (of a watch, its head). It may return
+                         RESET, SILENCE, or an Answer that is given instead. An exception in it resets the connection.
     proxy.chop = f       f(data) -> an iterable of pieces in which a part of a watch is passed on; raising Cut ends the watch
                          there, in the middle of whatever it was; HalfCut does, but goes on to read
     proxy.end_watches()  ends all that are under way
@@ -118,11 +118,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.upstream.request(request.method, request.path, body=request.body or None, headers=headers)
         return self.upstream.getresponse()
 
-    def stream(self, answer):
+    def stream(self, request, answer):
         """The body of a watch, as it comes."""
         proxy = self.server.proxy
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        self.wfile.flush()
+        if self.hooked("after", request):
+            return
         proxy.watches.add(self)
         try:
             while data := answer.read1(65536):
@@ -153,7 +156,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
-            self.stream(answer)
+            self.stream(request, answer)
             return
         data = answer.read()
         if self.hooked("applied", request):
