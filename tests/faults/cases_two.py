@@ -17,6 +17,8 @@ STILL_S = 60 if LONG else 20
 CROWD, CROWD_PODS = (300, 100) if LONG else (24, 8)
 HANDOVER_S = 1      # by the median
 LEASE_FREE_S = 5    # each: not by the end of the lease, which is 15 s away
+# Pods that two operators may have under way unknown to each other: 16 each (CREATES_AT_ONCE of pool_plan.c), with room for late watches.
+AT_ONCE = 50
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases/arl-operator"
 
 
@@ -152,6 +154,6 @@ def a_crowd_and_two_of_which_one_leads(t):
 
 @case(alone=True)
 def a_crowd_and_two_that_act(t):
-    """They know nothing of each other: each may fill the pool, and whatever else they do must be right."""
+    """They know nothing of each other: each may make what the other makes at the same moment, and whatever else they do must be right."""
     most = crowd(t, elect=False)
-    expect(most <= 2 * CROWD_PODS, f"{most} idle pods for {CROWD_PODS} replicas")
+    expect(most <= CROWD_PODS + min(CROWD_PODS, AT_ONCE), f"{most} idle pods for {CROWD_PODS} replicas")
