@@ -1,4 +1,4 @@
-"""Pools whose pods cannot become ready."""
+"""Pools whose pods cannot become ready: one that wants more pods than are ever made of such a template, and a small one."""
 import time
 
 import tools
@@ -8,9 +8,9 @@ from tools import figure
 
 LASTING_S = 600 if LONG else 60
 AT_MOST = 20
-POOLS = {   # name: the container, and what the condition must name
-    "missing": ({"image": "localhost/no/such:1"}, "localhost/no/such:1"),
-    "ending": ({"image": IMAGES["busybox"], "command": ["sh", "-c", "exit 3"]}, "executor"),
+POOLS = {   # name: replicas, the container, and what the condition must name
+    "missing": (50, {"image": "localhost/no/such:1"}, "localhost/no/such:1"),
+    "ending": (3, {"image": IMAGES["busybox"], "command": ["sh", "-c", "exit 3"]}, "executor"),
 }
 
 
@@ -29,16 +29,17 @@ class Made(tools.Watch):
 def pods_that_never_get_ready(t):
     """Few are made, and a condition says why."""
     made = Made(t)
-    for name, (container, _) in POOLS.items():
-        t.create(pool_object(name, replicas=3, spec={"containers": [{"name": "executor", **container}]}))
+    for name, (replicas, container, _) in POOLS.items():
+        t.create(pool_object(name, replicas=replicas, spec={"containers": [{"name": "executor", **container}]}))
     time.sleep(LASTING_S)   # how long it lasts is what is tested
 
     def failing(name):
         c = condition(t.get("WarmPool", name), "PodsFailing")
         expect(c.get("status") == "True", f"PodsFailing of {name}: {c}")
         return c
-    for name, (_, named) in POOLS.items():
+    for name, (*_, named) in POOLS.items():
         contains(wait("the condition PodsFailing", lambda: failing(name), 60)["message"], named, what="the condition's message")  # pylint: disable=cell-var-from-loop
     made.stop()
-    figure(f"pools of 3 whose pods never get ready, for {LASTING_S} s: " + ", ".join(f"{len(u)} pods made of {n}" for n, u in made.uids.items()))
+    figure(f"pools whose pods never get ready, for {LASTING_S} s: "
+           + ", ".join(f"{len(u)} pods made of {n}, {POOLS[n][0]} wanted" for n, u in made.uids.items()))
     expect(all(3 <= len(u) <= AT_MOST for u in made.uids.values()), f"pods made: {made.uids}")
