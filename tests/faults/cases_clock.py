@@ -6,11 +6,14 @@ import subprocess
 
 from base import Work
 from cases_server import Load
-from harness import case, wait
+from harness import case, condition, equal, expect, seconds, wait
 from tools import figure
 
 JUMPS_S = (45, -45)             # signatures are good for 60 s either way
 OFF_S = (3600, -3600)           # the agents refuse what is signed now
+LASTING_S = 0.3                 # each step
+BUSY_S = 40                     # less than a jump, and more than a busy machine adds to a task
+IDLE_S = 900                    # more than a busy machine needs for the jumps, and they
 
 
 class Clock:
@@ -50,13 +53,35 @@ class Clock:
         self.restart(self.argv)
 
 
+def left_alone(t):
+    """Sandboxes whose limits are longer than the jumps: one waits for a pod, one is idle."""
+    s = t.get("Sandbox", "waits")["status"]
+    equal((s["phase"], condition({"status": s}, "Ready").get("reason")), ("Pending", "WaitingForPod"), "the sandbox that waits")
+    equal(t.get("Sandbox", "idle")["status"]["phase"], "Ready", "the phase of the sandbox that is idle")
+
+
 @case(alone=True)
 def clock_moved_under_load(t):
     with Work(t) as w, Clock(t) as clock:
-        load = Load(w)
+        t.pool("few", replicas=1)
+        t.box("few", "idle", idleTimeoutSeconds=IDLE_S)
+        t.merge("WarmPool", "few", {"spec": {"replicas": 0}})
+        wait("the other pod of its pool to go", lambda: not t.pods(pool="few", status="idle"), 60)
+        t.sandbox("few", "waits", idleTimeoutSeconds=0)
+        t.phase("waits", "Pending")
+        load = Load(w, lasting=LASTING_S)
         for offset in (*JUMPS_S, 0):
             clock.set(offset)
             load.ends(9)
+            for name in ("waits", "idle"):  # so that they are looked at now
+                t.merge("Sandbox", name, {"metadata": {"annotations": {"offset": str(offset)}}})
+            load.ends(3)
+            left_alone(t)
+        t.merge("WarmPool", "few", {"spec": {"replicas": 1}})
+        t.phase("waits", "Ready")
+        for name in ("waits", "idle"):
+            w.drop(name)
+        t.delete("WarmPool", "few")
         for offset in OFF_S:
             again = clock.refusals()
             clock.set(offset)
@@ -64,5 +89,8 @@ def clock_moved_under_load(t):
             clock.set(0)
             load.ends(6)
         load.stop()
+        for name, steps in w.made:
+            lasted = seconds(t.get("Task", name)["status"]["duration"])
+            expect(steps * LASTING_S <= lasted < BUSY_S, f"{name}, of {steps} steps of {LASTING_S} s, lasted {lasted} s")
         figure(f"the operator's clock moved by {', '.join(map(str, JUMPS_S + OFF_S))} s: {len(w.made)} tasks, all right and once")
         w.settle(load.boxes)
