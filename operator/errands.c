@@ -1,0 +1,362 @@
+#include "operator/errands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <json-c/json.h>
+
+#include "common/json.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "operator/agent.h"
+#include "operator/kube/client.h"
+
+#define RETRY_FIRST_MS 50
+#define RETRY_MAX_MS 2000
+#define ERRAND_TIMEOUT_MS 5000
+#define CANCEL_TRIES 20
+#define AUDIT_TRIES 10
+#define AUDITS_AT_ONCE 16 /* after a start there is one for every sandbox */
+#define ACK_TRIES 2
+/* Acknowledgements wait for others to the same pod: each request costs the pod more than what it
+ * frees. The sidecar's memory for results is bounded anyway. */
+#define ACK_WAIT_MS 1000
+#define ACK_BATCH_BYTES 4096
+
+struct errands {
+    struct ops *ops;
+    struct world *world;
+    const struct signing_keys *keys;
+    struct list errands;
+    struct list audits_waiting;
+    unsigned audits; /* under way */
+    bool in_audits;
+    uint64_t cancels;
+};
+
+/* A cancel, an acknowledgement, an audit or a doubt that came of one, on its way; lives on its own.
+ */
+struct errand {
+    struct list node;
+    struct errands *es;
+    struct run_target target;
+    int64_t attempt;
+    struct ops_call *call;
+    struct ops_timer *timer;
+    int tries_left;
+    int64_t retry_ms;
+    bool sent;
+    bool audit;    /* it counts in the audits under way */
+    char *ns;      /* audit, doubt: where the sandbox and the task are */
+    char *name;    /* audit: of the sandbox; doubt: of the task */
+    char *running; /* audit: the UID of a task that runs there */
+    struct kube_call *read;
+    struct buf acks; /* "uid/attempt" in quotes, comma-separated */
+};
+
+static void audits_go_on(struct errands *es);
+
+static void errand_free(struct errand *e)
+{
+    struct errands *es = e->es;
+    struct ops *ops = es->ops;
+    bool audit = e->audit;
+
+    if (e->call)
+        ops_cancel(ops, e->call);
+    kube_cancel(e->read);
+    ops->v->timer_free(ops, e->timer);
+    list_remove(&e->node);
+    buf_done(&e->acks);
+    if (audit)
+        world_audited(es->world, e->ns, e->name, e->target.sandbox_uid, e->running);
+    run_target_done(&e->target);
+    free(e->ns);
+    free(e->name);
+    free(e->running);
+    free(e);
+    if (!audit)
+        return;
+    es->audits--;
+    audits_go_on(es);
+}
+
+/* Tries again later, a limited number of times. */
+static void errand_again(struct errand *e)
+{
+    if (--e->tries_left <= 0) {
+        errand_free(e);
+        return;
+    }
+    e->es->ops->v->timer_set(e->es->ops, e->timer,
+                             ops_now(e->es->ops).mono_ns + e->retry_ms * NSEC_PER_MSEC);
+    e->retry_ms = MIN(2 * e->retry_ms, RETRY_MAX_MS);
+}
+
+static void on_errand_done(void *arg, const struct ops_response *resp)
+{
+    struct errand *e = arg;
+
+    e->call = NULL;
+    if (resp->error == 0 && resp->status < 500)
+        errand_free(e);
+    else
+        errand_again(e);
+}
+
+static void errand_request(struct errand *e, const char *method, const struct buf *body,
+                           struct agent_request *sr, const struct ops_handler *handler)
+{
+    struct ops_request req = {.target = OPS_AGENT,
+                              .address = e->target.address,
+                              .method = method,
+                              .path = sr->target,
+                              .headers = sr->headers,
+                              .timeout_ms = ERRAND_TIMEOUT_MS};
+
+    if (body) {
+        req.content_type = "application/json";
+        req.body = body->data;
+        req.body_len = body->len;
+    }
+    if (agent_sign(e->es->ops, e->es->keys, &e->target, method, req.body, req.body_len, sr, NULL) <
+        0)
+        errand_free(e);
+    else
+        e->call = ops_start(e->es->ops, &req, handler, e);
+}
+
+static void cancel_send(void *arg)
+{
+    static const struct ops_handler handler = {NULL, on_errand_done};
+    struct errand *e = arg;
+    struct agent_request sr = {0};
+
+    agent_task_path(sr.path, e->target.task_uid, e->attempt);
+    errand_request(e, "DELETE", NULL, &sr, &handler);
+}
+
+/* Takes over the texts of target. */
+static struct errand *errand_new(struct errands *es, struct run_target target, int64_t attempt,
+                                 int tries, void (*send)(void *arg))
+{
+    struct errand *e = xcalloc(1, sizeof(*e));
+
+    e->es = es;
+    e->target = target;
+    e->attempt = attempt;
+    e->tries_left = tries;
+    e->retry_ms = RETRY_FIRST_MS;
+    e->timer = es->ops->v->timer_new(es->ops, send, e);
+    buf_init(&e->acks, ACK_BATCH_BYTES);
+    list_push_back(&es->errands, &e->node);
+    return e;
+}
+
+void errands_cancel(struct errands *es, struct run_target target, int64_t attempt)
+{
+    es->cancels++;
+    cancel_send(errand_new(es, target, attempt, CANCEL_TRIES, cancel_send));
+}
+
+static void ack_send(void *arg)
+{
+    static const struct ops_handler handler = {NULL, on_errand_done};
+    cleanup_buf struct buf body = BUF_INIT(ACK_BATCH_BYTES + 64);
+    struct agent_request sr = {.path = "/v1/acknowledged"};
+    struct errand *e = arg;
+
+    buf_printf(&body, "{\"attempts\":[%s]}", buf_str(&e->acks));
+    e->sent = true;
+    errand_request(e, "POST", &body, &sr, &handler);
+}
+
+/* The batch for a pod that has not been sent yet. */
+static struct errand *ack_batch(struct errands *es, const char *pod_uid)
+{
+    list_for_each (it, &es->errands) {
+        struct errand *e = list_entry(it, struct errand, node);
+
+        if (e->acks.len > 0 && !e->sent && str_eq(e->target.pod_uid, pod_uid))
+            return e;
+    }
+    return NULL;
+}
+
+void errands_ack(struct errands *es, struct run_target target, int64_t attempt)
+{
+    struct errand *e = ack_batch(es, target.pod_uid);
+    cleanup_free char *label = xasprintf("\"%s/%" PRId64 "\"", target.task_uid, attempt);
+
+    if (e) {
+        run_target_done(&target);
+    } else {
+        e = errand_new(es, target, attempt, ACK_TRIES, ack_send);
+        es->ops->v->timer_set(es->ops, e->timer,
+                              ops_now(es->ops).mono_ns + ACK_WAIT_MS * NSEC_PER_MSEC);
+    }
+    buf_printf(&e->acks, "%s%s", e->acks.len ? "," : "", label);
+    if (e->acks.len > ACK_BATCH_BYTES - 128) {
+        es->ops->v->timer_set(es->ops, e->timer, 0);
+        ack_send(e);
+    }
+}
+
+/* ---- auditing -------------------------------------------------------------------------------- */
+
+static bool task_is_wanted(const struct world *w, const char *ns, const char *label)
+{
+    const struct meta *m;
+    size_t pos = 0, len = strcspn(label, "/");
+
+    while ((m = store_next(w->tasks, &pos)))
+        if (strcmp(m->ns, ns) == 0 && strlen(m->uid) == len && strncmp(m->uid, label, len) == 0)
+            return true;
+    return false;
+}
+
+static void on_doubt(void *arg, struct kube_result *res)
+{
+    struct errand *e = arg;
+
+    e->read = NULL;
+    if (res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND) {
+        errand_again(e);
+        return;
+    }
+    if (res->reason == KUBE_NOT_FOUND || !str_eq(res->object->uid, e->target.task_uid)) {
+        log_warn("cancelling what belongs to no task", "task", e->name, "uid", e->target.task_uid,
+                 "address", e->target.address, NULL);
+        errands_cancel(e->es, e->target, e->attempt);
+        e->target = (struct run_target){0};
+    }
+    errand_free(e);
+}
+
+static void doubt_send(void *arg)
+{
+    struct errand *e = arg;
+
+    e->read = kube_get(e->es->ops, &api_task, e->ns, e->name, on_doubt, e);
+}
+
+/* What runs and is not in the cache may be of a task that the watch has yet to tell of: another
+ * operator began it a moment ago. Only the API server knows. */
+static void audit_one(struct errand *e, struct json_object *running)
+{
+    const char *label = str_or_empty(json_get_str(running, "attempt"));
+    const char *name = strchr(str_or_empty(json_get_str(running, "task")), '/');
+    const char *slash = strchr(label, '/');
+    struct errand *doubt;
+
+    if (!slash || !name)
+        return;
+    str_set(&e->running, xmemdup0(label, (size_t)(slash - label)));
+    if (task_is_wanted(e->es->world, e->ns, label))
+        return;
+    doubt = errand_new(e->es, run_target_copy(&e->target, xmemdup0(label, (size_t)(slash - label))),
+                       strtoll(slash + 1, NULL, 10), AUDIT_TRIES, doubt_send);
+    doubt->ns = xstrdup(e->ns);
+    doubt->name = xstrdup(name + 1);
+    doubt_send(doubt);
+}
+
+static void on_audited(void *arg, const struct ops_response *resp)
+{
+    cleanup_json struct json_object *obj = NULL;
+    struct errand *e = arg;
+
+    e->call = NULL;
+    if (resp->error == 0 && resp->status == 200 &&
+        json_parse(resp->body, resp->body_len, &obj, NULL) == 0) {
+        struct json_object *running = json_get(obj, "running");
+        size_t n = json_array_len(running);
+
+        for (size_t i = 0; i < n; i++)
+            audit_one(e, json_object_array_get_idx(running, i));
+        errand_free(e);
+        return;
+    }
+    errand_again(e);
+}
+
+static void audit_send(void *arg)
+{
+    static const struct ops_handler handler = {NULL, on_audited};
+    struct errand *e = arg;
+    struct agent_request sr = {.path = "/v1/tasks"};
+
+    errand_request(e, "GET", NULL, &sr, &handler);
+}
+
+/* Not entered again from inside: an audit that cannot be signed ends at once. */
+static void audits_go_on(struct errands *es)
+{
+    if (es->in_audits)
+        return;
+    es->in_audits = true;
+    while (es->audits < AUDITS_AT_ONCE && !list_empty(&es->audits_waiting)) {
+        struct errand *e = list_first(&es->audits_waiting, struct errand, node);
+
+        list_remove(&e->node);
+        list_push_back(&es->errands, &e->node);
+        e->audit = true;
+        es->audits++;
+        audit_send(e);
+    }
+    es->in_audits = false;
+}
+
+void errands_audit(struct errands *es, const char *ns, const char *sandbox)
+{
+    char key[META_KEY_MAX];
+    const struct sandbox *s;
+    const struct pod *p;
+    struct errand *e;
+
+    meta_key(key, ns, sandbox);
+    s = world_sandbox(es->world, key);
+    p = s ? world_sandbox_pod(es->world, s) : NULL;
+    if (!p || !p->ip) {
+        world_audited(es->world, ns, sandbox, s ? s->meta.uid : NULL, NULL);
+        return;
+    }
+    e = errand_new(es, agent_target(NULL, s, p), 0, AUDIT_TRIES, audit_send);
+    e->ns = xstrdup(ns);
+    e->name = xstrdup(sandbox);
+    list_remove(&e->node);
+    list_push_back(&es->audits_waiting, &e->node);
+    audits_go_on(es);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct errands *errands_new(struct ops *ops, struct world *w, const struct signing_keys *keys)
+{
+    struct errands *es = xcalloc(1, sizeof(*es));
+
+    es->ops = ops;
+    es->world = w;
+    es->keys = keys;
+    list_init(&es->errands);
+    list_init(&es->audits_waiting);
+    return es;
+}
+
+void errands_free(struct errands *es)
+{
+    if (!es)
+        return;
+    es->in_audits = true; /* no more of them */
+    list_for_each_safe (it, &es->audits_waiting)
+        errand_free(list_entry(it, struct errand, node));
+    list_for_each_safe (it2, &es->errands)
+        errand_free(list_entry(it2, struct errand, node));
+    free(es);
+}
+
+uint64_t errands_cancels(const struct errands *es)
+{
+    return es->cancels;
+}
