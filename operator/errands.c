@@ -17,20 +17,28 @@
 #define ERRAND_TIMEOUT_MS 5000
 #define CANCEL_TRIES 20
 #define AUDIT_TRIES 10
-#define AUDITS_AT_ONCE 16 /* after a start there is one for every sandbox */
+/* After a start there is an audit for every sandbox. Agents that do not answer hold up only each
+ * other: they are asked again in a line of their own. */
+#define AUDITS_AT_ONCE 16
 #define ACK_TRIES 2
 /* Acknowledgements wait for others to the same pod: each request costs the pod more than what it
  * frees. The sidecar's memory for results is bounded anyway. */
 #define ACK_WAIT_MS 1000
 #define ACK_BATCH_BYTES 4096
 
+enum { LINE_FIRST, LINE_AGAIN, LINES };
+
+struct line {
+    struct list waiting;
+    unsigned under_way;
+};
+
 struct errands {
     struct ops *ops;
     struct world *world;
     const struct signing_keys *keys;
     struct list errands;
-    struct list audits_waiting;
-    unsigned audits; /* under way */
+    struct line audits[LINES];
     bool in_audits;
     uint64_t cancels;
 };
@@ -47,21 +55,29 @@ struct errand {
     int tries_left;
     int64_t retry_ms;
     bool sent;
-    bool audit;    /* it counts in the audits under way */
-    char *ns;      /* audit, doubt: where the sandbox and the task are */
-    char *name;    /* audit: of the sandbox; doubt: of the task */
-    char *running; /* audit: the UID of a task that runs there */
+    bool under_way;    /* audit: it counts in its line */
+    struct line *line; /* audit: where it waits for its turn */
+    char *ns;          /* audit, doubt: where the sandbox and the task are */
+    char *name;        /* audit: of the sandbox; doubt: of the task */
+    char *running;     /* audit: the UID of a task that runs there */
     struct kube_call *read;
     struct buf acks; /* "uid/attempt" in quotes, comma-separated */
 };
 
 static void audits_go_on(struct errands *es);
 
+static void turn_over(struct errand *e)
+{
+    if (e->under_way)
+        e->line->under_way--;
+    e->under_way = false;
+}
+
 static void errand_free(struct errand *e)
 {
     struct errands *es = e->es;
     struct ops *ops = es->ops;
-    bool audit = e->audit;
+    bool audit = e->line;
 
     if (e->call)
         ops_cancel(ops, e->call);
@@ -69,6 +85,7 @@ static void errand_free(struct errand *e)
     ops->v->timer_free(ops, e->timer);
     list_remove(&e->node);
     buf_done(&e->acks);
+    turn_over(e);
     if (audit)
         world_audited(es->world, e->ns, e->name, e->target.sandbox_uid, e->running);
     run_target_done(&e->target);
@@ -76,10 +93,8 @@ static void errand_free(struct errand *e)
     free(e->name);
     free(e->running);
     free(e);
-    if (!audit)
-        return;
-    es->audits--;
-    audits_go_on(es);
+    if (audit)
+        audits_go_on(es);
 }
 
 /* Tries again later, a limited number of times. */
@@ -266,8 +281,10 @@ static void on_audited(void *arg, const struct ops_response *resp)
 {
     cleanup_json struct json_object *obj = NULL;
     struct errand *e = arg;
+    struct errands *es = e->es;
 
     e->call = NULL;
+    turn_over(e);
     if (resp->error == 0 && resp->status == 200 &&
         json_parse(resp->body, resp->body_len, &obj, NULL) == 0) {
         struct json_object *running = json_get(obj, "running");
@@ -278,15 +295,18 @@ static void on_audited(void *arg, const struct ops_response *resp)
         errand_free(e);
         return;
     }
+    e->line = &es->audits[LINE_AGAIN];
     errand_again(e);
+    audits_go_on(es);
 }
 
-static void audit_send(void *arg)
+static void audit_send(struct errand *e)
 {
     static const struct ops_handler handler = {NULL, on_audited};
-    struct errand *e = arg;
     struct agent_request sr = {.path = "/v1/tasks"};
 
+    e->under_way = true;
+    e->line->under_way++;
     errand_request(e, "GET", NULL, &sr, &handler);
 }
 
@@ -296,16 +316,25 @@ static void audits_go_on(struct errands *es)
     if (es->in_audits)
         return;
     es->in_audits = true;
-    while (es->audits < AUDITS_AT_ONCE && !list_empty(&es->audits_waiting)) {
-        struct errand *e = list_first(&es->audits_waiting, struct errand, node);
+    for (struct line *l = es->audits; l < es->audits + LINES; l++)
+        while (l->under_way < AUDITS_AT_ONCE && !list_empty(&l->waiting)) {
+            struct errand *e = list_first(&l->waiting, struct errand, node);
 
-        list_remove(&e->node);
-        list_push_back(&es->errands, &e->node);
-        e->audit = true;
-        es->audits++;
-        audit_send(e);
-    }
+            list_remove(&e->node);
+            list_push_back(&es->errands, &e->node);
+            audit_send(e);
+        }
     es->in_audits = false;
+}
+
+/* At the end of its line: the first time, and after each pause. */
+static void audit_wait(void *arg)
+{
+    struct errand *e = arg;
+
+    list_remove(&e->node);
+    list_push_back(&e->line->waiting, &e->node);
+    audits_go_on(e->es);
 }
 
 void errands_audit(struct errands *es, const char *ns, const char *sandbox)
@@ -322,12 +351,11 @@ void errands_audit(struct errands *es, const char *ns, const char *sandbox)
         world_audited(es->world, ns, sandbox, s ? s->meta.uid : NULL, NULL);
         return;
     }
-    e = errand_new(es, agent_target(NULL, s, p), 0, AUDIT_TRIES, audit_send);
+    e = errand_new(es, agent_target(NULL, s, p), 0, AUDIT_TRIES, audit_wait);
     e->ns = xstrdup(ns);
     e->name = xstrdup(sandbox);
-    list_remove(&e->node);
-    list_push_back(&es->audits_waiting, &e->node);
-    audits_go_on(es);
+    e->line = &es->audits[LINE_FIRST];
+    audit_wait(e);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -340,7 +368,8 @@ struct errands *errands_new(struct ops *ops, struct world *w, const struct signi
     es->world = w;
     es->keys = keys;
     list_init(&es->errands);
-    list_init(&es->audits_waiting);
+    for (size_t i = 0; i < LINES; i++)
+        list_init(&es->audits[i].waiting);
     return es;
 }
 
@@ -349,8 +378,9 @@ void errands_free(struct errands *es)
     if (!es)
         return;
     es->in_audits = true; /* no more of them */
-    list_for_each_safe (it, &es->audits_waiting)
-        errand_free(list_entry(it, struct errand, node));
+    for (size_t i = 0; i < LINES; i++)
+        list_for_each_safe (it, &es->audits[i].waiting)
+            errand_free(list_entry(it, struct errand, node));
     list_for_each_safe (it2, &es->errands)
         errand_free(list_entry(it2, struct errand, node));
     free(es);

@@ -532,13 +532,12 @@ static void test_task_of_an_agent_that_only_beats_goes_on(void **state)
     assert_call(r, PUT);
 }
 
-static void test_audits_after_a_start_are_bounded(void **state)
+/* An operator that begins among so many Ready sandboxes. */
+static void start_with_boxes(struct rig *r, int count)
 {
-    struct rig *r = *state;
     char *pods = NULL, *sandboxes = NULL;
-    unsigned audits = 0;
 
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < count; i++) {
         cleanup_free char *pod = xasprintf("pod%d", i), *box = xasprintf("box%d", i);
         cleanup_free char *status =
             xasprintf("\"phase\":\"Ready\",\"podName\":\"%s\",\"podUID\":\"uid-%s\"", pod, pod);
@@ -548,11 +547,40 @@ static void test_audits_after_a_start_are_bounded(void **state)
         sandboxes = sandboxes ? join(sandboxes, s) : s;
     }
     start(r, pods, pool_object(r, 0), sandboxes, NULL);
+}
+
+static void test_audits_after_a_start_are_bounded(void **state)
+{
+    struct rig *r = *state;
+    unsigned audits = 0;
+
+    start_with_boxes(r, 40);
     for (; fake_find(&r->ops, "GET /v1/tasks"); audits++) {
         assert_true(fake_calls(&r->ops) <= 4 + 16 + 2); /* watches, audits, the pool's status */
         answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
     }
     assert_int_equal(audits, 40);
+}
+
+/* One try of each is all that agents which do not answer may take from the others. */
+static void test_silent_agents_do_not_hold_up_the_audits_of_others(void **state)
+{
+    struct rig *r = *state;
+    unsigned first = 0, again = 0;
+
+    start_with_boxes(r, 40);
+    for (; fake_find(&r->ops, "GET /v1/tasks"); first++)
+        lose(r, "GET /v1/tasks");
+    assert_int_equal(first, 40); /* no time has passed */
+    fake_advance(&r->ops, 2000);
+    turn(r);
+    assert_int_equal(fake_calls(&r->ops), 4 + 1 + 16);
+    watch(r, "pods", "ADDED", pod_object(r, "a", "s"));
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "s", READY));
+    assert_int_equal(fake_calls(&r->ops), 4 + 1 + 16 + 1);
+    for (; fake_find(&r->ops, "GET /v1/tasks"); again++)
+        answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
+    assert_int_equal(again, 41);
 }
 
 static void test_task_deleted_is_cancelled_until_heard(void **state)
@@ -635,6 +663,7 @@ int main(void)
         T(test_task_of_a_silent_agent_fails_in_the_end),
         T(test_task_of_an_agent_that_only_beats_goes_on),
         T(test_audits_after_a_start_are_bounded),
+        T(test_silent_agents_do_not_hold_up_the_audits_of_others),
         T(test_task_deleted_is_cancelled_until_heard),
         T(test_inactive_operator_does_nothing),
         T(test_watches_go_on_when_the_server_is_back),
