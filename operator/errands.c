@@ -60,6 +60,7 @@ struct errand {
     char *ns;          /* audit, doubt: where the sandbox and the task are */
     char *name;        /* audit: of the sandbox; doubt: of the task */
     char *running;     /* audit: the UID of a task that runs there */
+    uint64_t doubts;   /* audit: of the sandbox, when it was asked */
     struct kube_call *read;
     struct buf acks; /* "uid/attempt" in quotes, comma-separated */
 };
@@ -87,7 +88,7 @@ static void errand_free(struct errand *e)
     buf_done(&e->acks);
     turn_over(e);
     if (audit)
-        world_audited(es->world, e->ns, e->name, e->target.sandbox_uid, e->running);
+        world_audited(es->world, e->ns, e->name, e->target.sandbox_uid, e->doubts, e->running);
     run_target_done(&e->target);
     free(e->ns);
     free(e->name);
@@ -220,17 +221,6 @@ void errands_ack(struct errands *es, struct run_target target, int64_t attempt)
 
 /* ---- auditing -------------------------------------------------------------------------------- */
 
-static bool task_is_wanted(const struct world *w, const char *ns, const char *label)
-{
-    const struct meta *m;
-    size_t pos = 0, len = strcspn(label, "/");
-
-    while ((m = store_next(w->tasks, &pos)))
-        if (strcmp(m->ns, ns) == 0 && strlen(m->uid) == len && strncmp(m->uid, label, len) == 0)
-            return true;
-    return false;
-}
-
 static void on_doubt(void *arg, struct kube_result *res)
 {
     struct errand *e = arg;
@@ -258,23 +248,36 @@ static void doubt_send(void *arg)
 
 /* What runs and is not in the cache may be of a task that the watch has yet to tell of: another
  * operator began it a moment ago. Only the API server knows. */
+static void doubt(struct errand *e, char *uid, int64_t attempt, const char *name)
+{
+    struct errand *d =
+        errand_new(e->es, run_target_copy(&e->target, uid), attempt, AUDIT_TRIES, doubt_send);
+
+    d->ns = xstrdup(e->ns);
+    d->name = xstrdup(name);
+    doubt_send(d);
+}
+
 static void audit_one(struct errand *e, struct json_object *running)
 {
     const char *label = str_or_empty(json_get_str(running, "attempt"));
     const char *name = strchr(str_or_empty(json_get_str(running, "task")), '/');
     const char *slash = strchr(label, '/');
-    struct errand *doubt;
+    int64_t attempt = slash ? strtoll(slash + 1, NULL, 10) : 0;
+    cleanup_free char *uid = slash ? xmemdup0(label, (size_t)(slash - label)) : NULL;
+    char key[META_KEY_MAX];
+    const struct task *t;
 
     if (!slash || !name)
         return;
-    str_set(&e->running, xmemdup0(label, (size_t)(slash - label)));
-    if (task_is_wanted(e->es->world, e->ns, label))
-        return;
-    doubt = errand_new(e->es, run_target_copy(&e->target, xmemdup0(label, (size_t)(slash - label))),
-                       strtoll(slash + 1, NULL, 10), AUDIT_TRIES, doubt_send);
-    doubt->ns = xstrdup(e->ns);
-    doubt->name = xstrdup(name + 1);
-    doubt_send(doubt);
+    meta_key(key, e->ns, name + 1);
+    t = world_task(e->es->world, key);
+    if (world_task_wants(t, uid, attempt))
+        str_set(&e->running, xstrdup(uid));
+    else if (t && str_eq(t->meta.uid, uid)) /* it has ended, or its next attempt has begun */
+        errands_cancel(e->es, run_target_copy(&e->target, xstrdup(uid)), attempt);
+    else
+        doubt(e, xstrdup(uid), attempt, name + 1);
 }
 
 static void on_audited(void *arg, const struct ops_response *resp)
@@ -304,7 +307,10 @@ static void audit_send(struct errand *e)
 {
     static const struct ops_handler handler = {NULL, on_audited};
     struct agent_request sr = {.path = "/v1/tasks"};
+    char key[META_KEY_MAX];
 
+    meta_key(key, e->ns, e->name);
+    e->doubts = world_sandbox_state(e->es->world, key)->doubts;
     e->under_way = true;
     e->line->under_way++;
     errand_request(e, "GET", NULL, &sr, &handler);
@@ -347,10 +353,7 @@ void errands_audit(struct errands *es, const char *ns, const char *sandbox)
     meta_key(key, ns, sandbox);
     s = world_sandbox(es->world, key);
     p = s ? world_sandbox_pod(es->world, s) : NULL;
-    if (!p || !p->ip) {
-        world_audited(es->world, ns, sandbox, s ? s->meta.uid : NULL, NULL);
-        return;
-    }
+    assert(p && p->ip); /* it has just been planned */
     e = errand_new(es, agent_target(NULL, s, p), 0, AUDIT_TRIES, audit_wait);
     e->ns = xstrdup(ns);
     e->name = xstrdup(sandbox);

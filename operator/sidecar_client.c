@@ -71,11 +71,11 @@ static void over(struct stream *s)
     world_queue(s->c->opts.world, PLAN_TASK, s->task_key);
 }
 
-static void fail(struct stream *s, const char *reason, const char *message)
+static void fail(struct stream *s, const char *reason, const char *message, bool may_go_on)
 {
     log_warn("task attempt failed", "task", s->task_key, "reason", reason, "message", message,
              NULL);
-    run_fail(s->run, reason, message, false, ops_now(s->c->ops));
+    run_fail(s->run, reason, message, may_go_on, ops_now(s->c->ops));
     over(s);
 }
 
@@ -89,7 +89,7 @@ static void again(struct stream *s, const char *why)
     if (now - s->silent_since_mono_ns > AGENT_LOST_MS * NSEC_PER_MSEC) {
         cleanup_free char *message = xasprintf("the agent in the pod does not answer: %s", why);
 
-        fail(s, "AgentUnavailable", message);
+        fail(s, "AgentUnavailable", message, true);
         return;
     }
     log_debug("attaching again", "task", s->task_key, "why", why, NULL);
@@ -198,7 +198,7 @@ static void on_refusal(struct stream *s, const struct ops_response *resp)
     case 400:
     case 403:
     case 413:
-        fail(s, "AgentRefused", message);
+        fail(s, "AgentRefused", message, false);
         return;
     default:
         again(s, message);
@@ -271,7 +271,7 @@ static void attach(struct stream *s)
         r = agent_sign(s->c->ops, s->c->opts.keys, &s->run->target, req.method, body.data, body.len,
                        &sr, &err);
     if (r < 0) {
-        fail(s, r == -ENOKEY ? "AgentUnavailable" : "InvalidSpec", err.msg);
+        fail(s, r == -ENOKEY ? "AgentUnavailable" : "InvalidSpec", err.msg, true);
         return;
     }
     req.address = s->run->target.address;

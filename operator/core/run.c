@@ -155,13 +155,19 @@ int run_event(struct run *r, const struct task_event *ev, struct now now, struct
     return 0;
 }
 
-void run_fail(struct run *r, const char *reason, const char *message, bool retryable,
+void run_fail(struct run *r, const char *reason, const char *message, bool may_go_on,
               struct now now)
 {
     if (r->over)
         return;
     r->result->code = CODE_LOST;
     r->result->duration_ns = now.mono_ns - r->begun_mono_ns;
-    finish(r, reason, retryable, now);
+    finish(r, reason, false, now);
+    r->may_go_on = may_go_on;
     r->message = xstrdup(message);
+}
+
+bool run_may_go_on(const struct run *r)
+{
+    return !r->over || r->may_go_on;
 }

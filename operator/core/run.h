@@ -39,6 +39,7 @@ struct run {
     const char *reason;  /* once over; a constant */
     char *message;       /* once over; NULL: made from the result */
     bool retryable;      /* once over: the attempt surely runs no more */
+    bool may_go_on;      /* once over: the agent has not said so, it was given up */
     bool status_refused; /* the API server will never take the full status */
     void *stream;        /* of the sidecar client */
 };
@@ -52,8 +53,11 @@ void run_free(struct run *r);
 /* Applies an event. -EPROTO: events are missing; the stream has to be attached to again from
  * last_seq. Events that were seen before are ignored. */
 int run_event(struct run *r, const struct task_event *ev, struct now now, struct err *err);
-/* Ends the attempt without an end event. reason is a constant; message is copied. */
-void run_fail(struct run *r, const char *reason, const char *message, bool retryable,
+/* Ends the attempt without an end event. reason is a constant; message is copied. may_go_on: it may
+ * still run there, and is to be cancelled. */
+void run_fail(struct run *r, const char *reason, const char *message, bool may_go_on,
               struct now now);
+/* Whether the agent may still run it, as far as it has told. */
+bool run_may_go_on(const struct run *r);
 
 #endif

@@ -350,12 +350,13 @@ static bool plan_address(const struct view *v)
     return true;
 }
 
-/* A sandbox that was Ready before this process knew it may run what was deleted meanwhile. */
+/* A sandbox that was Ready before this process knew it may run what was deleted meanwhile; any
+ * other one, what was given up or deleted just now. */
 static void plan_audit(const struct view *v)
 {
-    if (v->st->audited)
+    if (v->st->audited || v->st->auditing || !v->pod->ip)
         return;
-    v->st->audited = v->st->auditing = true;
+    v->st->auditing = true;
     action_add(v->out, ACTION_AUDIT, &api_sandbox, &v->s->meta);
 }
 

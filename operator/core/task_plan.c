@@ -286,7 +286,7 @@ static void plan_idle(const struct view *v)
         queued(v);
     else if (s->status.phase != SANDBOX_READY)
         sandbox_pending(v, s);
-    else if (st->audited && !st->auditing && world_sandbox_pod(v->w, s))
+    else if (st->audited && world_sandbox_pod(v->w, s))
         begin(v, s);
     else
         agent_awaited(v);
@@ -320,7 +320,7 @@ static void fail_lost(const struct view *v, bool has_sandbox)
             ? xasprintf("pod %s was lost while the task ran", str_or_empty(v->run->target.pod_name))
             : xstrdup("the sandbox was deleted while the task ran");
 
-    run_fail(v->run, has_sandbox ? "PodLost" : "SandboxDeleted", message, false, v->now);
+    run_fail(v->run, has_sandbox ? "PodLost" : "SandboxDeleted", message, true, v->now);
     plan_over(v);
 }
 
@@ -363,11 +363,10 @@ static void plan_final(const struct view *v)
 {
     int64_t due;
 
-    /* In a sandbox that was deleted the steps would go on for as long as its pod takes to end. */
+    /* What was given up may go on beside the next task, or for as long as its pod takes to end. */
     if (v->run)
-        action_add(v->out,
-                   str_eq(v->run->reason, "SandboxDeleted") ? ACTION_RUN_CANCEL : ACTION_RUN_FORGET,
-                   &api_task, &v->t->meta);
+        action_add(v->out, run_may_go_on(v->run) ? ACTION_RUN_CANCEL : ACTION_RUN_FORGET, &api_task,
+                   &v->t->meta);
     if (v->t->ttl_s < 0)
         return;
     /* completionTime has no fractions: a second more, so that it is never deleted too early. */

@@ -358,7 +358,7 @@ static void task_left_line(struct world *w, const struct task *t)
 }
 
 void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
-                   const char *task_uid)
+                   uint64_t doubts, const char *task_uid)
 {
     const struct sandbox *s;
     struct sandbox_state *st;
@@ -370,8 +370,39 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
         return;
     st = world_sandbox_state(w, key);
     st->auditing = false;
+    st->audited = st->doubts == doubts;
     str_set(&st->running_uid, xstrdup(task_uid));
+    world_queue(w, PLAN_SANDBOX, key);
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+}
+
+bool world_task_wants(const struct task *t, const char *uid, int64_t attempt)
+{
+    return t && !t->meta.deleting && str_eq(t->meta.uid, uid) && !task_final(t) &&
+           t->attempt <= attempt;
+}
+
+/* An attempt that may still run and is not wanted any more has to be over before the next one
+ * begins: its sandbox is asked again what runs there. */
+static void doubt_sandbox(struct world *w, const struct task *was, const struct task *is)
+{
+    char task_key[META_KEY_MAX], key[META_KEY_MAX];
+    const struct sandbox *s;
+    struct sandbox_state *st;
+    const struct run *r;
+
+    meta_key(task_key, was->meta.ns, was->meta.name);
+    r = world_run(w, task_key);
+    if (!r || !run_may_go_on(r) || world_task_wants(is, r->target.task_uid, r->result->attempt))
+        return;
+    meta_key(key, was->meta.ns, was->sandbox);
+    s = world_sandbox(w, key);
+    if (!s || !str_eq(s->meta.uid, r->target.sandbox_uid))
+        return;
+    st = world_sandbox_state(w, key);
+    st->audited = false;
+    st->doubts++;
+    world_queue(w, PLAN_SANDBOX, key);
 }
 
 static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
@@ -386,6 +417,8 @@ static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
     if (new_obj)
         index_task(w, new_obj, true);
     world_queue_obj(w, PLAN_TASK, m->ns, m->name);
+    if (old_obj)
+        doubt_sandbox(w, container_of(old_obj, struct task, meta), new_obj ? t : NULL);
     if (new_obj)
         note_task_end(w, t);
     if (t->sandbox && (!new_obj || task_final(t) || m->deleting))

@@ -63,8 +63,9 @@ struct sandbox_state {
     int64_t next_claim_mono_ns;
     int64_t seen_mono_ns;      /* since when this process knows the sandbox */
     int64_t bound_mono_ns;     /* since when it knows it in phase Bound */
-    bool audited;              /* it was asked what runs in its pod, or need not be */
-    bool auditing;             /* the answer is still to come */
+    bool audited;              /* nothing runs in its pod that nobody wants */
+    bool auditing;             /* its agent is being asked */
+    uint64_t doubts;           /* how often that got uncertain: earlier answers do not count */
     char *running_uid;         /* the task that ran there then; NULL: none */
     bool inherited;            /* it had a pod when this process first saw it */
     int64_t last_task_wall_ns; /* end of the last task, as far as this process knows */
@@ -107,9 +108,12 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 /* Made when missing. */
 struct pool_state *world_pool_state(struct world *w, const char *key);
 struct sandbox_state *world_sandbox_state(struct world *w, const char *key);
-/* The audit of a sandbox's pod is over: this task runs there; NULL: none, or it can not be had. */
+/* The audit of a sandbox's pod is over, which began at this number of doubts: of what is wanted,
+ * this task runs there; NULL: none. */
 void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
-                   const char *task_uid);
+                   uint64_t doubts, const char *task_uid);
+/* Whether this attempt is to run on. t: of its name; NULL: none. */
+bool world_task_wants(const struct task *t, const char *uid, int64_t attempt);
 void world_forget_pool(struct world *w, const char *key);
 void world_forget_sandbox(struct world *w, const char *key);
 

@@ -485,6 +485,22 @@ static void test_orphan_is_cancelled(void **state)
     assert_no_call(r, "DELETE /v1/tasks");
 }
 
+/* The cache knows that they are not wanted any more: nobody has to be asked. */
+static void test_attempts_of_ended_tasks_are_cancelled(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY),
+          join(task_object(r, "t", "\"state\":\"Failed\""),
+               task_object(r, "u", "\"state\":\"Running\",\"attempt\":2")));
+    answer(r, "GET /v1/tasks", 200,
+           "{\"running\":[{\"attempt\":\"uid-t/1\",\"task\":\"ns/t\"},"
+           "{\"attempt\":\"uid-u/1\",\"task\":\"ns/u\"}]}");
+    assert_no_call(r, TASKS_PATH);
+    assert_call(r, "DELETE /v1/tasks/uid-t/1");
+    assert_call(r, "DELETE /v1/tasks/uid-u/1");
+}
+
 static void test_task_acknowledged_elsewhere_is_read(void **state)
 {
     struct rig *r = *state;
@@ -513,6 +529,9 @@ static void test_task_of_a_silent_agent_fails_in_the_end(void **state)
         fake_advance(&r->ops, 2000);
     }
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "AgentUnavailable"));
+    /* It may run there all the same. */
+    answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Failed\""));
+    assert_call(r, "DELETE /v1/tasks/uid-t/1");
 }
 
 static void test_task_of_an_agent_that_only_beats_goes_on(void **state)
@@ -659,6 +678,7 @@ int main(void)
         T(test_task_begun_under_other_flags_is_attached_to),
         T(test_task_whose_result_was_dropped_fails),
         T(test_orphan_is_cancelled),
+        T(test_attempts_of_ended_tasks_are_cancelled),
         T(test_task_acknowledged_elsewhere_is_read),
         T(test_task_of_a_silent_agent_fails_in_the_end),
         T(test_task_of_an_agent_that_only_beats_goes_on),

@@ -44,16 +44,16 @@ static void test_audit_of_a_sandbox_made_anew(void **state)
     world_sandbox_state(f->w, "ns/s")->audited = false;
     assert_in(fixture_plan(f, SANDBOX, NULL), "audit s\n");
     fixture_remove(f, &api_sandbox, "s");
-    world_audited(f->w, "ns", "s", "uid-s", NULL);
+    world_audited(f->w, "ns", "s", "uid-s", 0, NULL);
     fixture_put(f, &api_sandbox, "s", ",\"uid\":\"uid-anew\"",
                 "\"spec\":{\"poolRef\":\"p\"},\"status\":{}");
     st = world_sandbox_state(f->w, "ns/s");
     fixture_plan(f, SANDBOX, NULL);
     assert_true(st->audited && !st->auditing);
     world_sandbox_state(f->w, "ns/s")->auditing = true; /* as for one that was Ready */
-    world_audited(f->w, "ns", "s", "uid-s", "uid-t");
+    world_audited(f->w, "ns", "s", "uid-s", 0, "uid-t");
     assert_true(st->auditing);
-    world_audited(f->w, "ns", "s", "uid-anew", "uid-t");
+    world_audited(f->w, "ns", "s", "uid-anew", 0, "uid-t");
     assert_false(st->auditing);
     assert_string_equal(st->running_uid, "uid-t");
 }
@@ -71,6 +71,106 @@ static void test_task_that_runs_does_not_wait_again(void **state)
     assert_plan(f, TASK, "after 10000ms\n");
 }
 
+/* ---- what may still run beside the next task --------------------------------------------------
+ */
+
+static struct run *start_run(struct fixture *f, const char *task)
+{
+    cleanup_free char *key = xasprintf("ns/%s", task);
+    struct run_target target = {.task_uid = xasprintf("uid-%s", task),
+                                .sandbox_uid = xstrdup("uid-s"),
+                                .pod_uid = xstrdup("uid-a"),
+                                .pod_name = xstrdup("a")};
+    struct run *r = run_new(target, 1, 1, f->now);
+
+    map_put(&f->w->runs, key, r);
+    return r;
+}
+
+/* t runs, u is behind it in the line. */
+static struct run *two_tasks(struct fixture *f)
+{
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    put_task(f, "t", ONE_STEP ",\"retries\":1", "\"state\":\"Running\"");
+    put_task(f, "u", ONE_STEP, "");
+    return start_run(f, "t");
+}
+
+#define NEXT "task/ns/u"
+#define WAITS "after 5000ms\n" /* to say so */
+
+/* The next one begins only when the agent was asked, and not by an earlier question's answer. */
+static void assert_held(struct fixture *f)
+{
+    assert_plan(f, NEXT, WAITS);
+    assert_plan(f, SANDBOX, "audit s\n");
+    assert_plan(f, SANDBOX, "");
+    world_audited(f->w, "ns", "s", "uid-s", 0, NULL);
+    assert_plan(f, NEXT, WAITS);
+    assert_plan(f, SANDBOX, "audit s\n");
+    world_audited(f->w, "ns", "s", "uid-s", 1, NULL);
+    assert_plan(f, NEXT, "start u for s attempt 1\n");
+}
+
+static void test_what_was_given_up_is_stopped_before_the_next_task(void **state)
+{
+    struct fixture *f = *state;
+
+    run_fail(two_tasks(f), "AgentUnavailable", "it is silent", true, f->now);
+    /* Nor does the task's own next attempt begin beside it. */
+    assert_plan(f, TASK, "status t AgentUnavailable\nevent t AgentUnavailable\n");
+    put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
+    assert_plan(f, NEXT, WAITS);
+    assert_plan(f, TASK, "cancel t\n");
+    run_free(map_del(&f->w->runs, "ns/t"));
+    assert_held(f);
+}
+
+static void test_what_another_operator_ended_is_stopped(void **state)
+{
+    struct fixture *f = *state;
+
+    two_tasks(f);
+    put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
+    assert_plan(f, TASK, "cancel t\n");
+    run_free(map_del(&f->w->runs, "ns/t"));
+    assert_held(f);
+}
+
+static void test_what_was_deleted_is_over_before_the_next_task(void **state)
+{
+    struct fixture *f = *state;
+
+    two_tasks(f);
+    fixture_remove(f, &api_task, "t");
+    assert_plan(f, NEXT, WAITS);
+    assert_plan(f, TASK, "cancel t\nafter 0ms\n");
+    run_free(map_del(&f->w->runs, "ns/t"));
+    assert_held(f);
+}
+
+/* What has told its end costs no question. */
+static void test_what_has_ended_holds_nothing_up(void **state)
+{
+    static const char *const ends[] = {"\"state\":\"Failed\"",
+                                       "\"state\":\"Running\",\"attempt\":2"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        struct task_event end = {.seq = 1, .type = TASK_EVENT_END, .reason = TASK_END_STEP_FAILED};
+        struct run *r = two_tasks(f);
+
+        assert_int_equal(run_event(r, &end, f->now, NULL), 0);
+        put_task(f, "t", ONE_STEP, ends[i]);
+        assert_plan(f, TASK, i == 0 ? "forget t\n" : "cancel t\nafter 0ms\n");
+        run_free(map_del(&f->w->runs, "ns/t"));
+        assert_plan(f, i == 0 ? NEXT : TASK,
+                    i == 0 ? "start u for s attempt 1\n" : "start t for s attempt 2\n");
+        assert_true(world_sandbox_state(f->w, "ns/s")->audited);
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -80,6 +180,10 @@ int main(void)
         T(test_sandbox_tells_the_new_address_of_its_pod),
         T(test_audit_of_a_sandbox_made_anew),
         T(test_task_that_runs_does_not_wait_again),
+        T(test_what_was_given_up_is_stopped_before_the_next_task),
+        T(test_what_another_operator_ended_is_stopped),
+        T(test_what_was_deleted_is_over_before_the_next_task),
+        T(test_what_has_ended_holds_nothing_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,7 @@ static void test_an_end_is_final(void **state)
     run_fail(r, "PodLost", "pod a is gone", false, later(250));
     assert_int_equal(r->result->code, 137);
     assert_int_equal(r->result->duration_ns, 250 * NSEC_PER_MSEC);
-    run_fail(r, "ResultLost", "again", true, later(500));
+    run_fail(r, "ResultLost", "again", false, later(500));
     assert_int_equal(run_event(r, &end, later(500), NULL), 0);
     assert_string_equal(r->reason, "PodLost");
     assert_string_equal(r->message, "pod a is gone");

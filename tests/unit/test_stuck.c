@@ -326,6 +326,7 @@ static void agent_is_asked(struct fixture *f)
 {
     task_alone(f);
     box_with_pod(f, POD_READY);
+    world_sandbox_state(f->w, "ns/s")->audited = false;
     world_sandbox_state(f->w, "ns/s")->auditing = true;
     fixture_pass(f, 5000);
 }
@@ -352,7 +353,7 @@ static void runs(struct fixture *f)
 
 static void agent_gone(struct fixture *f)
 {
-    run_fail(running(f), "AgentUnavailable", "the agent in the pod does not answer", false, f->now);
+    run_fail(running(f), "AgentUnavailable", "the agent in the pod does not answer", true, f->now);
 }
 
 static void agent_refuses(struct fixture *f)
