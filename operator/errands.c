@@ -15,8 +15,11 @@
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
 #define ERRAND_TIMEOUT_MS 5000
-#define CANCEL_TRIES 20
-#define AUDIT_TRIES 10
+/* Cancels go on until the attempt is over or the pod is gone; only refusals are counted. What one
+ * of those left running is found by the audit behind it. */
+#define CANCEL_REFUSALS 20
+/* Of one answer, which comes from a pod: the others have their turn with the next one. */
+#define AUDIT_ATTEMPTS 8
 /* After a start there is an audit for every sandbox. Agents that do not answer hold up only each
  * other: they are asked again in a line of their own. */
 #define AUDITS_AT_ONCE 16
@@ -40,29 +43,39 @@ struct errands {
     struct list errands;
     struct line audits[LINES];
     bool in_audits;
+    bool closing;
     uint64_t cancels;
 };
 
-/* A cancel, an acknowledgement, an audit or a doubt that came of one, on its way; lives on its own.
- */
+enum errand_kind {
+    ERRAND_CANCEL,
+    ERRAND_ACK,
+    ERRAND_AUDIT,
+    ERRAND_DOUBT, /* came of an audit: does a task want this attempt? */
+};
+
+/* On its way; lives on its own. */
 struct errand {
     struct list node;
     struct errands *es;
+    enum errand_kind kind;
     struct run_target target;
     int64_t attempt;
     struct ops_call *call;
     struct ops_timer *timer;
-    int tries_left;
     int64_t retry_ms;
-    bool sent;
-    bool under_way;    /* audit: it counts in its line */
-    struct line *line; /* audit: where it waits for its turn */
-    char *ns;          /* audit, doubt: where the sandbox and the task are */
-    char *name;        /* audit: of the sandbox; doubt: of the task */
-    char *running;     /* audit: the UID of a task that runs there */
-    uint64_t doubts;   /* audit: of the sandbox, when it was asked */
-    struct kube_call *read;
-    struct buf acks; /* "uid/attempt" in quotes, comma-separated */
+    int tries_left;         /* cancel: after refusals; acknowledgement: after any failure */
+    char *ns;               /* of the pod; acknowledgement: NULL */
+    char *name;             /* audit: of the sandbox; doubt: of the task */
+    struct kube_call *read; /* doubt */
+    struct buf acks;        /* "uid/attempt" in quotes, comma-separated */
+    bool sent;              /* acknowledgement */
+    /* audit */
+    struct line *line; /* where it waits for its turn */
+    bool under_way;    /* it counts there */
+    bool blocked;      /* until what is on its way to its pod is over */
+    uint64_t doubts;   /* of the sandbox, when it was asked */
+    char *running;     /* the UID of a task that runs there */
 };
 
 static void audits_go_on(struct errands *es);
@@ -74,11 +87,42 @@ static void turn_over(struct errand *e)
     e->under_way = false;
 }
 
+static void audit_wait(void *arg);
+
+/* Cancels and doubts: what an audit would tell before they are over is not worth asking. */
+static bool holds_audit(const struct errand *e, const char *pod_uid)
+{
+    return (e->kind == ERRAND_CANCEL || e->kind == ERRAND_DOUBT) &&
+           str_eq(e->target.pod_uid, pod_uid);
+}
+
+static bool audit_held(const struct errands *es, const char *pod_uid)
+{
+    list_for_each (it, &es->errands)
+        if (holds_audit(list_entry(it, struct errand, node), pod_uid))
+            return true;
+    return false;
+}
+
+static void release_audits(struct errands *es, const char *pod_uid)
+{
+    if (es->closing || audit_held(es, pod_uid))
+        return;
+    list_for_each (it, &es->errands) {
+        struct errand *e = list_entry(it, struct errand, node);
+
+        if (!e->blocked || !str_eq(e->target.pod_uid, pod_uid))
+            continue;
+        e->blocked = false;
+        audit_wait(e);
+        return; /* there is one at most */
+    }
+}
+
 static void errand_free(struct errand *e)
 {
     struct errands *es = e->es;
     struct ops *ops = es->ops;
-    bool audit = e->line;
 
     if (e->call)
         ops_cancel(ops, e->call);
@@ -87,35 +131,27 @@ static void errand_free(struct errand *e)
     list_remove(&e->node);
     buf_done(&e->acks);
     turn_over(e);
-    if (audit)
+    if (e->kind == ERRAND_AUDIT)
         world_audited(es->world, e->ns, e->name, e->target.sandbox_uid, e->doubts, e->running);
+    else if (holds_audit(e, e->target.pod_uid))
+        release_audits(es, e->target.pod_uid);
     run_target_done(&e->target);
     free(e->ns);
     free(e->name);
     free(e->running);
     free(e);
-    if (audit)
-        audits_go_on(es);
 }
 
-/* Tries again later, a limited number of times. */
 static void errand_again(struct errand *e)
 {
-    if (--e->tries_left <= 0) {
-        errand_free(e);
-        return;
-    }
     e->es->ops->v->timer_set(e->es->ops, e->timer,
                              ops_now(e->es->ops).mono_ns + e->retry_ms * NSEC_PER_MSEC);
     e->retry_ms = MIN(2 * e->retry_ms, RETRY_MAX_MS);
 }
 
-static void on_errand_done(void *arg, const struct ops_response *resp)
+static void errand_refused(struct errand *e)
 {
-    struct errand *e = arg;
-
-    e->call = NULL;
-    if (resp->error == 0 && resp->status < 500)
+    if (--e->tries_left <= 0)
         errand_free(e);
     else
         errand_again(e);
@@ -143,26 +179,16 @@ static void errand_request(struct errand *e, const char *method, const struct bu
         e->call = ops_start(e->es->ops, &req, handler, e);
 }
 
-static void cancel_send(void *arg)
-{
-    static const struct ops_handler handler = {NULL, on_errand_done};
-    struct errand *e = arg;
-    struct agent_request sr = {0};
-
-    agent_task_path(sr.path, e->target.task_uid, e->attempt);
-    errand_request(e, "DELETE", NULL, &sr, &handler);
-}
-
-/* Takes over the texts of target. */
-static struct errand *errand_new(struct errands *es, struct run_target target, int64_t attempt,
-                                 int tries, void (*send)(void *arg))
+/* Takes over the texts of target. ns may be NULL. */
+static struct errand *errand_new(struct errands *es, enum errand_kind kind, const char *ns,
+                                 struct run_target target, void (*send)(void *arg))
 {
     struct errand *e = xcalloc(1, sizeof(*e));
 
     e->es = es;
+    e->kind = kind;
+    e->ns = xstrdup(ns);
     e->target = target;
-    e->attempt = attempt;
-    e->tries_left = tries;
     e->retry_ms = RETRY_FIRST_MS;
     e->timer = es->ops->v->timer_new(es->ops, send, e);
     buf_init(&e->acks, ACK_BATCH_BYTES);
@@ -170,15 +196,67 @@ static struct errand *errand_new(struct errands *es, struct run_target target, i
     return e;
 }
 
-void errands_cancel(struct errands *es, struct run_target target, int64_t attempt)
+/* ---- cancels --------------------------------------------------------------------------------- */
+
+static bool refused(int status)
 {
+    return status == 401 || status == 403 || status == 429 || status >= 500;
+}
+
+/* 202: it is being killed. Told again, the agent says when it is over. */
+static void on_cancelled(void *arg, const struct ops_response *resp)
+{
+    struct errand *e = arg;
+
+    e->call = NULL;
+    if (resp->error || resp->status == 202)
+        errand_again(e);
+    else if (refused(resp->status))
+        errand_refused(e);
+    else
+        errand_free(e);
+}
+
+static void cancel_send(void *arg)
+{
+    static const struct ops_handler handler = {NULL, on_cancelled};
+    struct errand *e = arg;
+    struct agent_request sr = {0};
+
+    if (!agent_follow(e->es->world, e->ns, &e->target)) {
+        errand_free(e);
+        return;
+    }
+    agent_task_path(sr.path, e->target.task_uid, e->attempt);
+    errand_request(e, "DELETE", NULL, &sr, &handler);
+}
+
+void errands_cancel(struct errands *es, const char *ns, struct run_target target, int64_t attempt)
+{
+    struct errand *e = errand_new(es, ERRAND_CANCEL, ns, target, cancel_send);
+
+    e->attempt = attempt;
+    e->tries_left = CANCEL_REFUSALS;
     es->cancels++;
-    cancel_send(errand_new(es, target, attempt, CANCEL_TRIES, cancel_send));
+    cancel_send(e);
+}
+
+/* ---- acknowledgements ------------------------------------------------------------------------ */
+
+static void on_acknowledged(void *arg, const struct ops_response *resp)
+{
+    struct errand *e = arg;
+
+    e->call = NULL;
+    if (resp->error == 0 && resp->status < 500)
+        errand_free(e);
+    else
+        errand_refused(e);
 }
 
 static void ack_send(void *arg)
 {
-    static const struct ops_handler handler = {NULL, on_errand_done};
+    static const struct ops_handler handler = {NULL, on_acknowledged};
     cleanup_buf struct buf body = BUF_INIT(ACK_BATCH_BYTES + 64);
     struct agent_request sr = {.path = "/v1/acknowledged"};
     struct errand *e = arg;
@@ -194,7 +272,7 @@ static struct errand *ack_batch(struct errands *es, const char *pod_uid)
     list_for_each (it, &es->errands) {
         struct errand *e = list_entry(it, struct errand, node);
 
-        if (e->acks.len > 0 && !e->sent && str_eq(e->target.pod_uid, pod_uid))
+        if (e->kind == ERRAND_ACK && !e->sent && str_eq(e->target.pod_uid, pod_uid))
             return e;
     }
     return NULL;
@@ -208,7 +286,8 @@ void errands_ack(struct errands *es, struct run_target target, int64_t attempt)
     if (e) {
         run_target_done(&target);
     } else {
-        e = errand_new(es, target, attempt, ACK_TRIES, ack_send);
+        e = errand_new(es, ERRAND_ACK, NULL, target, ack_send);
+        e->tries_left = ACK_TRIES;
         es->ops->v->timer_set(es->ops, e->timer,
                               ops_now(es->ops).mono_ns + ACK_WAIT_MS * NSEC_PER_MSEC);
     }
@@ -224,41 +303,35 @@ void errands_ack(struct errands *es, struct run_target target, int64_t attempt)
 static void on_doubt(void *arg, struct kube_result *res)
 {
     struct errand *e = arg;
+    const struct task *t =
+        res->reason == KUBE_OK ? container_of(res->object, struct task, meta) : NULL;
 
     e->read = NULL;
-    if (res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND) {
-        errand_again(e);
-        return;
-    }
-    if (res->reason == KUBE_NOT_FOUND || !str_eq(res->object->uid, e->target.task_uid)) {
+    if ((t || res->reason == KUBE_NOT_FOUND) &&
+        !world_task_wants(t, e->target.task_uid, e->attempt)) {
         log_warn("cancelling what belongs to no task", "task", e->name, "uid", e->target.task_uid,
                  "address", e->target.address, NULL);
-        errands_cancel(e->es, e->target, e->attempt);
-        e->target = (struct run_target){0};
+        errands_cancel(e->es, e->ns, run_target_copy(&e->target, xstrdup(e->target.task_uid)),
+                       e->attempt);
     }
     errand_free(e);
 }
 
-static void doubt_send(void *arg)
+/* What runs and is not in the cache may be of a task that the watch has yet to tell of: another
+ * operator began it a moment ago. Only the API server knows. If it does not answer, or the cache is
+ * still behind then, the next audit asks it again. */
+static void doubt(struct errand *audit, char *uid, int64_t attempt, const char *name)
 {
-    struct errand *e = arg;
+    struct errand *e =
+        errand_new(audit->es, ERRAND_DOUBT, audit->ns, run_target_copy(&audit->target, uid), NULL);
 
+    e->attempt = attempt;
+    e->name = xstrdup(name);
     e->read = kube_get(e->es->ops, &api_task, e->ns, e->name, on_doubt, e);
 }
 
-/* What runs and is not in the cache may be of a task that the watch has yet to tell of: another
- * operator began it a moment ago. Only the API server knows. */
-static void doubt(struct errand *e, char *uid, int64_t attempt, const char *name)
-{
-    struct errand *d =
-        errand_new(e->es, run_target_copy(&e->target, uid), attempt, AUDIT_TRIES, doubt_send);
-
-    d->ns = xstrdup(e->ns);
-    d->name = xstrdup(name);
-    doubt_send(d);
-}
-
-static void audit_one(struct errand *e, struct json_object *running)
+/* false: it is not wanted, as far as is known. */
+static bool audit_one(struct errand *e, struct json_object *running)
 {
     const char *label = str_or_empty(json_get_str(running, "attempt"));
     const char *name = strchr(str_or_empty(json_get_str(running, "task")), '/');
@@ -269,51 +342,99 @@ static void audit_one(struct errand *e, struct json_object *running)
     const struct task *t;
 
     if (!slash || !name)
-        return;
+        return true;
     meta_key(key, e->ns, name + 1);
     t = world_task(e->es->world, key);
-    if (world_task_wants(t, uid, attempt))
+    if (world_task_wants(t, uid, attempt)) {
         str_set(&e->running, xstrdup(uid));
-    else if (t && str_eq(t->meta.uid, uid)) /* it has ended, or its next attempt has begun */
-        errands_cancel(e->es, run_target_copy(&e->target, xstrdup(uid)), attempt);
+        return true;
+    }
+    if (t && str_eq(t->meta.uid, uid)) /* it has ended, or its next attempt has begun */
+        errands_cancel(e->es, e->ns, run_target_copy(&e->target, xstrdup(uid)), attempt);
     else
         doubt(e, xstrdup(uid), attempt, name + 1);
+    return false;
+}
+
+/* true: nothing runs there that is not wanted. */
+static bool audit_all(struct errand *e, const struct ops_response *resp)
+{
+    cleanup_json struct json_object *obj = NULL;
+    struct json_object *running;
+    bool clean = true;
+
+    if (resp->error || resp->status != 200 ||
+        json_parse(resp->body, resp->body_len, &obj, NULL) < 0) {
+        e->line = &e->es->audits[LINE_AGAIN];
+        return false;
+    }
+    str_set(&e->running, NULL);
+    running = json_get(obj, "running");
+    for (size_t i = 0; i < json_array_len(running); i++)
+        clean = i < AUDIT_ATTEMPTS && audit_one(e, json_object_array_get_idx(running, i)) && clean;
+    return clean;
+}
+
+static const struct sandbox_state *state_of(const struct errand *e)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, e->ns, e->name);
+    return world_sandbox_state(e->es->world, key);
+}
+
+/* Until then the next task waits, but not for ever: see agent_awaited() in core/task_plan.c. */
+static void audit_later(struct errand *e)
+{
+    world_audit_waits(e->es->world, e->ns, e->name, e->target.sandbox_uid,
+                      ops_now(e->es->ops).wall_ns);
 }
 
 static void on_audited(void *arg, const struct ops_response *resp)
 {
-    cleanup_json struct json_object *obj = NULL;
     struct errand *e = arg;
     struct errands *es = e->es;
 
     e->call = NULL;
     turn_over(e);
-    if (resp->error == 0 && resp->status == 200 &&
-        json_parse(resp->body, resp->body_len, &obj, NULL) == 0) {
-        struct json_object *running = json_get(obj, "running");
-        size_t n = json_array_len(running);
-
-        for (size_t i = 0; i < n; i++)
-            audit_one(e, json_object_array_get_idx(running, i));
+    /* What came up meanwhile needs another answer; world_audited() sees to it. */
+    if (state_of(e)->doubts != e->doubts || audit_all(e, resp)) {
         errand_free(e);
-        return;
+    } else {
+        audit_later(e);
+        errand_again(e);
     }
-    e->line = &es->audits[LINE_AGAIN];
-    errand_again(e);
     audits_go_on(es);
+}
+
+static bool in_vain(struct errand *e)
+{
+    const struct sandbox *s;
+    char key[META_KEY_MAX];
+
+    meta_key(key, e->ns, e->name);
+    s = world_sandbox(e->es->world, key);
+    return !s || !str_eq(s->meta.uid, e->target.sandbox_uid) || s->status.phase != SANDBOX_READY ||
+           !agent_follow(e->es->world, e->ns, &e->target);
 }
 
 static void audit_send(struct errand *e)
 {
     static const struct ops_handler handler = {NULL, on_audited};
     struct agent_request sr = {.path = "/v1/tasks"};
-    char key[META_KEY_MAX];
 
-    meta_key(key, e->ns, e->name);
-    e->doubts = world_sandbox_state(e->es->world, key)->doubts;
-    e->under_way = true;
-    e->line->under_way++;
-    errand_request(e, "GET", NULL, &sr, &handler);
+    e->doubts = WORLD_NOT_TOLD;
+    if (in_vain(e)) {
+        errand_free(e);
+    } else if (audit_held(e->es, e->target.pod_uid)) {
+        e->blocked = true;
+        audit_later(e);
+    } else {
+        e->doubts = state_of(e)->doubts;
+        e->under_way = true;
+        e->line->under_way++;
+        errand_request(e, "GET", NULL, &sr, &handler);
+    }
 }
 
 /* Not entered again from inside: an audit that cannot be signed ends at once. */
@@ -354,8 +475,7 @@ void errands_audit(struct errands *es, const char *ns, const char *sandbox)
     s = world_sandbox(es->world, key);
     p = s ? world_sandbox_pod(es->world, s) : NULL;
     assert(p && p->ip); /* it has just been planned */
-    e = errand_new(es, agent_target(NULL, s, p), 0, AUDIT_TRIES, audit_wait);
-    e->ns = xstrdup(ns);
+    e = errand_new(es, ERRAND_AUDIT, ns, agent_target(NULL, s, p), audit_wait);
     e->name = xstrdup(sandbox);
     e->line = &es->audits[LINE_FIRST];
     audit_wait(e);
@@ -380,7 +500,7 @@ void errands_free(struct errands *es)
 {
     if (!es)
         return;
-    es->in_audits = true; /* no more of them */
+    es->closing = true;
     for (size_t i = 0; i < LINES; i++)
         list_for_each_safe (it, &es->audits[i].waiting)
             errand_free(list_entry(it, struct errand, node));

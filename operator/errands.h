@@ -14,8 +14,9 @@ struct errands;
 struct errands *errands_new(struct ops *ops, struct world *w, const struct signing_keys *keys);
 void errands_free(struct errands *es);
 
-/* Both take over the texts of target. */
-void errands_cancel(struct errands *es, struct run_target target, int64_t attempt);
+/* Both take over the texts of target. A cancel goes on until the attempt is over or its pod gone.
+ */
+void errands_cancel(struct errands *es, const char *ns, struct run_target target, int64_t attempt);
 void errands_ack(struct errands *es, struct run_target target, int64_t attempt);
 /* See sidecar_client_audit(). */
 void errands_audit(struct errands *es, const char *ns, const char *sandbox);

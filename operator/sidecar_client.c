@@ -335,7 +335,7 @@ void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *n
     r->target = (struct run_target){0};
     stream_free(r->stream);
     if (cancel)
-        errands_cancel(c->errands, target, r->result->attempt);
+        errands_cancel(c->errands, ns, target, r->result->attempt);
     else
         errands_ack(c->errands, target, r->result->attempt);
     run_free(r);

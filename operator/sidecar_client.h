@@ -14,7 +14,6 @@
 #include "operator/signing.h"
 
 #define AGENT_SILENCE_MS 15000
-#define AGENT_LOST_MS 60000
 
 struct sidecar_client;
 struct buf;
@@ -36,12 +35,13 @@ void sidecar_client_free(struct sidecar_client *c);
  * is not, nothing happens (their next change plans the task again). */
 void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *name,
                         int64_t attempt);
-/* Frees the task's run. cancel: stops what runs, tried until the sidecar has heard it or its pod is
- * gone; else tells the sidecar, within a second or so, that the result is not needed any more. */
+/* Frees the task's run. cancel: stops what runs, told until the sidecar says that it is over or its
+ * pod is gone; else tells the sidecar, within a second or so, that the result is not needed any
+ * more. */
 void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel);
-/* Asks the pod of a sandbox what runs there, and cancels what belongs to no task any more: it was
- * deleted while no operator looked. Tried once more for each answer that does not come, a few
- * times. */
+/* Asks the pod of a sandbox what runs there, cancels what no task wants any more (it was deleted
+ * while no operator looked), and asks again until there is nothing of that kind or its pod is gone.
+ * Behind cancels and for a pod that is being audited: the caller asks once at a time. */
 void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox);
 void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out);
 /* How an attempt's stream does, as members of the object that is open. */

@@ -345,7 +345,8 @@ enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsi
     if (!a)
         return delete_unknown(t, &key);
     if (a->running) {
-        log_info("task canceled", "attempt", a->label, NULL);
+        if (a->run.state == RUN_RUNNING) /* else it was told before, or ends at its limit */
+            log_info("task canceled", "attempt", a->label, NULL);
         attempt_cancel(a);
         return RUN_CANCELED;
     }

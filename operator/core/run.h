@@ -12,6 +12,8 @@
 #include "common/task_proto.h"
 #include "operator/api/task_result.h"
 
+/* A task whose agent does not answer for so long is given up. */
+#define AGENT_LOST_MS 60000
 /* All output of an attempt that is kept in memory; more is cut, as the Task object could not hold
  * it anyway. */
 #define RUN_OUTPUT_MAX LIMIT_TASK_OBJECT_BYTES

@@ -258,9 +258,32 @@ static void queued(const struct view *v)
         say_waiting(v, SAY_QUEUED_AFTER_NS, "Queued", "waiting for earlier tasks of the sandbox");
 }
 
-/* Only of a task that has not begun: Pending is to mean that. */
-static void agent_awaited(const struct view *v)
+/* As if it had been sent: it waits for the agent as long, from when its turn came. */
+static void agent_lost(const struct view *v)
 {
+    struct view given_up = *v;
+    struct run_target nowhere = {0};
+
+    given_up.run = run_new(nowhere, MAX(v->t->attempt, 1), v->t->step_count, v->now);
+    run_fail(given_up.run, "AgentUnavailable",
+             "the agent in the pod does not tell that nothing runs there any more", true, v->now);
+    plan_over(&given_up);
+    run_free(given_up.run);
+}
+
+/* Only of a task that has not begun: Pending is to mean that. */
+static void agent_awaited(const struct view *v, const struct sandbox_state *st)
+{
+    int64_t due =
+        MAX(MAX(st->unanswered_wall_ns, v->t->meta.created_wall_ns), st->last_task_wall_ns) +
+        AGENT_LOST_MS * NSEC_PER_MSEC;
+
+    if (st->unanswered_wall_ns && v->now.wall_ns >= due) {
+        agent_lost(v);
+        return;
+    }
+    if (st->unanswered_wall_ns)
+        action_after(v->out, plan_mono_of(v->now, due));
     if (v->t->state == TASK_PENDING || (v->t->state == TASK_STATE_NONE && known_from_birth(v)))
         say_waiting(v, SAY_QUEUED_AFTER_NS, "WaitingForAgent",
                     "waiting for the agent in the pod to tell what runs there");
@@ -289,7 +312,7 @@ static void plan_idle(const struct view *v)
     else if (st->audited && world_sandbox_pod(v->w, s))
         begin(v, s);
     else
-        agent_awaited(v);
+        agent_awaited(v, st);
 }
 
 /* status.stdout and stderr grow while the steps run. */

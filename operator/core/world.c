@@ -370,9 +370,28 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
         return;
     st = world_sandbox_state(w, key);
     st->auditing = false;
+    st->unanswered_wall_ns = 0;
     st->audited = st->doubts == doubts;
     str_set(&st->running_uid, xstrdup(task_uid));
     world_queue(w, PLAN_SANDBOX, key);
+    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+}
+
+void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
+                       const char *sandbox_uid, int64_t now_wall_ns)
+{
+    const struct sandbox *s;
+    struct sandbox_state *st;
+    char key[META_KEY_MAX];
+
+    meta_key(key, ns, sandbox);
+    s = world_sandbox(w, key);
+    if (!s || !str_eq(s->meta.uid, sandbox_uid))
+        return;
+    st = world_sandbox_state(w, key);
+    if (st->unanswered_wall_ns)
+        return;
+    st->unanswered_wall_ns = now_wall_ns;
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 

@@ -61,16 +61,17 @@ struct sandbox_state {
     unsigned claims_refused;  /* in a row */
     char *claim_error;        /* why the first of those was */
     int64_t next_claim_mono_ns;
-    int64_t seen_mono_ns;      /* since when this process knows the sandbox */
-    int64_t bound_mono_ns;     /* since when it knows it in phase Bound */
-    bool audited;              /* nothing runs in its pod that nobody wants */
-    bool auditing;             /* its agent is being asked */
-    uint64_t doubts;           /* how often that got uncertain: earlier answers do not count */
-    char *running_uid;         /* the task that ran there then; NULL: none */
-    bool inherited;            /* it had a pod when this process first saw it */
-    int64_t last_task_wall_ns; /* end of the last task, as far as this process knows */
-    bool task_dropped;         /* one was deleted before its end, which is one, too */
-    int64_t failed_wall_ns;    /* since when this process knows that it has failed */
+    int64_t seen_mono_ns;       /* since when this process knows the sandbox */
+    int64_t bound_mono_ns;      /* since when it knows it in phase Bound */
+    bool audited;               /* nothing runs in its pod that nobody wants */
+    bool auditing;              /* its agent is being asked */
+    int64_t unanswered_wall_ns; /* since when in vain; 0: it is not */
+    uint64_t doubts;            /* how often that got uncertain: earlier answers do not count */
+    char *running_uid;          /* the task that ran there then; NULL: none */
+    bool inherited;             /* it had a pod when this process first saw it */
+    int64_t last_task_wall_ns;  /* end of the last task, as far as this process knows */
+    bool task_dropped;          /* one was deleted before its end, which is one, too */
+    int64_t failed_wall_ns;     /* since when this process knows that it has failed */
 };
 
 struct world {
@@ -109,9 +110,13 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 struct pool_state *world_pool_state(struct world *w, const char *key);
 struct sandbox_state *world_sandbox_state(struct world *w, const char *key);
 /* The audit of a sandbox's pod is over, which began at this number of doubts: of what is wanted,
- * this task runs there; NULL: none. */
+ * this task runs there; NULL: none. WORLD_NOT_TOLD: it came to nothing. */
+#define WORLD_NOT_TOLD UINT64_MAX
 void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
                    uint64_t doubts, const char *task_uid);
+/* The agent has not answered yet, or something runs there that is to end. */
+void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
+                       const char *sandbox_uid, int64_t now_wall_ns);
 /* Whether this attempt is to run on. t: of its name; NULL: none. */
 bool world_task_wants(const struct task *t, const char *uid, int64_t attempt);
 void world_forget_pool(struct world *w, const char *key);

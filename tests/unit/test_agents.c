@@ -179,19 +179,48 @@ static void test_a_pod_that_knows_another_key_cannot_be_asked(void **state)
                            "the signing key gone that the pod knows is gone"));
 }
 
-static void test_a_cancel_is_given_up_in_the_end(void **state)
+static void cancel(struct rig *r)
 {
-    struct rig *r = *state;
-    unsigned tries = 0;
-
     begin(r);
     watch(r, "tasks", "DELETED", task_object(r, "t", ""));
     fake_advance(&r->ops, 0);
-    for (; fake_find(&r->ops, "DELETE /v1/tasks/uid-t/1") && tries < 100; tries++) {
-        answer(r, "DELETE /v1/tasks/uid-t/1", 500, "");
+}
+
+#define DELETE "DELETE /v1/tasks/uid-t/1"
+
+/* As when the operator's clock is off by more than a minute. */
+static void test_a_cancel_that_is_refused_is_tried_again_for_a_while(void **state)
+{
+    static const int statuses[] = {500, 401, 403, 429, 507};
+    struct rig *r = *state;
+    unsigned tries = 0;
+
+    cancel(r);
+    for (; fake_find(&r->ops, DELETE) && tries < 100; tries++) {
+        answer(r, DELETE, statuses[tries % ARRAY_SIZE(statuses)], "");
         fake_advance(&r->ops, 2000);
     }
     assert_int_equal(tries, 20);
+    /* What it left running is found, and cancelled anew. */
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[{\"attempt\":\"uid-t/1\",\"task\":\"ns/t\"}]}");
+    answer(r, "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/t", 404,
+           "{\"reason\":\"NotFound\"}");
+    assert_call(r, DELETE);
+}
+
+static void test_a_cancel_goes_on_while_the_agent_is_silent(void **state)
+{
+    struct rig *r = *state;
+
+    cancel(r);
+    for (unsigned tries = 0; tries < 100; tries++) {
+        lose(r, DELETE);
+        fake_advance(&r->ops, 2000);
+    }
+    watch(r, "pods", "DELETED", pod_object(r, "a", "s"));
+    lose(r, DELETE);
+    fake_advance(&r->ops, 2000);
+    assert_no_call(r, DELETE);
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -207,7 +236,8 @@ int main(void)
         T(test_conflicts_are_not_answered_at_once_twice),
         T(test_answers_that_are_no_stream),
         T(test_a_pod_that_knows_another_key_cannot_be_asked),
-        T(test_a_cancel_is_given_up_in_the_end),
+        T(test_a_cancel_that_is_refused_is_tried_again_for_a_while),
+        T(test_a_cancel_goes_on_while_the_agent_is_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

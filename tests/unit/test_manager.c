@@ -311,6 +311,8 @@ static void test_creates_go_on_when_the_server_is_back(void **state)
     assert_no_call(r, CREATE_POD);
 }
 
+#define TASKS_PATH "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/"
+
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void test_task_is_one_write(void **state)
@@ -409,19 +411,86 @@ static void test_what_runs_goes_first_after_a_restart(void **state)
     assert_no_call(r, PUT);
 }
 
-/* An agent that does not tell keeps nothing from being tried, in the end. */
-static void test_audit_that_fails_holds_nothing_up(void **state)
+/* What runs there may not be joined by the next task, so that one is not sent; but it does not wait
+ * for ever either, and the one behind it has a minute of its own. */
+static void test_agent_that_does_not_tell_what_runs_is_given_up(void **state)
 {
     struct rig *r = *state;
+    int64_t from = r->ops.now.mono_ns;
 
     start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY),
-          task_object(r, "t", ""));
-    for (int i = 0; i < 20 && fake_find(&r->ops, "GET /v1/tasks"); i++) {
-        answer(r, "GET /v1/tasks", 500, "");
+          join(task_object(r, "t", "\"state\":\"Running\""),
+               task_object(r, "u", "\"state\":\"Running\"")));
+    for (int i = 0; i < 100 && !fake_find(&r->ops, TASK_STATUS); i++) {
+        answer(r, "GET /v1/tasks", i % 2 ? 401 : 500, "");
         fake_advance(&r->ops, 2000);
         turn(r);
     }
-    assert_call(r, PUT);
+    assert_in_range(r->ops.now.mono_ns - from, 60 * NSEC_PER_SEC, 64 * NSEC_PER_SEC);
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "AgentUnavailable"));
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"exitCode\":137"));
+    watch(r, "tasks", "MODIFIED",
+          task_object(r, "t", "\"state\":\"Failed\",\"completionTime\":\"2026-01-02T03:05:07Z\""));
+    assert_no_call(r, "tasks/u/status");
+    assert_no_call(r, "PUT /v1/tasks");
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
+    assert_call(r, "PUT /v1/tasks/uid-u/1");
+}
+
+/* The kill takes its time, which the agent's answers tell; what the audit finds is stopped before
+ * anything begins. */
+static void test_next_task_waits_until_a_deleted_one_is_over(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    watch(r, "tasks", "ADDED", task_object(r, "u", ""));
+    watch(r, "tasks", "DELETED", task_object(r, "t", ""));
+    fake_advance(&r->ops, 0);
+    for (int i = 0; i < 40; i++) {
+        if (i % 2)
+            lose(r, "DELETE /v1/tasks/uid-t/1");
+        else
+            answer(r, "DELETE /v1/tasks/uid-t/1", 202, "");
+        fake_advance(&r->ops, 2000);
+        turn(r);
+        assert_no_call(r, "GET /v1/tasks");
+        if (fake_find(&r->ops, "tasks/u/status"))
+            break;
+    }
+    /* Nor for ever: see the test above. */
+    assert_non_null(strstr(fake_find(&r->ops, "tasks/u/status")->body, "AgentUnavailable"));
+    answer(r, "DELETE /v1/tasks/uid-t/1", 204, "");
+    answer_object(
+        r, "tasks/u/status",
+        task_object(r, "u", "\"state\":\"Failed\",\"completionTime\":\"2026-01-02T03:05:07Z\""));
+    watch(r, "tasks", "ADDED", task_object(r, "v", ""));
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[{\"attempt\":\"uid-x/1\",\"task\":\"ns/x\"}]}");
+    answer(r, TASKS_PATH "x", 404, "{\"reason\":\"NotFound\"}");
+    assert_no_call(r, "PUT");
+    answer(r, "DELETE /v1/tasks/uid-x/1", 404, "");
+    fake_advance(&r->ops, 50);
+    turn(r);
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
+    assert_call(r, "PUT /v1/tasks/uid-v/1");
+}
+
+/* A cancel and one question: what the way of a deletion costs when nothing is slow. */
+static void test_next_task_begins_at_once_behind_what_is_over(void **state)
+{
+    struct rig *r = *state;
+    unsigned before;
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    watch(r, "tasks", "ADDED", task_object(r, "u", ""));
+    before = r->ops.started;
+    watch(r, "tasks", "DELETED", task_object(r, "t", ""));
+    answer(r, "DELETE /v1/tasks/uid-t/1", 204, "");
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
+    assert_call(r, "PUT /v1/tasks/uid-u/1");
+    assert_int_equal(r->ops.started - before, 3);
 }
 
 static void test_task_refused_by_the_agent_fails(void **state)
@@ -461,8 +530,6 @@ static void test_task_whose_result_was_dropped_fails(void **state)
     assert_no_call(r, PUT);
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "ResultLost"));
 }
-
-#define TASKS_PATH "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/"
 
 static void test_orphan_is_cancelled(void **state)
 {
@@ -673,7 +740,9 @@ int main(void)
         T(test_task_status_that_is_refused_is_cut_down),
         T(test_task_after_an_operator_restart_attaches),
         T(test_what_runs_goes_first_after_a_restart),
-        T(test_audit_that_fails_holds_nothing_up),
+        T(test_agent_that_does_not_tell_what_runs_is_given_up),
+        T(test_next_task_waits_until_a_deleted_one_is_over),
+        T(test_next_task_begins_at_once_behind_what_is_over),
         T(test_task_refused_by_the_agent_fails),
         T(test_task_begun_under_other_flags_is_attached_to),
         T(test_task_whose_result_was_dropped_fails),
