@@ -75,6 +75,11 @@ const struct story stories[] = {
      0},
     {"a task that is deleted is stopped", WITH_BOX "9000 task t s 60000:0\n12000 delete Task t",
      "attempt ns/t/1: starts, Canceled 137\n" READY_BOX "task t: Running, gone\n", 0},
+    {"a task that is deleted is over before the next one begins",
+     WITH_BOX "9000 task t s 60000:0\n9500 task u s 20:0\n12000 delete Task t",
+     "attempt ns/t/1: starts, Canceled 137\nattempt ns/u/1: starts, Completed 0\n" READY_BOX
+     "task t: Running, gone\ntask u: Succeeded (Completed)\n",
+     0},
     {"a sandbox is deleted under its task",
      WITH_BOX "9000 task t s 60000:0\n12000 delete Sandbox s",
      "attempt ns/t/1: starts, Canceled 137\n"
@@ -130,6 +135,14 @@ const struct story stories[] = {
      "pod 1: made, not ready, ready, bound to s, not ready, deleting, gone\n" REFILL POOL_TAKEN
      "sandbox s: Ready, Failed\ntask t: Running, Failed (AgentUnavailable)\n",
      0},
+    {"a node comes back with a task that was given up, another one follows",
+     WITH_BOX "9000 task t s 1000000:0 ,\"timeout\":\"30m\"\n12000 lose 1\n120000 return 1\n"
+              "130000 task u s 20:0",
+     "attempt ns/t/1: starts, Canceled 137\nattempt ns/u/1: starts, Completed 0\n"
+     "pod 1: made, not ready, ready, bound to s, not ready, ready\n" REFILL POOL_TAKEN
+     "sandbox s: Ready\ntask t: Running, Failed (AgentUnavailable)\n"
+     "task u: Succeeded (Completed)\n",
+     0},
     {"a node is lost under idle pods", "0 pool p 1 a\n3000 lose 1\n900000 return 1",
      "pod 1: made, not ready, ready, not ready, deleting, gone\n" REFILL
      "pool p: Pending, Ready, Pending, Degraded, Pending, Ready\n",
@@ -169,6 +182,20 @@ const struct story stories[] = {
     {"a task is deleted while no operator looks",
      WITH_BOX "9000 task t s 600000:0\n11000 kill 0\n11001 delete Task t",
      "attempt ns/t/1: starts, Canceled 137\n" READY_BOX "task t: Running, gone\n", 0},
+    {"a task is deleted while no operator looks, another one waits",
+     WITH_BOX "9000 task t s 600000:0\n9500 task u s 20:0\n11000 kill 0\n11001 delete Task t",
+     "attempt ns/t/1: starts, Canceled 137\nattempt ns/u/1: starts, Completed 0\n" READY_BOX
+     "task t: Running, gone\ntask u: Succeeded (Completed)\n",
+     0},
+    {"a sandbox is made anew while the earlier one is asked what runs there",
+     WITH_BOX "9000 lose 1\n9001 kill 0\n11000 delete Sandbox s\n11500 box s p\n"
+              "20000 task t s 60000:0\n20001 task u s 20:0\n22000 delete Task t\n60000 return 1",
+     "attempt ns/t/1: starts, Canceled 137\nattempt ns/u/1: starts, Completed 0\n"
+     "pod 1: made, not ready, ready, bound to s, deleting, gone\n"
+     "pod 2: made, not ready, ready, bound to s\npod 3: made, not ready, ready\n"
+     "pool p: Pending, Ready, Pending, Ready, Pending, Ready\nsandbox s: Ready, gone, Ready\n"
+     "task t: Running, gone\ntask u: Succeeded (Completed)\n",
+     0},
     {"a task keeps its sandbox alive",
      "0 pool p 1 a\n3000 box s p ,\"idleTimeoutSeconds\":20\n9000 task t s 60000:0",
      "attempt ns/t/1: starts, Completed 0\n"
