@@ -65,6 +65,7 @@ static const struct {
 static void finish(struct run *r, const char *reason, bool retryable, struct now now)
 {
     r->over = true;
+    r->over_mono_ns = now.mono_ns;
     r->reason = reason;
     r->retryable = retryable;
     r->result->completion_wall_ns = now.wall_ns;

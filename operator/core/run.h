@@ -38,12 +38,13 @@ struct run {
     int64_t begun_wall_ns;
     bool result_gone; /* the agent says that it dropped the result; the task is being read */
     bool over;
-    const char *reason;  /* once over; a constant */
-    char *message;       /* once over; NULL: made from the result */
-    bool retryable;      /* once over: the attempt surely runs no more */
-    bool may_go_on;      /* once over: the agent has not said so, it was given up */
-    bool status_refused; /* the API server will never take the full status */
-    void *stream;        /* of the sidecar client */
+    int64_t over_mono_ns; /* once over: since when */
+    const char *reason;   /* once over; a constant */
+    char *message;        /* once over; NULL: made from the result */
+    bool retryable;       /* once over: the attempt surely runs no more */
+    bool may_go_on;       /* once over: the agent has not said so, it was given up */
+    bool status_refused;  /* the API server will never take the full status */
+    void *stream;         /* of the sidecar client */
 };
 
 void run_target_done(struct run_target *t);

@@ -82,11 +82,11 @@ static bool retry(const struct view *v, const struct task_end *end)
     const struct task_result *r = v->run->result;
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     int64_t wait = MIN(RETRY_FIRST_NS << MIN(r->attempt - 1, 10), RETRY_MAX_NS);
-    int64_t due = plan_mono_of(v->now, r->completion_wall_ns + wait);
+    int64_t due = v->run->over_mono_ns + wait;
 
     if (end->state == TASK_SUCCEEDED || !v->run->retryable || r->attempt > v->t->retries)
         return false;
-    if (v->now.wall_ns < r->completion_wall_ns + wait) {
+    if (v->now.mono_ns < due) {
         action_after(v->out, due);
         return true;
     }
