@@ -375,12 +375,13 @@ static bool audit_all(struct errand *e, const struct ops_response *resp)
     return clean;
 }
 
+/* NULL: the sandbox is gone. */
 static const struct sandbox_state *state_of(const struct errand *e)
 {
     char key[META_KEY_MAX];
 
     meta_key(key, e->ns, e->name);
-    return world_sandbox_state(e->es->world, key);
+    return map_get(&e->es->world->sandbox_states, key);
 }
 
 /* Until then the next task waits, but not for ever: see agent_awaited() in core/task_plan.c. */
@@ -394,11 +395,12 @@ static void on_audited(void *arg, const struct ops_response *resp)
 {
     struct errand *e = arg;
     struct errands *es = e->es;
+    const struct sandbox_state *st = state_of(e);
 
     e->call = NULL;
     turn_over(e);
     /* What came up meanwhile needs another answer; world_audited() sees to it. */
-    if (state_of(e)->doubts != e->doubts || audit_all(e, resp)) {
+    if (!st || st->doubts != e->doubts || audit_all(e, resp)) {
         errand_free(e);
     } else {
         audit_later(e);
@@ -422,15 +424,16 @@ static void audit_send(struct errand *e)
 {
     static const struct ops_handler handler = {NULL, on_audited};
     struct agent_request sr = {.path = "/v1/tasks"};
+    const struct sandbox_state *st = state_of(e);
 
     e->doubts = WORLD_NOT_TOLD;
-    if (in_vain(e)) {
+    if (!st || in_vain(e)) {
         errand_free(e);
     } else if (audit_held(e->es, e->target.pod_uid)) {
         e->blocked = true;
         audit_later(e);
     } else {
-        e->doubts = state_of(e)->doubts;
+        e->doubts = st->doubts;
         e->under_way = true;
         e->line->under_way++;
         errand_request(e, "GET", NULL, &sr, &handler);
