@@ -11,8 +11,11 @@
 
 #define PATH_MAX_BYTES 16384 /* a continue token is several hundred bytes long */
 #define WATCH_TIMEOUT_MIN_S 300
-/* How much longer than it was told to the server may take to end a silent watch. */
-#define WATCH_END_GRACE_MS 30000
+/* A watch that is silent for longer is taken for dead. A peer that vanished is noticed sooner by
+ * TCP (common/http_client.c), but a proxy between answers for itself. kube-apiserver sends a
+ * bookmark each minute (k8s.io/apiserver, cacher, defaultBookmarkFrequency); two and more may be
+ * late. */
+#define WATCH_SILENCE_MS 180000
 /* Memory of a long line is not kept for the next one, which is most often short. */
 #define LINE_KEEP_BYTES 32768
 
@@ -364,14 +367,13 @@ static void do_watch(struct reflector *r)
     kube_path_segment(&path, r->rv);
     r->stats.watches++;
     line_reset(r);
-    r->call = ops_start(
-        r->ops,
-        &(struct ops_request){.target = OPS_API,
-                              .method = "GET",
-                              .path = buf_str(&path),
-                              .stream = true,
-                              .idle_timeout_ms = timeout_s * MSEC_PER_SEC + WATCH_END_GRACE_MS},
-        &handler, r);
+    r->call = ops_start(r->ops,
+                        &(struct ops_request){.target = OPS_API,
+                                              .method = "GET",
+                                              .path = buf_str(&path),
+                                              .stream = true,
+                                              .idle_timeout_ms = WATCH_SILENCE_MS},
+                        &handler, r);
 }
 
 /* ---- the machine's actions ------------------------------------------------------------------- */

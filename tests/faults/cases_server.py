@@ -173,6 +173,37 @@ def calls_that_are_late_or_never_answered(t):
             w.made.clear()
 
 
+class Muted:
+    """Watches that stay open and bring nothing any more, as of a peer that vanished behind a proxy; those begun after the first of
+    them was given up are well. A watch has a thread of its own in the proxy."""
+
+    def __init__(self, proxy):
+        self.proxy, self.more, self.threads = proxy, True, set()
+        proxy.chop, proxy.hook = self.chop, self.hook
+
+    def chop(self, data):
+        if self.more:
+            self.threads.add(threading.get_ident())
+        return () if threading.get_ident() in self.threads else (data,)
+
+    def hook(self, when, request):
+        if when == "before" and request.is_watch:
+            self.more = False
+
+
+if LONG:    # it takes as long as a silent watch is trusted: three minutes (operator/kube/reflector.c, WATCH_SILENCE_MS)
+    @case(alone=True)
+    def watches_that_fall_silent(t):
+        with Work(t) as w:
+            box = w.sandbox()
+            w.ended(w.task(box))
+            Muted(t.env.proxy)
+            began = time.monotonic()
+            w.ended(w.task(box), 300)
+            figure(f"watches that are open and silent: a task is heard of {time.monotonic() - began:.0f} s later")
+            w.settle([box])
+
+
 @case(alone=True)
 def watches_ended_again_and_again(t):
     """Each end is followed by a watch from where it was, without a list."""
