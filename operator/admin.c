@@ -62,7 +62,8 @@ static void process_metrics(struct buf *out)
 
 static void metrics(struct admin *a, struct http_exchange *x)
 {
-    cleanup_buf struct buf out = BUF_INIT(METRICS_MAX);
+    cleanup_buf struct buf out = BUF_INIT(METRICS_MAX), page = BUF_INIT(METRICS_MAX);
+    enum metrics_format format = metrics_format_of(http_header(x, "Accept"));
 
     metrics_head(&out, "arl_build_info", "gauge", "The version as labels.");
     metrics_value(&out, "arl_build_info", "version=\"" ARL_VERSION "\",commit=\"" ARL_COMMIT "\"",
@@ -70,7 +71,8 @@ static void metrics(struct admin *a, struct http_exchange *x)
     process_metrics(&out);
     if (*a->manager)
         manager_metrics(*a->manager, &out);
-    http_reply(x, 200, "text/plain; version=0.0.4", buf_str(&out), out.len);
+    metrics_page(&out, format, &page);
+    http_reply(x, 200, metrics_content_type(format), buf_str(&page), page.len);
 }
 
 static void debug_state(struct admin *a, struct http_exchange *x)

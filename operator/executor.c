@@ -502,10 +502,17 @@ void executor_read(struct executor *x, const char *key, const struct api_kind *k
 
 static void do_event(struct executor *x, const char *key, const struct action *a)
 {
+    char obj_key[META_KEY_MAX];
+    const struct task *t;
+
+    meta_key(obj_key, a->ns, a->name);
+    t = a->kind == &api_task ? world_task(x->w, obj_key) : NULL;
     log_line(a->warning ? LOG_WARN : LOG_INFO, a->reason, "kind", a->kind->kind, "namespace", a->ns,
-             "name", a->name, "message", a->message, NULL);
+             "name", a->name, "message", a->message, t && t->trace_id ? "trace" : NULL,
+             t ? t->trace_id : NULL, NULL);
     if (x->events)
-        events_add(x->events, a->kind, a->ns, a->name, a->uid, a->warning, a->reason, a->message);
+        events_add(x->events, a->kind, a->ns, a->name, a->uid, t ? t->trace_id : NULL, a->warning,
+                   a->reason, a->message);
 }
 
 static void do_after(struct executor *x, const char *key, const struct action *a)
@@ -596,10 +603,10 @@ void executor_metrics(const struct executor *x, struct buf *out)
         metrics_value(out, "arl_api_answers_total", label, (double)x->errors[i]);
     }
     metrics_head(out, "arl_claim_seconds", "histogram", "From a claim's request to its answer.");
-    metrics_histogram(out, "arl_claim_seconds", &x->claim_time);
+    metrics_histogram(out, "arl_claim_seconds", &x->claim_time, NULL);
     metrics_head(out, "arl_sandbox_wait_seconds", "histogram",
                  "From when a sandbox was first seen to when its Ready was written.");
-    metrics_histogram(out, "arl_sandbox_wait_seconds", &x->sandbox_wait);
+    metrics_histogram(out, "arl_sandbox_wait_seconds", &x->sandbox_wait, NULL);
     metrics_head(out, "arl_ends_total", "counter",
                  "Sandboxes that failed, and attempts of tasks that ended, by reason.");
     for (size_t i = 0; i < END_REASONS; i++) {

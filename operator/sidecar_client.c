@@ -26,6 +26,7 @@ struct sidecar_client {
     uint64_t attached_again;
     uint64_t lost;
     struct metrics_histogram task_time;
+    struct metrics_exemplars task_traces;
 };
 
 /* The connection of a run to its sidecar. */
@@ -63,11 +64,13 @@ static void stream_free(struct stream *s)
 
 static void over(struct stream *s)
 {
+    const struct task *t = world_task(s->c->opts.world, s->task_key);
     struct run *r = s->run;
 
     if (r->reason && strcmp(r->reason, "AgentUnavailable") == 0)
         s->c->lost++;
-    metrics_observe(&s->c->task_time, r->result->duration_ns);
+    metrics_observe_traced(&s->c->task_time, &s->c->task_traces, r->result->duration_ns,
+                           t ? t->trace_id : NULL, ops_now(s->c->ops).wall_ns);
     world_queue(s->c->opts.world, PLAN_TASK, s->task_key);
 }
 
@@ -388,7 +391,7 @@ void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out)
         metrics_value(out, rows[i].name, NULL, (double)rows[i].value);
     }
     metrics_head(out, "arl_task_seconds", "histogram", "How long attempts ran.");
-    metrics_histogram(out, "arl_task_seconds", &c->task_time);
+    metrics_histogram(out, "arl_task_seconds", &c->task_time, &c->task_traces);
 }
 
 void sidecar_client_debug(const struct run *r, struct now now, struct json_writer *w)

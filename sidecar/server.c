@@ -95,9 +95,9 @@ static void get_metrics(struct server *s, struct http_exchange *x)
     }
     put_ended(st, &b);
     metrics_head(&b, "arl_sidecar_journal_seconds", "histogram", "Time to put a start on disk.");
-    metrics_histogram(&b, "arl_sidecar_journal_seconds", &st->journal_ns);
+    metrics_histogram(&b, "arl_sidecar_journal_seconds", &st->journal_ns, NULL);
     metrics_head(&b, "arl_sidecar_task_seconds", "histogram", "Time that attempts took.");
-    metrics_histogram(&b, "arl_sidecar_task_seconds", &st->duration_ns);
+    metrics_histogram(&b, "arl_sidecar_task_seconds", &st->duration_ns, NULL);
     http_reply(x, 200, "text/plain; version=0.0.4", b.data, b.len);
 }
 

@@ -105,7 +105,8 @@ static void write_involved(struct json_writer *w, const struct api_kind *kind, c
     json_w_end_object(w);
 }
 
-static void write_head(struct events *e, struct json_writer *w, const char *ns, const char *name)
+static void write_head(struct events *e, struct json_writer *w, const char *ns, const char *name,
+                       const char *trace)
 {
     cleanup_free char *event_name = NULL;
     uint64_t random;
@@ -117,6 +118,11 @@ static void write_head(struct events *e, struct json_writer *w, const char *ns, 
     json_w_object(w, "metadata");
     json_w_str(w, "namespace", ns);
     json_w_str(w, "name", event_name);
+    if (trace) {
+        json_w_object(w, "annotations");
+        json_w_str(w, EVENTS_TRACE, trace);
+        json_w_end_object(w);
+    }
     json_w_end_object(w);
 }
 
@@ -159,7 +165,8 @@ static void events_send(struct events *e)
 }
 
 void events_add(struct events *e, const struct api_kind *kind, const char *ns, const char *name,
-                const char *uid, bool warning, const char *reason, const char *message)
+                const char *uid, const char *trace, bool warning, const char *reason,
+                const char *message)
 {
     struct buf body = BUF_INIT(EVENT_MAX_BYTES);
     struct json_writer w = JSON_WRITER_INIT(&body);
@@ -172,7 +179,7 @@ void events_add(struct events *e, const struct api_kind *kind, const char *ns, c
         return;
     }
     json_w_object(&w, NULL);
-    write_head(e, &w, ns, name);
+    write_head(e, &w, ns, name, trace);
     write_involved(&w, kind, ns, name, uid);
     json_w_str(&w, "type", warning ? "Warning" : "Normal");
     json_w_str(&w, "reason", reason);

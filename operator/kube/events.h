@@ -19,9 +19,12 @@ struct events;
 /* instance: who reports, the name of the pod or host. */
 struct events *events_new(struct ops *ops, const char *instance);
 void events_free(struct events *e); /* what waits is lost */
-/* An event about this object. reason: one word in CamelCase. Strings are copied. */
+/* An event about this object. trace: the caller's own identifier, which becomes the annotation
+ * EVENTS_TRACE; NULL: none. reason: one word in CamelCase. Strings are copied. */
+#define EVENTS_TRACE "arl.infra.io/trace-id"
 void events_add(struct events *e, const struct api_kind *kind, const char *ns, const char *name,
-                const char *uid, bool warning, const char *reason, const char *message);
+                const char *uid, const char *trace, bool warning, const char *reason,
+                const char *message);
 uint64_t events_dropped(const struct events *e);
 
 #endif

@@ -88,10 +88,10 @@ static inline char *sandbox_object(struct rig *r, const char *name, const char *
 
 static inline char *task_object(struct rig *r, const char *name, const char *status)
 {
-    cleanup_free char *rest =
-        xasprintf("\"spec\":{\"sandboxRef\":\"s\",\"steps\":[{\"name\":\"x\",\"type\":\"Command\","
-                  "\"command\":[\"true\"]}]},\"status\":{%s}",
-                  status);
+    cleanup_free char *rest = xasprintf(
+        "\"spec\":{\"sandboxRef\":\"s\",\"traceID\":\"trace-1\",\"steps\":[{\"name\":\"x\","
+        "\"type\":\"Command\",\"command\":[\"true\"]}]},\"status\":{%s}",
+        status);
 
     return object(r, name, "", rest);
 }

@@ -25,9 +25,11 @@ static int teardown(void **state)
     return 0;
 }
 
+static const char *trace;
+
 static void add(const char *name, const char *message)
 {
-    events_add(events, &fake_kind, "ns", name, "u1", true, "Failed", message);
+    events_add(events, &fake_kind, "ns", name, "u1", trace, true, "Failed", message);
 }
 
 static void test_event(void **state)
@@ -50,6 +52,21 @@ static void test_event(void **state)
     assert_string_equal(json_get_str(json_get(obj, "involvedObject"), "uid"), "u1");
     fake_answer(fake_find(&fake, ""), 201, "{}");
     assert_int_equal(events_dropped(events), 0);
+}
+
+static void test_trace(void **state)
+{
+    cleanup_json struct json_object *obj = NULL;
+    struct json_object *annotations;
+    const struct ops_call *call;
+
+    trace = "span \"1\"";
+    add("a", "it broke");
+    trace = NULL;
+    call = fake_find(&fake, "POST /api/v1/namespaces/ns/events?");
+    assert_int_equal(json_parse(call->body, strlen(call->body), &obj, NULL), 0);
+    annotations = json_get(json_get(obj, "metadata"), "annotations");
+    assert_string_equal(json_get_str(annotations, "arl.infra.io/trace-id"), "span \"1\"");
 }
 
 static void test_repeats(void **state)
@@ -95,7 +112,8 @@ static void test_bounds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_event), TEST(test_repeats), TEST(test_bounds)};
+    const struct CMUnitTest tests[] = {TEST(test_event), TEST(test_trace), TEST(test_repeats),
+                                       TEST(test_bounds)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

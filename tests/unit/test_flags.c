@@ -89,7 +89,7 @@ static void test_histogram(void **state)
     metrics_observe(&h, 1000001);       /* the next one */
     metrics_observe(&h, 61000000000LL); /* above all */
     metrics_head(&b, "x_seconds", "histogram", "Time.");
-    metrics_histogram(&b, "x_seconds", &h);
+    metrics_histogram(&b, "x_seconds", &h, NULL);
     assert_non_null(strstr(buf_str(&b), "# TYPE x_seconds histogram\n"));
     assert_non_null(strstr(buf_str(&b), "x_seconds_bucket{le=\"0.001\"} 1\n"));
     assert_non_null(strstr(buf_str(&b), "x_seconds_bucket{le=\"0.0025\"} 2\n"));
@@ -101,12 +101,65 @@ static void test_histogram(void **state)
     assert_string_equal(buf_str(&b), "y{state=\"ok\"} 12\n");
 }
 
+static void add_traced(struct metrics_histogram *h, struct metrics_exemplars *ex, int64_t ns,
+                       const char *trace)
+{
+    metrics_observe_traced(h, ex, ns, trace, 1500 * NSEC_PER_MSEC);
+}
+
+static void test_exemplars(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT(10000), page = BUF_INIT(10000);
+    struct metrics_histogram h = {0};
+    struct metrics_exemplars ex = {0};
+    char long_trace[METRICS_TRACE_MAX + 2];
+
+    memset(long_trace, 'x', sizeof(long_trace) - 1);
+    long_trace[sizeof(long_trace) - 1] = '\0';
+    add_traced(&h, &ex, 900000, "first");
+    add_traced(&h, &ex, 500000, "second");
+    add_traced(&h, &ex, 600000, NULL);
+    add_traced(&h, &ex, 2000000, long_trace);
+    add_traced(&h, &ex, 4000000, "a \"quote\"");
+    add_traced(&h, &ex, 61000000000LL, "slow");
+    metrics_head(&b, "y_total", "counter", "Things in _total they say.");
+    metrics_value(&b, "y_total", NULL, 3);
+    metrics_histogram(&b, "x_seconds", &h, &ex);
+
+    metrics_page(&b, METRICS_OPENMETRICS, &page);
+    assert_non_null(strstr(buf_str(&page), "# HELP y Things in _total they say.\n# TYPE y counter\n"
+                                           "y_total 3\n"));
+    assert_non_null(strstr(buf_str(&page), "x_seconds_bucket{le=\"0.001\"} 3 # {trace_id="
+                                           "\"second\"} 0.0005 1.500\n"));
+    assert_non_null(strstr(buf_str(&page), "x_seconds_bucket{le=\"0.0025\"} 4\n"));
+    assert_non_null(strstr(buf_str(&page), "x_seconds_bucket{le=\"0.005\"} 5\n"));
+    assert_non_null(strstr(buf_str(&page), "{le=\"+Inf\"} 6 # {trace_id=\"slow\"} 61 1.500\n"));
+    assert_string_equal(buf_str(&page) + page.len - strlen("_count 6\n# EOF\n"),
+                        "_count 6\n# EOF\n");
+
+    buf_clear(&page);
+    metrics_page(&b, METRICS_PROMETHEUS, &page);
+    assert_non_null(strstr(buf_str(&page), "# TYPE y_total counter\ny_total 3\n"));
+    assert_non_null(strstr(buf_str(&page), "x_seconds_bucket{le=\"0.001\"} 3\n"));
+    assert_null(strstr(buf_str(&page), "trace"));
+    assert_null(strstr(buf_str(&page), "EOF"));
+}
+
+static void test_formats(void **state)
+{
+    assert_int_equal(metrics_format_of(NULL), METRICS_PROMETHEUS);
+    assert_int_equal(metrics_format_of("*/*"), METRICS_PROMETHEUS);
+    assert_int_equal(
+        metrics_format_of("application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"),
+        METRICS_OPENMETRICS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_histogram),
+        cmocka_unit_test(test_good),      cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_histogram), cmocka_unit_test(test_exemplars),
+        cmocka_unit_test(test_formats),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
