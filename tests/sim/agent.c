@@ -291,10 +291,10 @@ static void put(struct sim *s, struct kpod *k, struct msg *m, const char *uid, i
         api_status(m, 404, "", "never started here");
     else if (!a)
         start(s, k, m, uid, number);
-    else if (!get && strcmp(a->body, m->body) != 0)
-        api_status(m, 409, "", "another body");
     else if (a->forgotten)
         api_status(m, 410, "", "acknowledged");
+    else if (!get && strcmp(a->body, m->body) != 0)
+        api_status(m, 409, "", "another body");
     else
         attach(s, a, m);
 }
@@ -308,11 +308,23 @@ static void on_killed(struct sim *s, struct msg *m, uint64_t where, uint64_t gen
         end(s, a, TASK_END_CANCELED, CODE_KILLED);
 }
 
+/* Its PUT may come behind on another connection: it is over then (sidecar/run_table.c). */
+static void cancelled_before(struct kpod *k, const char *uid, int64_t number)
+{
+    struct attempt *a = xcalloc(1, sizeof(*a));
+
+    a->task_uid = xstrdup(uid);
+    a->number = number;
+    a->forgotten = true;
+    list_push_back(&k->attempts, &a->node);
+}
+
 static void delete (struct sim *s, struct kpod *k, struct msg *m, const char *uid, int64_t number)
 {
     struct attempt *a = find(k, uid, number);
 
     if (!a) {
+        cancelled_before(k, uid, number);
         api_status(m, 404, "", "never started here");
     } else if (a->running) {
         if (!a->canceled)
@@ -477,7 +489,7 @@ static void on_up(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
     list_for_each (it, &k->attempts) {
         struct attempt *a = list_entry(it, struct attempt, node);
 
-        if (!a->reason)
+        if (!a->reason && !a->forgotten)
             end(s, a, TASK_END_AGENT_LOST, CODE_KILLED);
     }
     kubelet_set_ready(s, k, true);
