@@ -409,16 +409,25 @@ static void doubt_sandbox(struct world *w, const struct task *was, const struct 
     const struct sandbox *s;
     struct sandbox_state *st;
     const struct run *r;
+    bool unwanted;
 
-    meta_key(task_key, was->meta.ns, was->meta.name);
-    r = world_run(w, task_key);
-    if (!r || !run_may_go_on(r) || world_task_wants(is, r->target.task_uid, r->result->attempt))
+    if (!was->sandbox)
         return;
+    meta_key(task_key, was->meta.ns, was->meta.name);
     meta_key(key, was->meta.ns, was->sandbox);
+    r = world_run(w, task_key);
     s = world_sandbox(w, key);
-    if (!s || !str_eq(s->meta.uid, r->target.sandbox_uid))
+    if (!s)
         return;
     st = world_sandbox_state(w, key);
+    if (r)
+        unwanted = run_may_go_on(r) && str_eq(s->meta.uid, r->target.sandbox_uid) &&
+                   !world_task_wants(is, r->target.task_uid, r->result->attempt);
+    else /* the agent has told that an earlier process began it */
+        unwanted = str_eq(st->running_uid, was->meta.uid) && !task_final(was) &&
+                   (!is || task_final(is) || is->meta.deleting);
+    if (!unwanted)
+        return;
     st->audited = false;
     st->doubts++;
     world_queue(w, PLAN_SANDBOX, key);

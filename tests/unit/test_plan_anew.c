@@ -132,6 +132,19 @@ static void test_what_was_given_up_is_stopped_before_the_next_task(void **state)
     assert_held(f);
 }
 
+/* The agent tells that it runs while its end is being written, by a process that has no run of it.
+ */
+static void test_what_is_found_running_and_ended_is_stopped(void **state)
+{
+    struct fixture *f = *state;
+
+    two_tasks(f);
+    run_free(map_del(&f->w->runs, "ns/t"));
+    world_audited(f->w, "ns", "s", "uid-s", 0, "uid-t");
+    put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
+    assert_held(f);
+}
+
 static void test_what_another_operator_ended_is_stopped(void **state)
 {
     struct fixture *f = *state;
@@ -187,6 +200,7 @@ int main(void)
         T(test_task_that_runs_does_not_wait_again),
         T(test_what_was_given_up_is_stopped_before_the_next_task),
         T(test_what_another_operator_ended_is_stopped),
+        T(test_what_is_found_running_and_ended_is_stopped),
         T(test_what_was_deleted_is_over_before_the_next_task),
         T(test_what_has_ended_holds_nothing_up),
     };
