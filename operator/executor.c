@@ -346,6 +346,9 @@ static void note_status(struct write *wr, const struct kube_result *res)
         count_end(wr);
         if (wr->kind == &api_sandbox && str_eq(wr->reason, "PodReady"))
             note_ready(wr, key);
+        if (wr->kind == &api_sandbox &&
+            (str_eq(wr->reason, "PodReady") || str_eq(wr->reason, "PodNotReady")))
+            world_nothing_ran(wr->x->w, key);
     }
     if (res->reason != KUBE_INVALID || wr->kind != &api_task)
         return;

@@ -405,7 +405,6 @@ static void plan_phase(const struct view *v)
     switch (v->s->status.phase) {
     case SANDBOX_PHASE_NONE:
     case SANDBOX_PENDING:
-        v->st->audited = true; /* nothing can have run there yet */
         if (v->pod)
             plan_claimed(v);
         else

@@ -357,6 +357,16 @@ static void task_left_line(struct world *w, const struct task *t)
         world_queue(w, PLAN_SANDBOX, key);
 }
 
+void world_nothing_ran(struct world *w, const char *key)
+{
+    struct sandbox_state *st = map_get(&w->sandbox_states, key);
+
+    if (!st)
+        return;
+    st->audited = true;
+    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+}
+
 void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
                    uint64_t doubts, const char *task_uid)
 {

@@ -109,6 +109,9 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 /* Made when missing. */
 struct pool_state *world_pool_state(struct world *w, const char *key);
 struct sandbox_state *world_sandbox_state(struct world *w, const char *key);
+/* This process has written that the sandbox has its pod, by a compare-and-swap on a status that was
+ * not Ready: nothing can have run there yet. The cache alone may be behind another operator. */
+void world_nothing_ran(struct world *w, const char *key);
 /* The audit of a sandbox's pod is over, which began at this number of doubts: of what is wanted,
  * this task runs there; NULL: none. WORLD_NOT_TOLD: it came to nothing. */
 #define WORLD_NOT_TOLD UINT64_MAX

@@ -49,6 +49,8 @@ static void test_audit_of_a_sandbox_made_anew(void **state)
                 "\"spec\":{\"poolRef\":\"p\"},\"status\":{}");
     st = world_sandbox_state(f->w, "ns/s");
     fixture_plan(f, SANDBOX, NULL);
+    assert_false(st->audited || st->auditing); /* that it waits is what the cache says */
+    world_nothing_ran(f->w, "ns/s");
     assert_true(st->audited && !st->auditing);
     world_sandbox_state(f->w, "ns/s")->auditing = true; /* as for one that was Ready */
     world_audited(f->w, "ns", "s", "uid-s", 0, "uid-t");
