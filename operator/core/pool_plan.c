@@ -10,9 +10,9 @@
  *   waits.
  * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, by all
  *   operators one after the other, and then one at a time, seldom: somebody else may have deleted
- *   them all. After pods that end by
- *   themselves and creates that fail there is a back-off that doubles: once for all that come to
- *   nothing before it is over, since an outage or a quota meets many at once.
+ *   them all. After pods that end by themselves and creates that fail there is a back-off that
+ *   doubles: once for all that come to nothing before it is over, since an outage or a quota meets
+ *   many at once.
  * - Status is written when it changed, at most once a second.
  */
 #include "operator/core/plan.h"

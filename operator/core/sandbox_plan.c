@@ -104,9 +104,14 @@ static void say_pending(const struct view *v, const char *reason, const char *me
         move(v, SANDBOX_PENDING, reason, message);
 }
 
+static int64_t patience_ns(const struct view *v)
+{
+    return v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
+}
+
 static void wait_for_pod(const struct view *v, const struct warmpool *pool)
 {
-    int64_t wait_ns = v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
+    int64_t wait_ns = patience_ns(v);
     int64_t deadline = v->s->meta.created_wall_ns + wait_ns;
     const struct condition *failing = &pool->status.pods_failing;
     bool fails = failing->status == CONDITION_TRUE, none = pool->replicas == 0;
@@ -153,8 +158,7 @@ static void pool_missing(const struct view *v)
  * before that is told, and not for ever. */
 static bool may_claim(const struct view *v, const struct warmpool *pool)
 {
-    int64_t wait_ns = v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
-    int64_t deadline = v->s->meta.created_wall_ns + wait_ns;
+    int64_t deadline = v->s->meta.created_wall_ns + patience_ns(v);
     const struct condition *told = &v->s->status.ready;
     bool due = v->now.mono_ns >= v->st->next_claim_mono_ns;
     cleanup_free char *message = NULL;
@@ -207,7 +211,7 @@ static bool bound_for_too_long(const struct view *v)
         return false;
     if (v->st->bound_mono_ns == 0)
         v->st->bound_mono_ns = v->now.mono_ns;
-    deadline = v->st->bound_mono_ns + v->w->policy->sandbox_wait_ms * NSEC_PER_MSEC;
+    deadline = v->st->bound_mono_ns + patience_ns(v);
     action_after(v->out, deadline);
     return v->now.mono_ns >= deadline;
 }

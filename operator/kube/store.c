@@ -197,7 +197,7 @@ static bool is_stale(const struct store *s, const struct store_entry *e, const s
         return true;
     if (!e && !s->adding && s->list_rv && rv_not_newer(obj->rv, s->list_rv))
         return true;
-    return t && (t->rv == FOR_GOOD || rv_number(obj->rv) <= t->rv);
+    return t && rv_number(obj->rv) <= t->rv;
 }
 
 bool store_put(struct store *s, struct meta *obj)
