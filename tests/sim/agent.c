@@ -520,14 +520,16 @@ size_t agent_running(const struct kpod *k)
     return n;
 }
 
-bool agent_truth(struct sim *s, const char *task_uid, int64_t attempt, struct agent_truth *ret)
+bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attempt,
+                 struct agent_truth *ret)
 {
-    for (size_t i = 0; i < s->pod_count; i++) {
-        const struct attempt *a = find(s->pods[i], task_uid, attempt);
+    while (*pos < s->pod_count) {
+        const struct kpod *k = s->pods[(*pos)++];
+        const struct attempt *a = find(k, task_uid, attempt);
 
         if (!a || !a->reason)
             continue;
-        *ret = (struct agent_truth){a->code, a->reason, a->out.data};
+        *ret = (struct agent_truth){k->served, a->code, a->reason, a->out.data};
         return true;
     }
     return false;

@@ -226,17 +226,26 @@ static char *final_text(const struct obj *o)
     return xasprintf("%s %" PRId64 " %s", status_str(o, "state"), code, status_str(o, "stdout"));
 }
 
-/* The end that was written has to be the end that there was. */
+static bool is_end(const struct obj *o, const struct agent_truth *truth, const char *reason,
+                   int64_t code)
+{
+    const char *sandbox = status_str(o, "sandboxUID");
+
+    return (!*sandbox || str_eq(truth->sandbox_uid, sandbox)) && str_eq(truth->reason, reason) &&
+           truth->code == code && str_eq(truth->out, status_str(o, "stdout"));
+}
+
+/* The end that was written has to be one that there was, in the sandbox that is named with it:
+ * whether there may be two is for oracle_step_starts() to say. */
 static void check_end(struct sim *s, const struct obj *o)
 {
     const char *reason = condition_reason(o, "Succeeded");
     struct agent_truth truth = {0};
     int64_t attempt = 1, code = -1;
-    bool has_truth;
+    size_t pos = 0;
 
     json_get_int(json_get(o->j, "status"), "attempt", &attempt);
     json_get_int(json_get(o->j, "status"), "exitCode", &code);
-    has_truth = agent_truth(s, o->uid, attempt, &truth);
     if (strcmp(reason, "ResultLost") == 0)
         sim_fail(s, "task %s: its result was dropped before it was written", o->name);
     if (strcmp(reason, "Completed") != 0 && strcmp(reason, "StepFailed") != 0) {
@@ -244,13 +253,12 @@ static void check_end(struct sim *s, const struct obj *o)
             sim_fail(s, "task %s succeeded with reason %s", o->name, reason);
         return;
     }
-    if (!has_truth || strcmp(truth.reason, reason) != 0)
-        sim_fail(s, "task %s: %s was written, %s is true", o->name, reason,
-                 has_truth ? truth.reason : "nothing");
-    else if (truth.code != code)
-        sim_fail(s, "task %s: exit code %d was written as %d", o->name, truth.code, (int)code);
-    else if (!str_eq(truth.out, status_str(o, "stdout")))
-        sim_fail(s, "task %s: its output is not what was written", o->name);
+    while (agent_truth(s, &pos, o->uid, attempt, &truth))
+        if (is_end(o, &truth, reason, code))
+            return;
+    sim_fail(s, "task %s: %s with code %d was written, %s with code %d is true%s", o->name, reason,
+             (int)code, truth.reason ? truth.reason : "nothing", truth.code,
+             truth.reason && truth.code == code ? ", or its output is another" : "");
 }
 
 static void note_used(struct sim *s, const struct obj *task)

@@ -316,14 +316,17 @@ void agent_restart(struct sim *s, struct kpod *k);
 void agent_down(struct sim *s, struct kpod *k);
 void agent_cut_off(struct sim *s, struct kpod *k);
 void agent_done(struct kpod *k);
-/* How attempt `attempt` of a task ended in whatever pod: false when it did not. */
+/* How an attempt of a task ended in the next pod that has an end of it; *pos begins with 0. Usually
+ * there is one at most. False: in no more. */
 struct agent_truth {
+    const char *sandbox_uid; /* that the pod serves */
     int code;
     const char *reason; /* Completed, StepFailed, ... */
     char *out;          /* all standard output, joined; owned by the agent */
 };
 size_t agent_running(const struct kpod *k);
-bool agent_truth(struct sim *s, const char *task_uid, int64_t attempt, struct agent_truth *ret);
+bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attempt,
+                 struct agent_truth *ret);
 
 /* client.c */
 void client_start(struct sim *s);
