@@ -60,7 +60,10 @@ struct write {
     char *pool_key;    /* CREATE, CLAIM */
     char *sandbox_key; /* CLAIM; READ for a sandbox */
     char *reason;
-    char *trace; /* STATUS of a task */
+    char *trace;     /* STATUS of a task */
+    char *rv;        /* of the object in the cache when this began; NULL: none was there */
+    bool conflict;   /* was the answer */
+    bool lost_claim; /* READ after a claim that was answered with Conflict */
     int64_t begun_mono_ns;
     int64_t resolve_ms;
 };
@@ -69,11 +72,21 @@ static const char *const verb_names[] = {"create", "claim", "delete", "status", 
 
 /* ---- life of a write ------------------------------------------------------------------------- */
 
+static struct store *store_of(struct world *w, const struct api_kind *kind)
+{
+    if (kind == &api_pod)
+        return w->pods;
+    if (kind == &api_sandbox)
+        return w->sandboxes;
+    return kind == &api_task ? w->tasks : w->pools;
+}
+
 static struct write *write_begin(struct executor *x, enum ledger_verb verb,
                                  const struct api_kind *kind, const char *ns, const char *name,
                                  const char *pool_key)
 {
     struct write *wr = xcalloc(1, sizeof(*wr));
+    const struct meta *cached;
     char key[META_KEY_MAX];
 
     wr->x = x;
@@ -85,6 +98,8 @@ static struct write *write_begin(struct executor *x, enum ledger_verb verb,
     wr->begun_mono_ns = ops_now(x->ops).mono_ns;
     wr->resolve_ms = RESOLVE_FIRST_MS;
     meta_key(key, ns, name);
+    cached = store_get(store_of(x->w, kind), key);
+    wr->rv = xstrdup(cached ? cached->rv : NULL);
     ledger_begin(x->w->ledger, verb, kind, key, pool_key);
     list_push_back(&x->writes, &wr->node);
     x->counts[verb]++;
@@ -104,7 +119,20 @@ static void write_free(struct write *wr)
     free(wr->sandbox_key);
     free(wr->reason);
     free(wr->trace);
+    free(wr->rv);
     free(wr);
+}
+
+/* Plans again who may have left the object alone while it was busy. Who asked for the write is not
+ * among them: requeue() plans it, after a failure with back-off. */
+static void wake(const struct write *wr, const char *prefix, const char *name)
+{
+    char key[META_KEY_MAX], full[PLAN_KEY_MAX];
+
+    meta_key(key, wr->ns, name);
+    plan_key(full, prefix, key);
+    if (!str_eq(wr->plan_key, full))
+        world_queue(wr->x->w, prefix, key);
 }
 
 /* The outcome is known: everything that waited for it is planned again. */
@@ -124,23 +152,37 @@ static void write_end(struct write *wr)
     }
     if (wr->sandbox_key)
         world_queue(w, PLAN_SANDBOX, wr->sandbox_key);
-    /* Whose pod it is now may be another's, who left it alone while it was busy. */
+    /* It may be another's by now. */
     pod = wr->kind == &api_pod ? world_pod(w, key) : NULL;
     if (pod && pod->sandbox)
-        world_queue_obj(w, PLAN_SANDBOX, wr->ns, pod->sandbox);
+        wake(wr, PLAN_SANDBOX, pod->sandbox);
+    if (pod && pod_orphan(pod))
+        wake(wr, PLAN_POOL, pod->pool);
     write_free(wr);
+}
+
+/* Since the write began nobody has changed the object: that cannot be why it was a Conflict. */
+static bool is_unchanged(const struct write *wr)
+{
+    const struct meta *cached;
+    char key[META_KEY_MAX];
+
+    meta_key(key, wr->ns, wr->name);
+    cached = store_get(store_of(wr->x->w, wr->kind), key);
+    return cached && str_eq(cached->rv, wr->rv);
 }
 
 /* The key is planned again: at once after success, with back-off after a failure. */
 static void requeue(struct write *wr, const struct kube_result *res)
 {
+    bool again = res->reason == KUBE_OK || res->reason == KUBE_NOT_FOUND;
     struct executor *x = wr->x;
     int64_t now = ops_now(x->ops).mono_ns;
     uint64_t jitter;
 
     if (!wr->plan_key)
         return;
-    if (res->reason == KUBE_OK || res->reason == KUBE_NOT_FOUND) {
+    if (again && !(wr->conflict && is_unchanged(wr))) {
         queue_ok(x->w->queue, wr->plan_key);
         queue_add(x->w->queue, wr->plan_key, plan_lane(wr->plan_key));
     } else if (res->retry_after_ms > 0) {
@@ -171,22 +213,13 @@ static void log_outcome(const struct write *wr, const struct kube_result *res)
                  "message", res->message, "took", took, NULL);
 }
 
-/* Puts the answer's object into the store of its kind. */
-static struct store *store_of(struct world *w, const struct api_kind *kind)
-{
-    if (kind == &api_pod)
-        return w->pods;
-    if (kind == &api_sandbox)
-        return w->sandboxes;
-    return kind == &api_task ? w->tasks : w->pools;
-}
-
 /* The watch selects pods by their label: one without it would never be heard of again. */
 static bool is_selected(const struct api_kind *kind, const struct meta *m)
 {
     return kind != &api_pod || *container_of(m, struct pod, meta)->pool;
 }
 
+/* Puts the answer's object into the store of its kind. */
 static void absorb(struct write *wr, struct kube_result *res)
 {
     struct store *s = store_of(wr->x->w, wr->kind);
@@ -202,6 +235,20 @@ static void absorb(struct write *wr, struct kube_result *res)
 /* ---- reading back ---------------------------------------------------------------------------- */
 
 static void resolve(struct write *wr);
+
+/* why: the API server will not have it; NULL: that is not known, or was otherwise. */
+static void note_refusal(const struct write *wr, const char *why)
+{
+    struct sandbox_state *st = map_get(&wr->x->w->sandbox_states, wr->sandbox_key);
+
+    if (!st)
+        return;
+    st->claims_refused = why ? st->claims_refused + 1 : 0;
+    if (st->claims_refused <= 1)
+        str_set(&st->claim_error, xstrdup(why));
+    if (why)
+        st->next_claim_mono_ns = ops_now(wr->x->ops).mono_ns + plan_backoff_ns(st->claims_refused);
+}
 
 /* The planner did not see the sandbox's pod, and asked. If it still does not, it never will. */
 static void note_read(struct write *wr, enum kube_reason answer)
@@ -240,7 +287,9 @@ static void on_resolved(void *arg, struct kube_result *res)
         return;
     }
     absorb(wr, res);
-    if (wr->verb == LEDGER_READ && wr->sandbox_key)
+    if (wr->lost_claim)
+        note_refusal(wr, is_unchanged(wr) ? "Conflict, although nobody has changed it" : NULL);
+    else if (wr->verb == LEDGER_READ && wr->sandbox_key)
         note_read(wr, res->reason);
     requeue(wr, res);
     write_end(wr);
@@ -252,8 +301,6 @@ static void resolve(struct write *wr)
 {
     wr->call = kube_get(wr->x->ops, wr->kind, wr->ns, wr->name, on_resolved, wr);
 }
-
-static void do_read(struct executor *x, const char *key, const struct action *a);
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
@@ -275,29 +322,15 @@ static void note_create(struct write *wr, const struct kube_result *res)
     str_set(&st->create_error, xasprintf("a pod could not be created: %s", res->message));
 }
 
-/* Without an answer nothing is known; a pod that somebody else has, or that is gone, is no refusal.
- */
-static void note_refusal(const struct write *wr, const struct kube_result *res)
-{
-    bool refused = res->http_status > 0 && res->reason != KUBE_OK && res->reason != KUBE_CONFLICT &&
-                   res->reason != KUBE_NOT_FOUND;
-    struct sandbox_state *st = map_get(&wr->x->w->sandbox_states, wr->sandbox_key);
-
-    if (!st)
-        return;
-    st->claims_refused = refused ? st->claims_refused + 1 : 0;
-    if (st->claims_refused <= 1)
-        str_set(&st->claim_error, refused ? xstrdup(res->message) : NULL);
-    if (refused)
-        st->next_claim_mono_ns = ops_now(wr->x->ops).mono_ns + plan_backoff_ns(st->claims_refused);
-}
-
 static void note_claim(struct write *wr, const struct kube_result *res)
 {
     int64_t now = ops_now(wr->x->ops).mono_ns;
+    /* Without an answer nothing is known, and a pod that is gone is no refusal. */
+    bool refused = res->http_status > 0 && res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND;
 
     world_pool_state(wr->x->w, wr->pool_key)->last_claim_mono_ns = now;
-    note_refusal(wr, res);
+    if (res->reason != KUBE_CONFLICT) /* that is judged when the pod has been read */
+        note_refusal(wr, refused ? res->message : NULL);
     if (res->reason == KUBE_OK)
         metrics_observe(&wr->x->claim_time, now - wr->begun_mono_ns);
 }
@@ -369,13 +402,17 @@ static bool outcome_matters(const struct write *wr)
  * that nobody tries it again as it is in the cache. */
 static void claim_lost(struct write *wr)
 {
+    struct write *read;
+    cleanup_free char *ns = xstrdup(wr->ns), *name = xstrdup(wr->name), *rv = xstrdup(wr->rv);
+    cleanup_free char *pool_key = xstrdup(wr->pool_key), *sandbox_key = xstrdup(wr->sandbox_key);
     struct executor *x = wr->x;
-    cleanup_free char *ns = xstrdup(wr->ns), *name = xstrdup(wr->name);
-    cleanup_free char *pool = xstrdup(strrchr(wr->pool_key, '/') + 1);
-    struct action read = {.kind = wr->kind, .ns = ns, .name = name, .pool = pool};
 
     write_end(wr); /* queues the sandbox */
-    do_read(x, NULL, &read);
+    read = write_begin(x, LEDGER_READ, &api_pod, ns, name, pool_key);
+    read->sandbox_key = xstrdup(sandbox_key);
+    str_set(&read->rv, xstrdup(rv));
+    read->lost_claim = true;
+    resolve(read);
 }
 
 static void on_done(void *arg, struct kube_result *res)
@@ -396,7 +433,8 @@ static void on_done(void *arg, struct kube_result *res)
         claim_lost(wr);
         return;
     }
-    if (res->reason == KUBE_CONFLICT || (res->maybe_applied && outcome_matters(wr))) {
+    wr->conflict = res->reason == KUBE_CONFLICT;
+    if (wr->conflict || (res->maybe_applied && outcome_matters(wr))) {
         resolve(wr);
         return;
     }

@@ -4,6 +4,7 @@
  * sim trace SEED            one seed, with everything that happens
  * sim golden                the stories, compared with what the contract promises
  * sim phases FIRST COUNT    the stories, then seeds: is every move of phases made by some of them?
+ * sim refused               the stories, with one kind of request refused for a while
  * sim single FIRST COUNT    stories, with one fault in every place
  */
 #include <inttypes.h>
@@ -65,9 +66,12 @@ int main(int argc, char **argv)
         return golden_run() > 0;
     if (argc == 4 && strcmp(argv[1], "single") == 0)
         return single_run(number(argv[2]), number(argv[3])) > 0;
+    if (argc == 2 && strcmp(argv[1], "refused") == 0)
+        return refused_run() > 0;
     if (argc == 3 && strcmp(argv[1], "trace") == 0)
         return !sim_run_seed(number(argv[2]), true, &sum);
-    fputs("usage: sim seeds|hunt|phases FIRST COUNT | trace SEED | golden | single FIRST COUNT\n",
+    fputs("usage: sim seeds|hunt|phases FIRST COUNT | trace SEED | golden | refused | single FIRST "
+          "COUNT\n",
           stderr);
     return 2;
 }

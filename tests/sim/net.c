@@ -277,6 +277,25 @@ static bool refused_on_the_way(struct sim *s, struct msg *m)
     return false;
 }
 
+static bool refused_by_policy(struct sim *s, struct msg *m)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {{403, "Forbidden"}, {409, "Conflict"}, {422, "Invalid"}, {500, "InternalError"}};
+    const char *path = s->cfg.refuse ? strchr(s->cfg.refuse, ' ') : NULL;
+
+    if (!path || m->target != OPS_API || !strstr(m->path, path + 1) ||
+        strlen(m->method) != (size_t)(path - s->cfg.refuse) ||
+        strncmp(m->method, s->cfg.refuse, strlen(m->method)) != 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+        if (reasons[i].status == s->cfg.refuse_status)
+            api_status(m, s->cfg.refuse_status, reasons[i].reason, "by a policy");
+    s->refused++;
+    return true;
+}
+
 static void serve(struct sim *s, struct msg *m)
 {
     m->retry_after_ms = -1;
@@ -298,7 +317,7 @@ static void on_arrival(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
         return;
     }
     m->retry_after_ms = -1;
-    if (refused_on_the_way(s, m)) {
+    if (refused_on_the_way(s, m) || refused_by_policy(s, m)) {
         answer_later(s, m);
         return;
     }

@@ -226,13 +226,15 @@ static char *final_text(const struct obj *o)
     return xasprintf("%s %" PRId64 " %s", status_str(o, "state"), code, status_str(o, "stdout"));
 }
 
-static bool is_end(const struct obj *o, const struct agent_truth *truth, const char *reason,
-                   int64_t code)
+static bool is_end(struct sim *s, const struct obj *o, const struct agent_truth *truth,
+                   const char *reason, int64_t code)
 {
-    const char *sandbox = status_str(o, "sandboxUID");
+    const char *sandbox = status_str(o, "sandboxUID"), *out = status_str(o, "stdout");
+    bool too_much =
+        s->cfg.refuse_status == 422; /* for the API server, which takes no output then */
 
     return (!*sandbox || str_eq(truth->sandbox_uid, sandbox)) && str_eq(truth->reason, reason) &&
-           truth->code == code && str_eq(truth->out, status_str(o, "stdout"));
+           truth->code == code && (str_eq(truth->out, out) || (too_much && !*out));
 }
 
 /* The end that was written has to be one that there was, in the sandbox that is named with it:
@@ -254,7 +256,7 @@ static void check_end(struct sim *s, const struct obj *o)
         return;
     }
     while (agent_truth(s, &pos, o->uid, attempt, &truth))
-        if (is_end(o, &truth, reason, code))
+        if (is_end(s, o, &truth, reason, code))
             return;
     sim_fail(s, "task %s: %s with code %d was written, %s with code %d is true%s", o->name, reason,
              (int)code, truth.reason ? truth.reason : "nothing", truth.code,

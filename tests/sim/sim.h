@@ -85,6 +85,10 @@ struct sim_config {
     enum fault fault;
     unsigned watch_fault_at;
     enum watch_fault watch_fault;
+    /* Requests that a policy of the cluster refuses, for as long as it stands: "METHOD
+     * PART-OF-PATH", the status of the answer. NULL: none. */
+    const char *refuse;
+    int refuse_status;
 };
 
 /* ---- the API server's objects ---------------------------------------------------------------- */
@@ -212,7 +216,8 @@ struct sim {
     uint64_t calls;          /* begun so far */
     uint64_t calls_in_story; /* until it was settled: what follows is the same for ever */
     uint64_t timers;
-    uint64_t writes; /* of operators, leases aside */
+    uint64_t writes;  /* of operators, leases aside */
+    uint64_t refused; /* requests, by cfg.refuse */
     struct policy policy;
     struct kpod **pods; /* in order of their creation */
     size_t pod_count;

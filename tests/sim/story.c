@@ -80,21 +80,16 @@ static void act(struct sim *s, const char *line)
         accident(s, what, (unsigned)strtoul(a, NULL, 10));
 }
 
-struct sim *story_run(const struct story *st, enum fault fault, unsigned fault_at,
-                      enum watch_fault watch_fault, unsigned watch_fault_at)
+struct sim *story_play(const struct story *st, struct sim_config cfg)
 {
-    struct sim_config cfg = {.seed = 1,
-                             .calm = true,
-                             .procs = MAX(st->procs, 1),
-                             .leases = st->procs > 0,
-                             .fault = fault,
-                             .fault_at = fault_at,
-                             .watch_fault = watch_fault,
-                             .watch_fault_at = watch_fault_at,
-                             .watch_delay_ms = 1,
-                             .answer_delay_ms = 1};
-    struct sim *s = sim_new(&cfg);
+    struct sim *s;
 
+    cfg.seed = 1;
+    cfg.calm = true;
+    cfg.procs = MAX(st->procs, 1);
+    cfg.leases = st->procs > 0;
+    cfg.watch_delay_ms = cfg.answer_delay_ms = 1;
+    s = sim_new(&cfg);
     for (const char *p = st->script; *p;) {
         size_t len = strcspn(p, "\n");
         cleanup_free char *line = xmemdup0(p, len);
@@ -106,6 +101,17 @@ struct sim *story_run(const struct story *st, enum fault fault, unsigned fault_a
             act(s, rest);
         p += len + (p[len] == '\n');
     }
+    return s;
+}
+
+struct sim *story_run(const struct story *st, enum fault fault, unsigned fault_at,
+                      enum watch_fault watch_fault, unsigned watch_fault_at)
+{
+    struct sim *s = story_play(st, (struct sim_config){.fault = fault,
+                                                       .fault_at = fault_at,
+                                                       .watch_fault = watch_fault,
+                                                       .watch_fault_at = watch_fault_at});
+
     sim_come_to_rest(s);
     return s;
 }

@@ -20,6 +20,8 @@ struct story {
 extern const struct story stories[];
 extern const size_t story_count;
 
+/* Runs the script to its end. Of cfg what goes wrong counts; the story says the rest. */
+struct sim *story_play(const struct story *st, struct sim_config cfg);
 /* Runs the script to its end, and on until everything is at rest. */
 struct sim *story_run(const struct story *st, enum fault fault, unsigned fault_at,
                       enum watch_fault watch_fault, unsigned watch_fault_at);
@@ -32,5 +34,6 @@ char *story_ends(const struct sim *s);
 
 int golden_run(void); /* prints ok and not ok lines; how many failed */
 int single_run(size_t first, size_t count);
+int refused_run(void);
 
 #endif

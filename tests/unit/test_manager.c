@@ -88,6 +88,23 @@ static void test_claim_that_is_refused_says_so(void **state)
     assert_call(r, POD_A);
 }
 
+/* A conflict that nobody has caused, the pod is as it was, is a refusal; any other is none. */
+static void test_claim_that_conflicts_with_nothing_waits(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *changed = NULL;
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 1), sandbox_object(r, "s", ""), NULL);
+    changed = pod_object(r, "a", NULL);
+    answer_status(r, POD_A, 409, "Conflict");
+    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", xstrdup(changed));
+    answer_status(r, POD_A, 409, "Conflict");
+    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", xstrdup(changed));
+    assert_no_call(r, POD_A);
+    fake_advance(&r->ops, 1000);
+    assert_call(r, POD_A);
+}
+
 /* An answer that says nothing about what became of it, each time. */
 static void test_claim_that_never_takes_place_waits_between_tries(void **state)
 {
@@ -185,6 +202,21 @@ static void test_sandbox_deleted_takes_its_pod(void **state)
         strstr(fake_find(&r->ops, "DELETE /api/v1/namespaces/ns/pods/a")->body, "uid-a"));
     answer(r, "DELETE /api/v1/namespaces/ns/pods/a", 200, "{\"kind\":\"Status\"}");
     assert_no_call(r, "DELETE");
+}
+
+/* By a policy of the cluster, say. */
+static void test_delete_that_is_refused_waits_between_tries(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
+    watch(r, "sandboxes", "DELETED", sandbox_object(r, "s", READY));
+    for (int i = 0; i < 3; i++) {
+        answer_status(r, "DELETE /api/v1/namespaces/ns/pods/a", 403, "Forbidden");
+        assert_no_call(r, "DELETE"); /* not at once */
+        fake_advance(&r->ops, 1000 << i);
+        assert_call(r, "DELETE /api/v1/namespaces/ns/pods/a");
+    }
 }
 
 static void test_create_whose_answer_is_lost_is_not_repeated(void **state)
@@ -383,6 +415,7 @@ static void test_task_status_that_is_refused_is_cut_down(void **state)
     answer_status(r, TASK_STATUS, 422, "Invalid");
     fake_advance(&r->ops, 1000);
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "refused the full result"));
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"exitCode\":0"));
 }
 
 static void test_task_after_an_operator_restart_attaches(void **state)
@@ -721,6 +754,7 @@ int main(void)
         T(test_claim_conflict_takes_the_next_pod),
         T(test_claim_whose_answer_is_lost_takes_no_second_pod),
         T(test_claim_that_is_refused_says_so),
+        T(test_claim_that_conflicts_with_nothing_waits),
         T(test_claim_that_never_takes_place_waits_between_tries),
         T(test_claim_after_a_crash_is_finished),
         T(test_pod_that_loses_the_label_of_its_sandbox_stays_its),
@@ -728,6 +762,7 @@ int main(void)
         T(test_pod_that_is_replaced_by_one_of_its_name_is_lost),
         T(test_two_sandboxes_two_pods),
         T(test_sandbox_deleted_takes_its_pod),
+        T(test_delete_that_is_refused_waits_between_tries),
         T(test_create_whose_answer_is_lost_is_not_repeated),
         T(test_create_refused_backs_off_and_says_why),
         T(test_create_that_was_done_in_spite_of_its_answer_is_no_failure),
