@@ -55,7 +55,7 @@ bool pod_terminal(const struct pod *p);
 bool pod_idle(const struct pod *p);
 
 /* Made by this operator for a pool, and nobody's any more: as all that pod_build() makes has an
- * owner, somebody has deleted the owner alone (--cascade=orphan). */
+ * owner, somebody has deleted the owner, pool or sandbox, alone (--cascade=orphan). */
 bool pod_orphan(const struct pod *p);
 
 /*

@@ -87,7 +87,7 @@ static void note_ended(const struct pod *p, struct pool_state *st, int64_t mono_
 }
 
 /* Only as it is known here: another operator may have bound it meanwhile. */
-static void delete_idle(const struct pod *p, const char *reason, struct actions *out)
+static void delete_pod(const struct pod *p, const char *reason, struct actions *out)
 {
     struct action *a = action_add(out, ACTION_DELETE, &api_pod, &p->meta);
 
@@ -134,17 +134,17 @@ static void note_ready(const struct census *c, struct pool_state *st, int64_t mo
     }
 }
 
-/* A pod that no pool has any more: of one that was deleted (Kubernetes' garbage collection does the
- * same, later: the pods name the pool as their owner), or of one that was deleted without them. */
+/* A pod that is of no use to anybody: of a pool that was deleted (Kubernetes' garbage collection
+ * does the same, later: the pods name the pool as their owner), or of an owner that was deleted
+ * without it, whether that was a pool or a sandbox. */
 static void drop_left_over(const struct world *w, const struct pool_state *st, const struct pod *p,
                            struct actions *out)
 {
     bool orphan = pod_orphan(p);
-    bool of_gone = st->gone_uid && str_eq(p->owner_uid, st->gone_uid);
+    bool of_gone = st->gone_uid && str_eq(p->owner_uid, st->gone_uid) && pod_idle(p);
 
-    if ((orphan || of_gone) && pod_idle(p) && !p->meta.deleting &&
-        !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-        delete_idle(p, orphan ? "Orphaned" : "PoolDeleted", out);
+    if ((orphan || of_gone) && !p->meta.deleting && !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
+        delete_pod(p, orphan ? "Orphaned" : "PoolDeleted", out);
 }
 
 static void take_census(struct world *w, const struct warmpool *pool, const char *key,
@@ -159,7 +159,9 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
 
         if (p->meta.deleting)
             continue;
-        if (!pod_idle(p)) {
+        if (pod_orphan(p)) {
+            drop_left_over(w, st, p, out);
+        } else if (!pod_idle(p)) {
             c->allocated++;
             c->good += is_fresh(w, pool, p);
         } else if (!world_pod_of_pool(pool, p)) {
@@ -169,7 +171,7 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
             c->good += p->ready && is_fresh(w, pool, p);
         } else if (pod_terminal(p)) {
             note_ended(p, st, now.mono_ns);
-            delete_idle(p, "PodEnded", out);
+            delete_pod(p, "PodEnded", out);
         } else {
             count_idle(w, pool, p, c);
         }
@@ -217,7 +219,7 @@ static void delete_at(struct census *c, size_t i, const char *reason, struct act
 {
     const struct pod *p = c->pods[i];
 
-    delete_idle(p, reason, out);
+    delete_pod(p, reason, out);
     c->ready -= p->ready;
     c->count--;
     memmove(c->pods + i, c->pods + i + 1, (c->count - i) * sizeof(*c->pods));

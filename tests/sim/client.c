@@ -104,21 +104,21 @@ void client_delete(struct sim *s, enum sim_kind kind, const char *name)
     api_delete(s, o);
 }
 
-/* As with --cascade=orphan: the garbage collector makes the pods nobody's before the pool goes. */
-void client_orphan(struct sim *s, const char *name)
+/* As with --cascade=orphan: the garbage collector makes the pods nobody's before the owner goes. */
+void client_orphan(struct sim *s, enum sim_kind kind, const char *name)
 {
-    struct obj *pool = api_find(s, SIM_POOL, name);
+    struct obj *owner = api_find(s, kind, name);
 
-    if (pool)
-        api_merge(s, pool, "{\"metadata\":{\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"}}");
-    for (size_t i = 0; pool && i < s->api.count[SIM_POD]; i++) {
+    if (owner)
+        api_merge(s, owner, "{\"metadata\":{\"deletionTimestamp\":\"2026-01-02T03:04:05Z\"}}");
+    for (size_t i = 0; owner && i < s->api.count[SIM_POD]; i++) {
         struct obj *o = s->api.objs[SIM_POD][i];
         struct json_object *refs = json_get_path(o->j, "metadata.ownerReferences");
 
-        if (str_eq(json_get_str(json_object_array_get_idx(refs, 0), "uid"), pool->uid))
+        if (str_eq(json_get_str(json_object_array_get_idx(refs, 0), "uid"), owner->uid))
             api_merge(s, o, "{\"metadata\":{\"ownerReferences\":null}}");
     }
-    client_delete(s, SIM_POOL, name);
+    client_delete(s, kind, name);
 }
 
 /* ---- by chance ------------------------------------------------------------------------------- */

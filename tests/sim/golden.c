@@ -21,9 +21,10 @@ const struct story stories[] = {
      0},
     {"a pool that is deleted takes its pods along", "0 pool p 1 a\n3000 delete WarmPool p",
      "pod 1: made, not ready, ready, deleting, gone\npool p: Pending, Ready, gone\n", 0},
-    {"a pool is deleted without its pods", "0 pool p 1 a\n3000 orphan p",
+    {"a pool is deleted without its pods", "0 pool p 1 a\n3000 orphan WarmPool p",
      "pod 1: made, not ready, ready, deleting, gone\npool p: Pending, Ready, gone\n", 0},
-    {"a pool is made anew over its orphans", "0 pool p 1 a\n3000 orphan p\n3000 pool p 1 a",
+    {"a pool is made anew over its orphans",
+     "0 pool p 1 a\n3000 orphan WarmPool p\n3000 pool p 1 a",
      "pod 1: made, not ready, ready, deleting, gone\n" REFILL
      "pool p: Pending, Ready, gone, Pending, Ready\n",
      0},
@@ -43,6 +44,12 @@ const struct story stories[] = {
     {"a sandbox that is deleted takes its pod along", WITH_BOX "9000 delete Sandbox s",
      "pod 1: made, not ready, ready, bound to s, deleting, gone\n" REFILL POOL_TAKEN
      "sandbox s: Ready, gone\n",
+     0},
+    {"a sandbox is deleted without its pod",
+     WITH_BOX "9000 task t s 60000:0\n12000 orphan Sandbox s",
+     "attempt ns/t/1: starts, Canceled 137\n"
+     "pod 1: made, not ready, ready, bound to s, deleting, gone\n" REFILL POOL_TAKEN
+     "sandbox s: Ready, gone\ntask t: Running, Failed (SandboxDeleted)\n",
      0},
     {"a sandbox is made anew under its name", WITH_BOX "9000 delete Sandbox s\n9000 box s p",
      "pod 1: made, not ready, ready, bound to s, deleting, gone\n"

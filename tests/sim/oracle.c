@@ -135,13 +135,13 @@ static void check_pod(struct sim *s, const struct obj *o, struct shadow *was)
     if (json_array_len(json_get_path(o->j, "metadata.ownerReferences")) > 1)
         sim_fail(s, "pod %s has two owners", o->name);
     if (strcmp(was->owner, uid) != 0) {
-        if (was->bound)
+        if (was->bound && *uid)
             sim_fail(s, "pod %s went from one sandbox to another", o->name);
         else if (bound)
             check_binding(s, o, uid);
     }
     snprintf(was->owner, sizeof(was->owner), "%s", uid);
-    was->bound = bound;
+    was->bound |= bound;
     if (strcmp(was->phase, phase) != 0)
         sim_move(s, "pod %u: %s", was->number, phase);
     snprintf(was->phase, sizeof(was->phase), "%s", phase);
@@ -408,7 +408,7 @@ void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid
     const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, sandbox_uid);
     const struct shadow *was = sandbox ? sandbox->shadow : NULL;
 
-    if (pod && !str_eq(json_get_str(owner(pod), "uid"), sandbox_uid))
+    if (pod && owner(pod) && !str_eq(owner_uid(pod), sandbox_uid))
         sim_fail(s, "a request of %s came to %s, which is another's", sandbox_uid, k->name);
     if (was && *was->pod_uid && strcmp(was->pod_uid, k->uid) != 0)
         sim_fail(s, "a request of %s came to %s, which is not its status' pod", sandbox_uid,

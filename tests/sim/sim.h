@@ -337,7 +337,7 @@ bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attem
 void client_start(struct sim *s);
 void client_pool(struct sim *s, const char *name, int replicas, const char *image);
 void client_scale(struct sim *s, const char *name, int replicas);
-void client_orphan(struct sim *s, const char *name);
+void client_orphan(struct sim *s, enum sim_kind kind, const char *name);
 void client_image(struct sim *s, const char *name, const char *image);
 /* extra: further members of spec, each with a leading comma; may be "" */
 void client_sandbox(struct sim *s, const char *name, const char *pool, const char *extra);

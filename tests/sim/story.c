@@ -49,8 +49,9 @@ static enum sim_kind kind_of(const char *name)
 }
 
 /*
- * pool NAME REPLICAS IMAGE | scale POOL REPLICAS | image POOL IMAGE | orphan POOL
+ * pool NAME REPLICAS IMAGE | scale POOL REPLICAS | image POOL IMAGE
  * box NAME POOL [MORE-SPEC] | task NAME BOX MS:CODE[;MS:CODE...] [MORE-SPEC] | delete KIND NAME
+ * orphan KIND NAME: as with --cascade=orphan
  * kill OPERATOR | release OPERATOR | stop OPERATOR | evict POD | restart POD | remove POD
  * unready POD | ready POD | unlabel POD: without its sandbox's name
  * lose POD: its node, where all goes on but nobody hears of it | return POD
@@ -69,7 +70,7 @@ static void act(struct sim *s, const char *line)
     else if (strcmp(what, "image") == 0)
         client_image(s, a, b);
     else if (strcmp(what, "orphan") == 0)
-        client_orphan(s, a);
+        client_orphan(s, kind_of(a), b);
     else if (strcmp(what, "box") == 0)
         client_sandbox(s, a, b, c);
     else if (strcmp(what, "task") == 0)

@@ -188,8 +188,8 @@ static void test_unproven_pods_are_bounded_for_all_operators(void **state)
     "\"annotations\":{\"arl.infra.io/template-hash\":\"h\",\"arl.infra.io/signing-key\":\"k\"}"
 #define LABELS(more) ",\"labels\":{\"arl.infra.io/pool\":\"p\"" more "},"
 
-/* Those that were left when their pool was deleted without them go; what a person has made does
- * not, nor what is in use, or somebody else's. */
+/* Those that were left when their pool or their sandbox was deleted without them go; what a person
+ * has made does not, nor what is somebody's. */
 static void test_orphans_are_removed(void **state)
 {
     static const struct {
@@ -199,7 +199,11 @@ static void test_orphans_are_removed(void **state)
         {"left", LABELS("") OURS},
         {"by-hand", LABELS("") "\"annotations\":{\"arl.infra.io/template-hash\":\"h\"}"},
         {"by-hand-too", LABELS("") "\"annotations\":{\"arl.infra.io/signing-key\":\"k\"}"},
-        {"bound", LABELS(",\"arl.infra.io/status\":\"allocated\"") OURS},
+        {"used",
+         LABELS(",\"arl.infra.io/status\":\"allocated\",\"arl.infra.io/sandbox\":\"s\"") OURS},
+        {"bound", LABELS(",\"arl.infra.io/status\":\"allocated\",\"arl.infra.io/sandbox\":\"s\"")
+                      OURS ",\"ownerReferences\":[{\"kind\":\"Sandbox\",\"name\":\"s\",\"uid\":"
+                           "\"u\",\"controller\":true}]"},
         {"owned", LABELS("") OURS ",\"ownerReferences\":[{\"kind\":\"Job\",\"uid\":\"u\"}]"},
         {"ending", LABELS("") OURS ",\"deletionTimestamp\":\"" T0_TEXT "\""},
         {"busy", LABELS("") OURS},
@@ -209,9 +213,9 @@ static void test_orphans_are_removed(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(pods); i++)
         fixture_put(f, &api_pod, pods[i].name, pods[i].metadata, "\"status\":{}");
     ledger_begin(f->w->ledger, LEDGER_DELETE, &api_pod, "ns/busy", NULL);
-    assert_plan(f, POOL, "delete left Orphaned\n");
+    assert_plan(f, POOL, "delete left Orphaned\ndelete used Orphaned\n");
     put_pool(f, 0, "x");
-    assert_plan(f, POOL, "delete left Orphaned\nstatus p Ready\n");
+    assert_plan(f, POOL, "delete left Orphaned\ndelete used Orphaned\nstatus p Ready\n");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
