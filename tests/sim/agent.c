@@ -524,12 +524,11 @@ bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attem
                  struct agent_truth *ret)
 {
     while (*pos < s->pod_count) {
-        const struct kpod *k = s->pods[(*pos)++];
-        const struct attempt *a = find(k, task_uid, attempt);
+        const struct attempt *a = find(s->pods[(*pos)++], task_uid, attempt);
 
         if (!a || !a->reason)
             continue;
-        *ret = (struct agent_truth){k->served, a->code, a->reason, a->out.data};
+        *ret = (struct agent_truth){a->code, a->reason, a->out.data};
         return true;
     }
     return false;

@@ -229,16 +229,16 @@ static char *final_text(const struct obj *o)
 static bool is_end(struct sim *s, const struct obj *o, const struct agent_truth *truth,
                    const char *reason, int64_t code)
 {
-    const char *sandbox = status_str(o, "sandboxUID"), *out = status_str(o, "stdout");
+    const char *out = status_str(o, "stdout");
     bool too_much =
         s->cfg.refuse_status == 422; /* for the API server, which takes no output then */
 
-    return (!*sandbox || str_eq(truth->sandbox_uid, sandbox)) && str_eq(truth->reason, reason) &&
-           truth->code == code && (str_eq(truth->out, out) || (too_much && !*out));
+    return str_eq(truth->reason, reason) && truth->code == code &&
+           (str_eq(truth->out, out) || (too_much && !*out));
 }
 
-/* The end that was written has to be one that there was, in the sandbox that is named with it:
- * whether there may be two is for oracle_step_starts() to say. */
+/* The end that was written has to be one that there was: whether there may be two of an attempt, in
+ * two sandboxes, is for oracle_step_starts() to say. */
 static void check_end(struct sim *s, const struct obj *o)
 {
     const char *reason = condition_reason(o, "Succeeded");

@@ -324,7 +324,6 @@ void agent_done(struct kpod *k);
 /* How an attempt of a task ended in the next pod that has an end of it; *pos begins with 0. Usually
  * there is one at most. False: in no more. */
 struct agent_truth {
-    const char *sandbox_uid; /* that the pod serves */
     int code;
     const char *reason; /* Completed, StepFailed, ... */
     char *out;          /* all standard output, joined; owned by the agent */
