@@ -50,6 +50,16 @@ def deleting_a_sandbox_deletes_its_pod_at_once(t):
     wait("the pod to be gone", lambda: not t.api.find(path_of(t.ns, "pods", pod["name"])), 60)
 
 
+@case()
+def a_sandbox_that_is_deleted_alone_leaves_no_pod(t):
+    t.pool(replicas=1)
+    box = t.box()
+    pod = t.pod_of(box)["metadata"]["name"]
+    t.kubectl("delete", "sandbox", box, "--cascade=orphan", "--timeout=20s")
+    wait("its pod to be gone", lambda: not t.api.find(path_of(t.ns, "pods", pod)), 60)
+    t.alive(t.box())
+
+
 @case(shared=True)
 def the_same_name_can_be_used_again_at_once(t):
     name = t.unique("session")

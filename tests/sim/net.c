@@ -277,7 +277,7 @@ static bool refused_on_the_way(struct sim *s, struct msg *m)
     return false;
 }
 
-static bool refused_by_policy(struct sim *s, struct msg *m)
+static bool refused_for_long(struct sim *s, struct msg *m)
 {
     static const struct {
         int status;
@@ -285,7 +285,7 @@ static bool refused_by_policy(struct sim *s, struct msg *m)
     } reasons[] = {{403, "Forbidden"}, {409, "Conflict"}, {422, "Invalid"}, {500, "InternalError"}};
     const char *path = s->cfg.refuse ? strchr(s->cfg.refuse, ' ') : NULL;
 
-    if (!path || m->target != OPS_API || !strstr(m->path, path + 1) ||
+    if (!path || !strstr(m->path, path + 1) ||
         strlen(m->method) != (size_t)(path - s->cfg.refuse) ||
         strncmp(m->method, s->cfg.refuse, strlen(m->method)) != 0)
         return false;
@@ -317,7 +317,7 @@ static void on_arrival(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
         return;
     }
     m->retry_after_ms = -1;
-    if (refused_on_the_way(s, m) || refused_by_policy(s, m)) {
+    if (refused_on_the_way(s, m) || refused_for_long(s, m)) {
         answer_later(s, m);
         return;
     }

@@ -85,8 +85,8 @@ struct sim_config {
     enum fault fault;
     unsigned watch_fault_at;
     enum watch_fault watch_fault;
-    /* Requests that a policy of the cluster refuses, for as long as it stands: "METHOD
-     * PART-OF-PATH", the status of the answer. NULL: none. */
+    /* Requests that are refused, by a policy of the cluster, say: "METHOD PART-OF-PATH", and the
+     * status of the answer. NULL: none. */
     const char *refuse;
     int refuse_status;
 };
