@@ -349,6 +349,7 @@ static bool audit_one(struct errand *e, struct json_object *running)
         str_set(&e->running, xstrdup(uid));
         return true;
     }
+    world_was_used(e->es->world, e->ns, e->name, e->target.sandbox_uid);
     if (t && str_eq(t->meta.uid, uid)) /* it has ended, or its next attempt has begun */
         errands_cancel(e->es, e->ns, run_target_copy(&e->target, xstrdup(uid)), attempt);
     else

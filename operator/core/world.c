@@ -405,6 +405,19 @@ void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
+void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid)
+{
+    const struct sandbox *s;
+    char key[META_KEY_MAX];
+
+    meta_key(key, ns, sandbox);
+    s = world_sandbox(w, key);
+    if (!s || !str_eq(s->meta.uid, sandbox_uid))
+        return;
+    world_sandbox_state(w, key)->task_dropped = true;
+    world_queue(w, PLAN_SANDBOX, key);
+}
+
 bool world_task_wants(const struct task *t, const char *uid, int64_t attempt)
 {
     return t && !t->meta.deleting && str_eq(t->meta.uid, uid) && !task_final(t) &&

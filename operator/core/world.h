@@ -70,7 +70,7 @@ struct sandbox_state {
     char *running_uid;          /* the task that ran there then; NULL: none */
     bool inherited;             /* it had a pod when this process first saw it */
     int64_t last_task_wall_ns;  /* end of the last task, as far as this process knows */
-    bool task_dropped;          /* one was deleted before its end, which is one, too */
+    bool task_dropped;          /* one was deleted before its end, or found so: an end, too */
     int64_t failed_wall_ns;     /* since when this process knows that it has failed */
 };
 
@@ -120,6 +120,8 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
 /* The agent has not answered yet, or something runs there that is to end. */
 void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
                        const char *sandbox_uid, int64_t now_wall_ns);
+/* Something has run there until now that belongs to no task any more: the sandbox was not idle. */
+void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid);
 /* Whether this attempt is to run on. t: of its name; NULL: none. */
 bool world_task_wants(const struct task *t, const char *uid, int64_t attempt);
 void world_forget_pool(struct world *w, const char *key);

@@ -46,6 +46,20 @@ static void test_sandbox_is_not_idle_when_a_task_is_deleted(void **state)
     assert_plan(f, SANDBOX, "after 601000ms\nstatus s LastTask\n");
 }
 
+/* The agent tells of what belongs to no task any more: of one that nobody saw being deleted. */
+static void test_sandbox_is_not_idle_when_something_ran_in_it(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    fixture_pass(f, 5000000);
+    world_was_used(f->w, "ns", "s", "another");
+    assert_plan(f, SANDBOX, "event s IdleTimeout\ndelete s IdleTimeout\n");
+    world_was_used(f->w, "ns", "s", world_sandbox(f->w, "ns/s")->meta.uid);
+    assert_plan(f, SANDBOX, "after 601000ms\nstatus s LastTask\n");
+}
+
 /* Of a sandbox that always works the time is written seldom, but it is: the next process may find
  * the tasks deleted. It allows for what may be missing. */
 static void test_sandbox_that_is_busy_tells_its_last_task(void **state)
@@ -115,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_sandbox_idle_timeout),
         T(test_sandbox_is_not_idle_when_a_task_is_deleted),
+        T(test_sandbox_is_not_idle_when_something_ran_in_it),
         T(test_sandbox_that_is_busy_tells_its_last_task),
         T(test_sandbox_of_an_earlier_process_is_not_idle_too_early),
         T(test_sandbox_that_is_listed_after_its_tasks),
