@@ -226,7 +226,11 @@ static size_t call_on_header(char *line, size_t size, size_t nmemb, void *arg)
     if (call->state != CALL_RUNNING || len > 2 || line[0] == ' ' || line[0] == '\t')
         return len;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status >= 200 && status < 300)
+    if (status < 200 || status >= 300)
+        return len;
+    call->idle_deadline_ms =
+        call->idle_ms > 0 ? (int64_t)uv_now(call->client->loop) + call->idle_ms : 0;
+    if (call->handler.on_open)
         call->handler.on_open(call->arg);
     return len;
 }
@@ -297,7 +301,7 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
                                   const struct http_handler *handler, void *arg)
 {
     struct http_call *call = xcalloc(1, sizeof(*call));
-    int64_t now_ms = (int64_t)uv_now(c->loop);
+    int64_t now_ms = (int64_t)uv_now(c->loop), first_ms;
 
     call->client = c;
     call->state = CALL_WAITING;
@@ -307,7 +311,8 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     call->pooled = !req->own_connection && !req->close_after;
     call->deadline_ms = req->timeout_ms > 0 ? now_ms + req->timeout_ms : 0;
     call->idle_ms = req->idle_timeout_ms;
-    call->idle_deadline_ms = req->idle_timeout_ms > 0 ? now_ms + req->idle_timeout_ms : 0;
+    first_ms = req->answer_timeout_ms > 0 ? req->answer_timeout_ms : req->idle_timeout_ms;
+    call->idle_deadline_ms = first_ms > 0 ? now_ms + first_ms : 0;
     buf_init(&call->answer, req->max_response);
     call->easy = curl_easy_init();
     assert(call->easy);
@@ -315,7 +320,7 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->error);
     curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, call_on_data);
     curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
-    if (req->stream && handler->on_open) {
+    if (req->stream && (handler->on_open || req->answer_timeout_ms > 0)) {
         curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, call_on_header);
         curl_easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
         curl_easy_setopt(call->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's */

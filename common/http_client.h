@@ -42,13 +42,14 @@ struct http_request {
     const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;
-    bool stream;             /* give body chunks to on_data as they come */
-    bool own_connection;     /* do not share a connection (watches) */
-    bool close_after;        /* do not keep the connection for reuse */
-    const char *proxy;       /* NULL: none */
-    int64_t timeout_ms;      /* whole request; 0 for streams: none */
-    int64_t idle_timeout_ms; /* 0: none */
-    size_t max_response;     /* buffered body; also the most of an error body of a stream */
+    bool stream;               /* give body chunks to on_data as they come */
+    bool own_connection;       /* do not share a connection (watches) */
+    bool close_after;          /* do not keep the connection for reuse */
+    const char *proxy;         /* NULL: none */
+    int64_t timeout_ms;        /* whole request; 0 for streams: none */
+    int64_t answer_timeout_ms; /* streams: until the answer begins; 0: as idle_timeout_ms */
+    int64_t idle_timeout_ms;   /* 0: none */
+    size_t max_response;       /* buffered body; also the most of an error body of a stream */
 };
 
 struct http_response {

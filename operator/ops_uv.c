@@ -206,19 +206,21 @@ static void call_send(struct ops_call *call, const struct ops_request *req)
     call->serial = credentials_serial(u->credentials);
     list_push_back(&u->calls, &call->link);
     headers_init(&headers, u, req);
-    call->http = http_client_start(is_api ? u->http : u->agents,
-                                   &(struct http_request){.method = req->method,
-                                                          .url = url,
-                                                          .headers = headers.list,
-                                                          .body = req->body,
-                                                          .body_len = req->body_len,
-                                                          .stream = req->stream,
-                                                          .own_connection = is_api && req->stream,
-                                                          .proxy = is_api ? config->proxy : NULL,
-                                                          .timeout_ms = req->timeout_ms,
-                                                          .idle_timeout_ms = req->idle_timeout_ms,
-                                                          .max_response = response_max(req)},
-                                   &http_handler, call);
+    call->http =
+        http_client_start(is_api ? u->http : u->agents,
+                          &(struct http_request){.method = req->method,
+                                                 .url = url,
+                                                 .headers = headers.list,
+                                                 .body = req->body,
+                                                 .body_len = req->body_len,
+                                                 .stream = req->stream,
+                                                 .own_connection = is_api && req->stream,
+                                                 .proxy = is_api ? config->proxy : NULL,
+                                                 .timeout_ms = req->timeout_ms,
+                                                 .answer_timeout_ms = req->answer_timeout_ms,
+                                                 .idle_timeout_ms = req->idle_timeout_ms,
+                                                 .max_response = response_max(req)},
+                          &http_handler, call);
     headers_done(&headers);
 }
 

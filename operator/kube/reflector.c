@@ -16,6 +16,8 @@
  * bookmark each minute (k8s.io/apiserver, cacher, defaultBookmarkFrequency); two and more may be
  * late. */
 #define WATCH_SILENCE_MS 180000
+/* It answers a watch at once, before there is an event. */
+#define WATCH_ANSWER_MS 30000
 /* Memory of a long line is not kept for the next one, which is most often short. */
 #define LINE_KEEP_BYTES 32768
 
@@ -372,6 +374,7 @@ static void do_watch(struct reflector *r)
                                               .method = "GET",
                                               .path = buf_str(&path),
                                               .stream = true,
+                                              .answer_timeout_ms = WATCH_ANSWER_MS,
                                               .idle_timeout_ms = WATCH_SILENCE_MS},
                         &handler, r);
 }

@@ -399,7 +399,9 @@ static struct msg *msg_new(const struct ops_call *c, const struct ops_request *r
     m->body = xmemdup0(req->body_len ? req->body : "", req->body_len);
     m->body_len = req->body_len;
     m->stream = req->stream;
-    m->timeout_ms = req->timeout_ms ? req->timeout_ms : req->idle_timeout_ms;
+    m->timeout_ms = req->timeout_ms          ? req->timeout_ms
+                    : req->answer_timeout_ms ? req->answer_timeout_ms
+                                             : req->idle_timeout_ms;
     m->retry_after_ms = -1;
     return m;
 }

@@ -49,6 +49,7 @@ static struct ops_call *fake_start(struct ops *ops, const struct ops_request *re
     call->stream = req->stream;
     call->timeout_ms = req->timeout_ms;
     call->idle_timeout_ms = req->idle_timeout_ms;
+    call->answer_timeout_ms = req->answer_timeout_ms;
     call->handler = *handler;
     call->arg = arg;
     list_push_back(&f->calls, &call->link);

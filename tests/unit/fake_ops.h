@@ -24,6 +24,7 @@ struct ops_call {
     bool stream;
     int64_t timeout_ms;
     int64_t idle_timeout_ms;
+    int64_t answer_timeout_ms;
     struct ops_handler handler;
     void *arg;
 };

@@ -136,6 +136,8 @@ static void conn_serve(struct server_conn *c)
         conn_close(c);
     } else if (path_is(c, "/stall ")) {
         conn_puts(c, CHUNKED "3\r\none\r\n");
+    } else if (path_is(c, "/open ")) {
+        conn_puts(c, CHUNKED);
     } else if (path_is(c, "/bye ")) {
         conn_answer(c, "200 OK", "", "bye", 3); /* and does not say that it closes */
         conn_close(c);
@@ -570,6 +572,28 @@ static void test_timeouts(void **state)
     drop(&ok);
 }
 
+/* A stream that is answered may be silent for longer than an answer may take. */
+static void test_answer_timeout(void **state)
+{
+    struct client_call unheard = {0}, opened = {0},
+                       later = {.victim = &opened, .cancel_in_done = true};
+
+    start(&unheard, "/hang",
+          (struct http_request){
+              .stream = true, .answer_timeout_ms = 200, .idle_timeout_ms = 3600000});
+    start(&opened, "/open",
+          (struct http_request){
+              .stream = true, .answer_timeout_ms = 400, .idle_timeout_ms = 3600000});
+    start(&later, "/hang", (struct http_request){.timeout_ms = 1000});
+    run();
+    assert_int_equal(unheard.error, -ETIMEDOUT);
+    assert_int_equal(later.error, -ETIMEDOUT);
+    assert_int_equal(opened.done, 0);
+    drop(&unheard);
+    drop(&opened);
+    drop(&later);
+}
+
 /* The pool bounds what runs at once; what waits for it can time out and be cancelled. */
 static void test_many(void **state)
 {
@@ -721,20 +745,11 @@ static void test_close_in_done(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_buffered),
-        TEST(test_connections),
-        TEST(test_cloexec),
-        TEST(test_stream),
-        TEST(test_failures),
-        TEST(test_largest),
-        TEST(test_timeouts),
-        TEST(test_many),
-        TEST(test_wait_times_out),
-        TEST(test_cancel),
-        TEST(test_start_from_callback),
-        TEST(test_close_in_data),
-        TEST(test_kept_but_closed),
-        TEST(test_close_in_done),
+        TEST(test_buffered),       TEST(test_connections),     TEST(test_cloexec),
+        TEST(test_stream),         TEST(test_failures),        TEST(test_largest),
+        TEST(test_timeouts),       TEST(test_answer_timeout),  TEST(test_many),
+        TEST(test_wait_times_out), TEST(test_cancel),          TEST(test_start_from_callback),
+        TEST(test_close_in_data),  TEST(test_kept_but_closed), TEST(test_close_in_done),
         TEST(test_proxy),
     };
 

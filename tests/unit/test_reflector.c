@@ -119,6 +119,7 @@ static void assert_watching(const char *rv)
     assert_true(call->stream);
     /* Three bookmarks late, and long before the server ends it. */
     assert_true(call->idle_timeout_ms >= 150000 && call->idle_timeout_ms < 300000);
+    assert_true(call->answer_timeout_ms > 0 && call->answer_timeout_ms <= 30000);
 }
 
 static void make_watching(void)
