@@ -410,11 +410,12 @@ static void count_write(struct sim *s, const struct ops_request *req)
 {
     const char *pod = strstr(req->path, "/pods/"), *box = strstr(req->path, "/sandboxes/");
     bool deletes = strcmp(req->method, "DELETE") == 0;
+    cleanup_free char *body = xmemdup0(req->body_len ? req->body : "", req->body_len);
 
     if (pod && deletes)
         map_put(&s->doomed_pods, pod + strlen("/pods/"), s);
     if (box && deletes)
-        oracle_expires(s, box + strlen("/sandboxes/"));
+        oracle_expires(s, box + strlen("/sandboxes/"), body);
     if (req->target == OPS_API && strcmp(req->method, "GET") != 0 && !strstr(req->path, "/leases"))
         s->writes++;
 }

@@ -359,12 +359,15 @@ void oracle_change(struct sim *s, struct obj *o, const char *type)
  * its limit. While watches are late it may not know; the times of ends are some seconds older than
  * what is written of them.
  */
-void oracle_expires(struct sim *s, const char *name)
+void oracle_expires(struct sim *s, const char *name, const char *body)
 {
     const struct obj *o = api_find(s, SIM_SANDBOX, name);
     struct json_object *spec = o ? json_get(o->j, "spec") : NULL;
     int64_t idle_s = 0, idle_ns;
 
+    if (o && *body &&
+        !strstr(body, o->uid)) /* it means an earlier one of the name, and is refused */
+        return;
     json_get_int(spec, "idleTimeoutSeconds", &idle_s);
     if (!s->quiet || idle_s <= EXPIRY_DOUBT_S || json_get(spec, "maxLifetimeSeconds"))
         return;
