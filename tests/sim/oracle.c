@@ -309,11 +309,19 @@ static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
     snprintf(was->phase, sizeof(was->phase), "%s", is);
 }
 
+/* Nobody can know of a task that came and went while no operator looked. */
+static bool has_begun(struct sim *s, const struct obj *task, const struct shadow *was)
+{
+    cleanup_free char *first = xasprintf("%s/1/0", task->uid);
+
+    return *was->phase || map_get(&s->starts, first);
+}
+
 static void gone(struct sim *s, struct obj *o)
 {
     struct shadow *was = o->shadow;
 
-    if (o->kind == SIM_TASK && !was->final)
+    if (o->kind == SIM_TASK && !was->final && has_begun(s, o, was))
         note_used(s, o);
 
     if (o->kind == SIM_POD)
