@@ -37,8 +37,8 @@ struct ops_request {
     bool stream;             /* a watch or a task stream: chunks go to on_data */
     int64_t timeout_ms;      /* whole call; 0 only for streams */
     int64_t idle_timeout_ms; /* streams: no byte for so long ends it with -ETIMEDOUT */
-    int64_t
-        answer_timeout_ms; /* streams: the same until the answer begins; 0: as idle_timeout_ms */
+    /* Streams: the same until the answer begins; 0: idle_timeout_ms. */
+    int64_t answer_timeout_ms;
 };
 
 struct ops_response {

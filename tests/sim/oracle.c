@@ -373,8 +373,8 @@ void oracle_expires(struct sim *s, const char *name, const char *body)
     struct json_object *spec = o ? json_get(o->j, "spec") : NULL;
     int64_t idle_s = 0, idle_ns;
 
-    if (o && *body &&
-        !strstr(body, o->uid)) /* it means an earlier one of the name, and is refused */
+    /* Of an earlier one of the name: the API server refuses it. */
+    if (o && *body && !strstr(body, o->uid))
         return;
     json_get_int(spec, "idleTimeoutSeconds", &idle_s);
     if (!s->quiet || idle_s <= EXPIRY_DOUBT_S || json_get(spec, "maxLifetimeSeconds"))

@@ -349,8 +349,8 @@ void client_delete(struct sim *s, enum sim_kind kind, const char *name);
 void oracle_change(struct sim *s, struct obj *o, const char *type);
 void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox_uid,
                         const char *task_uid, int64_t attempt, size_t step);
-void oracle_expires(struct sim *s, const char *name,
-                    const char *body); /* an operator deletes that sandbox */
+/* An operator asks to delete that sandbox, with this body. */
+void oracle_expires(struct sim *s, const char *name, const char *body);
 void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid);
 bool oracle_settled(struct sim *s, struct buf *why); /* everything is as it has to be at rest */
 bool oracle_same_second(const struct obj *a, const struct obj *b); /* made in */
