@@ -511,7 +511,7 @@ static void do_delete(struct executor *x, const char *key, const struct action *
 
 static void do_read(struct executor *x, const char *key, const struct action *a)
 {
-    char obj_key[META_KEY_MAX], sandbox_key[META_KEY_MAX], pool_key[META_KEY_MAX];
+    char obj_key[META_KEY_MAX], sandbox_key[META_KEY_MAX];
     struct write *wr;
 
     meta_key(obj_key, a->ns, a->name);
@@ -521,9 +521,7 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
                     ops_now(x->ops).mono_ns + RESOLVE_FIRST_MS * NSEC_PER_MSEC);
         return;
     }
-    if (a->pool)
-        meta_key(pool_key, a->ns, a->pool);
-    wr = write_begin(x, LEDGER_READ, a->kind, a->ns, a->name, a->pool ? pool_key : NULL);
+    wr = write_begin(x, LEDGER_READ, a->kind, a->ns, a->name, NULL);
     wr->plan_key = xstrdup(key);
     wr->uid = xstrdup(a->uid);
     if (a->other_name) {

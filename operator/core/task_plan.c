@@ -103,18 +103,15 @@ static void plan_over(const struct view *v)
         .reason = run->reason,
         .message = run->message,
     };
-    struct task_result bare = {
-        .attempt = run->result->attempt,
-        .code = run->result->code,
-        .start_wall_ns = run->result->start_wall_ns,
-        .completion_wall_ns = run->result->completion_wall_ns,
-        .duration_ns = run->result->duration_ns,
-    };
     cleanup_free char *line = run->message ? xasprintf("arl: %s\n", run->message) : NULL;
 
     if (retry(v, &end))
         return;
     if (run->status_refused) {
+        struct task_result bare = *run->result;
+
+        bare.steps = NULL;
+        bare.step_count = bare.output_bytes = 0;
         end.message = "the API server refused the full result";
         finish(v, &bare, &end, "arl: the API server refused the full result\n");
         return;

@@ -367,18 +367,25 @@ void world_nothing_ran(struct world *w, const char *key)
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
+/* NULL: this very sandbox is gone. */
+static struct sandbox_state *state_by_uid(struct world *w, const char *ns, const char *sandbox,
+                                          const char *uid, char *ret_key)
+{
+    const struct sandbox *s;
+
+    meta_key(ret_key, ns, sandbox);
+    s = world_sandbox(w, ret_key);
+    return s && str_eq(s->meta.uid, uid) ? world_sandbox_state(w, ret_key) : NULL;
+}
+
 void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
                    uint64_t doubts, const char *task_uid)
 {
-    const struct sandbox *s;
-    struct sandbox_state *st;
     char key[META_KEY_MAX];
+    struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
-    meta_key(key, ns, sandbox);
-    s = world_sandbox(w, key);
-    if (!s || !str_eq(s->meta.uid, sandbox_uid))
+    if (!st)
         return;
-    st = world_sandbox_state(w, key);
     st->auditing = false;
     st->unanswered_wall_ns = 0;
     st->audited = st->doubts == doubts;
@@ -390,15 +397,11 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
 void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
                        const char *sandbox_uid, int64_t now_wall_ns)
 {
-    const struct sandbox *s;
-    struct sandbox_state *st;
     char key[META_KEY_MAX];
+    struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
-    meta_key(key, ns, sandbox);
-    s = world_sandbox(w, key);
-    if (!s || !str_eq(s->meta.uid, sandbox_uid))
+    if (!st)
         return;
-    st = world_sandbox_state(w, key);
     if (st->unanswered_wall_ns)
         return;
     st->unanswered_wall_ns = now_wall_ns;
@@ -407,14 +410,12 @@ void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
 
 void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid)
 {
-    const struct sandbox *s;
     char key[META_KEY_MAX];
+    struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
-    meta_key(key, ns, sandbox);
-    s = world_sandbox(w, key);
-    if (!s || !str_eq(s->meta.uid, sandbox_uid))
+    if (!st)
         return;
-    world_sandbox_state(w, key)->task_dropped = true;
+    st->task_dropped = true;
     world_queue(w, PLAN_SANDBOX, key);
 }
 
