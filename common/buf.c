@@ -42,16 +42,26 @@ static int buf_reserve(struct buf *b, size_t extra)
     return 0;
 }
 
-int buf_append(struct buf *b, const void *data, size_t len)
+char *buf_extend(struct buf *b, size_t len)
 {
-    int r = buf_reserve(b, len);
+    char *p;
 
-    if (r < 0)
-        return r;
-    if (len)
-        memcpy(b->data + b->len, data, len);
+    if (buf_reserve(b, len) < 0)
+        return NULL;
+    p = b->data + b->len;
     b->len += len;
     b->data[b->len] = '\0';
+    return p;
+}
+
+int buf_append(struct buf *b, const void *data, size_t len)
+{
+    char *p = buf_extend(b, len);
+
+    if (!p)
+        return -ENOBUFS;
+    if (len)
+        memcpy(p, data, len);
     return 0;
 }
 

@@ -29,6 +29,8 @@ int buf_append(struct buf *b, const void *data, size_t len);
 int buf_puts(struct buf *b, const char *s);
 int buf_putc(struct buf *b, char c);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Makes it longer by len bytes, which the caller fills in; NULL for -ENOBUFS. */
+char *buf_extend(struct buf *b, size_t len);
 
 /* Removes the first n bytes (n <= len). */
 void buf_consume(struct buf *b, size_t n);
