@@ -117,7 +117,9 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
          "who we are in that Lease, never the same for two at once: with that of a process that is "
          "gone we need not wait until its lease ends (default: the host's name and a number)"},
         {"allow-privileged-templates", FLAG_BOOL, &o->allow_privileged, "",
-         "let pod templates use the host's namespaces, hostPath or privileged containers"},
+         "let pod templates use what the Pod Security Standard \"baseline\" forbids (the host's "
+         "namespaces, paths and ports, privileges, capabilities, ...), nodeName and system-* "
+         "priority classes"},
         {"version", FLAG_BOOL, &o->version, "", "print the version"},
         {"help", FLAG_BOOL, &o->help, "", "print this"},
         {NULL},

@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "operator/api/pod.h"
+#include "operator/api/pod_check.h"
 
 #define RESERVED_PREFIX "arl.infra.io/"
 #define TERMINATION_GRACE_S 5 /* the runner gives the main command 2 s */
@@ -121,48 +122,6 @@ static void append_mount(struct json_object *container, const char *volume, cons
     json_object_array_add(ensure(container, "volumeMounts", json_type_array), m);
 }
 
-/* ---- what a template may not have ------------------------------------------------------------ */
-
-static int check_containers(struct json_object *containers, struct err *err)
-{
-    for (size_t i = 0; i < json_array_len(containers); i++) {
-        struct json_object *c = json_object_array_get_idx(containers, i);
-
-        if (json_get_bool(json_get(c, "securityContext"), "privileged", false))
-            return err_set(err, -EPERM,
-                           "spec.template.spec: container %s: securityContext.privileged is not "
-                           "allowed (see --allow-privileged-templates)",
-                           str_or_empty(json_get_str(c, "name")));
-    }
-    return 0;
-}
-
-static int check_privileged(struct json_object *spec, struct err *err)
-{
-    static const char *const flags[] = {"hostPID", "hostIPC", "hostNetwork",
-                                        "shareProcessNamespace"};
-    struct json_object *volumes = json_get(spec, "volumes");
-    int r;
-
-    for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-        if (json_get_bool(spec, flags[i], false))
-            return err_set(
-                err, -EPERM,
-                "spec.template.spec.%s is not allowed (see --allow-privileged-templates)",
-                flags[i]);
-    for (size_t i = 0; i < json_array_len(volumes); i++) {
-        struct json_object *v = json_object_array_get_idx(volumes, i);
-
-        if (has(v, "hostPath"))
-            return err_set(err, -EPERM,
-                           "spec.template.spec.volumes: %s: hostPath is not allowed (see "
-                           "--allow-privileged-templates)",
-                           str_or_empty(json_get_str(v, "name")));
-    }
-    r = check_containers(json_get(spec, "containers"), err);
-    return r < 0 ? r : check_containers(json_get(spec, "initContainers"), err);
-}
-
 /* ---- the parts of the pod -------------------------------------------------------------------- */
 
 struct builder {
@@ -172,7 +131,15 @@ struct builder {
     struct json_object *users[LIMIT_CONTAINERS]; /* the default container first */
     size_t user_count;
     const char *work_dir; /* belongs to the tree */
+    char *sidecar_image;
+    struct json_object *sidecar_resources;
 };
+
+static void builder_done(struct builder *b)
+{
+    free(b->sidecar_image);
+    json_free(&b->sidecar_resources);
+}
 
 static void add_user(struct builder *b, struct json_object *c)
 {
@@ -264,7 +231,7 @@ static void build_users(struct builder *b)
         if (!workspace_path(b->users[i]) && !has_mount_at(b->users[i], b->work_dir))
             append_mount(b->users[i], WORKSPACE, b->work_dir, NULL);
         wrap_command(b->users[i]);
-        append_mount(b->users[i], "arl", "/.arl", json_get_str(b->users[i], "name"));
+        append_mount(b->users[i], POD_VOLUME_ARL, "/.arl", json_get_str(b->users[i], "name"));
     }
 }
 
@@ -286,88 +253,90 @@ static struct json_object *sidecar_env(const struct builder *b)
     return env;
 }
 
-static const char *sidecar_image(const struct builder *b, struct json_object *sidecar)
+/* What the sidecar and the init container have in common. */
+static struct json_object *new_container(const struct builder *b, const char *name)
 {
-    const char *own = json_get_str(sidecar, "image");
+    struct json_object *c = json_object_new_object();
 
-    return b->opts->keep_sidecar_image && own && *own ? own : b->opts->sidecar_image;
-}
-
-/* What the sidecar and the init container have in common. Replaces what a template says of it. */
-static void dress(struct json_object *c, const char *image)
-{
-    put_str(c, "image", image);
+    put_str(c, "name", name);
+    put_str(c, "image", b->sidecar_image);
     put_str(c, "imagePullPolicy", "IfNotPresent");
     put(c, "securityContext", shared(&restricted));
-    if (json_object_object_length(ensure(c, "resources", json_type_object)) == 0)
-        put(c, "resources", shared(&resources));
+    put(c, "resources", json_object_get(b->sidecar_resources));
+    append_mount(c, POD_VOLUME_ARL, "/arl", NULL);
+    append_mount(c, POD_VOLUME_JOURNAL, "/var/lib/arl", NULL);
+    return c;
 }
 
+/*
+ * Of the template's container `sidecar` only the resources are taken, and the image if that is to
+ * be kept: whatever else stands there, such as a command, an environment, mounts or a security
+ * context, would be the tenant's in a container that holds the agent's key.
+ */
+static void find_sidecar(struct builder *b)
+{
+    struct json_object *c = find_named(json_get(b->spec, "containers"), POD_SIDECAR);
+    struct json_object *own = json_get(c, "resources");
+    const char *image = json_get_str(c, "image");
+
+    b->sidecar_image =
+        xstrdup(b->opts->keep_sidecar_image && image && *image ? image : b->opts->sidecar_image);
+    b->sidecar_resources =
+        json_object_is_type(own, json_type_object) && json_object_object_length(own) > 0
+            ? json_object_get(own)
+            : shared(&resources);
+}
+
+/* Where the template has it, or at the end. */
 static void build_sidecar(struct builder *b)
 {
-    static const char *const ours[] = {"command", "livenessProbe", "lifecycle", "envFrom",
-                                       "workingDir"};
     struct json_object *containers = json_get(b->spec, "containers");
-    struct json_object *c = find_named(containers, POD_SIDECAR);
-    cleanup_free char *image = xstrdup(sidecar_image(b, c));
+    struct json_object *c = new_container(b, POD_SIDECAR);
+    size_t at = 0;
 
-    if (!c) {
-        c = json_object_new_object();
-        put_str(c, "name", POD_SIDECAR);
-        json_object_array_add(containers, c);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-        json_object_object_del(c, ours[i]);
-    dress(c, image);
     put(c, "args", parse("[\"serve\"]"));
     put(c, "env", sidecar_env(b));
     put(c, "ports", shared(&ports));
     put(c, "startupProbe", shared(&startup_probe));
     put(c, "readinessProbe", shared(&readiness_probe));
-    append_mount(c, "arl", "/arl", NULL);
-    append_mount(c, "arl-journal", "/var/lib/arl", NULL);
+    while (at < json_array_len(containers) &&
+           !str_eq(json_get_str(json_object_array_get_idx(containers, at), "name"), POD_SIDECAR))
+        at++;
+    json_object_array_put_idx(containers, at, c);
 }
 
 static void build_init(struct builder *b)
 {
     struct json_object *before = json_get(b->spec, "initContainers");
     struct json_object *inits = json_object_new_array();
-    struct json_object *c = json_object_new_object();
+    struct json_object *c = new_container(b, "arl-init");
     struct json_object *args = parse("[\"install\",\"--dir\",\"/arl\"]");
 
     for (size_t i = 0; i < b->user_count; i++) {
         json_object_array_add(args, json_object_new_string("--container"));
         json_object_array_add(args, json_object_new_string(json_get_str(b->users[i], "name")));
     }
-    put_str(c, "name", "arl-init");
-    dress(c, sidecar_image(b, find_named(json_get(b->spec, "containers"), POD_SIDECAR)));
     put(c, "args", args);
-    append_mount(c, "arl", "/arl", NULL);
-    append_mount(c, "arl-journal", "/var/lib/arl", NULL);
     json_object_array_add(inits, c);
     for (size_t i = 0; i < json_array_len(before); i++)
         json_object_array_add(inits, json_object_get(json_object_array_get_idx(before, i)));
     put(b->spec, "initContainers", inits);
 }
 
-static int build_volumes(struct builder *b, struct err *err)
+static void build_volumes(struct builder *b)
 {
-    static const char *const names[] = {"arl", "arl-journal", WORKSPACE};
+    static const char *const names[] = {POD_VOLUME_ARL, POD_VOLUME_JOURNAL, WORKSPACE};
     struct json_object *volumes = ensure(b->spec, "volumes", json_type_array);
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        struct json_object *v = find_named(volumes, names[i]);
+        struct json_object *v;
 
-        if (v && !str_eq(names[i], WORKSPACE))
-            return err_set(err, -EINVAL, "spec.template.spec.volumes: the name %s is reserved",
-                           names[i]);
-        if (v)
+        if (find_named(volumes, names[i])) /* a workspace of the template's own */
             continue;
         v = parse("{\"emptyDir\":{}}");
         put_str(v, "name", names[i]);
         json_object_array_add(volumes, v);
     }
-    return 0;
 }
 
 static void put_default(struct json_object *o, const char *name, struct json_object *value)
@@ -378,16 +347,18 @@ static void put_default(struct json_object *o, const char *name, struct json_obj
         put(o, name, value);
 }
 
-static int build_spec(struct builder *b, struct err *err)
+static int build_spec(struct builder *b, struct json_object *template, struct err *err)
 {
-    int r = b->opts->allow_privileged ? 0 : check_privileged(b->spec, err);
+    int r = b->opts->allow_privileged ? 0 : pod_check_baseline(template, err);
 
     if (r == 0)
-        r = find_users(b, err);
+        r = pod_check_volumes(b->spec, err);
     if (r == 0)
-        r = build_volumes(b, err);
+        r = find_users(b, err);
     if (r < 0)
         return r;
+    find_sidecar(b);
+    build_volumes(b);
     build_users(b);
     build_sidecar(b);
     build_init(b);
@@ -450,7 +421,7 @@ int pod_build(const struct warmpool *p, const char *name, const struct pod_build
 {
     cleanup_json struct json_object *template = NULL;
     cleanup_json struct json_object *pod = json_object_new_object();
-    struct builder b = {.pool = p, .opts = opts};
+    struct builder b CLEANUP(builder_done) = {.pool = p, .opts = opts};
     int r = json_parse(p->template_json, strlen(p->template_json), &template, err);
 
     if (r < 0)
@@ -458,7 +429,7 @@ int pod_build(const struct warmpool *p, const char *name, const struct pod_build
     b.spec = json_get(template, "spec");
     if (!json_object_is_type(b.spec, json_type_object))
         return err_set(err, -EINVAL, "spec.template.spec is missing");
-    r = build_spec(&b, err);
+    r = build_spec(&b, template, err);
     if (r < 0)
         return r;
     put_str(pod, "apiVersion", "v1");

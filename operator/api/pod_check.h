@@ -1,0 +1,24 @@
+/*
+ * What a pod template may not have. Two kinds of rules: what would let a pod out of its sandbox
+ * (the whole Pod Security Standard "baseline" as of Kubernetes 1.34, and a choice of the node or of
+ * the system's own priority), which --allow-privileged-templates lets pass; and the volumes that
+ * are arl's own, which nothing lets pass.
+ */
+#ifndef ARL_OPERATOR_API_POD_CHECK_H
+#define ARL_OPERATOR_API_POD_CHECK_H
+
+#include "common/base.h"
+#include "common/err.h"
+
+struct json_object;
+
+#define POD_VOLUME_ARL "arl"             /* the runner and its socket */
+#define POD_VOLUME_JOURNAL "arl-journal" /* what the sidecar alone sees */
+
+/* template: {metadata, spec}. -EPERM with a message that names the container, the field and what to
+ * do. */
+int pod_check_baseline(struct json_object *template, struct err *err);
+/* -EINVAL when the template defines or mounts one of arl's volumes. */
+int pod_check_volumes(struct json_object *spec, struct err *err);
+
+#endif
