@@ -91,3 +91,36 @@ bool str_eq(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
+
+static bool is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool is_dns_name(const char *s)
+{
+    size_t n = s ? strlen(s) : 0;
+
+    if (n == 0 || n > LIMIT_NAME_BYTES)
+        return false;
+    /* Each part between dots begins and ends with a letter or digit. */
+    for (size_t i = 0; i < n; i++) {
+        bool edge = i == 0 || i + 1 == n || s[i - 1] == '.' || s[i + 1] == '.';
+
+        if (!is_name_char(s[i]) && (edge || (s[i] != '-' && s[i] != '.')))
+            return false;
+    }
+    return true;
+}
+
+char *xstrdup_max(const char *s, size_t max)
+{
+    size_t n = s ? strnlen(s, max + 1) : 0;
+
+    if (!s)
+        return NULL;
+    if (n > max)
+        for (n = max; n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80;)
+            n--;
+    return xmemdup0(s, n);
+}

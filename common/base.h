@@ -60,6 +60,11 @@ bool str_eq(const char *a, const char *b);
 /* A name as namespaces and containers have them: a DNS label (RFC 1123) of LIMIT_LABEL_BYTES at
  * most. NULL is none. */
 bool is_dns_label(const char *s);
+/* A name of an object as Kubernetes has them: a DNS subdomain (RFC 1123) of LIMIT_NAME_BYTES at
+ * most. NULL is none. */
+bool is_dns_name(const char *s);
+/* A copy of at most max bytes; what is longer is cut in front of a UTF-8 character. NULL: NULL. */
+char *xstrdup_max(const char *s, size_t max);
 /* s, or "" for NULL. */
 static inline const char *str_or_empty(const char *s)
 {

@@ -20,6 +20,20 @@
 /* A label value and a pod name's DNS label (RFC 1123). */
 #define LIMIT_NAME_BYTES 253
 #define LIMIT_LABEL_BYTES 63
+#define LIMIT_POOL_NAME_BYTES 54 /* a pod's is a dash and eight characters longer; the CRD as well */
+/* A UID is a UUID of 36 characters; a resourceVersion is a number. What is longer, or no word, makes
+ * an object that is left out. */
+#define LIMIT_UID_BYTES 64
+#define LIMIT_RESOURCE_VERSION_BYTES 64
+/* A condition's reason and message, and what a pod, its containers or the API server say of
+ * themselves. Longer: cut. */
+#define LIMIT_REASON_BYTES 128
+#define LIMIT_MESSAGE_BYTES 4096
+#define LIMIT_FOREIGN_MESSAGE_BYTES 1024
+#define LIMIT_STEP_NAME_BYTES 1024 /* spec.steps[].name: 253 characters; the CRD says the same */
+#define LIMIT_TRACE_BYTES 1024 /* spec.traceID: 256 characters; the CRD says the same */
+/* A path in a pod. Longer, or not absolute: as if it were not given. */
+#define LIMIT_PATH_BYTES 4096
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
 #define LIMIT_OUTPUT_BYTES_DEFAULT (256u << 10) /* a stream of a step; head and tail are kept */
@@ -31,6 +45,8 @@
  * the stream is treated as broken and attached to again. */
 #define LIMIT_EVENT_CHUNK_BYTES (32u << 10)
 #define LIMIT_EVENT_LINE_BYTES (64u << 10)
+/* An agent's answer to anything but a stream. Longer: as if there were none. */
+#define LIMIT_AGENT_ANSWER_BYTES (64u << 10)
 /* The body of a task request: an object of LIMIT_OBJECT_BYTES, escaped. Larger: 413. */
 #define LIMIT_TASK_REQUEST_BYTES LIMIT_OBJECT_BYTES
 /* Strings, numbers and so on in a task request. A tree of them takes thirty times the memory of its

@@ -7,6 +7,7 @@
 #include <json-c/json.h>
 
 #include "common/json.h"
+#include "common/limits.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "operator/agent.h"
@@ -330,20 +331,39 @@ static void doubt(struct errand *audit, char *uid, int64_t attempt, const char *
     e->read = kube_get(e->es->ops, &api_task, e->ns, e->name, on_doubt, e);
 }
 
-/* false: it is not wanted, as far as is known. */
-static bool audit_one(struct errand *e, struct json_object *running)
+/* What the agent says comes from a pod: *ret_name stands in the answer, *ret_uid is owned by the
+ * caller. false: that is nothing that an operator could have sent there. */
+static bool running_decode(struct json_object *running, const char **ret_name, char **ret_uid,
+                           int64_t *ret_attempt)
 {
     const char *label = str_or_empty(json_get_str(running, "attempt"));
     const char *name = strchr(str_or_empty(json_get_str(running, "task")), '/');
     const char *slash = strchr(label, '/');
     int64_t attempt = slash ? strtoll(slash + 1, NULL, 10) : 0;
     cleanup_free char *uid = slash ? xmemdup0(label, (size_t)(slash - label)) : NULL;
+
+    if (!name || !is_dns_name(name + 1) || !meta_is_uid(uid) || attempt < 1 ||
+        attempt > LIMIT_RETRIES + 1)
+        return false;
+    *ret_name = name + 1;
+    *ret_uid = uid;
+    uid = NULL;
+    *ret_attempt = attempt;
+    return true;
+}
+
+/* false: it is not wanted, as far as is known. */
+static bool audit_one(struct errand *e, struct json_object *running)
+{
+    cleanup_free char *uid = NULL;
+    const char *name;
     char key[META_KEY_MAX];
     const struct task *t;
+    int64_t attempt;
 
-    if (!slash || !name)
-        return true;
-    meta_key(key, e->ns, name + 1);
+    if (!running_decode(running, &name, &uid, &attempt))
+        return false;
+    meta_key(key, e->ns, name);
     t = world_task(e->es->world, key);
     if (world_task_wants(t, uid, attempt)) {
         str_set(&e->running, xstrdup(uid));
@@ -353,7 +373,7 @@ static bool audit_one(struct errand *e, struct json_object *running)
     if (t && str_eq(t->meta.uid, uid)) /* it has ended, or its next attempt has begun */
         errands_cancel(e->es, e->ns, run_target_copy(&e->target, xstrdup(uid)), attempt);
     else
-        doubt(e, xstrdup(uid), attempt, name + 1);
+        doubt(e, xstrdup(uid), attempt, name);
     return false;
 }
 
@@ -364,7 +384,7 @@ static bool audit_all(struct errand *e, const struct ops_response *resp)
     struct json_object *running;
     bool clean = true;
 
-    if (resp->error || resp->status != 200 ||
+    if (resp->error || resp->status != 200 || resp->body_len > LIMIT_AGENT_ANSWER_BYTES ||
         json_parse(resp->body, resp->body_len, &obj, NULL) < 0) {
         e->line = &e->es->audits[LINE_AGAIN];
         return false;
@@ -478,7 +498,10 @@ void errands_audit(struct errands *es, const char *ns, const char *sandbox)
     meta_key(key, ns, sandbox);
     s = world_sandbox(es->world, key);
     p = s ? world_sandbox_pod(es->world, s) : NULL;
-    assert(p && p->ip); /* it has just been planned */
+    if (!p || !p->ip) { /* what was done before this in the same plan has changed it */
+        world_audited(es->world, ns, sandbox, s ? s->meta.uid : NULL, WORLD_NOT_TOLD, NULL);
+        return;
+    }
     e = errand_new(es, ERRAND_AUDIT, ns, agent_target(NULL, s, p), audit_wait);
     e->name = xstrdup(sandbox);
     e->line = &es->audits[LINE_FIRST];

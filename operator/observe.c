@@ -247,7 +247,7 @@ static const struct meta *sandbox_key(const struct world *w, const char *key, st
     char pool[META_KEY_MAX];
 
     if (s) {
-        meta_key(pool, s->meta.ns, s->pool);
+        meta_key(pool, s->meta.ns, str_or_empty(s->pool));
         put_meta(&s->meta, now, jw);
         json_w_str(jw, "status", label_of(sandbox_phase_str(s->status.phase)));
         put_condition(&s->status.ready, jw);

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/limits.h"
 #include "operator/api/meta.h"
 
 static const char *const status_names[] = {"", "False", "True", "Unknown"};
@@ -32,8 +33,8 @@ void condition_decode(struct json_object *conditions, const char *type, struct c
         if (!str_eq(json_get_str(c, "type"), type))
             continue;
         ret->status = status_parse(json_get_str(c, "status"));
-        str_set(&ret->reason, xstrdup(json_get_str(c, "reason")));
-        str_set(&ret->message, xstrdup(json_get_str(c, "message")));
+        str_set(&ret->reason, xstrdup_max(json_get_str(c, "reason"), LIMIT_REASON_BYTES));
+        str_set(&ret->message, xstrdup_max(json_get_str(c, "message"), LIMIT_MESSAGE_BYTES));
         ret->since_wall_ns = meta_time(c, "lastTransitionTime");
         return;
     }
@@ -42,16 +43,18 @@ void condition_decode(struct json_object *conditions, const char *type, struct c
 bool condition_set(struct condition *c, enum condition_status status, const char *reason,
                    const char *message, int64_t wall_ns)
 {
+    /* As they are read again. */
+    char *new_reason = xstrdup_max(reason, LIMIT_REASON_BYTES);
+    char *new_message = xstrdup_max(message, LIMIT_MESSAGE_BYTES);
     bool moved = c->status != status;
+    bool same = !moved && str_eq(c->reason, new_reason) && str_eq(c->message, new_message);
 
-    if (!moved && str_eq(c->reason, reason) && str_eq(c->message, message))
-        return false;
     if (moved)
         c->since_wall_ns = wall_ns;
     c->status = status;
-    str_set(&c->reason, xstrdup(reason));
-    str_set(&c->message, xstrdup(message));
-    return true;
+    str_set(&c->reason, new_reason);
+    str_set(&c->message, new_message);
+    return !same;
 }
 
 bool condition_eq(const struct condition *a, const struct condition *b)

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/limits.h"
 
 static const struct json_field meta_fields[] = {
     {"metadata.namespace", JSON_STRING, offsetof(struct meta, ns)},
@@ -14,6 +15,57 @@ static const struct json_field meta_fields[] = {
     {NULL},
 };
 
+static bool is_word(const char *s, size_t max)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    size_t n = s ? strnlen(s, max + 1) : 0;
+
+    return n > 0 && n <= max && strspn(s, set) == n;
+}
+
+bool meta_is_uid(const char *s)
+{
+    return is_word(s, LIMIT_UID_BYTES);
+}
+
+bool meta_is_ip(const char *s)
+{
+    size_t n = s ? strnlen(s, LIMIT_LABEL_BYTES) : 0;
+
+    return n > 0 && n < LIMIT_LABEL_BYTES && strspn(s, "0123456789abcdefABCDEF.:") == n;
+}
+
+char *meta_name(struct json_object *obj, const char *name)
+{
+    const char *s = json_get_str(obj, name);
+
+    return is_dns_name(s) ? xstrdup(s) : NULL;
+}
+
+char *meta_uid(struct json_object *obj, const char *name)
+{
+    const char *s = json_get_str(obj, name);
+
+    return meta_is_uid(s) ? xstrdup(s) : NULL;
+}
+
+static int64_t clamp_time(int64_t wall_ns)
+{
+    return MIN(MAX(wall_ns, 0), META_TIME_MAX_NS);
+}
+
+static int check(const struct meta *m, struct err *err)
+{
+    if (!m->ns || !m->name || !m->uid || !m->rv)
+        return err_set(err, -EINVAL, "an object without namespace, name, uid or resourceVersion");
+    if (!is_dns_label(m->ns) || !is_dns_name(m->name))
+        return err_set(err, -EINVAL, "%.64s/%.256s: no name of an object", m->ns, m->name);
+    if (!meta_is_uid(m->uid) || !is_word(m->rv, LIMIT_RESOURCE_VERSION_BYTES))
+        return err_set(err, -EINVAL, "%s/%s: no uid or resourceVersion: %.64s, %.64s", m->ns,
+                       m->name, m->uid, m->rv);
+    return 0;
+}
+
 int meta_decode(struct json_object *obj, struct meta *ret, struct err *err)
 {
     struct meta m = {0};
@@ -21,14 +73,15 @@ int meta_decode(struct json_object *obj, struct meta *ret, struct err *err)
     const char *created = json_get_str(md, "creationTimestamp");
     int r = json_decode(obj, meta_fields, &m, err);
 
-    if (r == 0 && (!m.ns || !m.name || !m.uid || !m.rv))
-        r = err_set(err, -EINVAL, "an object without namespace, name, uid or resourceVersion");
+    if (r == 0)
+        r = check(&m, err);
     if (r == 0 && created && rfc3339_parse(created, &m.created_wall_ns) < 0)
         r = err_set(err, -EINVAL, "%s/%s: metadata.creationTimestamp %s", m.ns, m.name, created);
     if (r < 0) {
         meta_done(&m);
         return r;
     }
+    m.created_wall_ns = clamp_time(m.created_wall_ns);
     m.deleting = json_get_str(md, "deletionTimestamp") != NULL;
     *ret = m;
     return 0;
@@ -58,7 +111,7 @@ int64_t meta_time(struct json_object *obj, const char *name)
     const char *s = json_get_str(obj, name);
     int64_t t = 0;
 
-    return s && rfc3339_parse(s, &t) == 0 ? t : 0;
+    return s && rfc3339_parse(s, &t) == 0 ? clamp_time(t) : 0;
 }
 
 void meta_patch_begin(struct json_writer *w, const struct meta *m, bool with_rv)

@@ -24,6 +24,8 @@ struct meta {
     uint64_t seq;  /* order of arrival in this process, kept over updates; set by the world */
 };
 
+/* -EINVAL unless name, namespace, uid and resourceVersion are what Kubernetes would give: whatever
+ * has been decoded makes keys, paths and patches without further checks. */
 int meta_decode(struct json_object *obj, struct meta *ret, struct err *err);
 void meta_done(struct meta *m);
 
@@ -31,7 +33,17 @@ void meta_done(struct meta *m);
 #define META_KEY_MAX 512
 void meta_key(char *buf, const char *ns, const char *name);
 
-/* A member that holds an RFC 3339 time; 0: absent or malformed. */
+/* Whether it can be a UID: 1 to LIMIT_UID_BYTES letters, digits, '-', '_' and '.'. NULL is none. */
+bool meta_is_uid(const char *s);
+/* A member that is a name or a UID, copied; NULL: absent, or none. */
+char *meta_name(struct json_object *obj, const char *name);
+char *meta_uid(struct json_object *obj, const char *name);
+/* Whether it can be an IP address: nothing in it can end the host of a URL. NULL is none. */
+bool meta_is_ip(const char *s);
+
+/* Times stay far enough from the ends of int64_t for any timeout of 32 bits to be added. */
+#define META_TIME_MAX_NS 6000000000000000000LL /* in the year 2160 */
+/* A member that holds an RFC 3339 time, 0 to META_TIME_MAX_NS; 0: absent or malformed. */
 int64_t meta_time(struct json_object *obj, const char *name);
 /* Opens a merge patch with the precondition that the object is still this one, and, with_rv, still
  * this version; the caller adds to the top object and closes it. */

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 
 #include "common/json.h"
+#include "common/limits.h"
 
 bool pod_terminal(const struct pod *p)
 {
@@ -62,11 +63,13 @@ static void decode_owner(struct json_object *md, struct pod *p)
 
         if (!json_get_bool(ref, "controller", false))
             continue;
-        p->owner_kind = xstrdup(json_get_str(ref, "kind"));
-        p->owner_uid = xstrdup(json_get_str(ref, "uid"));
+        p->owner_kind = xstrdup_max(json_get_str(ref, "kind"), LIMIT_NAME_BYTES);
+        p->owner_uid = meta_uid(ref, "uid");
         /* Labels are for those who look, and anybody changes them: whose it is the owner says. */
-        if (str_eq(p->owner_kind, "Sandbox") && json_get_str(ref, "name"))
-            str_set(&p->sandbox, xstrdup(json_get_str(ref, "name")));
+        if (str_eq(p->owner_kind, "Sandbox") && json_get(ref, "name")) {
+            str_set(&p->sandbox, meta_name(ref, "name"));
+            p->allocated = true;
+        }
         return;
     }
 }
@@ -80,12 +83,18 @@ static bool waiting_is_normal(const char *reason)
 static void set_trouble(struct pod *p, const char *container, const char *reason,
                         const char *message)
 {
+    cleanup_free char *text = NULL;
+
     if (p->trouble_reason)
         return;
-    p->trouble_reason = xstrdup(reason);
-    p->trouble_message = container ? xasprintf("container %s: %s%s%s", container, reason,
-                                               message ? ": " : "", str_or_empty(message))
-                                   : xstrdup(message ? message : reason);
+    p->trouble_reason = xstrdup_max(reason, LIMIT_REASON_BYTES);
+    if (container)
+        text = xasprintf("container %.*s: %s%s%s", LIMIT_LABEL_BYTES, container, p->trouble_reason,
+                         message ? ": " : "", str_or_empty(message));
+    p->trouble_message = xstrdup_max(text      ? text
+                                     : message ? message
+                                               : p->trouble_reason,
+                                     LIMIT_FOREIGN_MESSAGE_BYTES);
 }
 
 static void decode_containers(struct json_object *statuses, struct pod *p)
@@ -121,33 +130,48 @@ static void decode_conditions(struct json_object *status, struct pod *p)
     }
 }
 
-static const struct json_field fields[] = {
-    {"spec.nodeName", JSON_STRING, offsetof(struct pod, node)},
-    {"status.podIP", JSON_STRING, offsetof(struct pod, ip)},
-    {NULL},
-};
+/* An annotation that is a path; NULL: it is none. */
+static char *annotated_path(struct json_object *annotations, const char *name)
+{
+    const char *s = json_get_str(annotations, name);
+
+    return s && s[0] == '/' && strnlen(s, LIMIT_PATH_BYTES) < LIMIT_PATH_BYTES ? xstrdup(s) : NULL;
+}
+
+/* What the operator wrote there when it made the pod. Others may have written since: what cannot be
+ * of this operator is as good as absent. */
+static void decode_marks(struct json_object *md, struct pod *p)
+{
+    struct json_object *labels = json_get(md, "labels");
+    struct json_object *annotations = json_get(md, "annotations");
+
+    p->pool = meta_name(labels, POD_LABEL_POOL);
+    if (!p->pool)
+        p->pool = xstrdup("");
+    p->sandbox = meta_name(labels, POD_LABEL_SANDBOX);
+    /* A sandbox's whose name is none is not idle for that. */
+    p->allocated = str_eq(json_get_str(labels, POD_LABEL_STATUS), "allocated") ||
+                   (json_get(labels, POD_LABEL_SANDBOX) && !p->sandbox);
+    p->template_hash = meta_uid(annotations, POD_ANNOTATION_HASH);
+    p->work_dir = annotated_path(annotations, POD_ANNOTATION_WORK_DIR);
+    p->key_id = meta_uid(annotations, POD_ANNOTATION_KEY_ID);
+}
 
 static int pod_decode(struct json_object *obj, struct meta **ret, struct err *err)
 {
     struct pod *p = xcalloc(1, sizeof(*p));
     struct json_object *md = json_get(obj, "metadata");
-    struct json_object *labels = json_get(md, "labels");
-    struct json_object *annotations = json_get(md, "annotations");
     struct json_object *status = json_get(obj, "status");
+    const char *ip = json_get_str(status, "podIP");
     int r = meta_decode(obj, &p->meta, err);
 
-    if (r == 0)
-        r = json_decode(obj, fields, p, err);
     if (r < 0) {
         pod_free(&p->meta);
         return r;
     }
-    p->pool = xstrdup(str_or_empty(json_get_str(labels, POD_LABEL_POOL)));
-    p->sandbox = xstrdup(json_get_str(labels, POD_LABEL_SANDBOX));
-    p->allocated = str_eq(json_get_str(labels, POD_LABEL_STATUS), "allocated");
-    p->template_hash = xstrdup(json_get_str(annotations, POD_ANNOTATION_HASH));
-    p->work_dir = xstrdup(json_get_str(annotations, POD_ANNOTATION_WORK_DIR));
-    p->key_id = xstrdup(json_get_str(annotations, POD_ANNOTATION_KEY_ID));
+    p->node = meta_name(json_get(obj, "spec"), "nodeName");
+    p->ip = meta_is_ip(ip) ? xstrdup(ip) : NULL;
+    decode_marks(md, p);
     decode_owner(md, p);
     p->phase = phase_parse(json_get_str(status, "phase"));
     if (json_get_str(status, "reason"))

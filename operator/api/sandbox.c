@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/limits.h"
 
 static const char *const phase_names[] = {
     [SANDBOX_PHASE_NONE] = "", [SANDBOX_PENDING] = "Pending", [SANDBOX_BOUND] = "Bound",
@@ -66,49 +67,76 @@ static const struct json_field spec_fields[] = {
     {NULL},
 };
 
-static const struct json_field status_fields[] = {
-    {"status.podName", JSON_STRING, offsetof(struct sandbox, status.pod_name)},
-    {"status.podUID", JSON_STRING, offsetof(struct sandbox, status.pod_uid)},
-    {"status.podIP", JSON_STRING, offsetof(struct sandbox, status.pod_ip)},
-    {"status.workDir", JSON_STRING, offsetof(struct sandbox, status.work_dir)},
-    {"status.observedGeneration", JSON_INT, offsetof(struct sandbox, status.observed_generation)},
-    {NULL},
-};
+/* A name that can be no label of a pod, or of no pool, is not kept: no key is made of it. */
+static void check_names(struct sandbox *s)
+{
+    if (strlen(s->meta.name) > LIMIT_LABEL_BYTES)
+        s->invalid = xasprintf("metadata.name has %zu characters, %d are the limit: it becomes the "
+                               "label of a pod",
+                               strlen(s->meta.name), LIMIT_LABEL_BYTES);
+    else if (!is_dns_name(s->pool))
+        s->invalid = xstrdup("spec.poolRef is not the name of a WarmPool");
+}
 
 static void decode_spec(struct json_object *obj, struct sandbox *s)
 {
     struct json_object *env = json_get_path(obj, "spec.env");
     struct err err = {0};
 
-    if (json_array_len(env) > 0)
+    if (json_array_len(env) > LIMIT_SANDBOX_ENV)
+        s->invalid = xasprintf("spec.env: %zu variables, %d are the limit", json_array_len(env),
+                               LIMIT_SANDBOX_ENV);
+    else if (json_array_len(env) > 0)
         s->env_json = xstrdup(json_object_to_json_string_ext(env, JSON_C_TO_STRING_NOSLASHESCAPE));
     if (json_decode(obj, spec_fields, s, &err) < 0)
-        s->invalid = xstrdup(err.msg);
+        str_set(&s->invalid, xstrdup(err.msg));
     else if (!s->pool || !*s->pool)
-        s->invalid = xstrdup("spec.poolRef is missing");
+        str_set(&s->invalid, xstrdup("spec.poolRef is missing"));
     else if (s->idle_timeout_s < -1 || s->max_lifetime_s < -1)
-        s->invalid = xstrdup("spec.idleTimeoutSeconds and spec.maxLifetimeSeconds must not be "
-                             "negative");
+        str_set(&s->invalid, xstrdup("spec.idleTimeoutSeconds and spec.maxLifetimeSeconds must "
+                                     "not be negative"));
+    if (!s->invalid)
+        check_names(s);
+    if (s->invalid)
+        str_set(&s->pool, NULL);
+    s->idle_timeout_s = MIN(s->idle_timeout_s, INT32_MAX);
+    s->max_lifetime_s = MIN(s->max_lifetime_s, INT32_MAX);
+}
+
+/* Written by the operator, or by whoever may do as it does. A pod counts only if it is named and
+ * has a UID: one without the other is no pod that was ever bound. */
+static void decode_status(struct json_object *status, struct sandbox_status *s)
+{
+    const char *ip = json_get_str(status, "podIP"), *dir = json_get_str(status, "workDir");
+
+    s->phase = phase_parse(json_get_str(status, "phase"));
+    s->pod_name = meta_name(status, "podName");
+    s->pod_uid = meta_uid(status, "podUID");
+    if (!s->pod_name || !s->pod_uid) {
+        str_set(&s->pod_name, NULL);
+        str_set(&s->pod_uid, NULL);
+    }
+    s->pod_ip = meta_is_ip(ip) ? xstrdup(ip) : NULL;
+    if (dir && dir[0] == '/' && strnlen(dir, LIMIT_PATH_BYTES) < LIMIT_PATH_BYTES)
+        s->work_dir = xstrdup(dir);
+    json_get_int(status, "observedGeneration", &s->observed_generation);
+    s->last_task_wall_ns = meta_time(status, "lastTaskTime");
+    condition_decode(json_get(status, "conditions"), "Ready", &s->ready);
 }
 
 static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err *err)
 {
     struct sandbox *s = xcalloc(1, sizeof(*s));
-    struct json_object *status = json_get(obj, "status");
     int r;
 
     s->idle_timeout_s = s->max_lifetime_s = -1;
     r = meta_decode(obj, &s->meta, err);
-    if (r == 0)
-        r = json_decode(obj, status_fields, s, err);
     if (r < 0) {
         sandbox_free(&s->meta);
         return r;
     }
     decode_spec(obj, s);
-    s->status.phase = phase_parse(json_get_str(status, "phase"));
-    s->status.last_task_wall_ns = meta_time(status, "lastTaskTime");
-    condition_decode(json_get(status, "conditions"), "Ready", &s->status.ready);
+    decode_status(json_get(obj, "status"), &s->status);
     *ret = &s->meta;
     return 0;
 }

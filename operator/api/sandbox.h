@@ -31,7 +31,7 @@ struct sandbox_status {
 
 struct sandbox {
     struct meta meta;
-    char *pool; /* spec.poolRef */
+    char *pool; /* spec.poolRef, a name; NULL: invalid */
     bool keep_alive;
     int64_t idle_timeout_s; /* -1: not given, 0: never */
     int64_t max_lifetime_s; /* -1: none */

@@ -62,9 +62,6 @@ static const struct json_field fields[] = {
     {"spec.sandboxRef", JSON_STRING, offsetof(struct task, sandbox)},
     {"spec.retries", JSON_INT, offsetof(struct task, retries)},
     {"spec.ttlSecondsAfterFinished", JSON_INT, offsetof(struct task, ttl_s)},
-    {"spec.traceID", JSON_STRING, offsetof(struct task, trace_id)},
-    {"status.attempt", JSON_INT, offsetof(struct task, attempt)},
-    {"status.sandboxUID", JSON_STRING, offsetof(struct task, sandbox_uid)},
     {NULL},
 };
 
@@ -99,7 +96,8 @@ static int decode_steps(struct json_object *spec, struct task *t, struct err *er
     t->step_count = n;
     for (size_t i = 0; i < n; i++)
         t->step_names[i] =
-            xstrdup(str_or_empty(json_get_str(json_object_array_get_idx(steps, i), "name")));
+            xstrdup_max(str_or_empty(json_get_str(json_object_array_get_idx(steps, i), "name")),
+                        LIMIT_STEP_NAME_BYTES);
     return 0;
 }
 
@@ -109,8 +107,14 @@ static void decode_spec(struct json_object *obj, struct task *t)
     struct err err = {0};
     int r = json_decode(obj, fields, t, &err);
 
+    t->trace_id = xstrdup_max(json_get_str(spec, "traceID"), LIMIT_TRACE_BYTES);
+    t->ttl_s = MIN(t->ttl_s, INT32_MAX);
     if (r == 0 && (!t->sandbox || !*t->sandbox))
         r = err_set(&err, -EINVAL, "spec.sandboxRef is missing");
+    if (r == 0 && !is_dns_name(t->sandbox))
+        r = err_set(&err, -EINVAL, "spec.sandboxRef is not the name of a Sandbox");
+    if (!is_dns_name(t->sandbox))
+        str_set(&t->sandbox, NULL); /* no key is made of it */
     if (r == 0 && (t->retries < 0 || t->retries > LIMIT_RETRIES))
         r = err_set(&err, -EINVAL, "spec.retries: %lld is not within 0 and %d",
                     (long long)t->retries, LIMIT_RETRIES);
@@ -118,15 +122,22 @@ static void decode_spec(struct json_object *obj, struct task *t)
         r = decode_timeout(spec, t, &err);
     if (r == 0)
         r = decode_steps(spec, t, &err);
-    if (r < 0)
+    if (r < 0) {
         t->invalid = xstrdup(err.msg);
+        drop_steps(t);
+    }
 }
 
 static void decode_status(struct json_object *obj, struct task *t)
 {
     struct json_object *status = json_get(obj, "status");
     struct json_object *attempts = json_get(status, "attempts");
+    const char *sandbox_uid = json_get_str(status, "sandboxUID");
 
+    json_get_int(status, "attempt", &t->attempt);
+    t->attempt = MIN(MAX(t->attempt, 0), LIMIT_RETRIES + 1);
+    /* What no sandbox can have is of another one. */
+    t->sandbox_uid = !sandbox_uid || meta_is_uid(sandbox_uid) ? xstrdup(sandbox_uid) : xstrdup("?");
     t->state = state_parse(json_get_str(status, "state"));
     t->start_wall_ns = meta_time(status, "startTime");
     t->completion_wall_ns = meta_time(status, "completionTime");

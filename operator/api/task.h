@@ -20,7 +20,7 @@ const char *task_state_str(enum task_state s);
 
 struct task {
     struct meta meta;
-    char *sandbox;       /* spec.sandboxRef */
+    char *sandbox;       /* spec.sandboxRef, a name; NULL: invalid */
     char *steps_json;    /* spec.steps; NULL: final or invalid */
     char **step_names;   /* one for each step, never NULL; NULL when there are no steps */
     size_t step_count;   /* 1..LIMIT_STEPS unless invalid or final */

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 
 #include "common/json.h"
+#include "common/limits.h"
 #include "operator/api/pod.h"
 
 static const char *const phase_names[] = {
@@ -72,8 +73,14 @@ static void decode_spec(struct json_object *obj, struct warmpool *p)
         p->invalid = xstrdup(err.msg);
     else if (p->replicas < 0)
         p->invalid = xasprintf("spec.replicas: %lld is negative", (long long)p->replicas);
+    else if (!is_dns_label(p->meta.name) || strlen(p->meta.name) > LIMIT_POOL_NAME_BYTES)
+        p->invalid =
+            xasprintf("metadata.name must be a DNS label of at most %d characters, because "
+                      "the names of pods begin with it",
+                      LIMIT_POOL_NAME_BYTES);
     else if (!json_object_is_type(template, json_type_object))
         p->invalid = xstrdup("spec.template is missing");
+    p->replicas = MIN(p->replicas, INT32_MAX);
     if (p->invalid)
         return;
     p->template_json =

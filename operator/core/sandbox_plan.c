@@ -234,7 +234,8 @@ static void plan_claimed(const struct view *v)
 
 static void fail_lost(const struct view *v, const char *what)
 {
-    cleanup_free char *message = xasprintf("pod %s %s", v->s->status.pod_name, what);
+    const char *pod = v->pod ? v->pod->meta.name : v->s->status.pod_name;
+    cleanup_free char *message = xasprintf("pod %s %s", str_or_empty(pod), what);
 
     move(v, SANDBOX_FAILED, "PodLost", message);
 }
@@ -244,6 +245,10 @@ static bool plan_pod_alive(const struct view *v)
 {
     const struct pod *p = v->pod;
 
+    if (!p && !v->s->status.pod_uid) {
+        move(v, SANDBOX_FAILED, "PodLost", "status.podName or status.podUID is missing");
+        return false;
+    }
     if (!p && !str_eq(v->st->lost_pod_uid, v->s->status.pod_uid)) {
         /* Perhaps the watch of pods is behind the one of sandboxes: ask. */
         struct action *a = action_add(v->out, ACTION_READ, &api_pod, NULL);

@@ -8,7 +8,8 @@
 #include "common/list.h"
 #include "operator/kube/client.h"
 
-#define EVENT_MAX_BYTES 16384
+/* Message, trace and reason, each byte escaped as six, and names. */
+#define EVENT_MAX_BYTES 32768
 #define COMPONENT "arl-operator"
 /* A name is the object's, a dot and 16 hex digits, and has to stay a name. */
 #define NAME_PART_MAX (LIMIT_NAME_BYTES - 17)

@@ -6,6 +6,7 @@
 
 #include "common/buf.h"
 #include "common/json.h"
+#include "common/limits.h"
 
 #define FOREIGN_TEXT_MAX 200
 
@@ -104,8 +105,9 @@ void kube_status_of_object(struct json_object *status, int http_status, struct k
         ret->reason = refine_forbidden(status);
     ret->retry_after_ms = -1;
     if (json_get_int(json_get(status, "details"), "retryAfterSeconds", &retry_s) && retry_s >= 0)
-        ret->retry_after_ms = retry_s * MSEC_PER_SEC;
-    ret->message = msg && *msg ? xstrdup(msg) : xasprintf("HTTP status %d", (int)code);
+        ret->retry_after_ms = MIN(retry_s, INT32_MAX) * MSEC_PER_SEC;
+    ret->message = msg && *msg ? xstrdup_max(msg, LIMIT_FOREIGN_MESSAGE_BYTES)
+                               : xasprintf("HTTP status %d", (int)code);
 }
 
 /* Not from the API server itself, it seems: what it says is shown as it is. */

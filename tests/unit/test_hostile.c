@@ -1,0 +1,160 @@
+/* Objects and answers that nobody honest sends: they are left out, or fail alone. */
+#include "tests/unit/unit.h"
+
+#include "common/limits.h"
+#include "tests/unit/manager_rig.h"
+
+static char *repeated(char c, size_t n)
+{
+    char *s = xmalloc(n + 1);
+
+    memset(s, c, n);
+    s[n] = '\0';
+    return s;
+}
+
+/* Another pod, sandbox and task behind what came: all is well. */
+static void assert_works(struct rig *r)
+{
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    assert_call(r, PUT);
+}
+
+static void test_names(void **state)
+{
+    static const struct {
+        const char *name;
+        bool good;
+    } rows[] = {
+        {"a", true},     {"a-b.c0", true}, {"0", true},     {"", false},
+        {"-a", false},   {"a-", false},    {".a", false},   {"a.", false},
+        {"a..b", false}, {"a.-b", false},  {"a-.b", false}, {"A", false},
+        {"a/b", false},  {"a b", false},   {"a\n", false},  {"\xc3\xa4", false},
+    };
+    cleanup_free char *longest = repeated('a', LIMIT_NAME_BYTES);
+    cleanup_free char *longer = repeated('a', LIMIT_NAME_BYTES + 1);
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (is_dns_name(rows[i].name) != rows[i].good)
+            fail_msg("%s", rows[i].name);
+    assert_true(is_dns_name(longest));
+    assert_false(is_dns_name(longer));
+    assert_false(is_dns_name(NULL));
+    assert_true(meta_is_ip("fd00::1"));
+    assert_false(meta_is_ip("10.0.0.1@evil"));
+    assert_false(meta_is_uid("a/b"));
+}
+
+static void test_cut_copies(void **state)
+{
+    cleanup_free char *same = xstrdup_max("abc", 3), *cut = xstrdup_max("ab\xc3\xa4", 3);
+
+    assert_string_equal(same, "abc");
+    assert_string_equal(cut, "ab");
+    assert_null(xstrdup_max(NULL, 3));
+}
+
+/* Each in place of a pod's owner, of its labels, of its status. */
+static void test_pods_of_nobody(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *name = repeated('a', 600);
+    cleanup_free char *owner = xasprintf(
+        ",\"labels\":{\"arl.infra.io/pool\":\"p\"},\"ownerReferences\":[{\"kind\":\"Sandbox\","
+        "\"name\":\"%s\",\"uid\":\"uid-p\",\"controller\":true}]",
+        name);
+    cleanup_free char *labels = xasprintf(",\"labels\":{\"arl.infra.io/pool\":\"%s\","
+                                          "\"arl.infra.io/sandbox\":\"%s\"}",
+                                          name, name);
+    static const char ready[] = "\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.9\","
+                                "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}";
+
+    start_with_sandbox(r);
+    watch(r, "pods", "ADDED", object(r, "b", owner, ready));
+    watch(r, "pods", "ADDED", object(r, "c", labels, ready));
+    watch(r, "pods", "ADDED", object(r, name, "", ready));
+    watch(r, "pods", "DELETED", object(r, name, "", ready));
+    /* The one with an owner that is none is not idle for that. */
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "w", ""));
+    assert_no_call(r, POD_B);
+    assert_works(r);
+}
+
+static void test_sandboxes_that_name_nothing(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *name = repeated('b', 600);
+    cleanup_free char *spec = xasprintf("\"spec\":{\"poolRef\":\"%s\"}", name);
+    cleanup_free char *too_long = repeated('c', LIMIT_LABEL_BYTES + 1);
+    cleanup_free char *status = xasprintf("sandboxes/%s/status", too_long);
+
+    start_with_sandbox(r);
+    watch(r, "sandboxes", "ADDED", object(r, "x", "", spec));
+    assert_non_null(strstr(fake_find(&r->ops, "sandboxes/x/status")->body, "InvalidSpec"));
+    watch(r, "sandboxes", "ADDED",
+          object(r, too_long, ",\"uid\":\"u\"", "\"spec\":{\"poolRef\":\"p\"}"));
+    assert_non_null(strstr(fake_find(&r->ops, status)->body, "63 are the limit"));
+    /* A pod's UID without its name, as whoever may write the status can put there. */
+    watch(r, "sandboxes", "ADDED",
+          sandbox_object(r, "y", "\"phase\":\"Ready\",\"podUID\":\"uid-y\""));
+    assert_non_null(strstr(fake_find(&r->ops, "sandboxes/y/status")->body, "PodLost"));
+    assert_works(r);
+}
+
+static void test_tasks_that_name_nothing(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *name = repeated('d', 600);
+    cleanup_free char *spec =
+        xasprintf("\"spec\":{\"sandboxRef\":\"%s\",\"traceID\":\"%s\",\"steps\":[{}]}", name, name);
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", object(r, "x", "", spec));
+    assert_non_null(strstr(fake_find(&r->ops, "tasks/x/status")->body, "InvalidSpec"));
+    watch(r, "tasks", "DELETED", object(r, "x", "", spec));
+    assert_works(r);
+}
+
+/* What an agent says is no name, and no short one: as if it had not answered. */
+static void test_answers_of_an_agent(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *name = repeated('A', 700), *long_name = repeated('a', 700);
+    cleanup_free char *big = repeated(' ', LIMIT_AGENT_ANSWER_BYTES);
+    char *answers[] = {
+        xasprintf("{\"running\":[{\"attempt\":\"uid-x/1\",\"task\":\"x/%s\"}]}", name),
+        xasprintf("{\"running\":[{\"attempt\":\"uid-x/1\",\"task\":\"x/%s\"}]}", long_name),
+        xasprintf("{\"running\":[{\"attempt\":\"%s/1\",\"task\":\"ns/x\"}]}", long_name),
+        xstrdup("{\"running\":[{\"attempt\":\"../../pods/1\",\"task\":\"ns/x\"}]}"),
+        xstrdup("{\"running\":[{\"attempt\":\"uid-x/-1\",\"task\":\"ns/x\"}]}"),
+        xstrdup("{\"running\":[{\"attempt\":\"uid-x/1\",\"task\":\"ns/x?y\"}]}"),
+        xstrdup("{\"running\":[{}]}"),
+        xasprintf("{\"running\":[]%s}", big),
+    };
+
+    start(r, pod_object(r, "a", "s"), pool_object(r, 0), sandbox_object(r, "s", READY), NULL);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+        answer(r, "GET /v1/tasks", 200, answers[i]);
+        assert_no_call(r, "DELETE");
+        assert_no_call(r, "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/");
+        assert_no_call(r, PUT);
+        fake_advance(&r->ops, 2000);
+        turn(r);
+        free(answers[i]);
+    }
+    answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
+    assert_call(r, PUT);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_cut_copies),
+        T(test_pods_of_nobody),          T(test_sandboxes_that_name_nothing),
+        T(test_tasks_that_name_nothing), T(test_answers_of_an_agent),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
