@@ -10,7 +10,8 @@
 
 /* The covered components, as they stand in the signature parameters (RFC 9421, 2.3). */
 #define COMPONENTS                                                                                 \
-    "(\"@method\" \"@path\" \"@query\" \"content-digest\" \"arl-pod-uid\" \"arl-sandbox-uid\")"
+    "(\"@method\" \"@path\" \"@query\" \"content-digest\" \"arl-pod-uid\" \"arl-sandbox-uid\" "    \
+    "\"arl-operator-key\")"
 #define LABEL "arl="
 #define DIGEST_PREFIX "sha-256=:"
 
@@ -235,13 +236,15 @@ static int base_build(const struct signature_input *in, const char *digest, cons
                       struct buf *ret, struct err *err)
 {
     if (!value_valid(in->method) || !value_valid(in->path) || !value_valid(in->query) ||
-        !value_valid(in->pod_uid) || !value_valid(in->sandbox_uid))
+        !value_valid(in->pod_uid) || !value_valid(in->sandbox_uid) ||
+        !value_valid(in->operator_key))
         return err_set(err, -EINVAL, "a signed value has a character outside visible ASCII");
     if (buf_printf(ret,
                    "\"@method\": %s\n\"@path\": %s\n\"@query\": ?%s\n\"content-digest\": %s\n"
-                   "\"arl-pod-uid\": %s\n\"arl-sandbox-uid\": %s\n\"@signature-params\": %s",
+                   "\"arl-pod-uid\": %s\n\"arl-sandbox-uid\": %s\n\"arl-operator-key\": %s\n"
+                   "\"@signature-params\": %s",
                    in->method, in->path, in->query, digest, in->pod_uid, in->sandbox_uid,
-                   params) < 0)
+                   in->operator_key, params) < 0)
         return err_set(err, -EINVAL, "the values to be signed are longer than %u bytes",
                        (unsigned)LIMIT_HTTP_HEADER_BYTES);
     return 0;

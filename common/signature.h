@@ -3,9 +3,10 @@
  * with Ed25519 (libsodium). The operator signs, the sidecar verifies; the private key never leaves
  * the operator, so code that runs in a pod can steal nothing that lets it forge a request.
  *
- * Covered: @method, @path, @query, content-digest, arl-pod-uid, arl-sandbox-uid; parameters:
- * created (unix seconds, accepted within SIGNATURE_WINDOW_S either way), nonce, keyid, alg. Replay:
- * the verifier's caller keeps the nonces of accepted requests for twice the window.
+ * Covered: @method, @path, @query, content-digest, arl-pod-uid, arl-sandbox-uid, arl-operator-key
+ * (to which the answer is sealed, see channel.h); parameters: created (unix seconds, accepted
+ * within SIGNATURE_WINDOW_S either way), nonce, keyid, alg. Replay: the verifier's caller keeps the
+ * nonces of accepted requests for twice the window.
  */
 #ifndef ARL_COMMON_SIGNATURE_H
 #define ARL_COMMON_SIGNATURE_H
@@ -40,6 +41,7 @@ struct signature_input {
     const char *query;
     const char *pod_uid;
     const char *sandbox_uid;
+    const char *operator_key; /* as text */
     const void *body;
     size_t body_len;
 };

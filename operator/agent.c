@@ -10,7 +10,7 @@ int agent_sign(struct ops *ops, const struct signing_keys *keys, const struct ru
 {
     const struct signature_key *key = signing_find(keys, t->key_id);
     struct signature_input in = {method,         ret->path, ret->query, t->pod_uid,
-                                 t->sandbox_uid, body,      body_len};
+                                 t->sandbox_uid, "",        body,       body_len};
     unsigned char nonce[SIGNATURE_NONCE_BYTES];
     struct signature_headers h;
     int r;
@@ -28,6 +28,7 @@ int agent_sign(struct ops *ops, const struct signing_keys *keys, const struct ru
     snprintf(ret->lines[2], sizeof(ret->lines[2]), "Content-Digest: %s", h.content_digest);
     snprintf(ret->lines[3], sizeof(ret->lines[3]), "Arl-Pod-Uid: %s", t->pod_uid);
     snprintf(ret->lines[4], sizeof(ret->lines[4]), "Arl-Sandbox-Uid: %s", t->sandbox_uid);
+    snprintf(ret->lines[5], sizeof(ret->lines[5]), "Arl-Operator-Key: %s", in.operator_key);
     for (size_t i = 0; i < ARRAY_SIZE(ret->lines); i++)
         ret->headers[i] = ret->lines[i];
     return 0;

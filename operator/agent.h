@@ -18,8 +18,8 @@ struct agent_request {
     char path[AGENT_PATH_MAX];
     char query[32];
     char target[AGENT_PATH_MAX + 32];
-    char lines[5][SIGNATURE_HEADER_MAX + 32];
-    const char *headers[6];
+    char lines[6][SIGNATURE_HEADER_MAX + 32];
+    const char *headers[7];
 };
 
 int agent_sign(struct ops *ops, const struct signing_keys *keys, const struct run_target *t,

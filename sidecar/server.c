@@ -103,8 +103,9 @@ static void get_metrics(struct server *s, struct http_exchange *x)
 
 /* ---- who asks -------------------------------------------------------------------------------- */
 
-static const char *const signed_headers[] = {"Signature-Input", "Signature", "Content-Digest",
-                                             "Arl-Pod-Uid", "Arl-Sandbox-Uid"};
+static const char *const signed_headers[] = {"Signature-Input", "Signature",
+                                             "Content-Digest",  "Arl-Pod-Uid",
+                                             "Arl-Sandbox-Uid", "Arl-Operator-Key"};
 
 static bool copy_header(const struct http_exchange *x, const char *name, char *ret)
 {
@@ -141,6 +142,7 @@ static int check_signature(struct server *s, const struct http_exchange *x, stru
         return -EACCES;
     in.pod_uid = http_header(x, "Arl-Pod-Uid");
     in.sandbox_uid = http_header(x, "Arl-Sandbox-Uid");
+    in.operator_key = http_header(x, "Arl-Operator-Key");
     in.body = http_body(x, &in.body_len);
     return auth_check(s->opts.auth, &in, &headers, &now, err);
 }

@@ -32,6 +32,7 @@
 #define PUBLIC_KEY "lRrU542RzFpgF1sc=SbCWzY6fUnlcfRv_1b8wDTNNxkleWnIzzHO0RafwKaA"
 #define POD "pod-1"
 #define SANDBOX "sandbox-1"
+#define OPERATOR "key-1"
 /* An attempt that has ended; its result is streamed to whoever may ask. Not to be hit by chance. */
 #define ENDED "8d7ac2f0-51f3-4c9e-a1f6-0b7d3e92c645"
 #define EVENTS                                                                                     \
@@ -155,7 +156,7 @@ static void put_body(struct buf *out, bool chunked, const void *body, size_t len
 static int put_signed_query(struct buf *out, const char *method, const char *path,
                             const char *query, bool chunked, const void *body, size_t len)
 {
-    struct signature_input in = {method, path, query, POD, SANDBOX, body, len};
+    struct signature_input in = {method, path, query, POD, SANDBOX, OPERATOR, body, len};
     int64_t now_s = clock_read().wall_ns / NSEC_PER_SEC;
     unsigned char nonce[SIGNATURE_NONCE_BYTES] = {0};
     struct signature_headers h;
@@ -169,6 +170,7 @@ static int put_signed_query(struct buf *out, const char *method, const char *pat
         return -EINVAL;
     buf_printf(out,
                "%s %s%s%s HTTP/1.1\r\nHost: a\r\nArl-Pod-Uid: " POD "\r\nArl-Sandbox-Uid: " SANDBOX
+               "\r\nArl-Operator-Key: " OPERATOR
                "\r\nSignature-Input: %s\r\nSignature: %s\r\nContent-Digest: %s\r\n",
                method, path, *query ? "?" : "", query, h.signature_input, h.signature,
                h.content_digest);

@@ -11,7 +11,20 @@
 #define CREATED 1750000000
 static const char key_text[] = "lRrU542RzFpgF1sc:m8mlBFE-vmI_e-UTme4C5q0F0bQZdSgHyDwxaEeu85Q";
 
-enum field { METHOD, PATH, QUERY, POD, SANDBOX, BODY, INPUT, SIGNATURE, DIGEST, NOW, FIELDS };
+enum field {
+    METHOD,
+    PATH,
+    QUERY,
+    POD,
+    SANDBOX,
+    OPERATOR,
+    BODY,
+    INPUT,
+    SIGNATURE,
+    DIGEST,
+    NOW,
+    FIELDS
+};
 
 struct request {
     char *text[FIELDS];
@@ -21,14 +34,16 @@ struct request {
 
 static struct signature_input input_of(const struct request *r)
 {
-    return (struct signature_input){r->text[METHOD],  r->text[PATH], r->text[QUERY], r->text[POD],
-                                    r->text[SANDBOX], r->text[BODY], r->body_len};
+    return (struct signature_input){r->text[METHOD], r->text[PATH],    r->text[QUERY],
+                                    r->text[POD],    r->text[SANDBOX], r->text[OPERATOR],
+                                    r->text[BODY],   r->body_len};
 }
 
 /* Made once: Ed25519 gives the same signature for the same text. */
 static const struct request *original(void)
 {
-    static const char *const texts[] = {"PUT", "/v1/tasks/u/1", "after=7", "pod", "sandbox", "{}"};
+    static const char *const texts[] = {"PUT",     "/v1/tasks/u/1", "after=7", "pod",
+                                        "sandbox", "operator",      "{}"};
     static const unsigned char nonce[SIGNATURE_NONCE_BYTES] = {1, 2, 3};
     static struct request r;
     struct signature_headers h;

@@ -20,7 +20,7 @@ import time
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 POD = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 SANDBOX = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
-COMPONENTS = '("@method" "@path" "@query" "content-digest" "arl-pod-uid" "arl-sandbox-uid")'
+COMPONENTS = '("@method" "@path" "@query" "content-digest" "arl-pod-uid" "arl-sandbox-uid" "arl-operator-key")'
 PATIENCE_S = 60
 
 
@@ -40,6 +40,7 @@ class Key:
         self.public = ctypes.create_string_buffer(32)
         self.secret = ctypes.create_string_buffer(64)
         self.sodium.crypto_sign_keypair(self.public, self.secret)
+        self.operator = url64(os.urandom(32))
         self.id = url64(hashlib.sha256(self.public.raw).digest()[:12])
 
     def sign(self, text):
@@ -57,9 +58,10 @@ def signed_headers(key, method, target, body, pod=POD, sandbox=SANDBOX, created=
     params = '%s;created=%d;nonce="%s";keyid="%s";alg="ed25519"' % (
         COMPONENTS, time.time() if created is None else created, url64(os.urandom(16)), key.id)
     base = "\n".join(['"@method": ' + method, '"@path": ' + path, '"@query": ?' + query, '"content-digest": ' + digest,
-                      '"arl-pod-uid": ' + pod, '"arl-sandbox-uid": ' + sandbox, '"@signature-params": ' + params])
+                      '"arl-pod-uid": ' + pod, '"arl-sandbox-uid": ' + sandbox,
+                      '"arl-operator-key": ' + key.operator, '"@signature-params": ' + params])
     return {"Signature-Input": "arl=" + params, "Signature": "arl=:%s:" % std64(key.sign(base.encode())),
-            "Content-Digest": digest, "Arl-Pod-Uid": pod, "Arl-Sandbox-Uid": sandbox}
+            "Content-Digest": digest, "Arl-Pod-Uid": pod, "Arl-Sandbox-Uid": sandbox, "Arl-Operator-Key": key.operator}
 
 
 class Result:

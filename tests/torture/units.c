@@ -226,7 +226,8 @@ static int events(struct err *err)
 
 static int signing(struct err *err)
 {
-    static const struct signature_input in = {"PUT", "/v1/tasks/a/1", "", "pod", "box", "{}", 2};
+    static const struct signature_input in = {"PUT", "/v1/tasks/a/1", "",   "pod",
+                                              "box", "key",           "{}", 2};
     static const unsigned char nonce[SIGNATURE_NONCE_BYTES];
     struct signature_keyring ring = {.count = 1};
     char text[SIGNATURE_NONCE_TEXT];

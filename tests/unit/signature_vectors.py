@@ -46,7 +46,7 @@ def check_rfc_example():
     assert sig == want, "the example of RFC 9421, B.2.6 does not come out"
 
 
-def vector(seed, created, nonce, method, path, query, pod, sandbox, body):
+def vector(seed, created, nonce, method, path, query, pod, sandbox, operator, body):
     key = Ed25519PrivateKey.from_private_bytes(seed)
     raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
     public = key.public_key().public_bytes(*raw)
@@ -59,6 +59,7 @@ def vector(seed, created, nonce, method, path, query, pod, sandbox, body):
         ("content-digest", digest),
         ("arl-pod-uid", pod),
         ("arl-sandbox-uid", sandbox),
+        ("arl-operator-key", operator),
     ]
     tail = ';created=%d;nonce="%s";keyid="%s";alg="ed25519"' % (created, url64(nonce), keyid)
     params = params_of(parts, tail)
@@ -72,6 +73,7 @@ def vector(seed, created, nonce, method, path, query, pod, sandbox, body):
 
 check_rfc_example()
 POD, SANDBOX = "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+OPERATOR = url64(bytes(range(64, 96)))
 vector(bytes(range(32)), 1767323045, bytes(range(16)), "PUT", "/v1/tasks/0a1b/1", "after=0",
-       POD, SANDBOX, b'{"steps":[]}')
-vector(b"\xff" * 32, 0, b"\xff" * 16, "DELETE", "/v1/tasks/0a1b/10", "", POD, SANDBOX, b"")
+       POD, SANDBOX, OPERATOR, b'{"steps":[]}')
+vector(b"\xff" * 32, 0, b"\xff" * 16, "DELETE", "/v1/tasks/0a1b/10", "", POD, SANDBOX, OPERATOR, b"")

@@ -253,7 +253,7 @@ static struct signature_key key;
 
 static int check(struct auth *a, const char *pod, int64_t mono_s, unsigned nonce_number)
 {
-    struct signature_input in = {"PUT", "/p", "", pod, "sandbox", "", 0};
+    struct signature_input in = {"PUT", "/p", "", pod, "sandbox", "key", "", 0};
     unsigned char nonce[SIGNATURE_NONCE_BYTES] = {0};
     const struct now now = {.mono_ns = mono_s * NSEC_PER_SEC, .wall_ns = 500 * NSEC_PER_SEC};
     struct signature_headers h;

@@ -18,9 +18,10 @@ struct vector {
 
 #define POD_UID "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 #define SANDBOX_UID "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+#define OPERATOR "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8"
 #define WANT_COMPONENTS                                                                            \
     "arl=(\"@method\" \"@path\" \"@query\" \"content-digest\" \"arl-pod-uid\" "                    \
-    "\"arl-sandbox-uid\")"
+    "\"arl-sandbox-uid\" \"arl-operator-key\")"
 
 static const struct vector vectors[] = {
     {
@@ -28,11 +29,12 @@ static const struct vector vectors[] = {
         .public_key = "Vkdap1RjR0wChd9d=A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg",
         .nonce_step = 1,
         .created = 1767323045,
-        .in = {"PUT", "/v1/tasks/0a1b/1", "after=0", POD_UID, SANDBOX_UID, "{\"steps\":[]}", 12},
+        .in = {"PUT", "/v1/tasks/0a1b/1", "after=0", POD_UID, SANDBOX_UID, OPERATOR,
+               "{\"steps\":[]}", 12},
         .want = {WANT_COMPONENTS ";created=1767323045;nonce=\"AAECAwQFBgcICQoLDA0ODw\";"
                                  "keyid=\"Vkdap1RjR0wChd9d\";alg=\"ed25519\"",
-                 "arl=:ccljevFixCH9Pk/XxraFZfI8uiFfypLEpMUvhTxDHXzeUxDXd3dclYSn9yW5ftLa33BAA3iu"
-                 "mWIXKP44T4SCBw==:",
+                 "arl=:0CLWTLey0GWSog/pc8MYl1uAvzVJ4Q3iKZxqwz/"
+                 "c8wYnLZLBc4nUHvX6tECnIRPJJO5oMbjeR9VZrpWviBjSCA==:",
                  "sha-256=:RDDneG7cD4QZ8C6QnBVCLr9XIoelgTLY9vMyUM4FMSE=:"},
     },
     {
@@ -40,11 +42,11 @@ static const struct vector vectors[] = {
         .public_key = "r4IpWPLXWvuR-Kj0=dqFZIESm5PURJlvKc6YE2QsFKdHfYCvjChmpJXZg0fU",
         .nonce_first = 0xff,
         .created = 0,
-        .in = {"DELETE", "/v1/tasks/0a1b/10", "", POD_UID, SANDBOX_UID, NULL, 0},
+        .in = {"DELETE", "/v1/tasks/0a1b/10", "", POD_UID, SANDBOX_UID, OPERATOR, NULL, 0},
         .want = {WANT_COMPONENTS ";created=0;nonce=\"_____________________w\";"
                                  "keyid=\"r4IpWPLXWvuR-Kj0\";alg=\"ed25519\"",
-                 "arl=:anE3g1Bx2191LWAdGrmhzAL3R03KdQnvvlvc1v42h77GDNnTLgboTo5YMWpztRb2TcfBzvkS"
-                 "dqEOnX+LpLh9AA==:",
+                 "arl=:XKE9UYjq24n3P62dDAJPmZEhD83p+"
+                 "ZmlJcTGiHqWGMqgFsCwINhIgSl8OzhL4XiPi3umdV9iv6ERu6UO4I8bCQ==:",
                  "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"},
     },
 };
@@ -110,9 +112,10 @@ static void test_every_bit_counts(void **state)
 {
     const struct vector *v = &vectors[0];
     char method[] = "PUT", path[] = "/v1/tasks/0a1b/1", query[] = "after=0", pod[] = POD_UID,
-         sandbox[] = SANDBOX_UID, body[] = "{\"steps\":[]}";
-    const struct signature_input in = {method, path, query, pod, sandbox, body, strlen(body)};
-    char *const parts[] = {method, path, query, pod, sandbox, body};
+         sandbox[] = SANDBOX_UID, operator[] = OPERATOR, body[] = "{\"steps\":[]}";
+    const struct signature_input in = {method,  path,           query,       pod,
+                                       sandbox, operator, body, strlen(body)};
+    char *const parts[] = {method, path, query, pod, sandbox, operator, body };
     struct signature_headers h = v->want;
     char *const headers[] = {h.signature_input, h.signature, h.content_digest};
     unsigned char nonce[SIGNATURE_NONCE_BYTES];
@@ -152,10 +155,10 @@ static void test_no_line_feeds(void **state)
 
     load(v, &key, &ring, nonce);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        for (int field = 0; field < 5; field++) {
+        for (int field = 0; field < 6; field++) {
             struct signature_input in = v->in;
-            const char **const fields[] = {&in.method, &in.path, &in.query, &in.pod_uid,
-                                           &in.sandbox_uid};
+            const char **const fields[] = {&in.method,  &in.path,        &in.query,
+                                           &in.pod_uid, &in.sandbox_uid, &in.operator_key};
             struct signature_headers h;
 
             *fields[field] = bad[i];
@@ -190,7 +193,8 @@ static void test_other_forms_refused(void **state)
         "arl=();created=1767323045",
         "sig="
         "(\"@method\" \"@path\" \"@query\" \"content-digest\" \"arl-pod-uid\" "
-        "\"arl-sandbox-uid\");created=1767323045;nonce=\"AAECAwQFBgcICQoLDA0ODw\";"
+        "\"arl-sandbox-uid\" "
+        "\"arl-operator-key\");created=1767323045;nonce=\"AAECAwQFBgcICQoLDA0ODw\";"
         "keyid=\"Vkdap1RjR0wChd9d\";alg=\"ed25519\"",
         WANT_COMPONENTS ";created=01767323045;nonce=\"AAECAwQFBgcICQoLDA0ODw\";"
                         "keyid=\"Vkdap1RjR0wChd9d\";alg=\"ed25519\"",
