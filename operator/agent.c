@@ -10,7 +10,7 @@ int agent_sign(struct ops *ops, const struct signing_keys *keys, const struct ru
 {
     const struct signature_key *key = signing_find(keys, t->key_id);
     struct signature_input in = {method,         ret->path, ret->query, t->pod_uid,
-                                 t->sandbox_uid, "",        body,       body_len};
+                                 t->sandbox_uid, "none",    body,       body_len};
     unsigned char nonce[SIGNATURE_NONCE_BYTES];
     struct signature_headers h;
     int r;

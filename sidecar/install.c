@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/limits.h"
+#include "sidecar/agent_key.h"
 #include "sidecar/copy.h"
 #include "sidecar/journal.h"
 
@@ -65,4 +66,35 @@ int install_runner(const char *dir, const char *name, const char *runner, struct
     if (r < 0)
         return err_errno(err, -r, "copy %s to %s", runner, temp);
     return rename(temp, path) < 0 ? err_errno(err, errno, "rename %s", temp) : 0;
+}
+
+/* The kubelet's file is there, and is this container's alone. */
+static int write_message(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r = 0;
+    ssize_t n;
+
+    if (fd < 0)
+        return -errno;
+    do {
+        n = write(fd, text, strlen(text));
+    } while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)strlen(text))
+        r = n < 0 ? -errno : -ENOSPC;
+    if (close(fd) < 0 && r == 0)
+        r = -errno;
+    return r;
+}
+
+int install_key(const char *state, const char *message, struct err *err)
+{
+    CLEANUP(channel_pair_wipe) struct channel_pair pair;
+    char text[sizeof(CHANNEL_KEY_PREFIX) + CHANNEL_KEY_TEXT] = CHANNEL_KEY_PREFIX;
+    int r = agent_key_make(state, &pair, err);
+
+    if (r < 0)
+        return r;
+    channel_key_format(pair.public_key, text + strlen(CHANNEL_KEY_PREFIX));
+    r = write_message(message, text);
+    return r < 0 ? err_errno(err, -r, "write %s", message) : 0;
 }

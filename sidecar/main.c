@@ -24,8 +24,9 @@ static const char usage[] =
     "       arl-sidecar install --container NAME [--container NAME...] [FLAG...]\n"
     "       arl-sidecar --version | --help\n"
     "\n"
-    "serve answers the operator and runs tasks in the containers of its pod; install puts the\n"
-    "runner into the volume that they see; cat prints files that status.steps[].outputFile names.\n"
+    "serve answers the operator and runs tasks in the containers of its pod; install makes the\n"
+    "pod's key and puts the runner into the volume that they see; cat prints files that "
+    "status.steps[].outputFile names.\n"
     "\n"
     "Environment of serve: ARL_POD_UID, ARL_PUBLIC_KEYS (keyid=base64url,...), ARL_CONTAINERS\n"
     "(NAME,..., the first one is the default), ARL_OUTPUT_LIMIT (bytes of a stream of a step).\n"
@@ -36,6 +37,7 @@ struct options {
     const char *dir;
     const char *state;
     const char *runner;
+    const char *message;
     const char *log_level;
     const char *log_format;
     struct flag_strings containers;
@@ -46,6 +48,7 @@ static struct options opts = {
     .dir = "/arl",
     .state = "/var/lib/arl",
     .runner = "/usr/bin/arl-runner",
+    .message = "/dev/termination-log",
     .log_level = "info",
     .log_format = "text",
 };
@@ -69,6 +72,7 @@ static const struct flag install_flags[] = {
     {"container", FLAG_STRINGS, &opts.containers, "NAME", "a container that runs steps"},
     {"runner", FLAG_STRING, &opts.runner, "FILE", "the runner to be copied"},
     {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
+    {"termination-log", FLAG_STRING, &opts.message, "FILE", "gets the public key of this pod"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -248,6 +252,10 @@ static int install(void)
             fprintf(stderr, "arl-sidecar: %s\n", err.msg);
             return 1;
         }
+    }
+    if (install_key(opts.state, opts.message, &err) < 0) {
+        fprintf(stderr, "arl-sidecar: %s\n", err.msg);
+        return 1;
     }
     return 0;
 }

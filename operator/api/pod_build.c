@@ -305,6 +305,8 @@ static void build_sidecar(struct builder *b)
     json_object_array_put_idx(containers, at, c);
 }
 
+/* The first of them, before any code of the user's: it makes the agent's key, and its termination
+ * message tells the public half. The journal's volume is seen by it and the sidecar alone. */
 static void build_init(struct builder *b)
 {
     struct json_object *before = json_get(b->spec, "initContainers");
@@ -317,6 +319,8 @@ static void build_init(struct builder *b)
         json_object_array_add(args, json_object_new_string(json_get_str(b->users[i], "name")));
     }
     put(c, "args", args);
+    put_str(c, "terminationMessagePath", "/dev/termination-log");
+    put_str(c, "terminationMessagePolicy", "File");
     json_object_array_add(inits, c);
     for (size_t i = 0; i < json_array_len(before); i++)
         json_object_array_add(inits, json_object_get(json_object_array_get_idx(before, i)));

@@ -176,7 +176,7 @@ class Pod:
     def install(self):
         """What the init container does."""
         subprocess.run([self.sidecar_file(), "install", "--dir", self.dir, "--state", os.path.join(self.dir, "state"),
-                        "--runner", os.path.join(self.build, "sidecar/runner", self.runner_name)] +
+                        "--termination-log", os.path.join(self.dir, "message"), "--runner", os.path.join(self.build, "sidecar/runner", self.runner_name)] +
                        [a for c in self.containers for a in ("--container", c)], check=True)
 
     def forget_token(self):

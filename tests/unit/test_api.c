@@ -294,6 +294,10 @@ static void test_pod_of_one_container_without_a_command(void **state)
     assert_string_equal(line(container(pod, "initContainers", 0), "volumeMounts"),
                         "[{\"name\":\"arl\",\"mountPath\":\"/arl\"},{\"name\":\"arl-journal\","
                         "\"mountPath\":\"/var/lib/arl\"}]");
+    assert_string_equal(json_get_str(container(pod, "initContainers", 0), "terminationMessagePath"),
+                        "/dev/termination-log");
+    assert_string_equal(
+        json_get_str(container(pod, "initContainers", 0), "terminationMessagePolicy"), "File");
     assert_string_equal(json_get_str(container(pod, "initContainers", 1), "name"), "mine");
     assert_string_equal(line(json_get(pod, "spec"), "volumes"),
                         "[{\"emptyDir\":{},\"name\":\"arl\"},{\"emptyDir\":{},\"name\":"
