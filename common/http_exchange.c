@@ -64,6 +64,23 @@ const char *http_body(const struct http_exchange *x, size_t *ret_len)
     return buf_str(&x->body);
 }
 
+void http_trust(struct http_exchange *x)
+{
+    x->conn->trusted = true;
+}
+
+void http_set_user(struct http_exchange *x, void *user, void (*free_user)(void *user))
+{
+    assert(!x->user);
+    x->user = user;
+    x->free_user = free_user;
+}
+
+void *http_user(const struct http_exchange *x)
+{
+    return x->user;
+}
+
 const char *http_header(const struct http_exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, name);
@@ -136,7 +153,8 @@ static size_t head_bytes(struct http_exchange *x)
 
 /* MHD takes the last of several lengths and prefers chunks to a length: anything that two readers
  * could see differently is refused (RFC 9112, 3.2 and 6.3). */
-static int check_head(struct http_exchange *x, const char *version, const char **ret_what)
+static int check_head(struct http_exchange *x, const char *version, size_t *ret_length,
+                      const char **ret_what)
 {
     const char *length = http_header(x, "Content-Length");
     const char *coding = http_header(x, "Transfer-Encoding");
@@ -159,36 +177,99 @@ static int check_head(struct http_exchange *x, const char *version, const char *
         (length && coding) || (coding && !http11) || (length && !http_decimal_parse(length, &n)) ||
         (coding && strcasecmp(coding, "chunked") != 0))
         return 400;
-    *ret_what = "the body is too large";
-    return n > x->server->opts.max_body ? 413 : 0;
+    *ret_length = n;
+    return 0;
 }
 
+/* The answer to a request whose body is not taken, for this status. */
+static void reply_dropped(struct http_exchange *x, int status)
+{
+    reply_error(x, status,
+                status == 413 ? "the body is too large"
+                              : "too much is being received at once: try again");
+}
+
+/* What of a body is taken, before a byte of it is kept. A length that is announced is taken from
+ * the budget at once. */
+static void admit(struct http_exchange *x, size_t length)
+{
+    const struct http_server_opts *o = &x->server->opts;
+    size_t most = o->on_head ? o->on_head(x, o->arg) : o->max_body;
+
+    if (x->replied)
+        return;
+    most = MIN(most, o->max_body);
+    if (length > most)
+        reply_dropped(x, 413);
+    else if (!http_server_hold(x->server, length))
+        reply_dropped(x, 503);
+    else
+        x->held = length;
+    buf_init(&x->body, length > 0 ? length : most);
+}
+
+/* MHD closes behind an answer that is given here, before the body: what else comes is not taken for
+ * another request. */
 static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *mhd,
                              const char *method, const char *version)
 {
+    size_t length = 0;
     const char *what;
     int status;
 
     x->begun = true;
     x->mhd = mhd;
     x->method = method;
-    status = check_head(x, version, &what);
+    status = check_head(x, version, &length, &what);
     if (status == 0)
-        return MHD_YES;
-    reply_error(x, status, what);
-    return (enum MHD_Result)x->queue_result;
+        admit(x, length);
+    else
+        reply_error(x, status, what);
+    return x->replied ? (enum MHD_Result)x->queue_result : MHD_YES;
 }
 
+static void body_free(struct http_exchange *x)
+{
+    buf_done(&x->body);
+    http_server_release(x->server, x->held);
+    x->held = 0;
+}
+
+/* A part of the body. Only of one in chunks more may come than the head told. */
+static void take_part(struct http_exchange *x, const char *data, size_t len)
+{
+    size_t len_then = x->body.len + len, more = len_then > x->held ? len_then - x->held : 0;
+
+    if (x->drop)
+        return;
+    if (len_then > x->body.max)
+        x->drop = 413;
+    else if (!http_server_hold(x->server, more))
+        x->drop = 503;
+    if (x->drop) {
+        body_free(x);
+        return;
+    }
+    x->held += more;
+    buf_append(&x->body, data, len);
+}
+
+/* Strangers have as long for reading their answer as for the request: one that does not read must
+ * be one that can be cut. */
 static enum MHD_Result complete(struct http_exchange *x)
 {
-    x->conn->deadline_ms = INT64_MAX;
-    if (x->too_large)
-        reply_error(x, 413, "the body is too large");
+    if (x->conn->trusted)
+        x->conn->deadline_ms = INT64_MAX;
+    if (x->drop)
+        reply_dropped(x, x->drop);
     else if (x->server->closing)
         reply_error(x, 503, "shutting down");
     else
         x->server->opts.on_request(x, x->server->opts.arg);
     assert(x->replied);
+    if (x->stream)
+        x->conn->deadline_ms = INT64_MAX;
+    body_free(x);
     return (enum MHD_Result)x->queue_result;
 }
 
@@ -203,10 +284,7 @@ enum MHD_Result http_exchange_access(void *cls, struct MHD_Connection *mhd, cons
         return begin(x, mhd, method, version);
     if (*upload_data_size == 0)
         return complete(x);
-    if (!x->too_large && buf_append(&x->body, upload_data, *upload_data_size) < 0) {
-        x->too_large = true;
-        buf_done(&x->body);
-    }
+    take_part(x, upload_data, *upload_data_size);
     *upload_data_size = 0;
     return MHD_YES;
 }
@@ -226,7 +304,6 @@ void *http_exchange_new(void *cls, const char *uri, struct MHD_Connection *mhd)
         x->path[path_len] = '\0';
         x->query++;
     }
-    buf_init(&x->body, s->opts.max_body);
     if (x->conn->deadline_ms - (int64_t)uv_now(s->loop) > s->opts.request_total_ms)
         http_conn_set_deadline(x->conn, s->opts.request_total_ms);
     return x;
@@ -245,7 +322,9 @@ void http_exchange_completed(void *cls, struct MHD_Connection *mhd, void **req_c
         http_stream_free(x->stream);
     }
     http_conn_waits(x->conn, KEEPALIVE_MS + x->server->opts.request_total_ms);
-    buf_done(&x->body);
+    body_free(x);
+    if (x->free_user)
+        x->free_user(x->user);
     free(x->path);
     free(x);
 }

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/limits.h"
+
 /* What MHD keeps of a connection: the whole request head and the chunk that is being sent. It takes
  * pools of up to 32 KiB from malloc(), larger ones as mappings of their own (memorypool.c). */
 #define CONNECTION_POOL_BYTES (32u << 10)
@@ -157,19 +159,84 @@ static void on_disconnect_closed(uv_handle_t *h)
     maybe_finish_close(s);
 }
 
-/* Cuts the connection that has waited longest for (the rest of) a request. If new ones had to wait
- * instead, a few slow clients could keep everybody out for as long as they like. */
+static bool conn_may_go(const struct http_conn *c)
+{
+    return c->deadline_ms != INT64_MAX;
+}
+
+/* How many connections its peer has that have proven nothing. */
+static unsigned strangers_of(struct http_server *s, const struct http_conn *c)
+{
+    unsigned n = 0;
+
+    list_for_each (it, &s->conns) {
+        const struct http_conn *other = list_entry(it, struct http_conn, node);
+
+        n += !other->trusted && memcmp(&other->peer, &c->peer, sizeof(c->peer)) == 0;
+    }
+    return n;
+}
+
+/* Cuts a connection that waits for (the rest of) a request. If new ones had to wait instead, a few
+ * slow clients could keep everybody out for as long as they like. Who has proven something goes
+ * last, and of the others one of the peer that has most goes first: so strangers crowd out
+ * themselves, even before one who is to be trusted could show it. */
 static void make_room(struct http_server *s)
 {
+    struct http_conn *victim = NULL;
+    unsigned most = 0;
+
     list_for_each (it, &s->conns) {
         struct http_conn *c = list_entry(it, struct http_conn, node);
+        unsigned rank = c->trusted ? 0 : strangers_of(s, c);
 
-        if (c->deadline_ms != INT64_MAX) {
-            conn_cut(c);
-            return;
+        if (conn_may_go(c) && (!victim || rank > most)) {
+            victim = c;
+            most = rank;
         }
     }
+    if (victim)
+        conn_cut(victim);
 }
+
+static void peer_read(const struct sockaddr *sa, struct http_peer *ret)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    static const struct in6_addr loopback = IN6ADDR_LOOPBACK_INIT;
+
+    memset(ret, 0, sizeof(*ret));
+    if (sa->sa_family == AF_INET6) {
+        memcpy(ret->address, &((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
+    } else if (sa->sa_family == AF_INET) {
+        memcpy(ret->address, mapped, sizeof(mapped));
+        memcpy(ret->address + 12, &((const struct sockaddr_in *)sa)->sin_addr, 4);
+    }
+    if (memcmp(ret->address, mapped, sizeof(mapped)) == 0 && ret->address[12] == IN_LOOPBACKNET)
+        memcpy(ret->address, &loopback, sizeof(loopback));
+}
+
+/* ---- the budget ------------------------------------------------------------------------------ */
+
+bool http_server_hold(struct http_server *s, size_t bytes)
+{
+    if (s->opts.max_held > 0 && bytes > s->opts.max_held - MIN(s->held, s->opts.max_held))
+        return false;
+    s->held += bytes;
+    return true;
+}
+
+void http_server_hold_anyway(struct http_server *s, size_t bytes)
+{
+    s->held += bytes;
+}
+
+void http_server_release(struct http_server *s, size_t bytes)
+{
+    assert(bytes <= s->held);
+    s->held -= bytes;
+}
+
+/* ---- connections: begin and end -------------------------------------------------------------- */
 
 void http_conn_waits(struct http_conn *c, int64_t limit_ms)
 {
@@ -178,12 +245,14 @@ void http_conn_waits(struct http_conn *c, int64_t limit_ms)
     http_conn_set_deadline(c, limit_ms);
 }
 
-static void *conn_start(struct http_server *s, int fd)
+static void *conn_start(struct http_server *s, struct MHD_Connection *mhd)
 {
     struct http_conn *c = xcalloc(1, sizeof(*c));
 
     c->server = s;
-    c->fd = fd;
+    c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    peer_read(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+              &c->peer);
     if (++s->conn_count > s->opts.max_connections)
         make_room(s);
     list_push_back(&s->conns, &c->node);
@@ -210,8 +279,7 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
                           enum MHD_ConnectionNotificationCode code)
 {
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        *socket_context = conn_start(
-            cls, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+        *socket_context = conn_start(cls, mhd);
     else
         conn_end(*socket_context);
 }
@@ -247,28 +315,57 @@ static int parse_address(const char *text, struct sockaddr_storage *ret, socklen
     return err_set(err, -EINVAL, "listen address %s: not an IP address with a port", text);
 }
 
+/* The descriptor, or a negative errno value. *sa then has the port. */
+static int listen_at(struct sockaddr_storage *sa, socklen_t len)
+{
+    static const int on = 1, off = 0, bytes = LIMIT_HTTP_SOCKET_BYTES;
+    int fd = socket(sa->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r;
+
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)); /* connections inherit it */
+    if (sa->ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, (struct sockaddr *)sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ||
+        getsockname(fd, (struct sockaddr *)sa, &len) < 0) {
+        r = -errno;
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* "[::]" means everywhere, and a kernel without IPv6 has that, too. */
+static bool fall_back(struct sockaddr_storage *sa, socklen_t *len, int code)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+    struct sockaddr_in in4 = {.sin_family = AF_INET};
+
+    if (sa->ss_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) ||
+        (code != -EAFNOSUPPORT && code != -EADDRNOTAVAIL))
+        return false;
+    in4.sin_port = in6->sin6_port;
+    memcpy(sa, &in4, sizeof(in4));
+    *len = sizeof(in4);
+    return true;
+}
+
 static int listen_on(const char *address, int *ret_fd, int *ret_port, struct err *err)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = 0;
-    int on = 1, off = 0, fd;
     int r = parse_address(address, &sa, &len, err);
 
     if (r < 0)
         return r;
-    fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return err_errno(err, errno, "make a socket for %s", address);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (sa.ss_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ||
-        getsockname(fd, (struct sockaddr *)&sa, &len) < 0) {
-        r = err_errno(err, errno, "listen on %s", address);
-        close(fd);
-        return r;
-    }
-    *ret_fd = fd;
+    r = listen_at(&sa, len);
+    if (r < 0 && fall_back(&sa, &len, r))
+        r = listen_at(&sa, len);
+    if (r < 0)
+        return err_errno(err, -r, "listen on %s", address);
+    *ret_fd = r;
     *ret_port = ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
                                                : ((struct sockaddr_in *)&sa)->sin_port);
     return 0;

@@ -13,10 +13,17 @@
 #include "common/buf.h"
 #include "common/list.h"
 
+/* Where a connection comes from, as an IPv6 address. All of the loopback is one peer. */
+struct http_peer {
+    unsigned char address[16];
+};
+
 struct http_conn {
     struct list node;
     struct http_server *server;
     int fd;
+    struct http_peer peer;
+    bool trusted;         /* see http_trust() */
     int64_t deadline_ms;  /* loop time at which the connection is cut; INT64_MAX: none */
     uv_poll_t disconnect; /* watches for a vanished peer while a stream is sent */
     bool disconnect_used;
@@ -31,6 +38,7 @@ struct http_server {
     bool closing;
     struct list conns; /* those that wait for a request: the longest first */
     unsigned conn_count;
+    size_t held; /* bytes, see http_server_opts.max_held */
     /* Sockets of MHD, its timeouts, work to be done before the loop waits, request deadlines. */
     uv_poll_t poll;
     uv_timer_t timer;
@@ -50,8 +58,11 @@ struct http_exchange {
     char *path;
     const char *query; /* inside path's allocation */
     struct buf body;
-    bool begun;     /* the head has been looked at */
-    bool too_large; /* the rest of the body is dropped */
+    size_t held; /* of the server's budget: the announced length, or what has come in chunks */
+    bool begun;  /* the head has been looked at */
+    int drop;    /* the status that the request ends with; the rest of its body is dropped */
+    void *user;
+    void (*free_user)(void *user);
     bool replied;
     int queue_result; /* of MHD_queue_response() */
     struct http_stream *stream;
@@ -66,6 +77,11 @@ struct http_stream {
     bool ended;
     bool broken;
 };
+
+/* Takes from the budget, or says that it is used up. Gives back what is no longer held. */
+bool http_server_hold(struct http_server *s, size_t bytes);
+void http_server_hold_anyway(struct http_server *s, size_t bytes);
+void http_server_release(struct http_server *s, size_t bytes);
 
 /* Lets MHD run before the loop waits the next time. */
 void http_server_kick(struct http_server *s);

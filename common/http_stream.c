@@ -45,6 +45,14 @@ static void on_disconnect(uv_poll_t *p, int status, int events)
         http_stream_gone(c->stream);
 }
 
+/* What MHD has taken need not be held any more. */
+static void drop_sent(struct http_stream *st)
+{
+    http_server_release(st->exchange->server, st->sent);
+    buf_consume(&st->queue, st->sent);
+    st->sent = 0;
+}
+
 static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
 {
     struct http_stream *st = cls;
@@ -56,8 +64,7 @@ static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
         memcpy(out, st->queue.data + st->sent, n);
         st->sent += n;
         if (st->sent == st->queue.len) {
-            buf_clear(&st->queue);
-            st->sent = 0;
+            drop_sent(st);
             if (!st->ended && st->opts.on_drain)
                 st->opts.on_drain(st->opts.arg);
         }
@@ -83,12 +90,14 @@ int http_stream_write(struct http_stream *st, const void *data, size_t len)
     if (len > st->opts.max_queue - MIN(queued, st->opts.max_queue))
         return -ENOBUFS;
     /* What was sent is dropped only when it is the larger part, so that each byte moves once. */
-    if (st->sent > queued) {
-        buf_consume(&st->queue, st->sent);
-        st->sent = 0;
-    }
-    if (buf_append(&st->queue, data, len) < 0)
+    if (st->sent > queued)
+        drop_sent(st);
+    /* One with nothing queued would never be told that there is room again. */
+    if (queued == 0)
+        http_server_hold_anyway(st->exchange->server, len);
+    else if (!http_server_hold(st->exchange->server, len))
         return -ENOBUFS;
+    buf_append(&st->queue, data, len);
     if (len > 0)
         resume(st);
     return 0;
@@ -133,6 +142,7 @@ struct http_stream *http_reply_stream(struct http_exchange *x, const struct http
 
 void http_stream_free(struct http_stream *st)
 {
+    http_server_release(st->exchange->server, st->queue.len);
     buf_done(&st->queue);
     free(st);
 }

@@ -11,17 +11,12 @@
  * and listed again. */
 #define LIMIT_OBJECT_BYTES (4u << 20)
 /* The longest answer to one API call (a list page). Longer: the call fails with EMSGSIZE. */
-#define LIMIT_RESPONSE_BYTES (8u << 20)
+#define LIMIT_RESPONSE_BYTES (16u << 20)
 /* Objects per list page. Pages keep the text of a list small; items are decoded one by one. */
 #define LIMIT_LIST_PAGE 50
 /* A Task object with its status stays below this, as clients were promised (contract); the output
  * is cut further until it fits. */
 #define LIMIT_TASK_OBJECT_BYTES (1u << 20)
-/* What etcd takes as one request (--max-request-bytes, default 1572864) less what a write has
- * beside the object: its key, and the revision to compare with. */
-#define LIMIT_ETCD_OBJECT_BYTES (1572864u - 2048u)
-/* The status of a large Task may take this much, though the object is beyond the promise then. */
-#define LIMIT_STATUS_ROOM_BYTES (64u << 10)
 /* A label value and a pod name's DNS label (RFC 1123). */
 #define LIMIT_NAME_BYTES 253
 #define LIMIT_LABEL_BYTES 63
@@ -59,12 +54,22 @@
 #define LIMIT_TASK_REQUEST_VALUES 65536
 
 /* ---- the sidecar ----------------------------------------------------------------------------- */
-/* One more: that which has waited longest for (the rest of) a request is cut. */
+/* One more: one of those that wait for (the rest of) a request is cut. First those that have proven
+ * nothing, of them one of the peer that has most, of these the one that has waited longest. */
 #define LIMIT_HTTP_CONNECTIONS 64
+/* Bodies that are being received and what streams have queued, of all connections together. More:
+ * 503 for a request, and a stream queues no more than one line. */
+#define LIMIT_HTTP_HELD_BYTES (12u << 20)
+/* What the kernel may keep of a connection that nobody has read yet; it counts as the container's.
+ * The kernel doubles the number. */
+#define LIMIT_HTTP_SOCKET_BYTES (128u << 10)
 #define LIMIT_HTTP_HEADER_BYTES (16u << 10)
 #define LIMIT_HTTP_REQUEST_TOTAL_MS 10000 /* from the first byte to the end of the body */
-#define LIMIT_NONCES 16384                /* remembered for two minutes against replay; full: 503 */
-#define LIMIT_CONTAINERS 8                /* user containers of a pod */
+/* Nonces remembered against replay. One more: the one of the oldest signature is forgotten, and no
+ * request that was signed then or before is taken any more. */
+#define LIMIT_NONCES 16384
+#define LIMIT_REFUSAL_LINES_MS 1000 /* one log line of a kind so often; the others are counted */
+#define LIMIT_CONTAINERS 8          /* user containers of a pod */
 #define LIMIT_RUNNER_FRAME_BYTES (LIMIT_TASK_REQUEST_BYTES + 4096u)
 
 #endif

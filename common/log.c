@@ -60,6 +60,18 @@ bool log_enabled(enum log_level level)
     return level >= min_level;
 }
 
+bool log_rate_pass(struct log_rate *r, int64_t now_ns, int64_t interval_ms, uint64_t *ret_left_out)
+{
+    if (now_ns < r->next_ns) {
+        r->left_out++;
+        return false;
+    }
+    *ret_left_out = r->left_out;
+    r->left_out = 0;
+    r->next_ns = now_ns + interval_ms * NSEC_PER_MSEC;
+    return true;
+}
+
 /* A value without spaces or specials stands as it is; others are quoted as JSON strings are. */
 static void put_value(struct buf *b, const char *v)
 {

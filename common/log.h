@@ -28,6 +28,15 @@ void log_line(enum log_level level, const char *msg, ...) __attribute__((sentine
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 
+/* For lines that strangers can cause: one each interval_ms, the others are counted. true: it is to
+ * be logged, with the number of those that were left out since the last one. now_ns is monotonic.
+ */
+struct log_rate {
+    int64_t next_ns;
+    uint64_t left_out;
+};
+bool log_rate_pass(struct log_rate *r, int64_t now_ns, int64_t interval_ms, uint64_t *ret_left_out);
+
 /* The time stamp in front of each line; tests set a fixed one. NULL: the real clock. */
 void log_set_clock(int64_t (*wall_ns)(void));
 

@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -15,13 +16,17 @@
 #define BODY_MAX 1000
 #define ANSWER_MAX (4u << 20)
 #define TURNS_MAX 60000
+#define HELD_MAX 1500
+#define CONNECTIONS_MAX 8
+#define TOTAL_MS 200
 
 /* ---- a server that tells what it was asked, and a client on the same loop -------------------- */
 
 static uv_loop_t loop;
 static struct http_server *server;
 static struct http_stream *stream;
-static unsigned requests, drained, gone;
+static unsigned heads, requests, drained, gone;
+static char much[1 << 20];
 static bool closed;
 
 static void on_drain(void *arg)
@@ -46,6 +51,22 @@ static void reply_stream(struct http_exchange *x)
     stream = http_reply_stream(x, &opts);
 }
 
+/* Callers prove who they are by the header X-Trust; /no is refused to everybody. */
+static size_t on_head(struct http_exchange *x, void *arg)
+{
+    size_t len;
+
+    heads++;
+    assert_string_equal(http_body(x, &len), "");
+    assert_int_equal(len, 0);
+    if (http_header(x, "X-Trust"))
+        http_trust(x);
+    if (strcmp(http_path(x), "/no") == 0)
+        http_reply(x, 401, "text/plain", "refused", 7);
+    http_set_user(x, xstrdup(http_path(x)), free);
+    return strcmp(http_path(x), "/small") == 0 ? 3 : SIZE_MAX;
+}
+
 static void on_request(struct http_exchange *x, void *arg)
 {
     cleanup_buf struct buf b = BUF_INIT(10000);
@@ -54,6 +75,11 @@ static void on_request(struct http_exchange *x, void *arg)
     const char *body = http_body(x, &len);
 
     requests++;
+    assert_string_equal(http_user(x), http_path(x));
+    if (strcmp(http_path(x), "/much") == 0) {
+        http_reply(x, 200, "text/plain", much, sizeof(much));
+        return;
+    }
     if (strcmp(http_path(x), "/stream") == 0) {
         reply_stream(x);
         return;
@@ -64,19 +90,32 @@ static void on_request(struct http_exchange *x, void *arg)
     http_reply(x, 200, "text/plain", b.data, b.len);
 }
 
-static int start(void **state)
+static int start_at(const char *address)
 {
-    struct http_server_opts opts = {.address = "127.0.0.1:0",
+    struct http_server_opts opts = {.address = address,
                                     .max_body = BODY_MAX,
-                                    .max_connections = 8,
-                                    .request_total_ms = 200,
+                                    .max_held = HELD_MAX,
+                                    .max_connections = CONNECTIONS_MAX,
+                                    .request_total_ms = TOTAL_MS,
+                                    .on_head = on_head,
                                     .on_request = on_request};
 
     stream = NULL;
-    requests = drained = gone = 0;
+    heads = requests = drained = gone = 0;
     closed = false;
+    memset(much, 'm', sizeof(much));
     uv_loop_init(&loop);
     return http_server_new(&loop, &opts, &server, NULL);
+}
+
+static int start(void **state)
+{
+    return start_at("127.0.0.1:0");
+}
+
+static int start_everywhere(void **state)
+{
+    return start_at("[::]:0");
 }
 
 static void on_closed(void *arg)
@@ -93,13 +132,38 @@ static int stop(void **state)
     return 0;
 }
 
-static int dial(void)
+/* receive_bytes 0: as much as the kernel thinks fit. */
+static int dial_with(in_addr_t address, int receive_bytes)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)http_server_port(server))};
+                             .sin_port = htons((uint16_t)http_server_port(server)),
+                             .sin_addr.s_addr = address};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (receive_bytes)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+static int dial_at(in_addr_t address)
+{
+    return dial_with(address, 0);
+}
+
+static int dial(void)
+{
+    return dial_at(htonl(INADDR_LOOPBACK));
+}
+
+static int dial_ipv6(void)
+{
+    struct sockaddr_in6 sa = {.sin6_family = AF_INET6,
+                              .sin6_port = htons((uint16_t)http_server_port(server)),
+                              .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
@@ -376,13 +440,18 @@ static void test_close_with_stream(void **state)
     assert_int_equal(start(NULL), 0);
 }
 
-static void ask_on(int fd)
+static void ask_with(int fd, const char *headers)
 {
     cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
-    const char text[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    cleanup_free char *text = xasprintf("GET /a HTTP/1.1\r\nHost: x\r\n%s\r\n", headers);
 
     send_text(fd, text, strlen(text));
     read_until(fd, &got, "GET|/a");
+}
+
+static void ask_on(int fd)
+{
+    ask_with(fd, "");
 }
 
 /* Whoever waits longest for a request makes room: here the second one, since the first asked again.
@@ -408,6 +477,260 @@ static void test_more_than_allowed(void **state)
     }
 }
 
+/* ---- what is known from the head ------------------------------------------------------------- */
+
+/* The whole answer to these bytes, up to the server's end of the connection. */
+static void ask_to_end(const char *request, struct buf *got)
+{
+    int fd = dial();
+
+    send_text(fd, request, strlen(request));
+    read_to_end(fd, got);
+    close(fd);
+}
+
+/* The answer comes without a body having been sent, or whatever of it was. */
+static void test_refused_by_head(void **state)
+{
+    static const char *const rows[] = {
+        "PUT /no HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n",
+        "POST /no HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nGET /a HTTP/1.1\r\nHost: "
+        "a\r\n\r\n",
+        "POST /no HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "PUT /no HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        "GET /no HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
+        "GET /no HTTP/1.1\r\nHost: a\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "PUT /small HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+        const char *status = strstr(rows[i], "/small") ? "HTTP/1.1 413" : "HTTP/1.1 401";
+
+        ask_to_end(rows[i], &got);
+        if (strncmp(buf_str(&got), status, strlen(status)) != 0)
+            fail_msg("%s: got %s", rows[i], buf_str(&got));
+        assert_null(strstr(buf_str(&got) + 1, "HTTP/1.1"));
+    }
+    assert_int_equal(heads, ARRAY_SIZE(rows));
+    assert_int_equal(requests, 0);
+}
+
+static void test_limit_by_head(void **state)
+{
+    ask("PUT /small HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", OK, "||0|abc");
+    ask("PUT /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\n0\r\n\r\n",
+        OK, "||0|abc");
+    assert_int_equal(requests, 2);
+    ask("PUT /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n",
+        "HTTP/1.1 413", "too large");
+    assert_int_equal(requests, 2);
+}
+
+/* ---- the budget ------------------------------------------------------------------------------ */
+
+#define PUT_900 "PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n"
+
+static void run_turns(int fd, struct buf *got, unsigned until_heads)
+{
+    for (int i = 0; i < TURNS_MAX && heads < until_heads; i++)
+        turn(fd, got);
+    assert_int_equal(heads, until_heads);
+}
+
+static int send_chunk(const char *data, size_t len)
+{
+    cleanup_free char *head = xasprintf("PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                                        "chunked\r\n\r\n%zx\r\n",
+                                        len);
+    int fd = dial();
+
+    send_text(fd, head, strlen(head));
+    send_text(fd, data, len);
+    send_text(fd, "\r\n0\r\n\r\n", 7);
+    return fd;
+}
+
+/* What one announces is not there for the others, until its request is answered. */
+static void test_budget(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    char data[900];
+    int fd = dial(), other;
+
+    memset(data, 'a', sizeof(data));
+    send_text(fd, PUT_900, strlen(PUT_900));
+    run_turns(fd, &got, 1);
+    ask(PUT_900, "HTTP/1.1 503", "too much");
+    other = send_chunk(data, 900);
+    read_until(other, &got, "too much");
+    assert_memory_equal(got.data, "HTTP/1.1 503", 12);
+    close(other);
+    other = send_chunk(data, 600);
+    read_until(other, &got, OK);
+    close(other);
+    assert_int_equal(requests, 1);
+    send_text(fd, data, sizeof(data));
+    buf_clear(&got);
+    read_until(fd, &got, OK);
+    close(fd);
+    for (int i = 0; i < 5; i++) {
+        other = send_chunk(data, 900);
+        buf_clear(&got);
+        read_until(other, &got, OK);
+        close(other);
+    }
+}
+
+/* What is cut in the middle is given back. */
+static void test_budget_given_back(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+
+    for (unsigned i = 0; i < 5; i++) {
+        int fd = dial();
+
+        send_text(fd, PUT_900, strlen(PUT_900));
+        send_text(fd, "abc", 3);
+        run_turns(fd, &got, i + 1);
+        close(fd);
+        for (int k = 0; k < 20; k++)
+            uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    assert_int_equal(got.len, 0);
+}
+
+/* A stream with nothing queued always takes a line, else its user would never be woken. */
+static void test_budget_of_streams(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    char data[900];
+    int fd = open_stream(&got), other = dial();
+
+    memset(data, 'a', sizeof(data));
+    assert_int_equal(http_stream_write(stream, data, 900), 0);
+    send_text(other, PUT_900, strlen(PUT_900));
+    http_stream_end(stream);
+    read_until(fd, &got, "\r\n0\r\n\r\n");
+    close(fd);
+    /* 900 bytes are announced; 600 are left. */
+    fd = open_stream(&got);
+    run_turns(other, &got, 3);
+    assert_int_equal(http_stream_write(stream, data, 500), 0);
+    assert_int_equal(http_stream_write(stream, data, 101), -ENOBUFS);
+    assert_int_equal(http_stream_write(stream, data, 100), 0);
+    drained = 0;
+    for (int i = 0; i < TURNS_MAX && drained == 0; i++)
+        turn(fd, &got);
+    assert_int_equal(http_stream_write(stream, data, 900), 0);
+    assert_int_equal(http_stream_write(stream, data, 1), -ENOBUFS);
+    http_stream_end(stream);
+    close(fd);
+    close(other);
+}
+
+/* ---- strangers ------------------------------------------------------------------------------- */
+
+/* Any number of strangers, quick or slow, does not cost one who has proven something his place. */
+static void test_strangers(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int known[2], fds[5 * CONNECTIONS_MAX];
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        known[i] = dial();
+        ask_with(known[i], "X-Trust: 1\r\n");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        fds[i] = dial();
+        if (i % 2)
+            send_text(fds[i], PUT_900, strlen(PUT_900));
+        turn(fds[i], &got);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        ask_on(known[i]);
+        close(known[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+}
+
+/* An address of this machine that is not the loopback's; 0: there is none. */
+static in_addr_t own_address(void)
+{
+    struct ifaddrs *all = NULL;
+    in_addr_t ret = 0;
+
+    getifaddrs(&all);
+    for (struct ifaddrs *i = all; i; i = i->ifa_next)
+        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET) {
+            in_addr_t a = ((struct sockaddr_in *)i->ifa_addr)->sin_addr.s_addr;
+
+            ret = ntohl(a) >> 24 == IN_LOOPBACKNET ? ret : a;
+        }
+    freeifaddrs(all);
+    return ret;
+}
+
+/* The peer with many connections loses one, not the one that has waited longest. */
+static void test_strangers_of_two_peers(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fds[2 * CONNECTIONS_MAX], fd;
+
+    if (own_address() == 0)
+        skip();
+    fd = dial_at(own_address());
+    turn(fd, &got);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        fds[i] = dial();
+        turn(fds[i], &got);
+    }
+    ask_on(fd);
+    close(fd);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+}
+
+/* One that asks and asks and reads nothing can be cut as others are, by time and to make room. */
+static void test_strangers_that_do_not_read(void **state)
+{
+#define GET_MUCH "GET /much HTTP/1.1\r\nHost: x\r\n\r\n"
+    static const char text[] = GET_MUCH GET_MUCH GET_MUCH GET_MUCH GET_MUCH;
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fds[6 * CONNECTIONS_MAX];
+    uint64_t begun_ms;
+
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        fds[i] = dial_with(htonl(INADDR_LOOPBACK), 4096);
+        send_text(fds[i], text, strlen(text));
+        for (int k = 0; k < 20; k++)
+            uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    begun_ms = uv_now(&loop);
+    ask("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", OK, "GET|/a");
+    /* Not only when TCP gives them up. */
+    assert_true(uv_now(&loop) - begun_ms < 10000);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+}
+
+static void test_everywhere(void **state)
+{
+    cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
+    int fd = dial();
+
+    ask_on(fd);
+    close(fd);
+    if (access("/proc/net/if_inet6", R_OK) != 0)
+        skip();
+    fd = dial_ipv6();
+    ask_on(fd);
+    close(fd);
+}
+
 static void test_addresses(void **state)
 {
     static const char *const bad[] = {
@@ -428,11 +751,28 @@ static void test_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_requests),          TEST(test_refused),   TEST(test_too_large_chunks),
-        TEST(test_long_head),         TEST(test_garbage),   TEST(test_deadline),
-        TEST(test_keep_alive),        TEST(test_stream),    TEST(test_stream_limit),
-        TEST(test_stream_gone),       TEST(test_addresses), TEST(test_close_with_stream),
+        TEST(test_requests),
+        TEST(test_refused),
+        TEST(test_too_large_chunks),
+        TEST(test_long_head),
+        TEST(test_garbage),
+        TEST(test_deadline),
+        TEST(test_keep_alive),
+        TEST(test_stream),
+        TEST(test_stream_limit),
+        TEST(test_stream_gone),
+        TEST(test_addresses),
+        TEST(test_close_with_stream),
         TEST(test_more_than_allowed),
+        TEST(test_refused_by_head),
+        TEST(test_limit_by_head),
+        TEST(test_budget),
+        TEST(test_budget_given_back),
+        TEST(test_budget_of_streams),
+        TEST(test_strangers),
+        TEST(test_strangers_that_do_not_read),
+        cmocka_unit_test_setup_teardown(test_everywhere, start_everywhere, stop),
+        cmocka_unit_test_setup_teardown(test_strangers_of_two_peers, start_everywhere, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
