@@ -235,8 +235,8 @@ static bool value_valid(const char *s)
 static int base_build(const struct signature_input *in, const char *digest, const char *params,
                       struct buf *ret, struct err *err)
 {
-    if (!value_valid(in->method) || !value_valid(in->path) || !value_valid(in->query) ||
-        !value_valid(in->pod_uid) || !value_valid(in->sandbox_uid) ||
+    if (!value_valid(digest) || !value_valid(in->method) || !value_valid(in->path) ||
+        !value_valid(in->query) || !value_valid(in->pod_uid) || !value_valid(in->sandbox_uid) ||
         !value_valid(in->operator_key))
         return err_set(err, -EINVAL, "a signed value has a character outside visible ASCII");
     if (buf_printf(ret,
@@ -355,14 +355,13 @@ static int check_params(const struct signature_headers *headers, int64_t now_uni
     return 0;
 }
 
-int signature_verify(const struct signature_keyring *ring, const struct signature_input *in,
-                     const struct signature_headers *headers, int64_t now_unix_s,
-                     char ret_nonce[SIGNATURE_NONCE_TEXT], struct err *err)
+int signature_verify_head(const struct signature_keyring *ring, const struct signature_input *in,
+                          const struct signature_headers *headers, int64_t now_unix_s,
+                          struct signature_proof *ret, struct err *err)
 {
     cleanup_buf struct buf base = BUF_INIT(LIMIT_HTTP_HEADER_BYTES);
     const struct signature_public *key;
     struct params p = {0};
-    char digest[SIGNATURE_HEADER_MAX];
     unsigned char sig[crypto_sign_BYTES];
     int r;
 
@@ -374,13 +373,22 @@ int signature_verify(const struct signature_keyring *ring, const struct signatur
         return err_set(err, -EACCES, "no public key with the id %s is known here", p.keyid);
     if (!signature_decode(headers->signature, sig))
         return err_set(err, -EACCES, "Signature is not of the form that is agreed on");
-    digest_format(in->body, in->body_len, digest);
-    if (strcmp(digest, headers->content_digest) != 0)
-        return err_set(err, -EACCES, "Content-Digest does not belong to the body");
-    if (base_build(in, digest, headers->signature_input + strlen(LABEL), &base, err) < 0)
+    if (base_build(in, headers->content_digest, headers->signature_input + strlen(LABEL), &base,
+                   err) < 0)
         return err_set(err, -EACCES, "the request has values that cannot be signed");
     if (crypto_sign_verify_detached(sig, (const unsigned char *)base.data, base.len, key->key) != 0)
         return err_set(err, -EACCES, "the signature is wrong");
-    memcpy(ret_nonce, p.nonce, sizeof(p.nonce));
+    ret->created = p.created;
+    memcpy(ret->nonce, p.nonce, sizeof(p.nonce));
+    return 0;
+}
+
+int signature_verify_body(const char *content_digest, const void *body, size_t len, struct err *err)
+{
+    char digest[SIGNATURE_HEADER_MAX];
+
+    digest_format(body, len, digest);
+    if (strcmp(digest, content_digest) != 0)
+        return err_set(err, -EACCES, "Content-Digest does not belong to the body");
     return 0;
 }

@@ -5,8 +5,10 @@
  *
  * Covered: @method, @path, @query, content-digest, arl-pod-uid, arl-sandbox-uid, arl-operator-key
  * (to which the answer is sealed, see channel.h); parameters: created (unix seconds, accepted
- * within SIGNATURE_WINDOW_S either way), nonce, keyid, alg. Replay: the verifier's caller keeps the
- * nonces of accepted requests for twice the window.
+ * within SIGNATURE_WINDOW_S either way), nonce, keyid, alg. So the head of a request proves who
+ * made it before a byte of its body is read; whether the body belongs to it is checked afterwards.
+ * Replay: the verifier's caller keeps the nonces of accepted requests for as long as their time is
+ * within the window.
  */
 #ifndef ARL_COMMON_SIGNATURE_H
 #define ARL_COMMON_SIGNATURE_H
@@ -14,8 +16,8 @@
 #include "common/base.h"
 #include "common/err.h"
 
-#define SIGNATURE_WINDOW_S 60
-#define SIGNATURE_KEYS_MAX 2 /* two at once while keys are rotated */
+#define SIGNATURE_WINDOW_S 300 /* clocks of nodes may be so far apart */
+#define SIGNATURE_KEYS_MAX 2   /* two at once while keys are rotated */
 #define SIGNATURE_KEYID_MAX 32
 #define SIGNATURE_NONCE_BYTES 16
 #define SIGNATURE_NONCE_TEXT 32 /* base64url with NUL, rounded up */
@@ -34,7 +36,8 @@ struct signature_keyring {
     size_t count;
 };
 
-/* What is signed. All strings non-NULL; query without '?', "" for none. */
+/* What is signed. All strings non-NULL; query without '?', "" for none. Who verifies a head needs
+ * no body: its digest is one of the headers. */
 struct signature_input {
     const char *method;
     const char *path;
@@ -68,9 +71,17 @@ int signature_keyring_parse(const char *text, struct signature_keyring *ret, str
 int signature_sign(const struct signature_key *key, const struct signature_input *in,
                    int64_t created_unix_s, const unsigned char nonce[SIGNATURE_NONCE_BYTES],
                    struct signature_headers *ret, struct err *err);
-/* 0 and the nonce's text when everything matches; -EACCES with the reason otherwise. */
-int signature_verify(const struct signature_keyring *ring, const struct signature_input *in,
-                     const struct signature_headers *headers, int64_t now_unix_s,
-                     char ret_nonce[SIGNATURE_NONCE_TEXT], struct err *err);
+/* What the head of a request proves. */
+struct signature_proof {
+    int64_t created; /* unix seconds */
+    char nonce[SIGNATURE_NONCE_TEXT];
+};
+/* 0 when the head is signed so; -EACCES with the reason otherwise. in->body is not looked at. */
+int signature_verify_head(const struct signature_keyring *ring, const struct signature_input *in,
+                          const struct signature_headers *headers, int64_t now_unix_s,
+                          struct signature_proof *ret, struct err *err);
+/* Whether the body is the one of the head's Content-Digest: 0 or -EACCES. */
+int signature_verify_body(const char *content_digest, const void *body, size_t len,
+                          struct err *err);
 
 #endif

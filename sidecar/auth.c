@@ -4,11 +4,11 @@
 
 #include "common/limits.h"
 
-#define REMEMBER_NS (2LL * SIGNATURE_WINDOW_S * NSEC_PER_SEC)
+#define FIRST_ALLOC 16
 
 int auth_init(struct auth *a, const char *pod_uid, const char *public_keys, struct err *err)
 {
-    *a = (struct auth){0};
+    *a = (struct auth){.floor = INT64_MIN};
     if (!pod_uid || !*pod_uid)
         return err_set(err, -EINVAL, "ARL_POD_UID is not set");
     if (!public_keys || !*public_keys)
@@ -26,74 +26,77 @@ void auth_done(struct auth *a)
     *a = (struct auth){0};
 }
 
-static struct auth_nonce *nonce_at(const struct auth *a, size_t i)
+/* The last one takes its place. */
+static void forget(struct auth *a, size_t i)
 {
-    return &a->nonces[(a->start + i) % a->alloc];
+    a->floor = MAX(a->floor, a->nonces[i].created);
+    a->nonces[i] = a->nonces[--a->count];
 }
 
-static void forget_old(struct auth *a, int64_t now_ns)
+static void forget_oldest(struct auth *a)
 {
-    while (a->count > 0 && nonce_at(a, 0)->until_ns <= now_ns) {
-        a->start = (a->start + 1) % a->alloc;
-        a->count--;
+    size_t oldest = 0;
+
+    for (size_t i = 1; i < a->count; i++)
+        if (a->nonces[i].created < a->nonces[oldest].created)
+            oldest = i;
+    forget(a, oldest);
+}
+
+/* What is older than the window is refused for that, too. */
+static void forget_old(struct auth *a, int64_t now_unix_s)
+{
+    for (size_t i = 0; i < a->count;) {
+        if (a->nonces[i].created < now_unix_s - SIGNATURE_WINDOW_S)
+            forget(a, i);
+        else
+            i++;
     }
     /* Idle again: gives the memory back. */
     if (a->count == 0) {
         free(a->nonces);
         a->nonces = NULL;
-        a->alloc = a->start = 0;
+        a->alloc = 0;
     }
 }
 
-static bool seen(const struct auth *a, const char *text)
+static bool seen(const struct auth *a, const char *nonce)
 {
     for (size_t i = 0; i < a->count; i++)
-        if (strcmp(nonce_at(a, i)->text, text) == 0)
+        if (strcmp(a->nonces[i].nonce, nonce) == 0)
             return true;
     return false;
 }
 
-static void grow(struct auth *a)
+static void remember(struct auth *a, const struct signature_proof *proof)
 {
-    size_t alloc = a->alloc ? 2 * a->alloc : 16;
-    struct auth_nonce *bigger = xcalloc(alloc, sizeof(*bigger));
-
-    for (size_t i = 0; i < a->count; i++)
-        bigger[i] = *nonce_at(a, i);
-    free(a->nonces);
-    a->nonces = bigger;
-    a->alloc = alloc;
-    a->start = 0;
+    if (a->count == LIMIT_NONCES)
+        forget_oldest(a);
+    if (a->count == a->alloc) {
+        a->alloc = a->alloc ? 2 * a->alloc : FIRST_ALLOC;
+        a->nonces = xrealloc(a->nonces, a->alloc * sizeof(*a->nonces));
+    }
+    a->nonces[a->count++] = *proof;
 }
 
-static void remember(struct auth *a, const char *text, int64_t now_ns)
+int auth_check_head(struct auth *a, const struct signature_input *in,
+                    const struct signature_headers *headers, int64_t now_unix_s,
+                    struct signature_proof *ret, struct err *err)
 {
-    struct auth_nonce *n;
-
-    if (a->count == a->alloc)
-        grow(a);
-    n = nonce_at(a, a->count++);
-    memset(n->text, 0, sizeof(n->text));
-    memcpy(n->text, text, strlen(text));
-    n->until_ns = now_ns + REMEMBER_NS;
-}
-
-int auth_check(struct auth *a, const struct signature_input *in,
-               const struct signature_headers *headers, const struct now *now, struct err *err)
-{
-    char nonce[SIGNATURE_NONCE_TEXT];
+    struct signature_proof proof;
     int r;
 
     if (strcmp(in->pod_uid, a->pod_uid) != 0)
         return err_set(err, -EACCES, "the request is for another pod");
-    r = signature_verify(&a->keys, in, headers, now->wall_ns / NSEC_PER_SEC, nonce, err);
+    r = signature_verify_head(&a->keys, in, headers, now_unix_s, &proof, err);
     if (r < 0)
         return r;
-    forget_old(a, now->mono_ns);
-    if (seen(a, nonce))
+    forget_old(a, now_unix_s);
+    if (seen(a, proof.nonce))
         return err_set(err, -EACCES, "the request was seen before");
-    if (a->count >= LIMIT_NONCES)
-        return err_set(err, -EAGAIN, "more than %d requests in two minutes", LIMIT_NONCES);
-    remember(a, nonce, now->mono_ns);
+    if (proof.created <= a->floor)
+        return err_set(err, -EACCES, "the signature is older than those that are remembered here");
+    remember(a, &proof);
+    *ret = proof;
     return 0;
 }

@@ -20,6 +20,7 @@ struct server {
     struct server_opts opts;
     struct http_server *http;
     uint64_t refused; /* signatures */
+    struct log_rate refusals;
     void (*close_cb)(void *arg);
     void *close_arg;
 };
@@ -131,34 +132,87 @@ static int read_signature(const struct http_exchange *x, struct signature_header
     return 0;
 }
 
-static int check_signature(struct server *s, const struct http_exchange *x, struct err *err)
+static int check_signature(struct server *s, const struct http_exchange *x,
+                           struct signature_proof *ret, struct err *err)
 {
     struct signature_input in = {
         .method = http_method(x), .path = http_path(x), .query = http_query(x)};
     struct signature_headers headers;
-    struct now now = clock_read();
 
     if (read_signature(x, &headers, err) < 0)
         return -EACCES;
     in.pod_uid = http_header(x, "Arl-Pod-Uid");
     in.sandbox_uid = http_header(x, "Arl-Sandbox-Uid");
     in.operator_key = http_header(x, "Arl-Operator-Key");
-    in.body = http_body(x, &in.body_len);
-    return auth_check(s->opts.auth, &in, &headers, &now, err);
+    return auth_check_head(s->opts.auth, &in, &headers, clock_read().wall_ns / NSEC_PER_SEC, ret,
+                           err);
 }
 
-/* Answers itself when the request may not pass. */
-static bool allowed(struct server *s, struct http_exchange *x)
+static void refuse(struct server *s, struct http_exchange *x, const char *why)
+{
+    uint64_t left_out;
+    char others[24];
+
+    s->refused++;
+    if (log_rate_pass(&s->refusals, clock_read().mono_ns, LIMIT_REFUSAL_LINES_MS, &left_out)) {
+        snprintf(others, sizeof(others), "%llu", (unsigned long long)left_out);
+        log_warn("request refused", "method", http_method(x), "path", http_path(x), "why", why,
+                 "others", others, NULL);
+    }
+    reply_error(x, 401, why);
+}
+
+static bool is_get(const struct http_exchange *x, const char *path)
+{
+    return strcmp(http_method(x), "GET") == 0 && strcmp(http_path(x), path) == 0;
+}
+
+static bool is_task(const struct http_exchange *x)
+{
+    return strncmp(http_path(x), TASKS, strlen(TASKS)) == 0;
+}
+
+static bool is_acknowledgement(const struct http_exchange *x)
+{
+    return strcmp(http_method(x), "POST") == 0 && strcmp(http_path(x), ACKNOWLEDGED) == 0;
+}
+
+/* Answered without a signature. */
+static bool is_for_everybody(const struct http_exchange *x)
+{
+    return is_get(x, "/healthz") || is_get(x, "/readyz");
+}
+
+/* All that can be known without the body. Who has signed nothing sends none. */
+static size_t on_head(struct http_exchange *x, void *arg)
+{
+    struct server *s = arg;
+    struct signature_proof proof;
+    struct err err;
+
+    if (is_for_everybody(x))
+        return 0;
+    if (check_signature(s, x, &proof, &err) < 0) {
+        refuse(s, x, err.msg);
+        return 0;
+    }
+    http_trust(x);
+    http_set_user(x, xmemdup0(&proof, sizeof(proof)), free);
+    if (is_task(x) && strcmp(http_method(x), "PUT") == 0)
+        return LIMIT_TASK_REQUEST_BYTES;
+    return is_acknowledgement(x) ? BODY_MAX : 0;
+}
+
+/* The head was good: answers itself when the body is not the one that it speaks of. */
+static bool body_is_signed(struct server *s, struct http_exchange *x)
 {
     struct err err;
-    int r = check_signature(s, x, &err);
+    size_t len;
+    const char *body = http_body(x, &len);
 
-    if (r == 0)
+    if (signature_verify_body(http_header(x, "Content-Digest"), body, len, &err) == 0)
         return true;
-    s->refused++;
-    log_warn("request refused", "method", http_method(x), "path", http_path(x), "why", err.msg,
-             NULL);
-    reply_error(x, r == -EAGAIN ? 503 : 401, err.msg);
+    refuse(s, x, err.msg);
     return false;
 }
 
@@ -333,22 +387,20 @@ static void acknowledge(struct server *s, struct http_exchange *x)
 static void on_request(struct http_exchange *x, void *arg)
 {
     struct server *s = arg;
-    const char *path = http_path(x);
-    bool get = strcmp(http_method(x), "GET") == 0;
 
-    if (get && strcmp(path, "/healthz") == 0)
+    if (is_get(x, "/healthz"))
         http_reply(x, 200, "text/plain", "ok\n", 3);
-    else if (get && strcmp(path, "/readyz") == 0)
+    else if (is_get(x, "/readyz"))
         get_ready(s, x);
-    else if (!allowed(s, x))
+    else if (!body_is_signed(s, x))
         return;
-    else if (strncmp(path, TASKS, strlen(TASKS)) == 0)
+    else if (is_task(x))
         one_task(s, x);
-    else if (strcmp(http_method(x), "POST") == 0 && strcmp(path, ACKNOWLEDGED) == 0)
+    else if (is_acknowledgement(x))
         acknowledge(s, x);
-    else if (get && strcmp(path, TASK_LIST) == 0)
+    else if (is_get(x, TASK_LIST))
         list_tasks(s, x);
-    else if (get && strcmp(path, "/metrics") == 0)
+    else if (is_get(x, "/metrics"))
         get_metrics(s, x);
     else
         reply_error(x, 404, "there is nothing at this path");
@@ -362,8 +414,10 @@ int server_new(struct uv_loop_s *loop, const struct server_opts *opts, struct se
     struct server *s = xcalloc(1, sizeof(*s));
     struct http_server_opts ho = {.address = opts->listen,
                                   .max_body = LIMIT_TASK_REQUEST_BYTES,
+                                  .max_held = LIMIT_HTTP_HELD_BYTES,
                                   .max_connections = LIMIT_HTTP_CONNECTIONS,
                                   .request_total_ms = LIMIT_HTTP_REQUEST_TOTAL_MS,
+                                  .on_head = on_head,
                                   .on_request = on_request,
                                   .arg = s};
     int r;

@@ -110,13 +110,14 @@ static void header(char ret[SIGNATURE_HEADER_MAX], const char *text)
 static bool verify(const struct request *r, int64_t now_s)
 {
     struct signature_input in = input_of(r);
-    char nonce[SIGNATURE_NONCE_TEXT];
+    struct signature_proof proof;
     struct signature_headers h;
 
     header(h.signature_input, r->text[INPUT]);
     header(h.signature, r->text[SIGNATURE]);
     header(h.content_digest, r->text[DIGEST]);
-    return signature_verify(&r->ring, &in, &h, now_s, nonce, NULL) == 0;
+    return signature_verify_head(&r->ring, &in, &h, now_s, &proof, NULL) == 0 &&
+           signature_verify_body(h.content_digest, in.body, in.body_len, NULL) == 0;
 }
 
 static bool unchanged(const struct request *a, const struct request *b)

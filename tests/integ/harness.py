@@ -213,6 +213,9 @@ class Pod:
             f.seek(start)
             return f.read()
 
+    def log(self):
+        return self.log_from(os.path.join(self.dir, "sidecar.log"), 0).decode()
+
     def start_runner(self, command=(), container="executor", env=None, prefix=None, root=None, cwd=None):
         """In a process namespace of its own where that is allowed, as in a container: PID 1."""
         if prefix is None:

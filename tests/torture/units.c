@@ -230,7 +230,7 @@ static int signing(struct err *err)
                                               "box", "key",           "{}", 2};
     static const unsigned char nonce[SIGNATURE_NONCE_BYTES];
     struct signature_keyring ring = {.count = 1};
-    char text[SIGNATURE_NONCE_TEXT];
+    struct signature_proof proof;
     struct signature_headers h;
     struct signature_key key;
     int r = signature_key_parse(KEY, &key, err);
@@ -240,9 +240,11 @@ static int signing(struct err *err)
     signature_key_public(&key, &ring.keys[0]);
     r = signature_sign(&key, &in, 1, nonce, &h, err);
     if (r == 0)
-        r = signature_verify(&ring, &in, &h, 1, text, err);
+        r = signature_verify_head(&ring, &in, &h, 1, &proof, err);
     if (r == 0)
-        printf("%s %s\n", h.signature, text);
+        r = signature_verify_body(h.content_digest, in.body, in.body_len, err);
+    if (r == 0)
+        printf("%s %s\n", h.signature, proof.nonce);
     return r;
 }
 

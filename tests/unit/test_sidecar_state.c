@@ -251,16 +251,16 @@ static void test_keys(void **state)
 
 static struct signature_key key;
 
-static int check(struct auth *a, const char *pod, int64_t mono_s, unsigned nonce_number)
+static int check(struct auth *a, const char *pod, int64_t created_s, int64_t now_s, unsigned number)
 {
     struct signature_input in = {"PUT", "/p", "", pod, "sandbox", "key", "", 0};
     unsigned char nonce[SIGNATURE_NONCE_BYTES] = {0};
-    const struct now now = {.mono_ns = mono_s * NSEC_PER_SEC, .wall_ns = 500 * NSEC_PER_SEC};
+    struct signature_proof proof;
     struct signature_headers h;
 
-    memcpy(nonce, &nonce_number, sizeof(nonce_number));
-    assert_int_equal(signature_sign(&key, &in, 500, nonce, &h, NULL), 0);
-    return auth_check(a, &in, &h, &now, NULL);
+    memcpy(nonce, &number, sizeof(number));
+    assert_int_equal(signature_sign(&key, &in, created_s, nonce, &h, NULL), 0);
+    return auth_check_head(a, &in, &h, now_s, &proof, NULL);
 }
 
 static void auth_set_up(struct auth *a)
@@ -275,26 +275,56 @@ static void auth_set_up(struct auth *a)
     assert_int_equal(auth_init(a, "pod", text, NULL), 0);
 }
 
+#define W SIGNATURE_WINDOW_S
+
 static void test_replay(void **state)
 {
     CLEANUP(auth_done) struct auth a;
 
     auth_set_up(&a);
-    assert_int_equal(check(&a, "other", 0, 1), -EACCES);
-    assert_int_equal(check(&a, "pod", 0, 1), 0);
-    assert_int_equal(check(&a, "pod", 0, 1), -EACCES);
-    assert_int_equal(check(&a, "pod", 119, 1), -EACCES);
+    assert_int_equal(check(&a, "other", 1000, 1000, 1), -EACCES);
+    assert_int_equal(check(&a, "pod", 1000, 1000, 1), 0);
+    assert_int_equal(check(&a, "pod", 1000, 1000, 1), -EACCES);
+    assert_int_equal(check(&a, "pod", 1000, 1000 + W, 1), -EACCES);
     for (unsigned i = 2; i < 100; i++)
-        assert_int_equal(check(&a, "pod", 100, i), 0);
+        assert_int_equal(check(&a, "pod", 1000 + W, 1000 + W, i), 0);
     for (unsigned i = 2; i < 100; i++)
-        assert_int_equal(check(&a, "pod", 119, i), -EACCES);
-    assert_int_equal(check(&a, "pod", 120, 1), 0);
+        assert_int_equal(check(&a, "pod", 1000 + W, 1000 + W, i), -EACCES);
     assert_int_equal(a.count, 99);
-    assert_int_equal(check(&a, "pod", 1000, 1), 0);
+    assert_int_equal(check(&a, "pod", 1001 + W, 1001 + W, 100), 0);
+    assert_int_equal(a.count, 99);
+    assert_int_equal(check(&a, "pod", 5000, 5000, 1), 0);
     assert_int_equal(a.count, 1);
 }
 
-/* The queue is filled by hand: sixteen thousand signatures take too long. */
+/* Clocks may be five minutes apart, either way, and two operators may differ from each other. */
+static void test_skew(void **state)
+{
+    CLEANUP(auth_done) struct auth a;
+
+    auth_set_up(&a);
+    for (int64_t now_s = 10000; now_s < 10000 + 3 * W; now_s += 10) {
+        assert_int_equal(check(&a, "pod", now_s + 300, now_s, (unsigned)now_s), 0);
+        assert_int_equal(check(&a, "pod", now_s - 300, now_s, (unsigned)now_s + 1), 0);
+        assert_int_equal(check(&a, "pod", now_s + 301, now_s, 1), -EACCES);
+        assert_int_equal(check(&a, "pod", now_s - 301, now_s, 1), -EACCES);
+    }
+}
+
+/* What has been forgotten does not become new when the clock goes back. */
+static void test_clock_back(void **state)
+{
+    CLEANUP(auth_done) struct auth a;
+
+    auth_set_up(&a);
+    assert_int_equal(check(&a, "pod", 1000, 1000, 1), 0);
+    assert_int_equal(check(&a, "pod", 9000, 9000, 2), 0);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(check(&a, "pod", 1000, 1000, 1), -EACCES);
+    assert_int_equal(check(&a, "pod", 1001, 1001, 3), 0);
+}
+
+/* The table is filled by hand: sixteen thousand signatures take too long. */
 static void test_full(void **state)
 {
     CLEANUP(auth_done) struct auth a;
@@ -303,9 +333,14 @@ static void test_full(void **state)
     a.nonces = xcalloc(LIMIT_NONCES, sizeof(*a.nonces));
     a.alloc = a.count = LIMIT_NONCES;
     for (size_t i = 0; i < a.count; i++)
-        a.nonces[i].until_ns = 100 * NSEC_PER_SEC;
-    assert_int_equal(check(&a, "pod", 99, 1), -EAGAIN);
-    assert_int_equal(check(&a, "pod", 100, 1), 0);
+        a.nonces[i].created = 2000 + (int64_t)(i + 7) % LIMIT_NONCES / 100;
+    assert_int_equal(check(&a, "pod", 2100, 2200, 1), 0);
+    assert_int_equal(a.count, LIMIT_NONCES);
+    assert_int_equal(a.floor, 2000);
+    assert_int_equal(check(&a, "pod", 2000, 2200, 2), -EACCES);
+    assert_int_equal(check(&a, "pod", 2001, 2200, 3), 0);
+    assert_int_equal(check(&a, "pod", 2100, 2200, 1), -EACCES);
+    assert_int_equal(a.count, LIMIT_NONCES);
 }
 
 static void test_settings(void **state)
@@ -451,6 +486,8 @@ int main(void)
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_skew),
+        cmocka_unit_test(test_clock_back),
         cmocka_unit_test(test_settings),
     };
 

@@ -68,30 +68,37 @@ static void test_vectors(void **state)
         struct signature_headers got;
         struct signature_keyring ring;
         struct signature_key key;
-        char text[SIGNATURE_NONCE_TEXT];
+        struct signature_proof proof;
 
         load(v, &key, &ring, nonce);
         assert_int_equal(signature_sign(&key, &v->in, v->created, nonce, &got, NULL), 0);
         assert_string_equal(got.signature_input, v->want.signature_input);
         assert_string_equal(got.signature, v->want.signature);
         assert_string_equal(got.content_digest, v->want.content_digest);
-        assert_int_equal(signature_verify(&ring, &v->in, &v->want, v->created, text, NULL), 0);
-        assert_non_null(strstr(v->want.signature_input, text));
-        assert_int_equal(strlen(text), 22);
+        assert_int_equal(signature_verify_head(&ring, &v->in, &v->want, v->created, &proof, NULL),
+                         0);
+        assert_int_equal(proof.created, v->created);
+        assert_non_null(strstr(v->want.signature_input, proof.nonce));
+        assert_int_equal(strlen(proof.nonce), 22);
     }
 }
 
 static int verify(const struct signature_keyring *ring, const struct signature_input *in,
                   const struct signature_headers *headers, int64_t now_s)
 {
-    char nonce[SIGNATURE_NONCE_TEXT] = "untouched";
+    struct signature_proof proof = {.nonce = "untouched"};
+    struct signature_input head = *in;
     struct err err;
-    int r = signature_verify(ring, in, headers, now_s, nonce, &err);
+    int r;
 
-    if (r < 0) {
-        assert_string_equal(nonce, "untouched");
-        assert_true(strlen(err.msg) > 0);
-    }
+    head.body = NULL;
+    head.body_len = 0;
+    r = signature_verify_head(ring, &head, headers, now_s, &proof, &err);
+    if (r < 0)
+        assert_string_equal(proof.nonce, "untouched");
+    else
+        r = signature_verify_body(headers->content_digest, in->body, in->body_len, &err);
+    assert_true(r == 0 || (r == -EACCES && strlen(err.msg) > 0));
     return r;
 }
 
@@ -142,6 +149,26 @@ static void test_window(void **state)
     assert_int_equal(verify(&ring, &v->in, &v->want, v->created - SIGNATURE_WINDOW_S), 0);
     assert_int_equal(verify(&ring, &v->in, &v->want, v->created + SIGNATURE_WINDOW_S + 1), -EACCES);
     assert_int_equal(verify(&ring, &v->in, &v->want, v->created - SIGNATURE_WINDOW_S - 1), -EACCES);
+}
+
+/* The head is good whatever body follows, and a body that is not its own is found. */
+static void test_head_before_body(void **state)
+{
+    const struct vector *v = &vectors[0];
+    unsigned char nonce[SIGNATURE_NONCE_BYTES];
+    struct signature_keyring ring;
+    struct signature_input in = v->in;
+    struct signature_proof proof;
+    struct signature_key key;
+    struct err err;
+
+    load(v, &key, &ring, nonce);
+    in.body = NULL;
+    in.body_len = 0;
+    assert_int_equal(signature_verify_head(&ring, &in, &v->want, v->created, &proof, &err), 0);
+    assert_int_equal(signature_verify_body(v->want.content_digest, "{\"steps\":[]}", 12, &err), 0);
+    assert_int_equal(signature_verify_body(v->want.content_digest, "", 0, &err), -EACCES);
+    assert_int_equal(signature_verify_body("", "", 0, &err), -EACCES);
 }
 
 /* Values must not be able to move from one component into the next. */
@@ -312,7 +339,7 @@ int main(void)
         cmocka_unit_test(test_window),       cmocka_unit_test(test_no_line_feeds),
         cmocka_unit_test(test_too_long),     cmocka_unit_test(test_other_forms_refused),
         cmocka_unit_test(test_key_text),     cmocka_unit_test(test_keyring_rotation),
-        cmocka_unit_test(test_keyring_text),
+        cmocka_unit_test(test_keyring_text), cmocka_unit_test(test_head_before_body),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);
