@@ -67,13 +67,13 @@ wait_for() {
 # --- Putting arl into a cluster. KUBECTL holds the command that talks to it.
 KUBECTL=(kubectl)
 
-# apply_arl OPERATOR-IMAGE SIDECAR-IMAGE: the manifests with these images, and a wait until the operator is ready.
+# apply_arl OPERATOR-IMAGE SIDECAR-IMAGE [MANIFESTS]: the manifests with these images, and a wait until the operator is ready.
 apply_arl() {
-    local overlay
+    local overlay manifests=${3:-$ARL_ROOT/deploy/manifests}
     overlay=$(mktemp -d)
-    cp "$ARL_ROOT/deploy/manifests/image-fields.yaml" "$overlay"
+    cp "$manifests/image-fields.yaml" "$overlay"
     cat >"$overlay/kustomization.yaml" <<Y
-resources: [$(realpath --relative-to="$(realpath "$overlay")" "$ARL_ROOT/deploy/manifests")]
+resources: [$(realpath --relative-to="$(realpath "$overlay")" "$manifests")]
 configurations: [image-fields.yaml]
 images:
 - {name: arl-operator, $(image_name "$1")}
@@ -116,18 +116,25 @@ show_operator() {
 }
 
 # deploy_local CLUSTER-NAME: builds the images, loads them into that local cluster and applies the manifests.
-# The tags hold a digest of the image, so that a changed one replaces what runs.
 deploy_local() {
-    local cluster=("$ARL_ROOT/deploy/local-cluster/cluster" --name "$1") work name image images=()
-    KUBECTL=("${cluster[@]}" kubectl)
+    local work rc=0
     work=$(mktemp -d)
     "$ARL_ROOT/deploy/images/build" -o "$work" || { rm -rf "$work"; exit 1; }
-    "${cluster[@]}" load "$work"/arl-{operator,sidecar}.tar || { rm -rf "$work"; exit 1; }
+    (deploy_archives "$1" "$work") || rc=$?
+    rm -rf "$work"
+    [ $rc = 0 ] || exit $rc
+}
+
+# deploy_archives CLUSTER-NAME FOLDER [MANIFESTS]: the archives of that folder.
+# The tags hold a digest of the image, so that a changed one replaces what runs.
+deploy_archives() {
+    local cluster=("$ARL_ROOT/deploy/local-cluster/cluster" --name "$1") name image images=()
+    KUBECTL=("${cluster[@]}" kubectl)
+    "${cluster[@]}" load "$2"/arl-{operator,sidecar}.tar || exit 1
     for name in arl-operator arl-sidecar; do
-        image=localhost/arl/$name:dev-$(sha256sum "$work/$name.tar" | cut -c 1-12)
+        image=localhost/arl/$name:dev-$(sha256sum "$2/$name.tar" | cut -c 1-12)
         "${cluster[@]}" exec ctr -n k8s.io images tag --force "localhost/arl/$name:dev" "$image" >/dev/null
         images+=("$image")
     done
-    rm -rf "$work"
-    apply_arl "${images[@]}"
+    apply_arl "${images[@]}" "${3:-}"
 }
