@@ -80,7 +80,8 @@ struct http_call {
     bool stream;
     bool pooled;
     bool too_large;
-    int64_t deadline_ms; /* loop time; 0: none */
+    int64_t timeout_ms;  /* from when curl has it; 0: none */
+    int64_t deadline_ms; /* loop time; 0: none, or it waits in line */
     int64_t idle_ms;
     int64_t idle_deadline_ms; /* loop time; 0: none */
     char error[CURL_ERROR_SIZE];
@@ -309,7 +310,7 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     call->arg = arg;
     call->stream = req->stream;
     call->pooled = !req->own_connection && !req->close_after;
-    call->deadline_ms = req->timeout_ms > 0 ? now_ms + req->timeout_ms : 0;
+    call->timeout_ms = req->timeout_ms;
     call->idle_ms = req->idle_timeout_ms;
     first_ms = req->answer_timeout_ms > 0 ? req->answer_timeout_ms : req->idle_timeout_ms;
     call->idle_deadline_ms = first_ms > 0 ? now_ms + first_ms : 0;
@@ -519,6 +520,15 @@ static void deadline_arm(struct http_client *c, const struct http_call *call)
         uv_timer_start(&c->deadlines, on_deadline, (uint64_t)MAX(in_ms, 0), 0);
 }
 
+/* It goes to the server now: from here on time is the server's. */
+static void call_set_deadline(struct http_call *call)
+{
+    if (call->timeout_ms <= 0)
+        return;
+    call->deadline_ms = (int64_t)uv_now(call->client->loop) + call->timeout_ms;
+    deadline_arm(call->client, call);
+}
+
 /* ---- curl inside uv -------------------------------------------------------------------------- */
 
 static void reap_completed(struct http_client *c)
@@ -562,6 +572,7 @@ static void client_settle(struct http_client *c)
         list_remove(&call->link);
         list_push_back(&c->running, &call->link);
         call->state = CALL_RUNNING;
+        call_set_deadline(call);
         c->pooled += call->pooled;
         r = curl_multi_add_handle(c->multi, call->easy);
         assert(r == CURLM_OK);

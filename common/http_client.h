@@ -22,8 +22,9 @@ struct http_call;
 
 #define HTTP_CONNECT_TIMEOUT_MS 5000
 /* Requests that share kept connections (neither own_connection nor close_after) and run at the same
- * time; further ones wait in line, which their timeout_ms includes. Against an API server with two
- * cores, bursts of 20 and 50 writes end soonest with 6 to 12; a TLS connection takes 70 KiB. */
+ * time; further ones wait in line, and their timeout_ms begins when they leave it: the wait is ours
+ * and not the server's. It has an end, since all before them have one. Against an API server with
+ * two cores, bursts of 20 and 50 writes end soonest with 6 to 12; a TLS connection takes 70 KiB. */
 #define HTTP_POOL_MAX 8
 
 /* TLS and identity of the peers of https:// URLs. Strings may be NULL. Certificates and keys are

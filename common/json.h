@@ -95,5 +95,7 @@ size_t json_escaped_len(const char *s, size_t len);
 /* How many bytes of it the API server stores and sends: its encoder escapes <, > and & as well, and
  * the line separators U+2028 and U+2029, six bytes each. */
 size_t json_stored_len(const char *s, size_t len);
+/* The same of a whole JSON text that json-c has written. */
+size_t json_text_stored_len(const char *json);
 
 #endif

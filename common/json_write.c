@@ -135,6 +135,23 @@ size_t json_stored_len(const char *str, size_t len)
     return n;
 }
 
+size_t json_text_stored_len(const char *json)
+{
+    size_t n = 0;
+
+    for (const char *p = json; *p; p++, n++) {
+        if (*p == '<' || *p == '>' || *p == '&') {
+            n += 5;
+        } else if (!strncmp(p, "\xe2\x80\xa8", 3) || !strncmp(p, "\xe2\x80\xa9", 3)) {
+            n += 3; /* the other two bytes are counted as they come */
+        } else if (*p == '\\') {
+            p++; /* never the last */
+            n += *p == 'b' || *p == 'f' ? 5 : 1;
+        }
+    }
+    return n;
+}
+
 static void w_raw(struct json_writer *w, const char *s, size_t len)
 {
     if (w->error == 0)

@@ -11,12 +11,17 @@
  * and listed again. */
 #define LIMIT_OBJECT_BYTES (4u << 20)
 /* The longest answer to one API call (a list page). Longer: the call fails with EMSGSIZE. */
-#define LIMIT_RESPONSE_BYTES (16u << 20)
+#define LIMIT_RESPONSE_BYTES (8u << 20)
 /* Objects per list page. Pages keep the text of a list small; items are decoded one by one. */
 #define LIMIT_LIST_PAGE 50
 /* A Task object with its status stays below this, as clients were promised (contract); the output
  * is cut further until it fits. */
 #define LIMIT_TASK_OBJECT_BYTES (1u << 20)
+/* What etcd takes as one request (--max-request-bytes, default 1572864) less what a write has
+ * beside the object: its key, and the revision to compare with. */
+#define LIMIT_ETCD_OBJECT_BYTES (1572864u - 2048u)
+/* The status of a large Task may take this much, though the object is beyond the promise then. */
+#define LIMIT_STATUS_ROOM_BYTES (64u << 10)
 /* A label value and a pod name's DNS label (RFC 1123). */
 #define LIMIT_NAME_BYTES 253
 #define LIMIT_LABEL_BYTES 63

@@ -28,7 +28,7 @@ static const struct {
     {&api_task, "PodLost"},          {&api_task, "ResultLost"},
     {&api_task, "Retrying"},         {&api_task, "SandboxDeleted"},
     {&api_task, "SandboxFailed"},    {&api_task, "SandboxNotFound"},
-    {&api_task, "StepFailed"},
+    {&api_task, "SpecTooLarge"},     {&api_task, "StepFailed"},
 };
 #define END_REASONS ARRAY_SIZE(ends)
 
@@ -369,6 +369,18 @@ static void note_ready(struct write *wr, const char *key)
         metrics_observe(&wr->x->sandbox_wait, ops_now(wr->x->ops).mono_ns - st->seen_mono_ns);
 }
 
+/* The API server has judged this one write, and nothing is the matter with the server. */
+static bool is_refusal(enum kube_reason r)
+{
+    return r == KUBE_INVALID || r == KUBE_TOO_LARGE || r == KUBE_FORBIDDEN ||
+           r == KUBE_NAMESPACE_TERMINATING || r == KUBE_QUOTA_EXCEEDED || r == KUBE_WEBHOOK_FAILED;
+}
+
+static enum run_refusal refusal_of(enum kube_reason r)
+{
+    return r == KUBE_TOO_LARGE ? RUN_TOO_LARGE : r == KUBE_INVALID ? RUN_INVALID : RUN_FORBIDDEN;
+}
+
 static void note_status(struct write *wr, const struct kube_result *res)
 {
     char key[META_KEY_MAX];
@@ -383,11 +395,13 @@ static void note_status(struct write *wr, const struct kube_result *res)
             (str_eq(wr->reason, "PodReady") || str_eq(wr->reason, "PodNotReady")))
             world_nothing_ran(wr->x->w, key);
     }
-    if (res->reason != KUBE_INVALID || wr->kind != &api_task)
+    if (wr->kind != &api_task || !is_refusal(res->reason))
         return;
     run = world_run(wr->x->w, key);
     if (run && run->over)
-        run->status_refused = true;
+        run_status_refused(run, refusal_of(res->reason), res->message, ops_now(wr->x->ops));
+    else if (!run && res->reason == KUBE_TOO_LARGE)
+        world_task_unwritable(wr->x->w, key, wr->uid);
 }
 
 /* A status or a delete is just repeated; a second pod for a claim or a create would be one too

@@ -56,6 +56,9 @@ static void plan_one(struct manager *m, const char *key)
         m->actions++;
         executor_do(m->executor, key, a);
     }
+    /* Nothing more will come of it; what it failed at before is not kept. */
+    if (!actions.first && !world_key_lives(m->world, key))
+        queue_forget(m->world->queue, key);
 }
 
 static void arm(struct manager *m)
@@ -108,6 +111,7 @@ void manager_set_active(struct manager *m, bool active)
     m->active = active;
     m->world->active_wall_ns = active ? ops_now(m->ops).wall_ns : 0;
     log_info(active ? "active" : "standing by", NULL);
+    world_set_standby(m->world, !active);
     if (active)
         world_queue_all(m->world);
 }
@@ -175,6 +179,7 @@ struct manager *manager_new(struct ops *ops, const struct manager_opts *opts)
     m->may_act = opts->may_act;
     m->may_act_arg = opts->arg;
     m->world = world_new(opts->policy);
+    world_set_standby(m->world, true);
     agents.world = m->world;
     agents.arg = m;
     m->agents = sidecar_client_new(ops, &agents);

@@ -175,6 +175,9 @@ void observe_state(const struct world *w, const struct executor *x, struct now n
     json_w_int(jw, "queue", (int64_t)queue_len(w->queue));
     json_w_int(jw, "queueDelayed", (int64_t)queue_delayed(w->queue));
     failing_keys(w, now, jw);
+    /* Kept beside the caches for pools and sandboxes: of a standby for those only that are there.
+     */
+    json_w_int(jw, "states", (int64_t)(w->pool_states.count + w->sandbox_states.count));
     json_w_int(jw, "writesUnderWay", (int64_t)ledger_size(w->ledger));
     executor_debug(x, NULL, now, jw);
     put_runs(w, now, jw);

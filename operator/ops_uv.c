@@ -23,6 +23,7 @@ struct ops_uv {
     struct ops ops;
     uv_loop_t *loop;
     struct http_client *http;   /* to the API server */
+    struct http_client *lease;  /* the same, for the lease alone: never behind other requests */
     struct http_client *agents; /* to sidecars */
     struct credentials *credentials;
     struct ops_uv_opts opts;
@@ -67,13 +68,14 @@ static struct ops_uv *uv_of(struct ops *ops)
 static void apply_tls(struct ops_uv *u)
 {
     const struct kube_config *config = credentials_config(u->credentials);
+    const struct http_tls tls = {.ca_pem = config->ca_pem,
+                                 .cert_pem = config->cert_pem,
+                                 .key_pem = config->key_pem,
+                                 .server_name = config->server_name,
+                                 .insecure_skip_verify = config->insecure_skip_verify};
 
-    http_client_set_tls(u->http,
-                        &(struct http_tls){.ca_pem = config->ca_pem,
-                                           .cert_pem = config->cert_pem,
-                                           .key_pem = config->key_pem,
-                                           .server_name = config->server_name,
-                                           .insecure_skip_verify = config->insecure_skip_verify});
+    http_client_set_tls(u->http, &tls);
+    http_client_set_tls(u->lease, &tls);
 }
 
 /* Watches are begun again with the new certificates, from the loop: an answer may be on its way to
@@ -192,6 +194,13 @@ static size_t response_max(const struct ops_request *req)
     return req->target == OPS_API ? LIMIT_RESPONSE_BYTES : AGENT_RESPONSE_BYTES;
 }
 
+static struct http_client *client_of(const struct ops_uv *u, const struct ops_request *req)
+{
+    if (req->target != OPS_API)
+        return u->agents;
+    return request_is_lease(req) && !req->stream ? u->lease : u->http;
+}
+
 static void call_send(struct ops_call *call, const struct ops_request *req)
 {
     struct ops_uv *u = call->u;
@@ -207,7 +216,7 @@ static void call_send(struct ops_call *call, const struct ops_request *req)
     list_push_back(&u->calls, &call->link);
     headers_init(&headers, u, req);
     call->http =
-        http_client_start(is_api ? u->http : u->agents,
+        http_client_start(client_of(u, req),
                           &(struct http_request){.method = req->method,
                                                  .url = url,
                                                  .headers = headers.list,
@@ -419,24 +428,38 @@ static const struct ops_vtable vtable = {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+static int clients_new(struct ops_uv *u, struct err *err)
+{
+    static const struct http_client_opts agents = {.cache_max = AGENT_CONNECTIONS_KEPT};
+    static const struct http_client_opts lease = {.cache_max = 1};
+    int r = http_client_new(u->loop, NULL, &u->http, err);
+
+    if (r == 0)
+        r = http_client_new(u->loop, &lease, &u->lease, err);
+    if (r == 0)
+        r = http_client_new(u->loop, &agents, &u->agents, err);
+    if (r < 0) {
+        http_client_close(u->http, NULL, NULL);
+        http_client_close(u->lease, NULL, NULL);
+    }
+    return r;
+}
+
 int ops_uv_new(struct uv_loop_s *loop, struct kube_config *config, const struct ops_uv_opts *opts,
                struct ops_uv **ret, struct err *err)
 {
-    static const struct http_client_opts agents = {.cache_max = AGENT_CONNECTIONS_KEPT};
     struct ops_uv *u = xcalloc(1, sizeof(*u));
     const struct credentials_opts credentials = {
         .on_tls = on_tls, .on_settled = on_settled, .on_note = on_note, .arg = u};
-    int r = http_client_new(loop, NULL, &u->http, err);
+    int r;
 
-    if (r == 0)
-        r = http_client_new(loop, &agents, &u->agents, err);
+    u->loop = loop;
+    r = clients_new(u, err);
     if (r < 0) {
-        http_client_close(u->http, NULL, NULL);
         free(u);
         return r;
     }
     u->ops.v = &vtable;
-    u->loop = loop;
     if (opts)
         u->opts = *opts;
     list_init(&u->calls);
@@ -445,7 +468,7 @@ int ops_uv_new(struct uv_loop_s *loop, struct kube_config *config, const struct 
     u->tell.data = u;
     u->credentials = credentials_new(loop, config, &credentials);
     apply_tls(u);
-    u->handles = 4;
+    u->handles = 5;
     *ret = u;
     return 0;
 }
@@ -484,6 +507,7 @@ void ops_uv_close(struct ops_uv *u, void (*cb)(void *arg), void *arg)
     list_for_each_safe (it, &u->held)
         ops_uv_cancel(&u->ops, list_entry(it, struct ops_call, link));
     http_client_close(u->http, on_part_closed, u);
+    http_client_close(u->lease, on_part_closed, u);
     http_client_close(u->agents, on_part_closed, u);
     credentials_close(u->credentials, on_part_closed, u);
     uv_close((uv_handle_t *)&u->tell, on_tell_closed);

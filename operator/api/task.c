@@ -149,9 +149,11 @@ static void decode_status(struct json_object *obj, struct task *t)
     }
 }
 
+/* As the API server stores it. */
 static size_t text_bytes(struct json_object *obj)
 {
-    return strlen(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE));
+    return json_text_stored_len(
+        json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 /* What the status takes in the text of the object, with its name and a comma. */
@@ -160,6 +162,16 @@ static size_t status_bytes(struct json_object *obj)
     struct json_object *status = json_get(obj, "status");
 
     return status ? text_bytes(status) + strlen(",\"status\":") : 0;
+}
+
+/* All of a status but the output. */
+static size_t task_status_room(const struct task *t)
+{
+    size_t sum = TASK_STATUS_BYTES;
+
+    for (size_t i = 0; t->step_names && i < t->step_count; i++)
+        sum += TASK_STATUS_STEP_BYTES + json_stored_len(t->step_names[i], strlen(t->step_names[i]));
+    return sum;
 }
 
 static int task_decode(struct json_object *obj, struct meta **ret, struct err *err)
@@ -179,6 +191,8 @@ static int task_decode(struct json_object *obj, struct meta **ret, struct err *e
         str_set(&t->attempts_json, NULL);
     } else {
         t->spec_bytes = text_bytes(obj) - status_bytes(obj);
+        t->unwritable = t->spec_bytes + TASK_STATUS_LEAST > LIMIT_ETCD_OBJECT_BYTES;
+        t->too_large = t->spec_bytes + task_status_room(t) > LIMIT_ETCD_OBJECT_BYTES;
     }
     *ret = &t->meta;
     return 0;

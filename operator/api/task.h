@@ -9,6 +9,12 @@
 #include "operator/api/condition.h"
 #include "operator/api/meta.h"
 
+/* Names, times, conditions: everything of a status but the output; for each step below. */
+#define TASK_STATUS_BYTES 4096u
+#define TASK_STATUS_STEP_BYTES 256u
+/* State, exit code, times, one condition and a sentence. */
+#define TASK_STATUS_LEAST 2048u
+
 enum task_state {
     TASK_STATE_NONE, /* never written: new */
     TASK_PENDING,    /* waits */
@@ -29,7 +35,9 @@ struct task {
     int64_t ttl_s;       /* -1: kept */
     char *trace_id;      /* NULL: none */
     char *invalid;       /* why the spec cannot be run; NULL: it can */
-    size_t spec_bytes;   /* of the object as JSON, without its status */
+    size_t spec_bytes;   /* of the object as it is stored, without its status; 0: final */
+    bool too_large;      /* beside it there is no room for the ends of the steps: never started */
+    bool unwritable;     /* too_large, and there is no room for any status at all */
     char *attempts_json; /* the elements of status.attempts, comma-separated; NULL: none */
     int64_t attempt;     /* status.attempt: the one to run; 0 until written, which means 1 */
     char *sandbox_uid;   /* status: where it was started; NULL: not written */

@@ -7,9 +7,6 @@
 #include "common/json.h"
 #include "common/limits.h"
 
-/* Names, times, conditions: everything of a status but the output; for each step below. */
-#define STATUS_OVERHEAD_BYTES 4096u
-#define STEP_OVERHEAD_BYTES 256u
 #define MARKER_MAX 64
 #define OUTPUT_FILE_MAX 512u
 /* No text here comes near it: an attempt is trimmed to less (RUN_OUTPUT_MAX in run.h). */
@@ -160,10 +157,10 @@ static size_t raw_size(const struct task_result *r, size_t cap)
 /* What the output takes as JSON in the API server: each stream twice, in its step and joined. */
 static size_t json_size(const struct task_result *r, size_t cap)
 {
-    size_t sum = STATUS_OVERHEAD_BYTES;
+    size_t sum = TASK_STATUS_BYTES;
 
     for (size_t i = 0; i < r->step_count; i++) {
-        sum += STEP_OVERHEAD_BYTES + strlen(str_or_empty(r->steps[i].output_file));
+        sum += TASK_STATUS_STEP_BYTES + strlen(str_or_empty(r->steps[i].output_file));
         for (size_t k = 0; k < 2; k++) {
             const struct task_stream *s = &r->steps[i].streams[k];
             struct parts p = stream_parts(s, cap);
@@ -342,11 +339,21 @@ static void write_attempts(struct json_writer *w, const struct task *t, const st
     json_w_raw(w, "attempts", buf_str(&text));
 }
 
+/* How long the status may be: what the object's promised size leaves, or a little in a large one,
+ * or less if the API server did not take so much. */
+static size_t room_of(const struct task *t, const struct task_result *r)
+{
+    size_t promised = LIMIT_TASK_OBJECT_BYTES - MIN(t->spec_bytes, LIMIT_TASK_OBJECT_BYTES);
+    size_t kept = LIMIT_ETCD_OBJECT_BYTES - MIN(t->spec_bytes, LIMIT_ETCD_OBJECT_BYTES);
+    size_t room = MIN(MAX(promised, LIMIT_STATUS_ROOM_BYTES), kept);
+
+    return r->room ? MIN(room, r->room) : room;
+}
+
 static void write_output(struct json_writer *w, const struct task *t, const struct task_result *r,
                          const char *extra)
 {
-    size_t budget = LIMIT_TASK_OBJECT_BYTES - MIN(t->spec_bytes, LIMIT_TASK_OBJECT_BYTES);
-    size_t cap = r ? fitting_cap(r, budget, json_size) : 0;
+    size_t cap = r ? fitting_cap(r, room_of(t, r), json_size) : 0;
 
     write_joined(w, "stdout", r, 0, cap, NULL);
     write_joined(w, "stderr", r, 1, cap, extra);

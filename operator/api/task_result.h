@@ -37,6 +37,7 @@ struct task_result {
     struct task_step_result *steps;
     size_t step_count;
     size_t output_bytes; /* in all streams */
+    size_t room;         /* the status is to be no longer than this; 0: no limit of its own */
     int code;            /* of the attempt, once it is over */
     int64_t start_wall_ns;
     int64_t completion_wall_ns;

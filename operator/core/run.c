@@ -48,6 +48,7 @@ void run_free(struct run *r)
     run_target_done(&r->target);
     task_result_free(r->result);
     free(r->message);
+    free(r->refused_why);
     free(r);
 }
 
@@ -171,4 +172,24 @@ void run_fail(struct run *r, const char *reason, const char *message, bool may_g
 bool run_may_go_on(const struct run *r)
 {
     return !r->over || r->may_go_on;
+}
+
+/* Half a second, doubling. */
+static void write_later(struct run *r, struct now now)
+{
+    int64_t wait_ms = 500LL << MIN(r->refusals - 1, 20);
+
+    r->next_write_mono_ns = now.mono_ns + MIN(wait_ms, RUN_WRITE_WAIT_MAX_MS) * NSEC_PER_MSEC;
+}
+
+void run_status_refused(struct run *r, enum run_refusal why, const char *message, struct now now)
+{
+    r->refusals++;
+    str_set(&r->refused_why, xstrdup(message));
+    if (why == RUN_FORBIDDEN || r->bare)
+        write_later(r, now);
+    else if (why == RUN_INVALID || (r->room && r->room <= RUN_ROOM_LEAST))
+        r->bare = true;
+    else
+        r->room = r->room ? r->room / 4 : RUN_ROOM_FIRST;
 }

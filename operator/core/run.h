@@ -18,6 +18,19 @@
  * it anyway. */
 #define RUN_OUTPUT_MAX LIMIT_TASK_OBJECT_BYTES
 
+/* After a refusal of another kind than size, a write waits twice as long each time, up to this. */
+#define RUN_WRITE_WAIT_MAX_MS 300000
+/* A status that is too large for the API server is cut to this, and then to a quarter each time. */
+#define RUN_ROOM_FIRST (256u << 10)
+#define RUN_ROOM_LEAST (16u << 10)
+
+/* Why the API server did not take a final status. */
+enum run_refusal {
+    RUN_TOO_LARGE,
+    RUN_INVALID,
+    RUN_FORBIDDEN, /* by a right, a policy, a quota, a webhook: it may be taken later */
+};
+
 struct run_target {
     char *task_uid;
     char *sandbox_uid;
@@ -43,8 +56,13 @@ struct run {
     char *message;        /* once over; NULL: made from the result */
     bool retryable;       /* once over: the attempt surely runs no more */
     bool may_go_on;       /* once over: the agent has not said so, it was given up */
-    bool status_refused;  /* the API server will never take the full status */
-    void *stream;         /* of the sidecar client */
+    unsigned refusals;    /* of its final status by the API server */
+    size_t room;          /* the status is to be no longer than this; 0: no limit but the usual */
+    bool bare;            /* not even that was taken: what is written has no steps and no output */
+    bool refusal_told;    /* by an Event */
+    char *refused_why;    /* the last refusal's message; NULL: none */
+    int64_t next_write_mono_ns; /* not before */
+    void *stream;               /* of the sidecar client */
 };
 
 void run_target_done(struct run_target *t);
@@ -60,6 +78,8 @@ int run_event(struct run *r, const struct task_event *ev, struct now now, struct
  * still run there, and is to be cancelled. */
 void run_fail(struct run *r, const char *reason, const char *message, bool may_go_on,
               struct now now);
+/* What is written next is smaller, or comes later. */
+void run_status_refused(struct run *r, enum run_refusal why, const char *message, struct now now);
 /* Whether the agent may still run it, as far as it has told. */
 bool run_may_go_on(const struct run *r);
 

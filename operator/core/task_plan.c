@@ -77,6 +77,20 @@ static void fail_early(const struct view *v, const char *reason, const char *sen
     finish(v, NULL, &end, line);
 }
 
+/* The object has no room for a status with the steps' ends; without them it may have. */
+static void spec_too_large(const struct view *v)
+{
+    cleanup_free char *sentence =
+        xasprintf("the Task takes %zu bytes, and etcd keeps objects of %u bytes with their status: "
+                  "split it, or put files into the image or a volume",
+                  v->t->spec_bytes, LIMIT_ETCD_OBJECT_BYTES);
+
+    if (v->t->unwritable)
+        action_event(v->out, &api_task, &v->t->meta, true, "SpecTooLarge", sentence);
+    else
+        fail_early(v, "SpecTooLarge", sentence);
+}
+
 static bool retry(const struct view *v, const struct task_end *end)
 {
     const struct task_result *r = v->run->result;
@@ -95,6 +109,37 @@ static bool retry(const struct view *v, const struct task_end *end)
     return true;
 }
 
+/* What nobody can read in the status, an Event tells, once. True: it is not yet time to try again.
+ */
+static bool write_waits(const struct view *v)
+{
+    struct run *run = v->run;
+    cleanup_free char *message = NULL;
+
+    if (run->next_write_mono_ns && !run->refusal_told) {
+        run->refusal_told = true;
+        message =
+            xasprintf("the task has ended (%s), but the API server does not take its status: %s",
+                      run->reason, str_or_empty(run->refused_why));
+        action_event(v->out, &api_task, &v->t->meta, true, "StatusRefused", message);
+    }
+    if (v->now.mono_ns >= run->next_write_mono_ns)
+        return false;
+    action_after(v->out, run->next_write_mono_ns);
+    return true;
+}
+
+/* Without the output and what the steps had: every API server has room for that. */
+static void finish_bare(const struct view *v, struct task_end *end)
+{
+    struct task_result bare = *v->run->result;
+
+    bare.steps = NULL;
+    bare.step_count = bare.output_bytes = 0;
+    end->message = "the API server refused the full result";
+    finish(v, &bare, end, "arl: the API server refused the full result\n");
+}
+
 static void plan_over(const struct view *v)
 {
     struct run *run = v->run;
@@ -105,17 +150,13 @@ static void plan_over(const struct view *v)
     };
     cleanup_free char *line = run->message ? xasprintf("arl: %s\n", run->message) : NULL;
 
-    if (retry(v, &end))
+    if (write_waits(v) || retry(v, &end))
         return;
-    if (run->status_refused) {
-        struct task_result bare = *run->result;
-
-        bare.steps = NULL;
-        bare.step_count = bare.output_bytes = 0;
-        end.message = "the API server refused the full result";
-        finish(v, &bare, &end, "arl: the API server refused the full result\n");
+    if (run->bare) {
+        finish_bare(v, &end);
         return;
     }
+    run->result->room = run->room;
     finish(v, run->result, &end, line);
     if (deserves_event(end.reason))
         action_event(v->out, &api_task, &v->t->meta, true, end.reason, str_or_empty(end.message));
@@ -442,8 +483,10 @@ void task_plan(struct world *w, const char *key, struct now now, struct actions 
         return;
     if (task_final(v.t))
         plan_final(&v);
-    else if (v.t->invalid)
+    else if (v.t->invalid && !v.t->unwritable)
         fail_early(&v, "InvalidSpec", v.t->invalid);
+    else if (v.t->too_large && !v.run)
+        spec_too_large(&v);
     else if (v.run && v.run->over)
         plan_over(&v);
     else if (v.run)

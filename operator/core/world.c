@@ -120,8 +120,39 @@ void world_queue(struct world *w, const char *prefix, const char *key)
 {
     char full[PLAN_KEY_MAX];
 
+    if (w->standby)
+        return;
     plan_key(full, prefix, key);
     queue_add(w->queue, full, plan_lane(full));
+}
+
+void world_set_standby(struct world *w, bool standby)
+{
+    w->standby = standby;
+    if (standby)
+        queue_clear(w->queue);
+}
+
+bool world_key_lives(const struct world *w, const char *plan_key)
+{
+    const struct {
+        const char *prefix;
+        const struct api_kind *kind;
+        const struct store *store;
+    } rows[] = {
+        {PLAN_POOL "/", &api_warmpool, w->pools},
+        {PLAN_SANDBOX "/", &api_sandbox, w->sandboxes},
+        {PLAN_TASK "/", &api_task, w->tasks},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        size_t len = strlen(rows[i].prefix);
+
+        if (strncmp(plan_key, rows[i].prefix, len) == 0)
+            return store_get(rows[i].store, plan_key + len) ||
+                   ledger_busy(w->ledger, rows[i].kind, plan_key + len);
+    }
+    return false;
 }
 
 void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name)
@@ -274,7 +305,9 @@ static void on_pool(void *arg, struct meta *old_obj, struct meta *new_obj)
 
     keep_seq(w, old_obj, new_obj);
     meta_key(key, m->ns, m->name);
-    if (!new_obj)
+    if (!new_obj && w->standby)
+        world_forget_pool(w, key);
+    else if (!new_obj)
         str_set(&world_pool_state(w, key)->gone_uid, xstrdup(old_obj->uid));
     world_queue(w, PLAN_POOL, key);
     if (waits_differ(old_obj, new_obj))
@@ -323,6 +356,8 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
         index_sandbox(w, old_obj, false);
     if (new_obj)
         index_sandbox(w, new_obj, true);
+    else if (w->standby)
+        world_forget_sandbox(w, key);
     else
         sandbox_gone(world_sandbox_state(w, key), old_obj->uid);
     world_queue(w, PLAN_SANDBOX, key);
@@ -334,7 +369,7 @@ static void index_task(struct world *w, struct meta *m, bool add)
     struct task *t = container_of(m, struct task, meta);
     char key[META_KEY_MAX];
 
-    if (task_final(t) || !t->sandbox || m->deleting)
+    if (task_final(t) || !t->sandbox || m->deleting || t->unwritable)
         return;
     meta_key(key, m->ns, t->sandbox);
     if (add)
@@ -355,6 +390,18 @@ static void task_left_line(struct world *w, const struct task *t)
         world_queue_obj(w, PLAN_TASK, b->items[0]->ns, b->items[0]->name);
     if (world_sandbox(w, key))
         world_queue(w, PLAN_SANDBOX, key);
+}
+
+void world_task_unwritable(struct world *w, const char *key, const char *uid)
+{
+    struct task *t = world_task(w, key);
+
+    if (!t || t->unwritable || !str_eq(t->meta.uid, uid))
+        return;
+    index_task(w, &t->meta, false);
+    t->too_large = t->unwritable = true;
+    if (t->sandbox)
+        task_left_line(w, t);
 }
 
 void world_nothing_ran(struct world *w, const char *key)

@@ -90,6 +90,8 @@ struct world {
     struct map sandbox_states; /* by key */
     struct map runs;           /* by task key */
     int64_t active_wall_ns;    /* since when this process acts; 0: it does not */
+    /* This process only follows: no key is queued, and nothing is kept of what is gone. */
+    bool standby;
     uint64_t seq;
 };
 
@@ -124,9 +126,15 @@ void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
 void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid);
 /* Whether this attempt is to run on. t: of its name; NULL: none. */
 bool world_task_wants(const struct task *t, const char *uid, int64_t attempt);
+/* The API server has no room for any status of this task: its line goes on without it. */
+void world_task_unwritable(struct world *w, const char *key, const char *uid);
 void world_forget_pool(struct world *w, const char *key);
 void world_forget_sandbox(struct world *w, const char *key);
 
+/* A standby's queue is empty. Whoever begins to act calls world_queue_all(). */
+void world_set_standby(struct world *w, bool standby);
+/* Whether the object of a queue key is there, or something of it is under way. */
+bool world_key_lives(const struct world *w, const char *plan_key);
 /* Puts a key into the queue; prefix "pool", "sandbox" or "task". */
 void world_queue(struct world *w, const char *prefix, const char *key);
 void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name);

@@ -21,13 +21,15 @@ enum kube_reason {
     KUBE_NOT_FOUND,
     KUBE_ALREADY_EXISTS,
     KUBE_CONFLICT,
-    KUBE_INVALID,               /* 400, 413, 422...: the same request will never be accepted */
+    KUBE_INVALID,               /* 400, 422...: the same request will never be accepted */
+    KUBE_TOO_LARGE,             /* 413, or etcd's limit, which comes as 500: smaller it may be */
     KUBE_FORBIDDEN,             /* 403 of other kinds (RBAC) */
     KUBE_NAMESPACE_TERMINATING, /* 403 with cause NamespaceTerminating */
     KUBE_QUOTA_EXCEEDED,        /* 403 "exceeded quota" */
     KUBE_GONE,                  /* 410 */
     KUBE_UNAUTHORIZED,          /* 401 */
     KUBE_TOO_MANY_REQUESTS,     /* 429, see retry_after_ms */
+    KUBE_WEBHOOK_FAILED,        /* 500: an admission webhook of the cluster did not answer */
     KUBE_SERVER_ERROR,          /* 5xx and anything else with a status */
     KUBE_NO_ANSWER,             /* nothing reached the server, or it is unknown whether it acted */
 };

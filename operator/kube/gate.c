@@ -4,11 +4,14 @@
 
 #include "common/buf.h"
 #include "common/json.h"
+#include "common/limits.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "operator/kube/client.h"
 #include "operator/kube/gate_step.h"
 #include "operator/kube/request.h"
+#include "operator/kube/status.h"
 
 struct gate {
     struct ops ops;
@@ -40,6 +43,7 @@ struct gate_call {
     enum priority priority;
     unsigned tries;
     uint64_t path;
+    uint64_t ns; /* a write's: the same number for all objects of a namespace */
     bool is_api;
     bool is_read;
     bool stream;
@@ -60,9 +64,26 @@ static uint64_t path_number(const char *path)
     return h;
 }
 
+/* The namespace of a path; without one: the path. */
+static uint64_t ns_number(const char *path)
+{
+    static const char word[] = "/namespaces/";
+    const char *ns = strstr(path, word);
+    char name[LIMIT_NAME_BYTES + 1];
+    size_t len;
+
+    if (!ns)
+        return path_number(path);
+    ns += strlen(word);
+    len = MIN(strcspn(ns, "/?"), LIMIT_NAME_BYTES);
+    memcpy(name, ns, len);
+    name[len] = '\0';
+    return path_number(name);
+}
+
 static enum priority priority_of(const struct ops_request *req)
 {
-    if (strstr(req->path, "/coordination.k8s.io/"))
+    if (request_is_lease(req))
         return PRIORITY_LEASE;
     if (req->stream)
         return PRIORITY_WATCH;
@@ -213,12 +234,28 @@ static bool is_cache_not_ready(const struct gate_call *c, const struct ops_respo
     return c->stream && !resp->error && resp->status == 429;
 }
 
+/* It could not be written because of what it is: some of that comes as 500. */
+static bool is_own_fault(const struct gate_call *c, const struct ops_response *resp)
+{
+    struct kube_status status;
+    bool own;
+
+    if (c->is_read || resp->error || resp->status < 500)
+        return false;
+    kube_status_of_answer(resp, &status);
+    own = status.reason == KUBE_TOO_LARGE || status.reason == KUBE_WEBHOOK_FAILED;
+    kube_status_done(&status);
+    return own;
+}
+
 /* What the end of a call says about the server as a whole. A stream that was accepted has told what
  * it had to; that it was cut later says nothing yet. */
 static bool says_good(const struct gate_call *c, const struct ops_response *resp)
 {
     if (is_cache_not_ready(c, resp))
         return c->gate->machine.state == GATE_OPENING;
+    if (is_own_fault(c, resp))
+        return true;
     return !(c->stream && is_success(resp->status)) && !resp->error && resp->status < 500 &&
            resp->status != 429 && resp->status != 401;
 }
@@ -232,8 +269,24 @@ static bool says_bad(const struct gate_call *c, const struct ops_response *resp)
     /* EINVAL, EMSGSIZE and the like are the request's own fault. */
     if (resp->error)
         return resp->error != -EINVAL && resp->error != -EMSGSIZE;
+    if (is_own_fault(c, resp))
+        return false;
     /* 401 is about who we are, so it concerns all requests alike. */
     return resp->status >= 500 || resp->status == 429 || resp->status == 401;
+}
+
+/* What this bad answer was to, for the count of different ones. A write that fails in the server
+ * may do so because of what is written, or of what its namespace has: then the whole namespace
+ * counts as one, however many of its objects fail. A server that is ill fails the lease, reads and
+ * other namespaces as well. */
+static uint64_t bad_path(const struct gate_call *c, const struct ops_response *resp)
+{
+    bool of_server = c->is_read || c->priority == PRIORITY_LEASE ||
+                     (resp->error ? !(resp->error == -ETIMEDOUT && resp->maybe_sent)
+                                  : resp->status == 401 || resp->status == 429 ||
+                                        resp->status == 502 || resp->status == 503);
+
+    return of_server ? c->path : c->ns;
 }
 
 static bool surely_without_effect(const struct gate_call *c, const struct ops_response *resp)
@@ -265,8 +318,9 @@ static void on_done(void *arg, const struct ops_response *resp)
     if (bad) {
         why = reason(resp);
         step(g,
-             (struct gate_event){
-                 .type = GATE_EV_BAD, .path = c->path, .retry_after_ms = resp->retry_after_ms},
+             (struct gate_event){.type = GATE_EV_BAD,
+                                 .path = bad_path(c, resp),
+                                 .retry_after_ms = resp->retry_after_ms},
              why);
     } else if (c->is_api && says_good(c, resp)) {
         count = step(g, (struct gate_event){.type = GATE_EV_GOOD}, "");
@@ -369,6 +423,7 @@ static struct ops_call *gate_start(struct ops *ops, const struct ops_request *re
     if (c->is_api) {
         c->is_read = strcmp(req->method, "GET") == 0;
         c->path = path_number(req->path);
+        c->ns = ns_number(req->path);
         c->priority = priority_of(req);
     }
     if (c->is_api && g->machine.state != GATE_OPEN)

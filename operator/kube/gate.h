@@ -9,6 +9,10 @@
  * arrived, 429 or 401) goes back into line instead of failing: so its owner's own back-off does not
  * grow, and work begins as soon as the server is back. All other answers are delivered.
  *
+ * What one object is refused for is no outage, whatever the code: too large for etcd (500), a
+ * webhook that fails (500), quota, validation. Of writes that fail in the server otherwise (500,
+ * 504, no answer in time) all those of one namespace count as one.
+ *
  * Limits: GATE_LINE_MAX requests with GATE_LINE_BYTES of bodies in line; what comes beyond fails
  * with -EAGAIN, from the loop. Time in line does not count against a request's timeout: it ends
  * with the outage, or when its owner cancels it.
@@ -19,7 +23,7 @@
 #include "operator/ops.h"
 
 #define GATE_LINE_MAX 1024
-#define GATE_LINE_BYTES (32u << 20)
+#define GATE_LINE_BYTES (8u << 20)
 
 struct buf;
 struct gate;

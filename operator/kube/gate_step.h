@@ -45,7 +45,7 @@ enum gate_event_type {
 struct gate_event {
     enum gate_event_type type;
     unsigned held;          /* requests in line, with the one that has just asked */
-    uint64_t path;          /* BAD: any number that stands for what was asked for */
+    uint64_t path;          /* BAD: any number that stands for what was asked for, or whose it is */
     int64_t retry_after_ms; /* BAD; -1: not given */
 };
 

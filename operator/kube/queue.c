@@ -221,6 +221,20 @@ void queue_forget(struct queue *q, const char *key)
         key_free(q, k);
 }
 
+void queue_clear(struct queue *q)
+{
+    struct queue_key *k;
+    size_t pos = 0;
+
+    while ((k = map_next(&q->keys, &pos, NULL))) {
+        list_remove(&k->link);
+        free(k->key);
+        free(k);
+    }
+    map_done(&q->keys);
+    q->ready = q->heap_len = 0;
+}
+
 char *queue_take(struct queue *q, int64_t now_mono_ns)
 {
     while (q->heap_len > 0 && q->heap[0]->due_ns <= now_mono_ns)

@@ -29,6 +29,7 @@ void queue_failed(struct queue *q, const char *key, enum queue_lane lane, int64_
                   uint64_t jitter);
 void queue_ok(struct queue *q, const char *key);
 void queue_forget(struct queue *q, const char *key); /* the object is gone: removes it everywhere */
+void queue_clear(struct queue *q);                   /* all keys */
 /* Moves keys whose time has come into their lane; then takes the next key (caller frees), NULL:
  * none. */
 char *queue_take(struct queue *q, int64_t now_mono_ns);

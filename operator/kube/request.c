@@ -1,5 +1,7 @@
 #include "operator/kube/request.h"
 
+#define LEASE_PREFIX "/apis/coordination.k8s.io/"
+
 struct ops_request *request_copy(const struct ops_request *req)
 {
     struct ops_request *c = (void *)xmemdup0(req, sizeof(*req));
@@ -32,4 +34,9 @@ void request_free(struct ops_request *req)
     free((char *)req->content_type);
     free((void *)req->body);
     free(req);
+}
+
+bool request_is_lease(const struct ops_request *req)
+{
+    return req->target == OPS_API && strncmp(req->path, LEASE_PREFIX, strlen(LEASE_PREFIX)) == 0;
 }

@@ -11,5 +11,7 @@
 
 struct ops_request *request_copy(const struct ops_request *req);
 void request_free(struct ops_request *req);
+/* It concerns a Lease: such requests go before all others. */
+bool request_is_lease(const struct ops_request *req);
 
 #endif

@@ -16,12 +16,14 @@ static const char *const reason_names[] = {
     [KUBE_ALREADY_EXISTS] = "AlreadyExists",
     [KUBE_CONFLICT] = "Conflict",
     [KUBE_INVALID] = "Invalid",
+    [KUBE_TOO_LARGE] = "TooLarge",
     [KUBE_FORBIDDEN] = "Forbidden",
     [KUBE_NAMESPACE_TERMINATING] = "NamespaceTerminating",
     [KUBE_QUOTA_EXCEEDED] = "QuotaExceeded",
     [KUBE_GONE] = "Gone",
     [KUBE_UNAUTHORIZED] = "Unauthorized",
     [KUBE_TOO_MANY_REQUESTS] = "TooManyRequests",
+    [KUBE_WEBHOOK_FAILED] = "WebhookFailed",
     [KUBE_SERVER_ERROR] = "ServerError",
     [KUBE_NO_ANSWER] = "NoAnswer",
 };
@@ -46,6 +48,7 @@ static const struct {
     {"Expired", KUBE_GONE},
     {"Unauthorized", KUBE_UNAUTHORIZED},
     {"TooManyRequests", KUBE_TOO_MANY_REQUESTS},
+    {"RequestEntityTooLarge", KUBE_TOO_LARGE},
 };
 
 static enum kube_reason reason_of_code(int code)
@@ -61,6 +64,8 @@ static enum kube_reason reason_of_code(int code)
         return KUBE_CONFLICT;
     case 410:
         return KUBE_GONE;
+    case 413:
+        return KUBE_TOO_LARGE;
     case 429:
         return KUBE_TOO_MANY_REQUESTS;
     case 408:
@@ -89,6 +94,27 @@ static enum kube_reason refine_forbidden(struct json_object *status)
     return msg && strstr(msg, "exceeded quota") ? KUBE_QUOTA_EXCEEDED : KUBE_FORBIDDEN;
 }
 
+/* What fails in the server because of the one object: the words are etcd's (v3rpc/rpctypes), its
+ * client's (grpc) and those of k8s.io/apiserver (admission/plugin/webhook/errors). */
+static const struct {
+    const char *words;
+    enum kube_reason reason;
+} by_words[] = {
+    {"etcdserver: request is too large", KUBE_TOO_LARGE},
+    {"trying to send message larger than max", KUBE_TOO_LARGE},
+    {"failed calling webhook", KUBE_WEBHOOK_FAILED},
+};
+
+static enum kube_reason refine_server_error(struct json_object *status)
+{
+    const char *msg = json_get_str(status, "message");
+
+    for (size_t i = 0; msg && i < ARRAY_SIZE(by_words); i++)
+        if (strstr(msg, by_words[i].words))
+            return by_words[i].reason;
+    return KUBE_SERVER_ERROR;
+}
+
 void kube_status_of_object(struct json_object *status, int http_status, struct kube_status *ret)
 {
     const char *name = json_get_str(status, "reason");
@@ -103,6 +129,8 @@ void kube_status_of_object(struct json_object *status, int http_status, struct k
             ret->reason = by_name[i].reason;
     if (ret->reason == KUBE_FORBIDDEN)
         ret->reason = refine_forbidden(status);
+    else if (ret->reason == KUBE_SERVER_ERROR && code == 500)
+        ret->reason = refine_server_error(status);
     ret->retry_after_ms = -1;
     if (json_get_int(json_get(status, "details"), "retryAfterSeconds", &retry_s) && retry_s >= 0)
         ret->retry_after_ms = MIN(retry_s, INT32_MAX) * MSEC_PER_SEC;

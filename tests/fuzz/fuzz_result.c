@@ -30,7 +30,7 @@ static struct task *the_task(void)
     if (!m)
         property(json_parse(task_text, strlen(task_text), &obj, NULL) == 0 &&
                  api_task.decode(obj, &m, NULL) == 0);
-    container_of(m, struct task, meta)->spec_bytes = LIMIT_TASK_OBJECT_BYTES - ROOM;
+    container_of(m, struct task, meta)->spec_bytes = LIMIT_ETCD_OBJECT_BYTES - ROOM;
     return container_of(m, struct task, meta);
 }
 

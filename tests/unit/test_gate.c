@@ -253,6 +253,64 @@ static void test_all_is_well(void **state)
     assert_string_equal(notes, "");
 }
 
+#define TASKS(ns) "/apis/arl.infra.io/v1alpha1/namespaces/" ns "/tasks/"
+
+/* What is the fault of what is written is no outage, however many objects of however many
+ * namespaces have it. */
+static void test_own_faults(void **state)
+{
+    static const char *const says[] = {
+        "{\"message\":\"etcdserver: request is too large\",\"code\":500}",
+        "{\"message\":\"Internal error occurred: failed calling webhook \\\"w\\\"\",\"code\":500}",
+    };
+    struct outcome o = {0};
+
+    for (int i = 0; i < 20; i++) {
+        cleanup_free char *path = xasprintf(TASKS("ns-%d") "t/status", i);
+
+        ask("PATCH", path, &o);
+        fake_answer(fake_find(&fake, path), 500, says[i % 2]);
+    }
+    assert_int_equal(o.done, 20);
+    assert_string_equal(notes, "");
+}
+
+/* Writes of one namespace that fail in the server, or are not answered in time, count as one; those
+ * of two are an outage, and so is a lease that fails beside them. */
+static void test_one_namespace(void **state)
+{
+    struct outcome o = {0};
+
+    for (int i = 0; i < 20; i++) {
+        cleanup_free char *path = xasprintf(TASKS("one") "t%d/status", i);
+
+        ask("PATCH", path, &o);
+        if (i % 2)
+            answer(path, i % 4 == 1 ? 500 : 504);
+        else
+            fake_fail(fake_find(&fake, path), -ETIMEDOUT, true);
+    }
+    assert_int_equal(o.done, 20);
+    assert_string_equal(notes, "");
+    ask("PATCH", TASKS("two") "t/status", &o);
+    answer(TASKS("two"), 500);
+    assert_string_equal(notes, "W the API server is down, requests wait: HTTP status 500|");
+}
+
+static void test_lease_fails_too(void **state)
+{
+    struct outcome o = {0};
+
+    for (int i = 0; i < 4; i++) {
+        ask("PATCH", TASKS("one") "t/status", &o);
+        answer(TASKS("one"), 500);
+    }
+    assert_string_equal(notes, "");
+    ask("PATCH", "/apis/coordination.k8s.io/v1/namespaces/one/leases/l", &o);
+    answer("/leases/l", 500);
+    assert_string_equal(notes, "W the API server is down, requests wait: HTTP status 500|");
+}
+
 /* Five minutes of 503 with everybody asking: at most one request a second, whoever asks; then all
  * is done within two seconds, by priority. */
 static void test_outage(void **state)
@@ -581,6 +639,9 @@ int main(void)
         cmocka_unit_test(test_decisions),
         cmocka_unit_test(test_pause),
         TEST(test_all_is_well),
+        TEST(test_own_faults),
+        TEST(test_one_namespace),
+        TEST(test_lease_fails_too),
         TEST(test_outage),
         TEST(test_refused),
         TEST(test_order),

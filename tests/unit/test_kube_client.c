@@ -129,7 +129,20 @@ static const struct {
     {409, "", KUBE_CONFLICT, false, "HTTP status 409"},
     {422, "{\"reason\":\"Invalid\",\"message\":\"bad\"}", KUBE_INVALID, false, "bad"},
     {400, "{\"reason\":\"BadRequest\"}", KUBE_INVALID, false, "HTTP status 400"},
-    {413, "", KUBE_INVALID, false, "HTTP status 413"},
+    {413, "", KUBE_TOO_LARGE, false, "HTTP status 413"},
+    {413, "{\"reason\":\"RequestEntityTooLarge\",\"message\":\"limit is 3145728\"}", KUBE_TOO_LARGE,
+     false, "limit is 3145728"},
+    {500, "{\"message\":\"etcdserver: request is too large\",\"code\":500}", KUBE_TOO_LARGE, false,
+     "etcdserver: request is too large"},
+    {500,
+     "{\"message\":\"rpc error: code = ResourceExhausted desc = trying to send message larger than "
+     "max (3 vs. 2)\",\"code\":500}",
+     KUBE_TOO_LARGE, false,
+     "rpc error: code = ResourceExhausted desc = trying to send message larger than max (3 vs. 2)"},
+    {500,
+     "{\"reason\":\"InternalError\",\"message\":\"Internal error occurred: failed calling webhook "
+     "\\\"w\\\": no\"}",
+     KUBE_WEBHOOK_FAILED, false, "Internal error occurred: failed calling webhook \"w\": no"},
     {403, "{\"reason\":\"Forbidden\",\"message\":\"no\"}", KUBE_FORBIDDEN, false, "no"},
     {403,
      "{\"reason\":\"Forbidden\",\"details\":{\"causes\":[{\"reason\":\"Other\"},{\"reason\":"

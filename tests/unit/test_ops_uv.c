@@ -210,6 +210,26 @@ static void get(const char *path, struct answer *a)
     run(a);
 }
 
+/* What was asked for last is answered before what waits for a connection. */
+static void test_lease_goes_beside_the_line(void **state)
+{
+    enum { WRITES = 50 };
+    struct answer lease = {0}, writes[WRITES] = {{0}};
+
+    for (size_t i = 0; i < WRITES; i++)
+        ops_start(ops,
+                  &(struct ops_request){.target = OPS_API,
+                                        .method = "PATCH",
+                                        .path = "/w",
+                                        .body = "{}",
+                                        .body_len = 2,
+                                        .timeout_ms = 30000},
+                  &handler, &writes[i]);
+    get("/apis/coordination.k8s.io/v1/namespaces/n/leases/l", &lease);
+    assert_int_equal(lease.status, 200);
+    assert_int_equal(writes[WRITES - 1].done, 0);
+}
+
 static void test_token_after_401(void **state)
 {
     struct answer before = {0}, refused = {0}, after = {0};
@@ -485,6 +505,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_api),
         TEST(test_agent),
+        TEST(test_lease_goes_beside_the_line),
         TEST(test_token_after_401),
         TEST(test_token_file_changes),
         TEST(test_volume_changes),

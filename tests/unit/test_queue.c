@@ -156,6 +156,24 @@ static void test_forget(void **state)
     queue_free(NULL);
 }
 
+static void test_clear(void **state)
+{
+    struct queue *q = queue_new();
+    struct queue_view v;
+    size_t pos = 0;
+
+    queue_add(q, "ready", QUEUE_URGENT);
+    queue_after(q, "delayed", QUEUE_URGENT, 10);
+    queue_failed(q, "failed", QUEUE_URGENT, 0, 0);
+    queue_clear(q);
+    assert_int_equal(queue_len(q) + queue_delayed(q), 0);
+    assert_false(queue_next(q, &pos, &v));
+    assert_takes(q, INT64_MAX, NULL);
+    queue_add(q, "again", QUEUE_NORMAL);
+    assert_takes(q, 0, "again");
+    queue_free(q);
+}
+
 /* Many keys at random times against a plain model: they come out in order of their times. */
 static void test_heap(void **state)
 {
@@ -196,7 +214,7 @@ int main(void)
         cmocka_unit_test(test_order),   cmocka_unit_test(test_after),
         cmocka_unit_test(test_backoff), cmocka_unit_test(test_failed_while_ready),
         cmocka_unit_test(test_look),    cmocka_unit_test(test_forget),
-        cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_clear),   cmocka_unit_test(test_heap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,220 @@
+/*
+ * What too much of something does to the whole operator above the seam: objects that are too large,
+ * writes that are refused again and again, a standby that only follows.
+ */
+#include "tests/unit/unit.h"
+
+#include "tests/unit/manager_rig.h"
+
+#include "common/limits.h"
+
+#define EVENTS "POST /api/v1/namespaces/ns/events"
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* A member of the operator's own view of itself. */
+static int64_t debug_number(struct rig *r, const char *name)
+{
+    cleanup_buf struct buf out = BUF_INIT(1 << 20);
+    cleanup_json struct json_object *obj = NULL;
+    int64_t n = -1;
+
+    manager_debug(r->m, &out);
+    assert_int_equal(json_parse(buf_str(&out), out.len, &obj, NULL), 0);
+    assert_true(json_get_int(obj, name, &n));
+    return n;
+}
+
+static void test_standby_keeps_no_keys(void **state)
+{
+    struct rig *r = *state;
+
+    manager_set_active(r->m, false);
+    start(r, pod_object(r, "a", NULL), pool_object(r, 1), NULL, NULL);
+    for (int i = 0; i < 100; i++) {
+        cleanup_free char *name = xasprintf("t%d", i);
+
+        watch(r, "tasks", "ADDED", task_object(r, name, ""));
+        watch(r, "tasks", "DELETED", task_object(r, name, ""));
+        watch(r, "sandboxes", "ADDED", sandbox_object(r, name, ""));
+        watch(r, "sandboxes", "DELETED", sandbox_object(r, name, ""));
+    }
+    assert_int_equal(debug_number(r, "queue"), 0);
+    assert_int_equal(debug_number(r, "queueDelayed"), 0);
+    assert_int_equal(debug_number(r, "states"), 0);
+    manager_set_active(r->m, true);
+    turn(r);
+    assert_call(r, POOL_STATUS); /* it acts all the same once it may */
+}
+
+static void test_keys_of_what_is_gone_are_forgotten(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, NULL, pool_object(r, 1), NULL, NULL);
+    answer_status(r, CREATE_POD, 403, "Forbidden");
+    answer_status(r, POOL_STATUS, 403, "Forbidden");
+    assert_int_equal(debug_number(r, "failingTotal"), 1);
+    watch(r, "warmpools", "DELETED", pool_object(r, 1));
+    fake_advance(&r->ops, 60000);
+    turn(r);
+    assert_int_equal(debug_number(r, "failingTotal"), 0);
+}
+
+/* ---- writes that are refused ----------------------------------------------------------------- */
+
+static void run_task(struct rig *r)
+{
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    run_events(r, 1);
+}
+
+/* What concerns the task does not make it try again before its time; one Event tells. */
+static void test_refused_result_waits(void **state)
+{
+    struct rig *r = *state;
+    int writes = 0, events = 0;
+
+    run_task(r);
+    for (int s = 0; s < 1200; s++) {
+        if (fake_find(&r->ops, TASK_STATUS)) {
+            writes++;
+            answer_status(r, TASK_STATUS, 403, "Forbidden");
+        }
+        if (fake_find(&r->ops, EVENTS)) {
+            events++;
+            assert_non_null(strstr(fake_find(&r->ops, EVENTS)->body, "\"StatusRefused\""));
+            answer(r, EVENTS, 201, "{}");
+        }
+        watch(r, "sandboxes", "MODIFIED", sandbox_object(r, "s", READY));
+        fake_advance(&r->ops, 1000);
+        turn(r);
+    }
+    assert_in_range(writes, 10, 14);
+    assert_int_equal(events, 1);
+    fake_advance(&r->ops, 300000);
+    turn(r);
+    answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Succeeded\""));
+    assert_no_call(r, TASK_STATUS);
+}
+
+static void answer_too_large(struct rig *r)
+{
+    answer(r, TASK_STATUS, 500,
+           "{\"kind\":\"Status\",\"code\":500,\"message\":\"etcdserver: request is too large\"}");
+    fake_advance(&r->ops, 30000);
+    turn(r);
+}
+
+static void test_result_is_cut_until_it_fits(void **state)
+{
+    struct rig *r = *state;
+    static char text[LIMIT_EVENT_CHUNK_BYTES];
+    size_t len[6] = {0};
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    memset(text, 'x', sizeof(text));
+    event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_STEP});
+    for (uint64_t i = 0; i < 10; i++)
+        event(r, PUT,
+              (struct task_event){.seq = 2 + i,
+                                  .type = TASK_EVENT_OUT,
+                                  .fd = 1,
+                                  .data = text,
+                                  .data_len = sizeof(text)});
+    event(r, PUT, (struct task_event){.seq = 12, .type = TASK_EVENT_EXIT});
+    event(r, PUT, (struct task_event){.seq = 13, .type = TASK_EVENT_END});
+    for (size_t i = 0; i < ARRAY_SIZE(len); i++) {
+        assert_call(r, TASK_STATUS);
+        len[i] = strlen(fake_find(&r->ops, TASK_STATUS)->body);
+        if (i < ARRAY_SIZE(len) - 1)
+            answer_too_large(r);
+    }
+    assert_true(len[0] > 600000);
+    assert_in_range(len[1], 128 << 10, 256 << 10);
+    assert_in_range(len[2], 32 << 10, 64 << 10);
+    assert_in_range(len[3], 8 << 10, 16 << 10);
+    assert_true(len[4] < 1500); /* without output */
+    assert_int_equal(len[5], len[4]);
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"state\":\"Succeeded\""));
+    assert_non_null(strstr(fake_find(&r->ops, EVENTS)->body, "\"StatusRefused\""));
+}
+
+/* ---- specs that leave no room ---------------------------------------------------------------- */
+
+static char *large_task(struct rig *r, const char *name, size_t bytes, char fill)
+{
+    cleanup_free char *content = xmalloc(bytes + 1);
+    cleanup_free char *rest = NULL;
+
+    memset(content, fill, bytes);
+    content[bytes] = '\0';
+    rest = xasprintf("\"spec\":{\"sandboxRef\":\"s\",\"steps\":[{\"name\":\"x\",\"type\":"
+                     "\"FilePatch\",\"path\":\"f\",\"content\":\"%s\"}]}",
+                     content);
+    return object(r, name, "", rest);
+}
+
+static void expect_too_large(struct rig *r, size_t bytes, char fill)
+{
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", large_task(r, "t", bytes, fill));
+    assert_no_call(r, "PUT");
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"SpecTooLarge\""));
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"state\":\"Failed\""));
+}
+
+static void test_spec_without_room_fails(void **state)
+{
+    expect_too_large(*state, 1572864 - 5500, 'x');
+}
+
+/* The API server stores six bytes for one of these. */
+static void test_spec_that_is_stored_longer_fails(void **state)
+{
+    expect_too_large(*state, (1572864 - 5500) / 6, '<');
+}
+
+/* No status fits: an Event tells, nothing is written again and again, and the line goes on. */
+static void test_spec_without_any_room_is_told(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", large_task(r, "l", 1572864 - 2600, 'x'));
+    assert_non_null(strstr(fake_find(&r->ops, EVENTS)->body, "\"SpecTooLarge\""));
+    assert_no_call(r, "tasks/l/status");
+    assert_no_call(r, "PUT");
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    assert_call(r, PUT);
+}
+
+/* It was thought to fit, and etcd knows better. */
+static void test_sentence_that_does_not_fit_is_told(void **state)
+{
+    struct rig *r = *state;
+
+    expect_too_large(r, 1572864 - 5500, 'x');
+    answer_too_large(r);
+    assert_non_null(strstr(fake_find(&r->ops, EVENTS)->body, "\"SpecTooLarge\""));
+    assert_no_call(r, TASK_STATUS);
+    watch(r, "tasks", "ADDED", task_object(r, "u", ""));
+    assert_call(r, "PUT /v1/tasks/uid-u/1");
+    assert_no_call(r, TASK_STATUS);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_standby_keeps_no_keys),         T(test_keys_of_what_is_gone_are_forgotten),
+        T(test_refused_result_waits),          T(test_result_is_cut_until_it_fits),
+        T(test_spec_without_room_fails),       T(test_spec_that_is_stored_longer_fails),
+        T(test_spec_without_any_room_is_told), T(test_sentence_that_does_not_fit_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
