@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <json-c/json.h>
 
+#include "common/limits.h"
+
 /* json-c recurses; 32 levels are its own default and far more than any object of ours has. */
 #define JSON_DEPTH 32
 #define JSON_FIELDS_MAX 32 /* of one table */
@@ -20,7 +22,54 @@ static void free_tokener(struct json_tokener **tok)
         json_tokener_free(*tok);
 }
 
+/* What json-c 0.15 and later allocate for a value, its key or its place in an array, rounded up. */
+#define OBJECT_BYTES 832
+#define ARRAY_BYTES 352
+#define ELEMENT_BYTES 128
+#define KEY_BYTES 48
+
+size_t json_tree_bytes(const char *data, size_t len)
+{
+    size_t n = ELEMENT_BYTES + len;
+    char quote = '\0'; /* json-c takes both kinds */
+
+    for (size_t i = 0; i < len; i++) {
+        char c = data[i];
+
+        if (quote) {
+            i += c == '\\';
+            quote = c == quote ? '\0' : quote;
+            continue;
+        }
+        switch (c) {
+        case '"':
+        case '\'':
+            quote = c;
+            break;
+        case '{':
+            n += OBJECT_BYTES;
+            break;
+        case '[':
+            n += ARRAY_BYTES;
+            break;
+        case ',':
+            n += ELEMENT_BYTES;
+            break;
+        case ':':
+            n += KEY_BYTES;
+            break;
+        }
+    }
+    return n;
+}
+
 int json_parse(const char *data, size_t len, struct json_object **ret, struct err *err)
+{
+    return json_parse_max(data, len, LIMIT_JSON_TREE_BYTES, ret, err);
+}
+
+int json_parse_max(const char *data, size_t len, size_t max_tree_bytes, struct json_object **ret,
+                   struct err *err)
 {
     CLEANUP(free_tokener) struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH);
     cleanup_json struct json_object *obj = NULL;
@@ -29,8 +78,9 @@ int json_parse(const char *data, size_t len, struct json_object **ret, struct er
 
     if (!tok)
         return err_set(err, -ENOMEM, "out of memory");
-    if (len > INT32_MAX)
-        return err_set(err, -EMSGSIZE, "JSON text of %zu bytes is too long", len);
+    if (len > INT32_MAX || json_tree_bytes(data, len) > max_tree_bytes)
+        return err_set(err, -EMSGSIZE, "JSON text of %zu bytes has too many values, or is too long",
+                       len);
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     obj = json_tokener_parse_ex(tok, data, (int)len);
     e = json_tokener_get_error(tok);
@@ -288,4 +338,35 @@ int json_split_list(const char *data, size_t len,
     *ret_meta = meta;
     meta = NULL;
     return 0;
+}
+
+bool json_find(const char *data, size_t len, const char *name, const char **ret, size_t *ret_len)
+{
+    struct scan s = {.p = data, .end = data + len};
+    size_t n = strlen(name);
+
+    if (!take(&s, '{'))
+        return false;
+    do {
+        const char *key, *value;
+        bool is_it;
+
+        skip_space(&s);
+        key = s.p;
+        if (s.p >= s.end || *s.p != '"' || !skip_string(&s))
+            return false;
+        is_it = (size_t)(s.p - key) == n + 2 && memcmp(key + 1, name, n) == 0;
+        if (!take(&s, ':'))
+            return false;
+        skip_space(&s);
+        value = s.p;
+        if (!skip_value(&s))
+            s.p = s.end;
+        if (is_it) {
+            *ret = value;
+            *ret_len = (size_t)(s.p - value);
+            return true;
+        }
+    } while (take(&s, ','));
+    return false;
 }

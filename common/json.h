@@ -16,8 +16,13 @@ struct json_object; /* json-c */
 
 /* Parses one document (depth at most 32, UTF-8 checked, nothing but white space behind it). json-c
  * lets single-quoted strings and NaN pass even when strict: nothing may depend on their refusal.
- * The caller releases *ret with json_free(). */
+ * -EMSGSIZE, before anything is built, if the tree could take more than LIMIT_JSON_TREE_BYTES, or
+ * max_tree_bytes. The caller releases *ret with json_free(). */
 int json_parse(const char *data, size_t len, struct json_object **ret, struct err *err);
+int json_parse_max(const char *data, size_t len, size_t max_tree_bytes, struct json_object **ret,
+                   struct err *err);
+/* What the tree of a text would take at most, roughly, whether it is valid or not. */
+size_t json_tree_bytes(const char *data, size_t len);
 void json_free(struct json_object **obj);
 #define cleanup_json CLEANUP(json_free)
 
@@ -58,6 +63,11 @@ int json_decode(struct json_object *obj, const struct json_field *fields, void *
 int json_split_list(const char *data, size_t len,
                     int (*item)(const char *data, size_t len, void *arg), void *arg,
                     char **ret_meta, struct err *err);
+
+/* The text of a member of the object that is the document, as it stands there, without building a
+ * tree; up to the end of the text if the value does not end before. false: there is none before the
+ * first thing that is wrong. name: without anything that JSON escapes. */
+bool json_find(const char *data, size_t len, const char *name, const char **ret, size_t *ret_len);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

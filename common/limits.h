@@ -7,11 +7,14 @@
 
 /* ---- Kubernetes ------------------------------------------------------------------------------ */
 /* etcd refuses larger objects (--max-request-bytes, default 1.5 MiB); JSON of the same object can
- * be larger than what is stored, so one watch line may take twice that. Longer: the stream is cut
- * and listed again. */
+ * be larger than what is stored, so one watch line may take twice that. Longer: only the object's
+ * metadata is read. */
 #define LIMIT_OBJECT_BYTES (4u << 20)
 /* The longest answer to one API call (a list page). Longer: the call fails with EMSGSIZE. */
 #define LIMIT_RESPONSE_BYTES (8u << 20)
+/* What the tree of one JSON text may take, by an estimate from its text: a tree takes up to 300 times
+ * the memory of its text. More: it is not built (-EMSGSIZE). */
+#define LIMIT_JSON_TREE_BYTES (16u << 20)
 /* Objects per list page. Pages keep the text of a list small; items are decoded one by one. */
 #define LIMIT_LIST_PAGE 50
 /* A Task object with its status stays below this, as clients were promised (contract); the output
@@ -52,6 +55,7 @@
 #define LIMIT_EVENT_LINE_BYTES (64u << 10)
 /* An agent's answer to anything but a stream. Longer: as if there were none. */
 #define LIMIT_AGENT_ANSWER_BYTES (64u << 10)
+#define LIMIT_AGENT_ANSWER_TREE_BYTES (1u << 20)
 /* The body of a task request: an object of LIMIT_OBJECT_BYTES, escaped. Larger: 413. */
 #define LIMIT_TASK_REQUEST_BYTES LIMIT_OBJECT_BYTES
 /* Strings, numbers and so on in a task request. A tree of them takes thirty times the memory of its

@@ -385,7 +385,7 @@ static bool audit_all(struct errand *e, const struct ops_response *resp)
     bool clean = true;
 
     if (resp->error || resp->status != 200 || resp->body_len > LIMIT_AGENT_ANSWER_BYTES ||
-        json_parse(resp->body, resp->body_len, &obj, NULL) < 0) {
+        json_parse_max(resp->body, resp->body_len, LIMIT_AGENT_ANSWER_TREE_BYTES, &obj, NULL) < 0) {
         e->line = &e->es->audits[LINE_AGAIN];
         return false;
     }

@@ -1,6 +1,7 @@
 #include "operator/api/meta.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -66,6 +67,34 @@ static int check(const struct meta *m, struct err *err)
     return 0;
 }
 
+/* No object of the API server has a member of that name. */
+#define CUT "arl.infra.io/cut"
+
+int meta_parse(const char *text, size_t len, struct json_object **ret, struct err *err)
+{
+    int r = json_parse(text, len, ret, err);
+
+    return r == -EMSGSIZE ? meta_parse_head(text, len, ret, err) : r;
+}
+
+int meta_parse_head(const char *text, size_t len, struct json_object **ret, struct err *err)
+{
+    struct json_object *md = NULL;
+    const char *part;
+    size_t part_len;
+    int r;
+
+    if (!json_find(text, len, "metadata", &part, &part_len))
+        return err_set(err, -EMSGSIZE, "an object that is too large, and does not say which");
+    r = json_parse(part, part_len, &md, err);
+    if (r < 0)
+        return r;
+    *ret = json_object_new_object();
+    json_object_object_add(*ret, "metadata", md);
+    json_object_object_add(*ret, CUT, json_object_new_boolean(true));
+    return 0;
+}
+
 int meta_decode(struct json_object *obj, struct meta *ret, struct err *err)
 {
     struct meta m = {0};
@@ -82,6 +111,7 @@ int meta_decode(struct json_object *obj, struct meta *ret, struct err *err)
         return r;
     }
     m.created_wall_ns = clamp_time(m.created_wall_ns);
+    m.cut = json_get_bool(obj, CUT, false);
     m.deleting = json_get_str(md, "deletionTimestamp") != NULL;
     *ret = m;
     return 0;

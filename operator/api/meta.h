@@ -21,6 +21,7 @@ struct meta {
     int64_t created_wall_ns;
     int64_t generation;
     bool deleting; /* metadata.deletionTimestamp is set */
+    bool cut;      /* too large: meta_parse() left out all but metadata */
     uint64_t seq;  /* order of arrival in this process, kept over updates; set by the world */
 };
 
@@ -33,6 +34,12 @@ void meta_done(struct meta *m);
 #define META_KEY_MAX 512
 void meta_key(char *buf, const char *ns, const char *name);
 
+/* An object as text: as json_parse(), but one whose tree would be too large becomes one with its
+ * metadata alone, of which meta_decode() says that it is cut: so it does not vanish, and is planned
+ * by nobody. */
+int meta_parse(const char *text, size_t len, struct json_object **ret, struct err *err);
+/* Its metadata alone: the text may end within what comes behind them. */
+int meta_parse_head(const char *text, size_t len, struct json_object **ret, struct err *err);
 /* Whether it can be a UID: 1 to LIMIT_UID_BYTES letters, digits, '-', '_' and '.'. NULL is none. */
 bool meta_is_uid(const char *s);
 /* A member that is a name or a UID, copied; NULL: absent, or none. */

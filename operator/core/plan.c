@@ -15,6 +15,34 @@ enum queue_lane plan_lane(const char *plan_key)
                                                                         : QUEUE_URGENT;
 }
 
+/* The object that a key stands for; NULL: there is none. */
+static const struct meta *object_of(const struct world *w, const char *prefix, const char *key,
+                                    const struct api_kind **ret_kind)
+{
+    *ret_kind = strcmp(prefix, PLAN_POOL "/") == 0      ? &api_warmpool
+                : strcmp(prefix, PLAN_SANDBOX "/") == 0 ? &api_sandbox
+                                                        : &api_task;
+    return store_get(*ret_kind == &api_warmpool  ? w->pools
+                     : *ret_kind == &api_sandbox ? w->sandboxes
+                                                 : w->tasks,
+                     key);
+}
+
+/* Nothing is known of it but its name: there is nothing to decide, and any status could be wrong.
+ */
+static bool plan_cut(const struct world *w, const char *prefix, const char *key,
+                     struct actions *out)
+{
+    const struct api_kind *kind;
+    const struct meta *m = object_of(w, prefix, key, &kind);
+
+    if (!m || !m->cut || m->deleting)
+        return m && m->cut;
+    action_event(out, kind, m, true, "TooLarge",
+                 "the object has too many values, or is too long, to be read: it is left alone");
+    return true;
+}
+
 void plan(struct world *w, const char *key, struct now now, struct actions *out)
 {
     static const struct {
@@ -30,7 +58,8 @@ void plan(struct world *w, const char *key, struct now now, struct actions *out)
         size_t len = strlen(kinds[i].prefix);
 
         if (strncmp(key, kinds[i].prefix, len) == 0) {
-            kinds[i].fn(w, key + len, now, out);
+            if (!plan_cut(w, kinds[i].prefix, key + len, out))
+                kinds[i].fn(w, key + len, now, out);
             return;
         }
     }

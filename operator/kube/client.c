@@ -36,7 +36,7 @@ static void result_decode(const struct kube_call *c, const struct ops_response *
 
     if (!c->kind->decode || c->is_delete)
         return;
-    if (json_parse(resp->body, resp->body_len, &obj, err) == 0 &&
+    if (meta_parse(resp->body, resp->body_len, &obj, err) == 0 &&
         c->kind->decode(obj, &res->object, err) == 0)
         return;
     res->reason = KUBE_SERVER_ERROR;

@@ -34,8 +34,9 @@ struct reflector {
     bool replacing; /* a list is under way in the store */
     bool complete;  /* a watch has told everything up to rv */
     bool synced;
-    struct buf line; /* the beginning of a line of the watch */
-    unsigned turn;   /* counts what was begun: tells data of a watch that was ended meanwhile */
+    struct buf line;     /* the beginning of a line of the watch */
+    size_t passed_bytes; /* of a line that is too long, behind what was read of it */
+    unsigned turn;       /* counts what was begun: tells data of a watch that was ended meanwhile */
     struct reflector_stats stats;
 };
 
@@ -86,7 +87,7 @@ static int page_item(const char *data, size_t len, void *arg)
     struct err err = {0};
 
     /* An object that can not be read is left out: it must not keep the others away. */
-    if (json_parse(data, len, &obj, &err) < 0 || r->opts.kind->decode(obj, &m, &err) < 0) {
+    if (meta_parse(data, len, &obj, &err) < 0 || r->opts.kind->decode(obj, &m, &err) < 0) {
         r->stats.errors++;
         note(r, LOG_WARN, err.msg);
     } else {
@@ -279,16 +280,42 @@ static void event_bookmark(struct reflector *r, struct json_object *obj)
         str_set(&r->rv, xstrdup(rv));
 }
 
+/* An event that is too large for a tree, or for the line: what matters of its object is in front.
+ * false: not even that can be read. */
+static bool watch_large(struct reflector *r, const char *line, size_t len)
+{
+    cleanup_json struct json_object *obj = NULL;
+    const char *type, *text;
+    size_t type_len, text_len;
+    struct err err = {0};
+
+    reflector_step(r, &(struct watch_event){.type = WATCH_EV_OBJECT});
+    r->stats.events++;
+    if (!json_find(line, len, "type", &type, &type_len) ||
+        !json_find(line, len, "object", &text, &text_len) ||
+        meta_parse_head(text, text_len, &obj, &err) < 0)
+        return false;
+    event_object(r, obj, type_len == 9 && memcmp(type, "\"DELETED\"", 9) == 0);
+    return true;
+}
+
 static void watch_line(struct reflector *r, const char *line, size_t len)
 {
     cleanup_json struct json_object *ev = NULL;
     struct json_object *obj;
     const char *type;
     struct err err = {0};
+    int e;
 
     if (len == 0)
         return;
-    if (json_parse(line, len, &ev, &err) < 0 || !(type = json_get_str(ev, "type"))) {
+    e = json_parse(line, len, &ev, &err);
+    if (e == -EMSGSIZE) {
+        if (!watch_large(r, line, len))
+            note(r, LOG_WARN, "an object is left out: it is too large");
+        return;
+    }
+    if (e < 0 || !(type = json_get_str(ev, "type"))) {
         watch_broken(r, err.code ? err.msg : "an event without type");
         return;
     }
@@ -313,6 +340,34 @@ static void line_reset(struct reflector *r)
         buf_clear(&r->line);
 }
 
+/* More of a line that has not ended. One that gets too long is read as far as it has come, and the
+ * rest of it is passed over: a list in its place would bring the same object again. */
+static void line_more(struct reflector *r, const char *data, size_t len)
+{
+    if (r->passed_bytes == 0 && buf_append(&r->line, data, len) == 0)
+        return;
+    r->passed_bytes += len;
+    if ((r->line.len > 0 && !watch_large(r, r->line.data, r->line.len)) ||
+        r->passed_bytes > LIMIT_RESPONSE_BYTES)
+        watch_broken(r, "an event is larger than allowed");
+    else
+        line_reset(r);
+}
+
+static void line_end(struct reflector *r, const char *data, size_t len)
+{
+    if (r->line.len == 0 && r->passed_bytes == 0) {
+        watch_line(r, data, len);
+        return;
+    }
+    line_more(r, data, len);
+    /* The line is only read before anything can begin a new watch. */
+    if (r->passed_bytes == 0)
+        watch_line(r, r->line.data, r->line.len);
+    r->passed_bytes = 0;
+    line_reset(r);
+}
+
 static void on_watch_data(void *arg, const char *data, size_t len)
 {
     struct reflector *r = arg;
@@ -323,20 +378,12 @@ static void on_watch_data(void *arg, const char *data, size_t len)
     while (r->turn == turn && (end = memchr(data, '\n', len))) {
         size_t n = (size_t)(end - data);
 
-        if (r->line.len == 0) {
-            watch_line(r, data, n);
-        } else if (buf_append(&r->line, data, n) == 0) {
-            /* The line is only read before anything can begin a new watch. */
-            watch_line(r, r->line.data, r->line.len);
-            line_reset(r);
-        } else {
-            watch_broken(r, "an event is larger than allowed");
-        }
+        line_end(r, data, n);
         data += n + 1;
         len -= n + 1;
     }
-    if (r->turn == turn && buf_append(&r->line, data, len) < 0)
-        watch_broken(r, "an event is larger than allowed");
+    if (r->turn == turn)
+        line_more(r, data, len);
 }
 
 static void on_watch_done(void *arg, const struct ops_response *resp)
@@ -369,6 +416,7 @@ static void do_watch(struct reflector *r)
     kube_path_segment(&path, r->rv);
     r->stats.watches++;
     line_reset(r);
+    r->passed_bytes = 0;
     r->call = ops_start(r->ops,
                         &(struct ops_request){.target = OPS_API,
                                               .method = "GET",

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -332,6 +333,72 @@ static void test_split_list(void **state)
     }
 }
 
+/* The estimate is never less than what json-c takes, nor a hundred times as much. */
+static void test_json_tree_is_estimated(void **state)
+{
+    static const struct {
+        const char *open, *unit, *close;
+    } rows[] = {
+        {"[", "{},", "{}]"},
+        {"[", "[],", "[]]"},
+        {"[", "1,", "1]"},
+        {"[", "\"\",", "\"\"]"},
+        {"{'\"':[", "{},", "{}]}"}, /* json-c takes it */
+        {"[\"'\",", "{},", "{}]"},
+        {"[\"\\\"\",", "{},", "{}]"},
+        {"{\"k\":[", "{\"a\":1,\"b\":\"x\"},", "1]}"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buf struct buf b = BUF_INIT(1 << 20);
+        struct json_object *obj = NULL;
+        struct mallinfo2 before;
+        size_t took, told;
+
+        buf_puts(&b, rows[i].open);
+        for (size_t k = 0; k < 2000; k++)
+            buf_puts(&b, rows[i].unit);
+        buf_puts(&b, rows[i].close);
+        told = json_tree_bytes(b.data, b.len);
+        before = mallinfo2();
+        assert_int_equal(json_parse_max(b.data, b.len, told - 1, &obj, NULL), -EMSGSIZE);
+        assert_null(obj);
+        assert_int_equal(json_parse_max(b.data, b.len, told, &obj, NULL), 0);
+        took = mallinfo2().uordblks - before.uordblks;
+        /* (Nothing is counted where a sanitizer has an allocator of its own.) */
+        if (took > told || (took > 0 && told > 100 * took))
+            fail_msg("%s: %zu told, %zu taken", rows[i].unit, told, took);
+        json_free(&obj);
+    }
+}
+
+static void test_json_find(void **state)
+{
+    static const struct {
+        const char *text, *found;
+    } rows[] = {
+        {"{\"m\":{\"a\":[1,\"}\"]},\"x\":1}", "{\"a\":[1,\"}\"]}"},
+        {"{\"x\":{\"m\":1}, \"m\" : \"y\" }", "\"y\""},
+        {"{\"x\":[{\"m\":1}]}", NULL},
+        {"{\"m\":{\"a\":[1,", "{\"a\":[1,"}, /* it is cut here */
+        {"{\"x\":[1,", NULL},
+        {"[\"m\"]", NULL},
+        {"", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *at = NULL;
+        size_t len = 0;
+
+        assert_int_equal(json_find(rows[i].text, strlen(rows[i].text), "m", &at, &len),
+                         rows[i].found != NULL);
+        if (rows[i].found) {
+            assert_int_equal(len, strlen(rows[i].found));
+            assert_memory_equal(at, rows[i].found, len);
+        }
+    }
+}
+
 static void test_json_escape(void **state)
 {
     static const struct {
@@ -453,6 +520,8 @@ int main(void)
         cmocka_unit_test(test_json_refuses),
         cmocka_unit_test(test_json_scalar),
         cmocka_unit_test(test_split_list),
+        cmocka_unit_test(test_json_tree_is_estimated),
+        cmocka_unit_test(test_json_find),
         cmocka_unit_test(test_json_escape),
         cmocka_unit_test(test_json_writer),
         cmocka_unit_test(test_log),

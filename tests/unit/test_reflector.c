@@ -314,6 +314,36 @@ static void test_endless_line(void **state)
     assert_watching("20");
 }
 
+/* Objects that are too large for a tree, or for a line, are known by their metadata alone. */
+static void test_objects_that_are_too_large(void **state)
+{
+    static const char *const fills[] = {"{},", "x"};
+    static const size_t counts[] = {LIMIT_JSON_TREE_BYTES / 800, LIMIT_OBJECT_BYTES};
+
+    make_watching();
+    for (size_t i = 0; i < ARRAY_SIZE(fills); i++) {
+        struct buf line = BUF_INIT(2 * LIMIT_OBJECT_BYTES);
+
+        buf_printf(&line,
+                   "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"namespace\":\"ns\",\"name\":"
+                   "\"big%zu\",\"uid\":\"u%zu\",\"resourceVersion\":\"%zu\"},\"spec\":{\"color\":"
+                   "\"red\",\"x\":%s",
+                   i, i, 30 + 2 * i, i ? "\"" : "[");
+        for (size_t k = 0; k < counts[i]; k++)
+            buf_puts(&line, fills[i]);
+        buf_puts(&line, i ? "\"}}}\n" : "{}]}}}\n");
+        buf_clear(&seen);
+        /* In pieces, as it comes over a connection. */
+        for (size_t at = 0; at < line.len; at += 65536)
+            assert_true(fake_data(&fake, fake_find(&fake, WATCH), line.data + at,
+                                  MIN(line.len - at, 65536)));
+        buf_done(&line);
+        assert_seen(i ? "+big1/32 " : "+big0/30 ");
+        assert_true(store_get(store, i ? "ns/big1" : "ns/big0")->cut);
+        send_event("ADDED", "c", "31");
+    }
+}
+
 static void test_kick_and_stats(void **state)
 {
     struct reflector_stats st;
@@ -373,8 +403,8 @@ int main(void)
         TEST(test_pages),          TEST(test_namespace),      TEST(test_events),
         TEST(test_split_anywhere), TEST(test_too_old),        TEST(test_cut_and_refused),
         TEST(test_list_fails),     TEST(test_page_too_large), TEST(test_bad_objects),
-        TEST(test_broken_stream),  TEST(test_endless_line),   TEST(test_kick_and_stats),
-        TEST(test_relist_repairs),
+        TEST(test_broken_stream),  TEST(test_endless_line),   TEST(test_objects_that_are_too_large),
+        TEST(test_kick_and_stats), TEST(test_relist_repairs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
