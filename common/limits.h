@@ -10,8 +10,9 @@
  * be larger than what is stored, so one watch line may take twice that. Longer: only the object's
  * metadata is read. */
 #define LIMIT_OBJECT_BYTES (4u << 20)
-/* The longest answer to one API call (a list page). Longer: the call fails with EMSGSIZE. */
-#define LIMIT_RESPONSE_BYTES (8u << 20)
+/* The longest answer to one API call (a list page): one object of 1.5 MiB, each byte of it escaped
+ * as six, still fits. Longer: the call fails with EMSGSIZE, and a page gets shorter. */
+#define LIMIT_RESPONSE_BYTES (10u << 20)
 /* What the tree of one JSON text may take, by an estimate from its text: a tree takes up to 300 times
  * the memory of its text. More: it is not built (-EMSGSIZE). */
 #define LIMIT_JSON_TREE_BYTES (16u << 20)
