@@ -4,8 +4,14 @@
 
 #include <json-c/json.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/limits.h"
+
+/* The kubelet says that a pod is not ready when it starts it, and with a later time only if the pod
+ * has been ready meanwhile: the time is that of the last change. */
+#define STARTING_NS (3 * NSEC_PER_SEC)
+#define RESTARTS_MAX 1000000 /* no sum of a few of them overflows */
 
 bool pod_terminal(const struct pod *p)
 {
@@ -39,6 +45,8 @@ static void pod_free(struct meta *obj)
     free(p->node);
     free(p->trouble_reason);
     free(p->trouble_message);
+    free(p->broken);
+    free(p->restarted);
     meta_done(&p->meta);
     free(p);
 }
@@ -97,25 +105,71 @@ static void set_trouble(struct pod *p, const char *container, const char *reason
                                      LIMIT_FOREIGN_MESSAGE_BYTES);
 }
 
-static void decode_containers(struct json_object *statuses, struct pod *p)
+/* Whether a container that has ended with this code is started again. */
+static bool starts_again(struct json_object *spec, const char *container, int64_t code)
+{
+    struct json_object *containers = json_get(spec, "containers");
+    const char *policy = json_get_str(spec, "restartPolicy");
+
+    for (size_t i = 0; i < json_array_len(containers); i++) {
+        struct json_object *c = json_object_array_get_idx(containers, i);
+
+        if (str_eq(json_get_str(c, "name"), container) && json_get_str(c, "restartPolicy"))
+            policy = json_get_str(c, "restartPolicy");
+    }
+    if (str_eq(policy, "Never"))
+        return false;
+    return !str_eq(policy, "OnFailure") || code != 0;
+}
+
+static void decode_ended(struct json_object *spec, const char *name, struct json_object *ended,
+                         struct pod *p)
+{
+    int64_t code = 0;
+
+    if (!json_get_int(ended, "exitCode", &code) || starts_again(spec, name, code))
+        return;
+    set_trouble(p, name, "ContainerEnded", json_get_str(ended, "reason"));
+    if (!p->broken)
+        p->broken =
+            xasprintf("container %.63s has ended with exit code %lld, and spec.restartPolicy "
+                      "does not start it again",
+                      name, (long long)code);
+}
+
+/* init: that they end is their purpose. */
+static void decode_containers(struct json_object *spec, struct json_object *statuses, bool init,
+                              struct pod *p)
 {
     for (size_t i = 0; i < json_array_len(statuses); i++) {
         struct json_object *c = json_object_array_get_idx(statuses, i);
         struct json_object *waiting = json_get_path(c, "state.waiting");
         struct json_object *ended = json_get_path(c, "state.terminated");
         const char *name = str_or_empty(json_get_str(c, "name"));
-        int64_t code = 0;
+        int64_t code = 0, restarts = 0;
 
         if (waiting && !waiting_is_normal(json_get_str(waiting, "reason")))
             set_trouble(p, name, json_get_str(waiting, "reason"), json_get_str(waiting, "message"));
         else if (ended && json_get_int(ended, "exitCode", &code) && code != 0)
             set_trouble(p, name, "Error", json_get_str(ended, "reason"));
+        if (init)
+            continue;
+        if (ended)
+            decode_ended(spec, name, ended, p);
+        if (!json_get_int(c, "restartCount", &restarts) || restarts <= 0)
+            continue;
+        p->has_restarted = true;
+        if (str_eq(name, POD_SIDECAR))
+            continue;
+        p->restarts += MIN(restarts, RESTARTS_MAX);
+        str_set(&p->restarted, xstrdup_max(name, LIMIT_LABEL_BYTES));
     }
 }
 
 static void decode_conditions(struct json_object *status, struct pod *p)
 {
     struct json_object *conditions = json_get(status, "conditions");
+    int64_t started = meta_time(status, "startTime");
 
     for (size_t i = 0; i < json_array_len(conditions); i++) {
         struct json_object *c = json_object_array_get_idx(conditions, i);
@@ -125,6 +179,7 @@ static void decode_conditions(struct json_object *status, struct pod *p)
         if (str_eq(type, "Ready")) {
             p->ready = is_true;
             p->ready_since_wall_ns = meta_time(c, "lastTransitionTime");
+            p->was_ready = is_true || (started && p->ready_since_wall_ns > started + STARTING_NS);
         } else if (str_eq(type, "PodScheduled") && !is_true && json_get_str(c, "reason"))
             set_trouble(p, NULL, json_get_str(c, "reason"), json_get_str(c, "message"));
     }
@@ -161,6 +216,7 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
 {
     struct pod *p = xcalloc(1, sizeof(*p));
     struct json_object *md = json_get(obj, "metadata");
+    struct json_object *spec = json_get(obj, "spec");
     struct json_object *status = json_get(obj, "status");
     const char *ip = json_get_str(status, "podIP");
     int r = meta_decode(obj, &p->meta, err);
@@ -169,15 +225,15 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
         pod_free(&p->meta);
         return r;
     }
-    p->node = meta_name(json_get(obj, "spec"), "nodeName");
+    p->node = meta_name(spec, "nodeName");
     p->ip = meta_is_ip(ip) ? xstrdup(ip) : NULL;
     decode_marks(md, p);
     decode_owner(md, p);
     p->phase = phase_parse(json_get_str(status, "phase"));
     if (json_get_str(status, "reason"))
         set_trouble(p, NULL, json_get_str(status, "reason"), json_get_str(status, "message"));
-    decode_containers(json_get(status, "initContainerStatuses"), p);
-    decode_containers(json_get(status, "containerStatuses"), p);
+    decode_containers(spec, json_get(status, "initContainerStatuses"), true, p);
+    decode_containers(spec, json_get(status, "containerStatuses"), false, p);
     decode_conditions(status, p);
     *ret = &p->meta;
     return 0;

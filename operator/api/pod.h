@@ -47,6 +47,13 @@ struct pod {
      * has ended, or the pod's own reason. NULL: nothing is wrong so far. */
     char *trouble_reason;
     char *trouble_message;
+    /* Why it will never be of use (again) although it has not ended, for people; NULL: it may. */
+    char *broken;
+    bool was_ready;          /* at some time, as far as its status or this process knows */
+    bool has_restarted;      /* any of its containers */
+    int64_t restarts;        /* of the user's containers together */
+    char *restarted;         /* one of those that have; NULL: none has */
+    int64_t unready_mono_ns; /* since when a planner knows that it lost its readiness; 0: not */
 };
 
 /* Ended, evicted or lost: it will never be ready again. */

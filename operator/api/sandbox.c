@@ -31,6 +31,7 @@ void sandbox_status_done(struct sandbox_status *s)
     free(s->pod_ip);
     free(s->work_dir);
     condition_done(&s->ready);
+    condition_done(&s->restarted);
     *s = (struct sandbox_status){0};
 }
 
@@ -41,8 +42,9 @@ void sandbox_status_copy(struct sandbox_status *to, const struct sandbox_status 
     to->pod_uid = xstrdup(from->pod_uid);
     to->pod_ip = xstrdup(from->pod_ip);
     to->work_dir = xstrdup(from->work_dir);
-    to->ready = (struct condition){0};
+    to->ready = to->restarted = (struct condition){0};
     condition_copy(&to->ready, &from->ready);
+    condition_copy(&to->restarted, &from->restarted);
 }
 
 static void sandbox_free(struct meta *obj)
@@ -121,7 +123,9 @@ static void decode_status(struct json_object *status, struct sandbox_status *s)
         s->work_dir = xstrdup(dir);
     json_get_int(status, "observedGeneration", &s->observed_generation);
     s->last_task_wall_ns = meta_time(status, "lastTaskTime");
+    json_get_int(status, "containerRestarts", &s->container_restarts);
     condition_decode(json_get(status, "conditions"), "Ready", &s->ready);
+    condition_decode(json_get(status, "conditions"), "ContainerRestarted", &s->restarted);
 }
 
 static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err *err)
@@ -164,9 +168,12 @@ int sandbox_status_patch(const struct sandbox *s, const struct sandbox_status *s
         rfc3339_format(last, status->last_task_wall_ns);
         json_w_str(&w, "lastTaskTime", last);
     }
+    if (status->container_restarts > 0)
+        json_w_int(&w, "containerRestarts", status->container_restarts);
     json_w_int(&w, "observedGeneration", s->meta.generation);
     json_w_array(&w, "conditions");
     condition_write(&w, "Ready", &status->ready, s->meta.generation);
+    condition_write(&w, "ContainerRestarted", &status->restarted, s->meta.generation);
     json_w_end_array(&w);
     json_w_end_object(&w);
     json_w_end_object(&w);

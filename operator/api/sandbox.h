@@ -24,9 +24,11 @@ struct sandbox_status {
     char *pod_uid;
     char *pod_ip;
     char *work_dir;
-    int64_t last_task_wall_ns; /* 0: never used */
+    int64_t last_task_wall_ns;  /* 0: never used */
+    int64_t container_restarts; /* of the pod's user containers, as far as they were told of */
     int64_t observed_generation;
     struct condition ready;
+    struct condition restarted; /* absent until a container has restarted under the sandbox */
 };
 
 struct sandbox {

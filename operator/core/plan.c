@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#define UNREADY_NS (120 * NSEC_PER_SEC)
+
 void plan_key(char *buf, const char *prefix, const char *key)
 {
     int n = snprintf(buf, PLAN_KEY_MAX, "%s/%s", prefix, key);
@@ -41,6 +43,25 @@ static bool plan_cut(const struct world *w, const char *prefix, const char *key,
     action_event(out, kind, m, true, "TooLarge",
                  "the object has too many values, or is too long, to be read: it is left alone");
     return true;
+}
+
+char *plan_pod_broken(struct pod *p, struct now now, int64_t *ret_due_mono_ns)
+{
+    *ret_due_mono_ns = 0;
+    if (p->broken)
+        return xstrdup(p->broken);
+    if (p->ready || !(p->was_ready || p->has_restarted)) {
+        p->unready_mono_ns = 0;
+        return NULL;
+    }
+    if (p->unready_mono_ns == 0)
+        p->unready_mono_ns = now.mono_ns;
+    if (now.mono_ns < p->unready_mono_ns + UNREADY_NS) {
+        *ret_due_mono_ns = p->unready_mono_ns + UNREADY_NS;
+        return NULL;
+    }
+    return xasprintf("it has not been ready for 2m0s%s%s", p->trouble_message ? ": " : "",
+                     str_or_empty(p->trouble_message));
 }
 
 void plan(struct world *w, const char *key, struct now now, struct actions *out)

@@ -13,6 +13,8 @@
  *   them all. After pods that end by themselves and creates that fail there is a back-off that
  *   doubles: once for all that come to nothing before it is over, since an outage or a quota meets
  *   many at once.
+ * - A pod that is of no use any more, such as one whose main container has ended for good, is
+ *   replaced, no faster than pods are made then.
  * - Status is written when it changed, at most once a second.
  */
 #include "operator/core/plan.h"
@@ -77,13 +79,16 @@ static void count_idle(const struct world *w, const struct warmpool *pool, const
     }
 }
 
-static void note_ended(const struct pod *p, struct pool_state *st, int64_t mono_ns)
+/* broken: why it is of no use; NULL: it has ended. */
+static void note_ended(const struct pod *p, const char *broken, struct pool_state *st,
+                       int64_t mono_ns)
 {
+    const char *why = p->trouble_message ? p->trouble_message : "its containers exited";
+
     if (plan_pod_failed(st, mono_ns))
         st->next_create_mono_ns = mono_ns + plan_backoff_ns(st->failures + 1);
-    str_set(&st->ended,
-            xasprintf("pod %s ended by itself: %s", p->meta.name,
-                      p->trouble_message ? p->trouble_message : "its containers exited"));
+    str_set(&st->ended, broken ? xasprintf("pod %s is replaced: %s", p->meta.name, broken)
+                               : xasprintf("pod %s ended by itself: %s", p->meta.name, why));
 }
 
 /* Only as it is known here: another operator may have bound it meanwhile. */
@@ -147,15 +152,41 @@ static void drop_left_over(const struct world *w, const struct pool_state *st, c
         delete_pod(p, orphan ? "Orphaned" : "PoolDeleted", out);
 }
 
+/*
+ * An idle pod that lives, and whether it is of use. One that is not is replaced as creations under
+ * trouble go: so many at once, and no more before the back-off is over. A pod that has never been
+ * ready is left to a template that has never brought a ready one: the next would fare no better.
+ */
+static void judge_idle(const struct world *w, const struct warmpool *pool, struct pod *p,
+                       struct pool_state *st, struct now now, unsigned *room, struct actions *out,
+                       struct census *c)
+{
+    int64_t due;
+    cleanup_free char *broken = plan_pod_broken(p, now, &due);
+    bool replace = broken && (p->broken || p->was_ready || st->proven);
+
+    action_after(out, due);
+    if (replace && *room > 0) {
+        (*room)--;
+        note_ended(p, broken, st, now.mono_ns);
+        delete_pod(p, "PodBroken", out);
+        return;
+    }
+    if (replace)
+        action_after(out, st->next_create_mono_ns);
+    count_idle(w, pool, p, c);
+}
+
 static void take_census(struct world *w, const struct warmpool *pool, const char *key,
                         struct pool_state *st, struct now now, struct actions *out,
                         struct census *c)
 {
     const struct index_bucket *b = index_get(&w->pods_by_pool, key);
+    unsigned room = now.mono_ns >= st->next_create_mono_ns ? CREATES_AT_ONCE : 0;
 
     c->pods = xcalloc(b->count + 1, sizeof(*c->pods));
     for (size_t i = 0; i < b->count; i++) {
-        const struct pod *p = container_of(b->items[i], struct pod, meta);
+        struct pod *p = container_of(b->items[i], struct pod, meta);
 
         if (p->meta.deleting)
             continue;
@@ -170,10 +201,10 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
             c->claiming++;
             c->good += p->ready && is_fresh(w, pool, p);
         } else if (pod_terminal(p)) {
-            note_ended(p, st, now.mono_ns);
+            note_ended(p, NULL, st, now.mono_ns);
             delete_pod(p, "PodEnded", out);
         } else {
-            count_idle(w, pool, p, c);
+            judge_idle(w, pool, p, st, now, &room, out, c);
         }
     }
 }

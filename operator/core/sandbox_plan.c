@@ -1,15 +1,18 @@
 /*
  * The rules of a Sandbox.
  *
- *   (none) --> Pending --> Ready --> Failed
- *      \          \----------------^
- *       \--> Ready                       Bound only when a claimed pod is not ready (again)
+ *   (none) --> Pending --> Ready <--> Bound --> Failed
+ *      \          \          \-------------------^
+ *       \--> Ready \--> Bound           Bound only while the pod is not ready (any more)
  *
  * - The oldest waiting sandbox of a pool gets the oldest idle ready pod. The claim makes the
  *   sandbox the pod's owner; the status goes straight to Ready.
  * - Pending is written only after PENDING_AFTER, so that a quick claim costs no third write.
  * - A missing pool, or none of its pods in time, ends in Failed. So does the loss of the pod, and
  *   one that does not get ready again after the claim: a sandbox never gets a second one.
+ * - A Ready sandbox whose pod has not been ready for two minutes is Bound until it is again; one
+ *   whose pod never will be, since a container has ended for good, fails at once. That, and the
+ *   restart of a container, is written at most once in TELL_INTERVAL.
  * - An expired sandbox is deleted; a sandbox that is gone takes its pod along at once.
  */
 #include "operator/core/plan.h"
@@ -22,6 +25,7 @@
 
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
+#define TELL_INTERVAL_NS (10 * NSEC_PER_SEC)
 #define TELL_REFUSALS 3 /* one may be an accident */
 /* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
  * for so long, or when it is behind by a quarter of the idle limit. */
@@ -45,8 +49,9 @@ static void write_status(const struct view *v, struct sandbox_status *to, const 
     action_status(v->out, &api_sandbox, &v->s->meta, buf_steal(&body), reason);
 }
 
-static void move(const struct view *v, enum sandbox_phase phase, const char *reason,
-                 const char *message)
+/* why: for the log and for what note_status() does; the reason is for the condition. */
+static void move_as(const struct view *v, enum sandbox_phase phase, const char *reason,
+                    const char *message, const char *why)
 {
     struct sandbox_status to;
 
@@ -62,11 +67,32 @@ static void move(const struct view *v, enum sandbox_phase phase, const char *rea
         str_set(&to.pod_uid, xstrdup(v->pod->meta.uid));
         str_set(&to.pod_ip, xstrdup(v->pod->ip));
         str_set(&to.work_dir, xstrdup(v->pod->work_dir));
+        if (v->s->status.phase < SANDBOX_BOUND) /* what came before is nobody's loss */
+            to.container_restarts = v->pod->restarts;
     }
-    write_status(v, &to, reason);
+    write_status(v, &to, why);
     if (phase == SANDBOX_FAILED)
         action_event(v->out, &api_sandbox, &v->s->meta, true, reason, message);
     sandbox_status_done(&to);
+}
+
+static void move(const struct view *v, enum sandbox_phase phase, const char *reason,
+                 const char *message)
+{
+    move_as(v, phase, reason, message, reason);
+}
+
+/* A pod, or the code in it, may change what is to be told as often as it likes. */
+static bool may_tell(const struct view *v)
+{
+    int64_t due = v->st->told_mono_ns + TELL_INTERVAL_NS;
+
+    if (v->st->told_mono_ns && v->now.mono_ns < due) {
+        action_after(v->out, due);
+        return false;
+    }
+    v->st->told_mono_ns = v->now.mono_ns;
+    return true;
 }
 
 /* ---- waiting for a pod ----------------------------------------------------------------------- */
@@ -216,20 +242,38 @@ static bool bound_for_too_long(const struct view *v)
     return v->now.mono_ns >= deadline;
 }
 
-static void plan_claimed(const struct view *v)
+/* As the condition says it. */
+static bool is_told(const struct view *v, enum sandbox_phase phase, const char *message)
+{
+    return v->s->status.phase == phase && str_eq(v->s->status.ready.message, message);
+}
+
+static void plan_unready(const struct view *v)
 {
     const char *trouble = v->pod->trouble_message;
-    cleanup_free char *message = NULL;
-    bool over;
+    bool over = bound_for_too_long(v);
+    cleanup_free char *message =
+        xasprintf("the agent in the pod does not answer%s%s%s", over ? "" : " yet",
+                  trouble ? ": " : "", str_or_empty(trouble));
 
-    if (v->pod->ready && v->pod->ip) {
-        move(v, SANDBOX_READY, "PodReady", "the agent in the pod answers");
-        return;
-    }
-    over = bound_for_too_long(v);
-    message = xasprintf("the agent in the pod does not answer%s%s%s", over ? "" : " yet",
-                        trouble ? ": " : "", str_or_empty(trouble));
-    move(v, over ? SANDBOX_FAILED : SANDBOX_BOUND, "PodNotReady", message);
+    if (over)
+        move(v, SANDBOX_FAILED, "PodNotReady", message);
+    else if (v->s->status.phase < SANDBOX_BOUND)
+        move(v, SANDBOX_BOUND, "PodNotReady", message);
+    else if (!is_told(v, SANDBOX_BOUND, message) && may_tell(v))
+        /* Another word than that of the first time: tasks may have run there. */
+        move_as(v, SANDBOX_BOUND, "PodNotReady", message, "PodUnready");
+}
+
+static void plan_claimed(const struct view *v)
+{
+    bool first = v->s->status.phase < SANDBOX_BOUND;
+
+    if (!v->pod->ready || !v->pod->ip)
+        plan_unready(v);
+    else if (first || !v->st->was_ready || may_tell(v))
+        move_as(v, SANDBOX_READY, "PodReady", "the agent in the pod answers",
+                first ? "PodReady" : "PodReadyAgain");
 }
 
 static void fail_lost(const struct view *v, const char *what)
@@ -238,6 +282,14 @@ static void fail_lost(const struct view *v, const char *what)
     cleanup_free char *message = xasprintf("pod %s %s", str_or_empty(pod), what);
 
     move(v, SANDBOX_FAILED, "PodLost", message);
+}
+
+static void fail_broken(const struct view *v)
+{
+    cleanup_free char *message = xasprintf("pod %s is of no use any more: %s",
+                                           str_or_empty(v->s->status.pod_name), v->pod->broken);
+
+    move(v, SANDBOX_FAILED, "PodBroken", message);
 }
 
 /* Bound or Ready: does the pod still live? */
@@ -268,10 +320,48 @@ static bool plan_pod_alive(const struct view *v)
             "has ended: %s", p->trouble_message ? p->trouble_message : "its containers exited");
 
         fail_lost(v, what);
+    } else if (p->broken) {
+        fail_broken(v);
     } else {
         return true;
     }
     return false;
+}
+
+/* Returns whether there is anything to write. */
+static bool plan_restarts(const struct view *v)
+{
+    const struct pod *p = v->pod;
+    struct sandbox_status to;
+
+    if (p->restarts <= v->s->status.container_restarts || !may_tell(v))
+        return false;
+    sandbox_status_copy(&to, &v->s->status);
+    to.container_restarts = p->restarts;
+    cleanup_free char *message = xasprintf(
+        "container %s was started anew: what ran in it and what it wrote outside of volumes is "
+        "gone (restarts of the pod's containers so far: %" PRId64 ")",
+        p->restarted, p->restarts);
+    condition_set(&to.restarted, CONDITION_TRUE, "ContainerRestarted", message, v->now.wall_ns);
+    write_status(v, &to, "ContainerRestarted");
+    action_event(v->out, &api_sandbox, &v->s->meta, true, "ContainerRestarted", message);
+    sandbox_status_done(&to);
+    return true;
+}
+
+/* A Ready sandbox's pod may be not ready for a moment; for two minutes is too long. */
+static bool plan_readiness(const struct view *v)
+{
+    int64_t due;
+    cleanup_free char *broken = plan_pod_broken(v->pod, v->now, &due);
+
+    v->st->was_ready = true;
+    v->st->bound_mono_ns = 0;
+    action_after(v->out, due);
+    if (!broken)
+        return false;
+    plan_unready(v);
+    return true;
 }
 
 static int64_t idle_limit_s(const struct view *v)
@@ -420,13 +510,13 @@ static void plan_phase(const struct view *v)
             plan_waiting(v);
         break;
     case SANDBOX_BOUND:
-        if (plan_pod_alive(v))
+        if (plan_pod_alive(v) && !plan_restarts(v))
             plan_claimed(v);
         break;
     case SANDBOX_READY:
         if (plan_pod_alive(v)) {
             plan_audit(v);
-            if (!plan_address(v))
+            if (!plan_readiness(v) && !plan_restarts(v) && !plan_address(v))
                 plan_last_task(v);
         }
         break;

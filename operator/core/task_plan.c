@@ -217,12 +217,21 @@ static void sandbox_missing(const struct view *v)
         say_waiting(v, 0, "WaitingForSandbox", message);
 }
 
+static char *failure_text(const struct sandbox *s)
+{
+    return xasprintf("sandbox %s failed: %s", s->meta.name, str_or_empty(s->status.ready.message));
+}
+
+static const char *failure_reason(const struct sandbox *s)
+{
+    return str_eq(s->status.ready.reason, "PodLost") ? "PodLost" : "SandboxFailed";
+}
+
 static void sandbox_failed(const struct view *v, const struct sandbox *s)
 {
-    cleanup_free char *message =
-        xasprintf("sandbox %s failed: %s", s->meta.name, str_or_empty(s->status.ready.message));
+    cleanup_free char *message = failure_text(s);
 
-    fail_early(v, str_eq(s->status.ready.reason, "PodLost") ? "PodLost" : "SandboxFailed", message);
+    fail_early(v, failure_reason(s), message);
 }
 
 static void sandbox_pending(const struct view *v, const struct sandbox *s)
@@ -392,6 +401,15 @@ static void fail_lost(const struct view *v, bool has_sandbox)
     plan_over(v);
 }
 
+/* Its pod is there, but of no use: the sandbox says why. */
+static void fail_with_sandbox(const struct view *v, const struct sandbox *s)
+{
+    cleanup_free char *message = failure_text(s);
+
+    run_fail(v->run, "SandboxFailed", message, true, v->now);
+    plan_over(v);
+}
+
 /* The attempt runs, as far as is known: did it lose its pod, is it time to say Running? */
 static void plan_active(const struct view *v)
 {
@@ -403,6 +421,10 @@ static void plan_active(const struct view *v)
     s = world_sandbox(v->w, key);
     if (s && str_eq(s->meta.uid, v->run->target.sandbox_uid))
         p = world_sandbox_pod(v->w, s);
+    if (p && s->status.phase == SANDBOX_FAILED && !str_eq(failure_reason(s), "PodLost")) {
+        fail_with_sandbox(v, s);
+        return;
+    }
     if (!s || s->status.phase == SANDBOX_FAILED || !p) {
         fail_lost(v, s != NULL);
         return;

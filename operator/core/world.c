@@ -171,7 +171,8 @@ bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p)
 static bool claimable(const struct world *w, const struct warmpool *pool, const struct pod *p)
 {
     return pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && !p->meta.deleting &&
-           !pod_terminal(p) && p->ip && !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
+           !pod_terminal(p) && !p->broken && p->ip &&
+           !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
 }
 
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first)
@@ -561,13 +562,25 @@ static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
+/* What its status does not tell: this process has seen it ready, and then not. */
+static void keep_readiness(const struct pod *was, struct pod *is)
+{
+    if (!str_eq(was->meta.uid, is->meta.uid))
+        return;
+    is->was_ready = is->was_ready || was->was_ready;
+    if (!is->ready && !was->ready)
+        is->unready_mono_ns = was->unready_mono_ns;
+}
+
 static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
     const struct pod *old_pod = old_obj ? container_of(old_obj, struct pod, meta) : NULL;
-    const struct pod *new_pod = new_obj ? container_of(new_obj, struct pod, meta) : NULL;
+    struct pod *new_pod = new_obj ? container_of(new_obj, struct pod, meta) : NULL;
 
     keep_seq(w, old_obj, new_obj);
+    if (old_pod && new_pod)
+        keep_readiness(old_pod, new_pod);
     if (old_obj)
         index_pod(w, old_obj, false);
     if (new_obj)

@@ -140,7 +140,7 @@ const struct story stories[] = {
      WITH_BOX "9000 task t s 1000000:0 ,\"timeout\":\"30m\"\n12000 lose 1\n900000 return 1",
      "attempt ns/t/1: starts\n"
      "pod 1: made, not ready, ready, bound to s, not ready, deleting, gone\n" REFILL POOL_TAKEN
-     "sandbox s: Ready, Failed\ntask t: Running, Failed (AgentUnavailable)\n",
+     "sandbox s: Ready, Bound, Failed\ntask t: Running, Failed (AgentUnavailable)\n",
      0},
     {"a node comes back with a task that was given up, another one follows",
      WITH_BOX "9000 task t s 1000000:0 ,\"timeout\":\"30m\"\n12000 lose 1\n120000 return 1\n"

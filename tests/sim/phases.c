@@ -23,11 +23,11 @@ static struct {
     {SIM_SANDBOX, "Pending", "Bound"},  {SIM_SANDBOX, "Pending", "Ready"},
     {SIM_SANDBOX, "Pending", "Failed"}, {SIM_SANDBOX, "Bound", "Ready"},
     {SIM_SANDBOX, "Bound", "Failed"},   {SIM_SANDBOX, "Ready", "Failed"},
-    {SIM_TASK, "", "Pending"},          {SIM_TASK, "", "Running"},
-    {SIM_TASK, "", "Succeeded"},        {SIM_TASK, "", "Failed"},
-    {SIM_TASK, "Pending", "Running"},   {SIM_TASK, "Pending", "Succeeded"},
-    {SIM_TASK, "Pending", "Failed"},    {SIM_TASK, "Running", "Succeeded"},
-    {SIM_TASK, "Running", "Failed"},
+    {SIM_SANDBOX, "Ready", "Bound"},    {SIM_TASK, "", "Pending"},
+    {SIM_TASK, "", "Running"},          {SIM_TASK, "", "Succeeded"},
+    {SIM_TASK, "", "Failed"},           {SIM_TASK, "Pending", "Running"},
+    {SIM_TASK, "Pending", "Succeeded"}, {SIM_TASK, "Pending", "Failed"},
+    {SIM_TASK, "Running", "Succeeded"}, {SIM_TASK, "Running", "Failed"},
 };
 
 void phase_moved(struct sim *s, const struct obj *o, const char *from, const char *to)

@@ -41,7 +41,8 @@ static void put_pod(struct fixture *f, const char *name, const char *sandbox, co
         "\"X\",\"uid\":\"uid-%s\",\"controller\":true}]",
         sandbox ? "allocated" : "idle", label, world_pool(f->w, "ns/p")->template_hash,
         sandbox ? sandbox : "p");
-    cleanup_free char *rest = xasprintf("\"status\":{%s}", status);
+    cleanup_free char *rest =
+        xasprintf("\"spec\":{\"restartPolicy\":\"Never\"},\"status\":{%s}", status);
 
     fixture_put(f, &api_pod, name, md, rest);
 }
@@ -76,6 +77,13 @@ static void put_task(struct fixture *f, const char *name, const char *status)
 #define BOX_FAILED                                                                                 \
     "\"phase\":\"Failed\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":\""  \
     "NoPodAvailable\",\"message\":\"no pod came\"}]"
+
+#define BOX_LOST                                                                                   \
+    "\"phase\":\"Failed\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":\""  \
+    "PodLost\",\"message\":\"pod a is gone\"}]"
+#define EXECUTOR_ENDED                                                                             \
+    "\"phase\":\"Running\",\"podIP\":\"10.0.0.1\",\"containerStatuses\":[{\"name\":\"executor\","  \
+    "\"state\":{\"terminated\":{\"exitCode\":0,\"reason\":\"Completed\"}}}]"
 
 /* ---- what is wrong --------------------------------------------------------------------------- */
 
@@ -369,7 +377,29 @@ static void result_dropped(struct fixture *f)
 static void pod_lost_under_it(struct fixture *f)
 {
     running(f);
+    put_sandbox(f, BOX_LOST);
+}
+
+static void executor_ended(struct fixture *f)
+{
+    box_with_pod(f, EXECUTOR_ENDED);
+}
+
+static void sandbox_failed_under_it(struct fixture *f)
+{
+    running(f);
     put_sandbox(f, BOX_FAILED);
+}
+
+static void idle_executors_end(struct fixture *f)
+{
+    put_pool(f, 1, "");
+    put_pod(f, "a", NULL, EXECUTOR_ENDED);
+    fixture_plan(f, "pool/ns/p", NULL);
+    fixture_remove(f, &api_pod, "a");
+    fixture_pass(f, 2000);
+    put_pod(f, "b", NULL, EXECUTOR_ENDED);
+    pool_state(f)->status_mono_ns = 0;
 }
 
 /* ---- what is said ---------------------------------------------------------------------------- */
@@ -388,6 +418,8 @@ static const struct {
     {quota, "pool/ns/p", "QuotaExceeded", "a pod could not be created: exceeded quota: q", true},
     {forbidden, "pool/ns/p", "Forbidden", "a pod could not be created: not allowed", true},
     {pods_end, "pool/ns/p", "PodEnded", "pod b ended by itself: disk full", true},
+    {idle_executors_end, "pool/ns/p", "PodEnded", "pod b is replaced: container executor has",
+     true},
     {never_ready, "pool/ns/p", "PodNotReady", "pod a runs, but is not ready after 2m0s", true},
     {never_started, "pool/ns/p", "PodNotReady", "kubectl describe pod a", true},
     {pods_vanish, "pool/ns/p", "NoPodGetsReady", "18 pods and more were made of this template",
@@ -407,6 +439,7 @@ static const struct {
     {claims_refused_for_long, "sandbox/ns/s", "NoPodAvailable", "cannot be taken: not by", true},
     {pod_gone, "sandbox/ns/s", "PodLost", "pod a is gone", true},
     {pod_evicted, "sandbox/ns/s", "PodLost", "pod a has ended: disk full", true},
+    {executor_ended, "sandbox/ns/s", "PodBroken", "any more: container executor has ended", true},
     {box_invalid, "sandbox/ns/s", "InvalidSpec", "spec.poolRef", true},
     {task_alone, "task/ns/t", "WaitingForSandbox", "Sandbox s, which does not exist", false},
     {box_missing_too_long, "task/ns/t", "SandboxNotFound", "sandbox s not found", false},
@@ -419,6 +452,7 @@ static const struct {
     {agent_refuses, "task/ns/t", "AgentRefused", "refused the task", true},
     {result_dropped, "task/ns/t", "ResultLost", "dropped the result", true},
     {pod_lost_under_it, "task/ns/t", "PodLost", "pod a was lost while the task ran", false},
+    {sandbox_failed_under_it, "task/ns/t", "SandboxFailed", "s failed: no pod came", false},
 };
 
 static void test_every_state_says_why(void **state)
