@@ -1,0 +1,271 @@
+"""Waiting for objects: one list and watch for all waits of a process, a kind and a namespace.
+
+A wait is a Future, so that threads and asyncio wait for it alike. A wait costs no request. The objects that a process
+makes carry its label; others are watched one by one, for as long as somebody waits.
+
+States of a watcher's thread:
+
+    list --ok--> watch --end of stream, cut--> watch (from the last resourceVersion)
+     ^             |
+     |             +--410 or an ERROR event--> list
+     +--error, after a pause--+
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import urllib3
+from kubernetes import client
+
+from arl._connection import CONNECT_TIMEOUT_S, Connection
+from arl._names import CLIENT_LABEL, client_id
+from arl.errors import ArlError, ClusterUnreachable, from_api
+
+# The server ends a watch after so long; a connection that has died without a word is noticed a little later.
+WATCH_S = (50, 70)
+SILENCE_S = 80
+PAUSE_FIRST_S = 0.2
+PAUSE_MAX_S = 5.0
+# Errors other than a busy or absent server end the waits, since nobody else would tell.
+FATAL = (401, 403, 404)
+FATAL_TRIES = 3
+
+Object = dict[str, Any]
+# Looks at an object; a result other than None ends the wait, an ArlError fails it. None for the object: it is gone.
+Look = Callable[[Object | None], Any]
+
+
+class Wait:
+    """One wait for one object.
+
+    Attributes:
+        future: Its end.
+    """
+
+    def __init__(self, name: str, look: Look, uid: str | None) -> None:
+        self.name = name
+        self.uid = uid
+        self.future: Future[Any] = Future()
+        self._look = look
+        self._exists_since = time.monotonic() if uid else None
+
+    def exists(self, obj: Object) -> None:
+        """The object has been made, or read: from now on a list without it means that it is gone."""
+        self.uid = obj["metadata"]["uid"]
+        self._exists_since = time.monotonic()
+        self.take(obj)
+
+    def take(self, obj: Object | None) -> None:
+        """Looks at a state of the object."""
+        if self.future.done() or (obj is not None and self.uid not in (None, obj["metadata"]["uid"])):
+            return
+        try:
+            result = self._look(obj)
+        except Exception as e:
+            self.fail(e)
+            return
+        if result is not None and not self.future.done():
+            self.future.set_result(result)
+
+    def missing(self, listed_at: float) -> None:
+        """A list that was asked for at this time does not have it."""
+        if self._exists_since is not None and self._exists_since < listed_at:
+            self.take(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the wait with an error."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Watcher:
+    """A thread that lists and watches objects of one kind in one namespace."""
+
+    def __init__(self, connection: Connection, namespace: str, plural: str, selector: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._namespace = namespace
+        self._plural = plural
+        self._selector = dict(selector)
+        self._lock = threading.Lock()
+        self._waits: dict[str, list[Wait]] = {}
+        self._thread: threading.Thread | None = None
+        self._response: Any = None
+        self.requests = 0
+
+    def add(self, wait: Wait) -> None:
+        """Begins a wait; the thread is started if it does not run."""
+        with self._lock:
+            self._waits.setdefault(wait.name, []).append(wait)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"arl-watch-{self._plural}", daemon=True)
+                self._thread.start()
+        wait.future.add_done_callback(lambda _: self._remove(wait))
+
+    def _remove(self, wait: Wait) -> None:
+        with self._lock:
+            waits = self._waits.get(wait.name, [])
+            if wait in waits:
+                waits.remove(wait)
+            if not waits:
+                self._waits.pop(wait.name, None)
+
+    def _all(self) -> list[Wait]:
+        with self._lock:
+            return [w for waits in self._waits.values() for w in waits]
+
+    def _of(self, name: str) -> list[Wait]:
+        with self._lock:
+            return list(self._waits.get(name, ()))
+
+    def _idle(self) -> bool:
+        """Whether the thread may end: nobody waits."""
+        with self._lock:
+            if self._waits:
+                return False
+            self._thread = None
+            return True
+
+    def _run(self) -> None:
+        version: str | None = None
+        pause, fatal = PAUSE_FIRST_S, 0
+        while not self._idle():
+            try:
+                if version is None:
+                    version = self._list()
+                for event in self._watch(version):
+                    version = self._take(event, version)
+                    pause, fatal = PAUSE_FIRST_S, 0
+                    if version is None:
+                        break
+                else:
+                    pause = PAUSE_FIRST_S
+                    continue
+            except client.ApiException as e:
+                error = from_api(e, f"watching {self._plural} in namespace {self._namespace}")
+                if e.status == 410:
+                    version = None
+                    continue
+                fatal = fatal + 1 if e.status in FATAL else 0
+                if fatal >= FATAL_TRIES:
+                    self._fail(error)
+            except (urllib3.exceptions.HTTPError, OSError, ValueError):
+                pass
+            except Exception as e:  # so that no wait hangs
+                self._fail(ClusterUnreachable(f"watching {self._plural} in namespace {self._namespace}: {e}"))
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, PAUSE_MAX_S)
+
+    def _fail(self, error: ArlError) -> None:
+        for wait in self._all():
+            wait.fail(error)
+
+    def _request(self, read_timeout: float, **options: Any) -> Any:
+        self.requests += 1
+        return self._connection.custom.list_namespaced_custom_object(
+            *self._connection._where(self._namespace, self._plural),
+            _preload_content=False,
+            _request_timeout=(CONNECT_TIMEOUT_S, read_timeout),
+            **self._selector,
+            **options,
+        )
+
+    def _list(self) -> str:
+        began = time.monotonic()
+        response = self._request(SILENCE_S)
+        try:
+            answer = json.loads(response.data)
+        finally:
+            response.release_conn()
+        objects = {obj["metadata"]["name"]: obj for obj in answer["items"]}
+        for wait in self._all():
+            obj = objects.get(wait.name)
+            if obj is None or wait.uid not in (None, obj["metadata"]["uid"]):
+                wait.missing(began)
+            else:
+                wait.take(obj)
+        return str(answer["metadata"]["resourceVersion"])
+
+    def _watch(self, version: str) -> Iterator[Any]:
+        response = self._request(
+            SILENCE_S,
+            watch=True,
+            allow_watch_bookmarks=True,
+            resource_version=version,
+            timeout_seconds=random.randint(*WATCH_S),
+        )
+        rest = b""
+        try:
+            for data in response.stream(amt=None, decode_content=False):
+                *lines, rest = (rest + data).split(b"\n") if b"\n" in data else [rest + data]
+                for line in lines:
+                    if line.strip():
+                        yield json.loads(line)
+        finally:
+            response.close()
+            response.release_conn()
+
+    def _take(self, event: Any, version: str) -> str | None:
+        """The resourceVersion to go on from; None: list again."""
+        obj = event["object"]
+        if event["type"] == "ERROR":
+            return None
+        if event["type"] in ("ADDED", "MODIFIED"):
+            for wait in self._of(obj["metadata"]["name"]):
+                wait.take(obj)
+        elif event["type"] == "DELETED":
+            for wait in self._of(obj["metadata"]["name"]):
+                if wait.uid in (None, obj["metadata"]["uid"]):
+                    wait.take(None)
+        return str(obj["metadata"].get("resourceVersion") or version)
+
+
+class Hub:
+    """All waits of a process in one cluster."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._watchers: dict[tuple[str, ...], Watcher] = {}
+
+    def wait_own(self, namespace: str, plural: str, name: str, look: Look) -> Wait:
+        """Waits for an object that this process is about to make, with its label. See ``Wait.exists``."""
+        key = (namespace, plural, client_id())
+        with self._lock:
+            watcher = self._watchers.get(key)
+            if watcher is None:
+                selector = {"label_selector": f"{CLIENT_LABEL}={client_id()}"}
+                watcher = self._watchers[key] = Watcher(self._connection, namespace, plural, selector)
+        wait = Wait(name, look, None)
+        watcher.add(wait)
+        return wait
+
+    def wait_for(self, namespace: str, plural: str, name: str, look: Look) -> Wait:
+        """Waits for an object that is there, whoever has made it; NotFound."""
+        wait = Wait(name, look, None)
+        obj = self._connection.get(namespace, plural, name)
+        wait.exists(obj)
+        if not wait.future.done():
+            Watcher(self._connection, namespace, plural, {"field_selector": f"metadata.name={name}"}).add(wait)
+        return wait
+
+
+_hubs: dict[int, tuple[int, Hub]] = {}
+_hubs_lock = threading.Lock()
+
+
+def hub(connection: Connection) -> Hub:
+    """The hub of this connection; a forked child has one of its own, since threads do not come along."""
+    with _hubs_lock:
+        pid, known = _hubs.get(id(connection), (0, None))
+        if known is None or pid != os.getpid():
+            known = Hub(connection)
+            _hubs[id(connection)] = (os.getpid(), known)
+        return known

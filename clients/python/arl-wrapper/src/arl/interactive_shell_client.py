@@ -1,0 +1,138 @@
+"""A shell in a pod, over pods/exec."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes import client
+from kubernetes.stream import stream
+
+from arl._connection import Connection
+
+DEFAULT_SHELL = ("/bin/sh",)
+
+
+class InteractiveShellClient:
+    """A shell whose input is sent and whose output is read as text."""
+
+    def __init__(self) -> None:
+        self._connection = Connection.load()
+        # A client of its own: kubernetes.stream changes the one that it is given while it connects.
+        self.v1 = client.CoreV1Api(client.ApiClient(self._connection.api_client.configuration))
+        self.ws_client: Any = None
+        self.namespace: str | None = None
+        self.pod_name: str | None = None
+        self.container: str | None = None
+        self._read_task: asyncio.Task[None] | None = None
+
+    def connect_sync(
+        self, namespace: str, pod_name: str, container: str = "executor", command: list[str] | None = None
+    ) -> None:
+        """Starts a shell, by default /bin/sh, in a container of a pod."""
+        self.namespace, self.pod_name, self.container = namespace, pod_name, container
+        self.ws_client = stream(
+            self.v1.connect_get_namespaced_pod_exec,
+            pod_name,
+            namespace,
+            container=container,
+            command=list(DEFAULT_SHELL) if command is None else command,
+            stderr=True,
+            stdin=True,
+            stdout=True,
+            tty=False,
+            _preload_content=False,
+        )
+
+    async def connect(
+        self, namespace: str, pod_name: str, container: str = "executor", command: list[str] | None = None
+    ) -> None:
+        """See ``connect_sync``."""
+        await asyncio.to_thread(self.connect_sync, namespace, pod_name, container, command)
+
+    def send_input_sync(self, data: str) -> None:
+        """Sends text to the shell."""
+        if self.ws_client:
+            self.ws_client.write_stdin(data)
+
+    async def send_input(self, data: str) -> None:
+        """See ``send_input_sync``."""
+        await asyncio.to_thread(self.send_input_sync, data)
+
+    def read_output_sync(self, timeout: float = 0.1) -> str:
+        """What the shell has written since; waits at most so many seconds for some. Empty if there is nothing."""
+        if not self.ws_client or not self.ws_client.is_open():
+            return self._take()
+        self.ws_client.update(timeout=timeout)
+        return self._take()
+
+    def _take(self) -> str:
+        if not self.ws_client:
+            return ""
+        parts = [str(read()) for read in (self._stdout, self._stderr)]
+        return "".join(parts)
+
+    def _stdout(self) -> str:
+        return self.ws_client.read_stdout(timeout=0) if self.ws_client.peek_stdout(timeout=0) else ""
+
+    def _stderr(self) -> str:
+        return self.ws_client.read_stderr(timeout=0) if self.ws_client.peek_stderr(timeout=0) else ""
+
+    async def read_output(self, timeout: float = 0.1) -> str:
+        """See ``read_output_sync``."""
+        return await asyncio.to_thread(self.read_output_sync, timeout)
+
+    def close_sync(self) -> None:
+        """Ends the shell. Harmless when it is closed."""
+        if self.ws_client:
+            self.ws_client.close()
+            self.ws_client = None
+
+    async def close(self) -> None:
+        """See ``close_sync``."""
+        await asyncio.to_thread(self.close_sync)
+
+    def is_open(self) -> bool:
+        """Whether the shell runs, as far as is known."""
+        return self.ws_client is not None and bool(self.ws_client.is_open())
+
+
+async def create_websocket_proxy(
+    namespace: str,
+    pod_name: str,
+    container: str,
+    on_output: Callable[[str], None],
+    on_error: Callable[[str], None],
+    on_close: Callable[[], None],
+) -> InteractiveShellClient:
+    """Starts a shell and calls back with its output until it ends.
+
+    Args:
+        namespace: The pod's.
+        pod_name: The pod.
+        container: Its container.
+        on_output: Called with each piece of output.
+        on_error: Called with a message if it cannot be started, or breaks.
+        on_close: Called at its end.
+    """
+    shell = InteractiveShellClient()
+    try:
+        await shell.connect(namespace, pod_name, container)
+    except Exception as e:
+        on_error(str(e))
+        raise
+
+    async def pump() -> None:
+        try:
+            while shell.is_open():
+                output = await shell.read_output(timeout=1.0)
+                if output:
+                    on_output(output)
+        except Exception as e:
+            on_error(str(e))
+        finally:
+            on_close()
+
+    shell._read_task = asyncio.create_task(pump())
+    return shell
