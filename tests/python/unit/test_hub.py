@@ -1,0 +1,253 @@
+"""Waits against an API server that fails in each way to order."""
+
+import json
+import queue
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from arl import _hub, _tasks, errors
+from arl._connection import Connection
+from kubernetes import client
+
+LIMIT_S = 20
+
+
+class FakeApi:
+    """Answers lists and watches of sandboxes with what the test has put into its queues."""
+
+    def __init__(self):
+        self.lists, self.watches, self.posts, self.seen = queue.Queue(), queue.Queue(), queue.Queue(), []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self, status, body, headers=()):
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                for k, v in headers:
+                    self.send_header(k, v)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                outer.seen.append("POST")
+                self.answer(*outer.posts.get(timeout=LIMIT_S))
+
+            def do_GET(self):
+                query = parse_qs(urlsplit(self.path).query)
+                if "watch" not in query and self.path.split("?")[0].rsplit("/", 1)[1] != "sandboxes":
+                    outer.seen.append("GET")
+                    self.answer(*outer.posts.get(timeout=LIMIT_S))
+                elif "watch" not in query:
+                    outer.seen.append("LIST")
+                    self.answer(*outer.lists.get(timeout=LIMIT_S))
+                else:
+                    outer.seen.append(f"WATCH {query['resourceVersion'][0]}")
+                    self.watch()
+
+            def watch(self):
+                first = outer.watches.get(timeout=LIMIT_S)
+                if isinstance(first, tuple):
+                    self.answer(*first)
+                    return
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                while first is not None and first != "cut":
+                    data = json.dumps(first).encode() + b"\n"
+                    for part in (data[:7], data[7:]):    # events are split anywhere
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+                        self.wfile.flush()
+                    first = outer.watches.get(timeout=LIMIT_S)
+                if first is None:
+                    self.wfile.write(b"0\r\n\r\n")
+                else:
+                    self.close_connection = True
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        settings = client.Configuration()
+        settings.host = f"http://127.0.0.1:{self.server.server_port}"
+        settings.retries = False
+        self.connection = Connection(client.ApiClient(settings))
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def api():
+    fake = FakeApi()
+    yield fake
+    fake.close()
+
+
+def box(phase, version="5", uid="u1", name="a", reason="X"):
+    condition = {"type": "Ready", "status": "True" if phase == "Ready" else "False", "reason": reason, "message": "words"}
+    return {"metadata": {"name": name, "namespace": "n", "uid": uid, "resourceVersion": version}, "status": {"phase": phase, "conditions": [condition]}}
+
+
+def listing(*items, version="1"):
+    return 200, {"metadata": {"resourceVersion": version}, "items": list(items)}
+
+
+def event(kind, obj):
+    return {"type": kind, "object": obj}
+
+
+def wait(api, name="a"):
+    return _hub.Hub(api.connection).wait_own("n", "sandboxes", name, _tasks.look_ready)
+
+
+def test_an_event_ends_the_wait(api):
+    w = wait(api)
+    api.lists.put(listing())
+    for e in (event("ADDED", box("Pending")), event("MODIFIED", box("Ready", "6"))):
+        api.watches.put(e)
+    assert w.future.result(LIMIT_S)["status"]["phase"] == "Ready"
+    assert api.seen == ["LIST", "WATCH 1"]
+
+
+def test_a_failed_sandbox_fails_the_wait_with_its_message(api):
+    w = wait(api)
+    api.lists.put(listing(box("Failed", reason="PodLost")))
+    with pytest.raises(errors.SandboxFailed, match="words") as e:
+        w.future.result(LIMIT_S)
+    assert e.value.reason == "PodLost"
+
+
+def test_a_watch_that_is_cut_goes_on_where_it_was(api):
+    w = wait(api)
+    api.lists.put(listing())
+    api.watches.put(event("ADDED", box("Pending", "7")))
+    api.watches.put("cut")
+    api.watches.put(event("BOOKMARK", {"metadata": {"resourceVersion": "9"}}))
+    api.watches.put(None)
+    api.watches.put(event("MODIFIED", box("Ready", "10")))
+    w.future.result(LIMIT_S)
+    assert api.seen[:4] == ["LIST", "WATCH 1", "WATCH 7", "WATCH 9"]
+
+
+@pytest.mark.parametrize("gone", [(410, {"reason": "Expired"}), event("ERROR", {"code": 410, "reason": "Expired"})])
+def test_a_version_that_is_too_old_means_a_new_list(api, gone):
+    w = wait(api)
+    api.lists.put(listing())
+    api.watches.put(gone)
+    api.lists.put(listing(box("Ready")))
+    w.future.result(LIMIT_S)
+    assert api.seen[:3] == ["LIST", "WATCH 1", "LIST"]
+
+
+def test_what_is_missing_from_a_new_list_is_gone(api):
+    w = wait(api)
+    api.lists.put(listing())
+    w.exists(box("Pending"))
+    api.watches.put((410, {}))
+    api.lists.put(listing(box("Ready", uid="another one of this name")))
+    with pytest.raises(errors.SandboxGone):
+        w.future.result(LIMIT_S)
+
+
+def test_what_is_not_made_yet_is_not_gone(api):
+    w = wait(api)
+    api.lists.put(listing())
+    api.watches.put((410, {}))
+    api.lists.put(listing())
+    api.watches.put(event("ADDED", box("Ready")))
+    w.future.result(LIMIT_S)
+
+
+def test_deletion_ends_the_wait(api):
+    w = wait(api)
+    w.exists(box("Pending"))
+    api.lists.put(listing(box("Pending")))
+    api.watches.put(event("DELETED", box("Pending", uid="another")))
+    api.watches.put(event("DELETED", box("Pending")))
+    with pytest.raises(errors.SandboxGone):
+        w.future.result(LIMIT_S)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again(api, status):
+    w = wait(api)
+    api.lists.put((status, {}))
+    api.lists.put(listing(box("Ready")))
+    w.future.result(LIMIT_S)
+
+
+@pytest.mark.parametrize(("status", "hint"), [(401, "sign in again"), (403, "arl-edit")])
+def test_who_may_not_look_is_told(api, status, hint):
+    w = wait(api)
+    for _ in range(_hub.FATAL_TRIES):
+        api.lists.put((status, {"message": "no"}))
+    with pytest.raises(errors.NotAllowed, match=hint):
+        w.future.result(LIMIT_S)
+
+
+def test_waits_share_one_watch(api):
+    hub = _hub.Hub(api.connection)
+    waits = [hub.wait_own("n", "sandboxes", str(i), _tasks.look_ready) for i in range(50)]
+    api.lists.put(listing())
+    for i in range(50):
+        api.watches.put(event("ADDED", box("Ready", name=str(i))))
+    for w in waits:
+        w.future.result(LIMIT_S)
+    assert api.seen == ["LIST", "WATCH 1"]
+
+
+def test_a_wait_ends_soon_after_its_event(api):
+    """From the event's last byte to the end of the wait: no poll lies between."""
+    hub = _hub.Hub(api.connection)
+    api.lists.put(listing())
+    delays = []
+    for i in range(50):
+        w = hub.wait_own("n", "sandboxes", str(i), _tasks.look_ready)
+        began = time.perf_counter()
+        api.watches.put(event("ADDED", box("Ready", name=str(i))))
+        w.future.result(LIMIT_S)
+        delays.append(time.perf_counter() - began)
+    assert sorted(delays)[len(delays) // 2] < 0.1    # a poll of a second or half of one would show
+
+
+class TestCreate:
+    """A POST may be repeated, since its name is random."""
+
+    body = {"metadata": {"name": "a"}}
+
+    def test_a_lost_answer_is_no_error(self, api):
+        api.posts.put((503, {}))
+        api.posts.put((409, {"reason": "AlreadyExists"}))
+        api.posts.put((200, box("Pending")))
+        assert api.connection.create("n", "sandboxes", self.body)["metadata"]["uid"] == "u1"
+        assert api.seen == ["POST", "POST", "GET"]
+
+    def test_a_name_that_is_taken_is_one(self, api):
+        api.posts.put((409, {"reason": "AlreadyExists", "message": "there is one"}))
+        with pytest.raises(errors.Refused, match="there is one"):
+            api.connection.create("n", "sandboxes", self.body)
+
+    def test_what_is_refused_is_not_repeated(self, api):
+        api.posts.put((422, {"message": "spec.poolRef: required"}))
+        with pytest.raises(errors.Refused, match="spec.poolRef") as e:
+            api.connection.create("n", "sandboxes", self.body)
+        assert isinstance(e.value, ValueError)
+        assert api.seen == ["POST"]
+
+    def test_retry_after_is_heeded(self, api):
+        api.posts.put((429, {}, (("Retry-After", "1"),)))
+        api.posts.put((200, box("Pending")))
+        began = time.monotonic()
+        api.connection.create("n", "sandboxes", self.body)
+        assert time.monotonic() - began >= 1
