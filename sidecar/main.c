@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "common/flags.h"
@@ -14,6 +16,7 @@
 #include "sidecar/install.h"
 #include "sidecar/journal.h"
 #include "sidecar/run_table.h"
+#include "sidecar/runner/outside.h"
 #include "sidecar/server.h"
 #include "sidecar/spool.h"
 #include "version.h"
@@ -78,7 +81,8 @@ static const struct flag install_flags[] = {
 
 struct app {
     uv_loop_t loop;
-    uv_signal_t signals[2];
+    uv_poll_t signals;
+    int signal_fd; /* every signal but faults; libuv's own do not tell who sent them */
     struct auth auth;
     struct journal *journal;
     struct spool *spool;
@@ -152,8 +156,7 @@ static void on_table_closed(void *arg)
 {
     struct app *app = arg;
 
-    for (size_t i = 0; i < ARRAY_SIZE(app->signals); i++)
-        uv_close((uv_handle_t *)&app->signals[i], NULL);
+    uv_close((uv_handle_t *)&app->signals, NULL);
 }
 
 static void on_server_closed(void *arg)
@@ -163,15 +166,44 @@ static void on_server_closed(void *arg)
     run_table_close(app->table, on_table_closed, app);
 }
 
-static void on_signal(uv_signal_t *h, int signum)
+static void stop(struct app *app)
 {
-    struct app *app = h->data;
-
     if (app->stopping)
         return;
     app->stopping = true;
     log_info("stopping", NULL);
     server_close(app->server, on_server_closed, app);
+}
+
+static void on_signals(uv_poll_t *h, int status, int events)
+{
+    struct app *app = h->data;
+    struct signalfd_siginfo info;
+
+    while (read(app->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if ((info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) && is_from_outside(&info))
+            stop(app);
+}
+
+/* Before the loop begins: its threads inherit what is blocked. */
+static int open_signals(struct app *app, struct err *err)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    sigset_t all;
+    int r;
+
+    sigfillset(&all);
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+        sigdelset(&all, faults[i]);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    app->signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (app->signal_fd < 0)
+        return err_errno(err, errno, "signalfd");
+    r = uv_poll_init(&app->loop, &app->signals, app->signal_fd);
+    if (r == 0)
+        r = uv_poll_start(&app->signals, UV_READABLE, on_signals);
+    app->signals.data = app;
+    return r < 0 ? err_set(err, r, "signalfd: %s", uv_strerror(r)) : 0;
 }
 
 static int set_up(struct app *app, struct err *err)
@@ -207,7 +239,6 @@ static void tear_down(struct app *app)
 
 static int serve(void)
 {
-    static const int signals[] = {SIGTERM, SIGINT};
     static struct app the_app; /* so that nothing counts as lost when the start fails */
     struct app *app = &the_app;
     struct err err;
@@ -216,19 +247,15 @@ static int serve(void)
 
     if (r < 0)
         err_set(&err, r, "event loop: %s", uv_strerror(r));
-    if (r < 0 || set_up(app, &err) < 0) {
+    if (r < 0 || open_signals(app, &err) < 0 || set_up(app, &err) < 0) {
         log_error("can not start", "why", err.msg, NULL);
         return 1;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-        uv_signal_init(&app->loop, &app->signals[i]);
-        app->signals[i].data = app;
-        uv_signal_start(&app->signals[i], on_signal, signals[i]);
     }
     snprintf(port, sizeof(port), "%d", server_port(app->server));
     log_info("serving", "version", ARL_COMMIT, "port", port, "containers", getenv("ARL_CONTAINERS"),
              NULL);
     uv_run(&app->loop, UV_RUN_DEFAULT);
+    close(app->signal_fd);
     tear_down(app);
     uv_loop_close(&app->loop);
     return 0;

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define STATUS_FD 3
+/* In this order they are put where they belong, so that none is put over one that is to come. */
+enum { IN, OUT, ERR, STATUS, PIPES };
 /* The path of a program and its environment's search path, as execvp(3) has it. */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PATH_BYTES_MAX 4096
@@ -80,7 +82,8 @@ static int exec_in_path(char **argv, char **env)
     }
 }
 
-int keeper_exec(char **argv, char **env)
+/* Signals as a program expects them, then exec. Returns the errno of the failure. */
+static int exec_program(char **argv, char **env)
 {
     sigset_t none;
 
@@ -118,23 +121,12 @@ static _Noreturn void child_main(const struct keeper_spec *spec)
             tell(KEEPER_FAILED, r.how, (int)r.value);
         _exit(r.how == FRAME_EXITED ? 0 : 1);
     }
-    if (chdir(spec->work_dir) < 0) {
+    if (spec->work_dir && chdir(spec->work_dir) < 0) {
         tell(KEEPER_FAILED, FRAME_CHDIR_FAILED, errno);
         _exit(1);
     }
-    tell(KEEPER_FAILED, FRAME_EXEC_FAILED, keeper_exec(spec->argv, spec->env));
+    tell(KEEPER_FAILED, FRAME_EXEC_FAILED, exec_program(spec->argv, spec->env));
     _exit(127);
-}
-
-/* Images without /dev do exist: a pipe without a writer reads as empty, too. */
-static int open_empty(void)
-{
-    int fd = open("/dev/null", O_RDONLY), ends[2];
-
-    if (fd >= 0 || pipe(ends) < 0)
-        return fd;
-    close(ends[1]);
-    return ends[0];
 }
 
 static void close_from(unsigned first)
@@ -145,30 +137,30 @@ static void close_from(unsigned first)
         close((int)fd);
 }
 
-/* 0 empty, 1 and 2 the pipes, 3 the status, and nothing else: a keeper that held the socket or
- * somebody's pipe would keep it open for as long as a daemon lives. */
-static void arrange_fds(const int ends[3])
+/* 0, 1 and 2 the pipes, 3 the status, and nothing else: a keeper that held the socket or somebody's
+ * pipe would keep it open for as long as a daemon lives. */
+static void arrange_fds(int pipes[PIPES][2])
 {
-    int empty;
+    static const int targets[PIPES] = {
+        [IN] = STDIN_FILENO, [OUT] = STDOUT_FILENO, [ERR] = STDERR_FILENO, [STATUS] = STATUS_FD};
 
-    dup2(ends[0], STDOUT_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    if (ends[2] != STATUS_FD)
-        dup3(ends[2], STATUS_FD, O_CLOEXEC);
+    for (int i = 0; i < PIPES; i++) {
+        int fd = pipes[i][i != IN];
+
+        if (fd >= 0 && fd != targets[i])
+            dup3(fd, targets[i], i == STATUS ? O_CLOEXEC : 0);
+    }
     close_from(STATUS_FD + 1);
-    empty = open_empty();
-    dup2(empty, STDIN_FILENO);
-    close(empty);
 }
 
-static _Noreturn void keeper_main(const struct keeper_spec *spec, const int ends[3])
+static _Noreturn void keeper_main(const struct keeper_spec *spec, int pipes[PIPES][2])
 {
     siginfo_t info;
     pid_t child;
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "arl-step");
-    arrange_fds(ends);
+    arrange_fds(pipes);
     child = fork();
     if (child == 0)
         child_main(spec);
@@ -191,46 +183,71 @@ static _Noreturn void keeper_main(const struct keeper_spec *spec, const int ends
 
 /* ---- the runner's side ----------------------------------------------------------------------- */
 
-static void close_ends(int pipes[3][2], int end)
+static void close_pipes(int pipes[PIPES][2])
 {
-    for (int i = 0; i < 3; i++)
-        if (pipes[i][end] >= 0)
-            close(pipes[i][end]);
+    for (int i = 0; i < PIPES; i++)
+        for (int end = 0; end < 2; end++)
+            if (pipes[i][end] >= 0)
+                close(pipes[i][end]);
 }
 
-static int make_pipes(int pipes[3][2])
+static void close_end(int pipes[PIPES][2], int i, int end)
 {
-    for (int i = 0; i < 3; i++) {
+    if (pipes[i][end] >= 0)
+        close(pipes[i][end]);
+    pipes[i][end] = -1;
+}
+
+/* Their numbers are above STATUS_FD or STATUS_FD itself, as the runner has 0 to 2 open. */
+static int make_pipes(const struct keeper_spec *spec, int pipes[PIPES][2])
+{
+    for (int i = spec->own_stdio ? STATUS : 0; i < PIPES; i++) {
         if (pipe2(pipes[i], O_CLOEXEC) < 0) {
             int e = errno;
 
-            close_ends(pipes, 0);
-            close_ends(pipes, 1);
+            close_pipes(pipes);
             return -e;
         }
-        fcntl(pipes[i][0], F_SETFL, O_NONBLOCK);
+        if (i != IN)
+            fcntl(pipes[i][0], F_SETFL, O_NONBLOCK);
     }
+    /* Empty: nobody writes into it. */
+    close_end(pipes, IN, 1);
     return 0;
 }
 
-pid_t keeper_start(const struct keeper_spec *spec, int ret_fds[3])
+pid_t keeper_start(const struct keeper_spec *spec, int ret_fds[KEEPER_FDS])
 {
-    int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
-    int r = make_pipes(pipes);
+    int pipes[PIPES][2] = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    int r = make_pipes(spec, pipes);
     pid_t pid;
 
     if (r < 0)
         return r;
     pid = fork();
     if (pid == 0)
-        keeper_main(spec, (const int[3]){pipes[0][1], pipes[1][1], pipes[2][1]});
-    r = -errno;
-    close_ends(pipes, 1);
+        keeper_main(spec, pipes);
     if (pid < 0) {
-        close_ends(pipes, 0);
+        r = -errno;
+        close_pipes(pipes);
         return r;
     }
-    for (int i = 0; i < 3; i++)
-        ret_fds[i] = pipes[i][0];
+    close_end(pipes, IN, 0);
+    for (int i = OUT; i < PIPES; i++) {
+        close_end(pipes, i, 1);
+        ret_fds[i - OUT] = pipes[i][0];
+    }
     return pid;
+}
+
+int keeper_read(int fd, struct keeper_msg *ret)
+{
+    ssize_t n;
+
+    do
+        n = read(fd, ret, sizeof(*ret));
+    while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)sizeof(*ret))
+        return 1;
+    return n < 0 && errno == EAGAIN ? 0 : -EPIPE;
 }

@@ -2,7 +2,14 @@
  * Starting a step. Between the runner and each command stands a keeper: a forked copy of the runner
  * that is a subreaper and does nothing but wait. Whatever the command leaves behind, with setsid or
  * a double fork or not, becomes a child of the keeper, so that the tree below the keeper is the
- * step, at any time, and can be killed as a whole. The keeper ends with the last of them.
+ * step, at any time, and can be killed as a whole. The keeper ends with the last of them, with
+ * status 0; one that ends otherwise was killed by a process of the same user, and what was below it
+ * is the runner's then (steps.h). The container's main command has a keeper, too: so every child
+ * of the runner is a keeper, or was left by one that was killed.
+ *
+ * Neither runner nor keeper opens anything on the way to a command: whoever owns the container's
+ * file system could let them wait in open(2). The command itself changes into its folder and
+ * executes its program, in the tree that a time limit kills. Its stdin is a pipe of ours.
  *
  * Writing a file is a step too: its child writes instead of executing, as the container's user and
  * under the same limits, and a file system that hangs holds up nobody else.
@@ -18,9 +25,10 @@
 
 struct keeper_spec {
     /* A command: */
-    char **argv; /* NULL: write a file */
-    char **env;  /* all of the environment */
-    const char *work_dir;
+    char **argv;          /* NULL: write a file */
+    char **env;           /* all of the environment */
+    const char *work_dir; /* NULL: where the runner is */
+    bool own_stdio;       /* keeps the runner's stdin, stdout and stderr: the main command */
     /* A file: */
     struct write_spec file;
 };
@@ -37,15 +45,15 @@ struct keeper_msg {
     uint32_t value;
 };
 
-/*
- * Forks. ret_fds: the reading ends (not blocking) of stdout, stderr and status. Returns the
- * keeper's process id, or a negative errno.
- */
-pid_t keeper_start(const struct keeper_spec *spec, int ret_fds[3]);
+enum { KEEPER_OUT, KEEPER_ERR, KEEPER_STATUS, KEEPER_FDS };
 
-/* In a fresh child: signals as a program expects them, then exec with a lookup in the PATH of env.
- * Returns the errno of the failure. */
-int keeper_exec(char **argv, char **env);
+/*
+ * Forks. ret_fds: the reading ends (not blocking) of stdout, stderr and status; -1 for what the
+ * command does not have from us. Returns the keeper's process id, or a negative errno.
+ */
+pid_t keeper_start(const struct keeper_spec *spec, int ret_fds[KEEPER_FDS]);
+/* The next message of a status pipe: 1; 0: not there yet; -EPIPE: none will come any more. */
+int keeper_read(int fd, struct keeper_msg *ret);
 
 /* base with the "NAME=value" entries of more put over it; the array is the caller's, the texts are
  * not copied. */

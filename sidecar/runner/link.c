@@ -17,6 +17,8 @@ static void link_close(struct runner *r)
 {
     close(r->sock);
     r->sock = -1;
+    if (r->welcomed)
+        steps_abandon(r);
     r->welcomed = false;
     frame_buf_done(&r->in);
     frame_buf_done(&r->out);
@@ -54,11 +56,16 @@ static void tell_once(struct runner *r, int e)
     fprintf(stderr, "arl-runner: connect to %s: %s\n", r->socket_path, strerror(e));
 }
 
+bool link_may_dial(const struct runner *r)
+{
+    return r->sock < 0 && r->active == 0;
+}
+
 void link_dial(struct runner *r, int64_t now_ns)
 {
     size_t start;
 
-    if (r->sock >= 0 || now_ns < r->redial_ns)
+    if (!link_may_dial(r) || now_ns < r->redial_ns)
         return;
     r->sock = dial(r->socket_path);
     if (r->sock < 0) {
@@ -96,7 +103,6 @@ static int on_welcome(struct runner *r, struct frame_reader *f)
         return -EPROTO;
     r->welcomed = true;
     r->redial_wait_ms = RUNNER_REDIAL_MIN_MS;
-    steps_abandon(r);
     runner_start_main(r);
     return 0;
 }

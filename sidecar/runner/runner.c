@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sidecar/runner/keeper.h"
+#include "sidecar/runner/outside.h"
 #include "sidecar/runner/run.h"
 #include "sidecar/runner/tree.h"
 
@@ -28,38 +29,105 @@ int64_t runner_now_ns(void)
 
 /* ---- the main command ------------------------------------------------------------------------ */
 
-static _Noreturn void main_child(struct runner *r)
+static void end_with(struct runner *r, int code)
 {
-    int e;
-
-    setsid();
-    e = keeper_exec(r->main_argv, r->env);
-    fprintf(stderr, "arl-runner: %s: %s\n", r->main_argv[0], strerror(e));
-    _exit(e == ENOENT ? 127 : 126);
+    if (r->exiting)
+        return;
+    r->exiting = true;
+    r->exit_code = code;
 }
 
 void runner_start_main(struct runner *r)
 {
+    const struct keeper_spec spec = {.argv = r->main_argv, .env = r->env, .own_stdio = true};
+    int fds[KEEPER_FDS];
+    pid_t pid;
+
     if (r->main_started || !r->main_argv || r->stop_ns)
         return;
     r->main_started = true;
-    r->main_pid = fork();
-    if (r->main_pid == 0)
-        main_child(r);
-    if (r->main_pid < 0) {
-        fprintf(stderr, "arl-runner: fork: %s\n", strerror(errno));
-        r->exiting = true;
-        r->exit_code = 126;
+    pid = keeper_start(&spec, fds);
+    if (pid < 0) {
+        fprintf(stderr, "arl-runner: start %s: %s\n", r->main_argv[0], strerror(-pid));
+        end_with(r, 126);
+        return;
+    }
+    r->main_keeper = pid;
+    r->main_status = fds[KEEPER_STATUS];
+}
+
+static void on_main_msg(struct runner *r, const struct keeper_msg *msg)
+{
+    switch (msg->kind) {
+    case KEEPER_PID:
+        r->main_pid = (pid_t)msg->value;
+        break;
+    case KEEPER_FAILED:
+        fprintf(stderr, "arl-runner: %s: %s\n", r->main_argv[0], strerror((int)msg->value));
+        end_with(r, msg->value == ENOENT ? 127 : 126);
+        break;
+    case KEEPER_EXIT:
+        end_with(r, msg->how == FRAME_SIGNALED ? 128 + (int)msg->value : (int)msg->value);
+        break;
     }
 }
 
-/* ---- signals --------------------------------------------------------------------------------- */
-
-static void end_with(struct runner *r, int code)
+static void read_main_status(struct runner *r)
 {
-    r->exiting = true;
-    r->exit_code = code;
+    struct keeper_msg msg;
+    int n = 1;
+
+    while (r->main_status >= 0 && (n = keeper_read(r->main_status, &msg)) > 0)
+        on_main_msg(r, &msg);
+    if (n < 0) {
+        close(r->main_status);
+        r->main_status = -1;
+    }
 }
+
+/* ---- what keepers that were killed have left --------------------------------------------------
+ */
+
+void runner_give_up(struct runner *r)
+{
+    if (!r->exiting)
+        fprintf(stderr, "arl-runner: a process of a step can not be killed: the container ends\n");
+    end_with(r, RUNNER_EXIT_STUCK);
+}
+
+void runner_on_keeper_lost(struct runner *r, int64_t now_ns)
+{
+    if (r->proc < 0)
+        runner_give_up(r); /* nobody can tell what it has left */
+    if (r->adopted_end_ns == 0)
+        r->adopted_end_ns = now_ns + RUNNER_GIVE_UP_MS * MS;
+}
+
+/* All below us but the living keepers and what is theirs: it can not be told any more whose it is.
+ * Returns when it wants to be called again. */
+static int64_t kill_adopted(struct runner *r, int64_t now_ns)
+{
+    pid_t *spared;
+    struct tree tree = {.proc = r->proc, .root = getpid()};
+    int found;
+
+    if (r->adopted_end_ns == 0)
+        return INT64_MAX;
+    tree.spared = spared = xcalloc(1 + r->active + r->left, sizeof(*spared));
+    spared[0] = r->main_keeper;
+    tree.spared_count = 1 + steps_keepers(r, spared + 1);
+    found = tree_kill(&tree);
+    free(spared);
+    if (found == 0) {
+        r->adopted_end_ns = 0;
+        return INT64_MAX;
+    }
+    if (now_ns >= r->adopted_end_ns)
+        runner_give_up(r);
+    return now_ns + RUNNER_KILL_AGAIN_MS * MS;
+}
+
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static void reap(struct runner *r)
 {
@@ -67,8 +135,11 @@ static void reap(struct runner *r)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pid == r->main_pid)
-            end_with(r, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+        if (pid == r->main_keeper) {
+            read_main_status(r);
+            /* Without it nobody knows the command's end, nor what belongs to it. */
+            end_with(r, 128 + SIGKILL);
+        }
         steps_on_reaped(r, pid, status);
     }
     if (pid < 0 && errno == ECHILD && r->stop_ns)
@@ -76,12 +147,12 @@ static void reap(struct runner *r)
 }
 
 /* All processes of the container; outside of a container of our own, all below us. */
-static void signal_all(int sig)
+static void signal_all(const struct runner *r, int sig)
 {
     if (getpid() == 1)
         kill(-1, sig);
     else
-        tree_signal(getpid(), sig);
+        tree_signal(&(const struct tree){.proc = r->proc, .root = getpid()}, sig);
 }
 
 static void on_stop(struct runner *r, int sig)
@@ -91,7 +162,7 @@ static void on_stop(struct runner *r, int sig)
     if (r->main_pid > 0)
         kill(r->main_pid, sig);
     else
-        signal_all(SIGTERM);
+        signal_all(r, SIGTERM);
     reap(r);
 }
 
@@ -123,7 +194,8 @@ static void on_signal_fd(struct runner *r)
     struct signalfd_siginfo info;
 
     while (read(r->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        on_signal(r, (int)info.ssi_signo);
+        if (info.ssi_signo == SIGCHLD || is_from_outside(&info))
+            on_signal(r, (int)info.ssi_signo);
 }
 
 static int open_signals(void)
@@ -142,12 +214,14 @@ static int open_signals(void)
 
 static int64_t next_deadline(struct runner *r, int64_t now_ns)
 {
-    int64_t next = steps_advance(r, now_ns);
+    int64_t next = kill_adopted(r, now_ns);
+    int64_t steps = steps_advance(r, now_ns);
 
-    if (r->sock < 0)
+    next = MIN(next, steps);
+    if (link_may_dial(r))
         next = MIN(next, r->redial_ns);
     if (r->stop_ns && now_ns >= r->stop_ns) {
-        signal_all(SIGKILL);
+        signal_all(r, SIGKILL);
         /* What can not be killed is the kernel's; it goes with this process when that is PID 1. */
         end_with(r, 128 + SIGTERM);
     } else if (r->stop_ns) {
@@ -166,42 +240,50 @@ static int wait_ms(int64_t deadline_ns, int64_t now_ns)
 static void turn(struct runner *r, struct pollfd **fds, size_t *room)
 {
     int64_t now_ns = runner_now_ns(), deadline_ns;
-    bool with_sock;
-    size_t n = 0;
+    size_t n = 0, sock = 0, status = 0, first;
 
     link_dial(r, now_ns);
     deadline_ns = next_deadline(r, now_ns);
     link_flush(r);
     if (r->exiting)
         return;
-    if (*room < 2 + steps_poll_max(r)) {
-        *room = 2 + steps_poll_max(r);
+    if (*room < 3 + steps_poll_max(r)) {
+        *room = 3 + steps_poll_max(r);
         *fds = xrealloc(*fds, *room * sizeof(**fds));
     }
     (*fds)[n++] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
-    with_sock = r->sock >= 0;
-    if (with_sock)
-        (*fds)[n++] = (struct pollfd){.fd = r->sock, .events = link_poll_events(r)};
+    if (r->sock >= 0)
+        (*fds)[sock = n++] = (struct pollfd){.fd = r->sock, .events = link_poll_events(r)};
+    if (r->main_status >= 0)
+        (*fds)[status = n++] = (struct pollfd){.fd = r->main_status, .events = POLLIN};
+    first = n;
     n += steps_poll(r, *fds + n);
     if (poll(*fds, n, wait_ms(deadline_ns, now_ns)) <= 0)
         return;
     /* Steps first: signals and frames change their list. */
-    steps_on_poll(r, *fds + 1 + with_sock, n - 1 - with_sock);
+    steps_on_poll(r, *fds + first, n - first);
+    if (status && (*fds)[status].revents)
+        read_main_status(r);
     if ((*fds)[0].revents)
         on_signal_fd(r);
-    if (with_sock && (*fds)[1].revents)
-        link_on_poll(r, (*fds)[1].revents);
+    if (sock && (*fds)[sock].revents)
+        link_on_poll(r, (*fds)[sock].revents);
 }
 
+/* Container runtimes give all three. What is missing is a pipe whose other end is closed: to open
+ * something for it would be to trust the container's /dev. */
 static void open_standard_fds(void)
 {
-    int fd;
+    int ends[2];
 
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        /* The pipe's reading end gets the lowest free number. */
+        if (fcntl(fd, F_GETFD) >= 0 || pipe(ends) < 0)
+            continue;
+        if (fd != STDIN_FILENO)
+            dup2(ends[1], fd);
+        close(ends[1]);
+    }
 }
 
 int runner_run(const char *socket_path, char **main_argv, char **env)
@@ -210,6 +292,7 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
                        .main_argv = main_argv,
                        .env = env,
                        .sock = -1,
+                       .main_status = -1,
                        .redial_wait_ms = RUNNER_REDIAL_MIN_MS};
     struct pollfd *fds = NULL;
     size_t room = 0;
@@ -218,6 +301,7 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     open_standard_fds();
+    r.proc = tree_open();
     r.signal_fd = open_signals();
     if (r.signal_fd < 0) {
         fprintf(stderr, "arl-runner: signalfd: %s\n", strerror(errno));

@@ -29,9 +29,13 @@
 #define RUNNER_READ_BYTES_S (64 << 20)
 #define RUNNER_READ_BURST (16 << 20)
 #define RUNNER_READ_PAUSE_MS 20
-#define RUNNER_GRACE_MS 2000   /* between SIGTERM and SIGKILL, at most */
-#define RUNNER_EOF_MS 500      /* after the exit, for pipes that others hold open */
-#define RUNNER_GIVE_UP_MS 5000 /* after the first SIGKILL: what is stuck in the kernel is left */
+#define RUNNER_GRACE_MS 2000 /* between SIGTERM and SIGKILL, at most */
+#define RUNNER_EOF_MS 500    /* after the exit, for pipes that others hold open */
+/* After the first SIGKILL. What lives longer is stuck in the kernel or another user's (a program
+ * with the setuid bit): the container ends, and takes it along. */
+#define RUNNER_GIVE_UP_MS 5000
+#define RUNNER_KILL_AGAIN_MS 20
+#define RUNNER_EXIT_STUCK 75 /* the exit status for that */
 #define RUNNER_REDIAL_MIN_MS 5
 #define RUNNER_REDIAL_MAX_MS 100 /* a pod is not ready before this has worked once */
 
@@ -40,6 +44,7 @@ struct runner {
     char **main_argv; /* NULL: none */
     char **env;       /* the container's own */
     int signal_fd;
+    int proc; /* see tree_open() */
 
     int sock; /* -1: not connected */
     bool welcomed;
@@ -56,8 +61,12 @@ struct runner {
     size_t left;   /* steps that are, see RUNNER_LEFT_MAX */
 
     bool main_started;
-    pid_t main_pid;
-    int64_t stop_ns; /* SIGTERM came: SIGKILL then; 0: it did not */
+    pid_t main_keeper; /* 0: there is none */
+    int main_status;   /* of its keeper; -1: none */
+    pid_t main_pid;    /* 0: not known (yet) */
+    int64_t
+        adopted_end_ns; /* a keeper was killed: what it left must be gone by then; 0: nothing is */
+    int64_t stop_ns;    /* SIGTERM came: SIGKILL then; 0: it did not */
     bool exiting;
     int exit_code;
 };
@@ -66,9 +75,15 @@ int64_t runner_now_ns(void);
 /* Starts the main command, once. Called when the sidecar knows us: no code of the user's runs in
  * the container before. */
 void runner_start_main(struct runner *r);
+/* A keeper was killed by somebody else, so that all below it has become ours: that goes. */
+void runner_on_keeper_lost(struct runner *r, int64_t now_ns);
+/* Something can not be killed: the container ends. The sidecar tells the steps as lost. */
+void runner_give_up(struct runner *r);
 
 /* ---- link.c ---------------------------------------------------------------------------------- */
 
+/* There is no sidecar, and nothing is left that the one before has started. */
+bool link_may_dial(const struct runner *r);
 /* Dials if it is time to. */
 void link_dial(struct runner *r, int64_t now_ns);
 void link_on_poll(struct runner *r, short revents);
@@ -82,10 +97,13 @@ bool link_ready(const struct runner *r);
 void steps_exec(struct runner *r, struct frame_reader *f);
 void steps_write(struct runner *r, struct frame_reader *f);
 void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms);
-/* A new sidecar knows nothing of what runs, and reported it as lost: ends it without a word. */
+/* The sidecar is lost, and the next one tells what runs as lost: ends it without a word. That
+ * sidecar is not dialed before it is over, so that nothing of it runs beside the next task. */
 void steps_abandon(struct runner *r);
 /* A child of ours has ended. */
 void steps_on_reaped(struct runner *r, pid_t pid, int status);
+/* The keepers that live, those of daemons included; at most active + left. */
+size_t steps_keepers(const struct runner *r, pid_t *ret);
 /* Adds what steps wait for to fds (room for steps_poll_max()); returns how many. */
 size_t steps_poll_max(const struct runner *r);
 size_t steps_poll(struct runner *r, struct pollfd *fds);

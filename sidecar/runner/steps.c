@@ -9,7 +9,6 @@
 #include "sidecar/runner/tree.h"
 
 #define MS 1000000LL
-#define KILL_AGAIN_MS 20
 /* What a pipe can hold at its end though nobody was to read it (pipe-max-size is 1 MiB). */
 #define LAST_READ_MAX (1u << 20)
 
@@ -17,8 +16,9 @@
  * A step's life. `over` is said to the sidecar with DONE, unless it was abandoned.
  *
  *   running --exit--> exited --both pipes at EOF, or 500 ms--> over --no process, no pipe--> freed
- *      \                                                        ^
- *       `--KILL--> terming --2 s--> killing --no process left, or 5 s--'
+ *      |  \                                                     ^
+ *      |   `--KILL--> terming --2 s--> killing --no process left'
+ *      `--its keeper was killed---------^   \--5 s--> the container ends
  */
 enum step_phase {
     PHASE_RUNNING,
@@ -27,7 +27,7 @@ enum step_phase {
     PHASE_OVER,
 };
 
-enum { OUT, ERR, STATUS, FDS };
+enum { OUT = KEEPER_OUT, ERR = KEEPER_ERR, STATUS = KEEPER_STATUS, FDS = KEEPER_FDS };
 
 struct step {
     struct list node;
@@ -206,19 +206,30 @@ static void on_keeper_msg(struct step *s, const struct keeper_msg *msg)
 static void read_status(struct step *s)
 {
     struct keeper_msg msg;
-    ssize_t n;
+    int n = 1;
 
-    while (s->fds[STATUS] >= 0) {
-        n = read(s->fds[STATUS], &msg, sizeof(msg));
-        if (n == (ssize_t)sizeof(msg))
-            on_keeper_msg(s, &msg);
-        else if (n < 0 && errno == EINTR)
-            continue;
-        else if (n < 0 && errno == EAGAIN)
-            return;
-        else
-            close_fd(s, STATUS);
-    }
+    while (s->fds[STATUS] >= 0 && (n = keeper_read(s->fds[STATUS], &msg)) > 0)
+        on_keeper_msg(s, &msg);
+    if (n < 0)
+        close_fd(s, STATUS);
+}
+
+static void begin_killing(struct step *s, int64_t now_ns)
+{
+    s->phase = PHASE_KILLING;
+    s->phase_end_ns = now_ns + RUNNER_GIVE_UP_MS * MS;
+}
+
+static void on_keeper_gone(struct runner *r, struct step *s, int status)
+{
+    int64_t now_ns = runner_now_ns();
+
+    s->keeper_gone = true;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return;
+    runner_on_keeper_lost(r, now_ns);
+    if (s->phase == PHASE_RUNNING || s->phase == PHASE_TERMING)
+        begin_killing(s, now_ns);
 }
 
 void steps_on_reaped(struct runner *r, pid_t pid, int status)
@@ -226,14 +237,27 @@ void steps_on_reaped(struct runner *r, pid_t pid, int status)
     list_for_each (it, &r->steps) {
         struct step *s = list_entry(it, struct step, node);
 
-        if (s->keeper == pid)
-            s->keeper_gone = true;
         if (s->keeper == pid || s->pid == pid || s->pid == 0)
             read_status(s);
+        if (s->keeper == pid && !s->keeper_gone)
+            on_keeper_gone(r, s, status);
         /* The keeper was killed, so its child became ours. */
-        if (s->pid == pid)
+        else if (s->pid == pid && s->keeper_gone)
             set_status(s, status);
     }
+}
+
+size_t steps_keepers(const struct runner *r, pid_t *ret)
+{
+    size_t n = 0;
+
+    list_for_each (it, &r->steps) {
+        const struct step *s = list_entry(it, struct step, node);
+
+        if (!s->keeper_gone)
+            ret[n++] = s->keeper;
+    }
+    return n;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -276,30 +300,30 @@ static void step_over(struct runner *r, struct step *s)
         close_oldest_left(r);
 }
 
-/* Everything of the step. A keeper that was killed leaves its tree below the command; without a
- * /proc there is the process group only. */
-static void signal_tree(const struct step *s, int sig)
+/* Everything of the step. Without a /proc there is the process group only. What a keeper that was
+ * killed has left is the runner's, see runner_kill_adopted(). */
+static void signal_tree(const struct runner *r, const struct step *s, int sig)
 {
-    pid_t root = s->keeper_gone ? s->pid : s->keeper;
-    int found = -ENOENT;
+    const struct tree tree = {.proc = r->proc, .root = s->keeper};
+    int found;
 
-    if (root > 0)
-        found = sig == SIGKILL ? tree_kill(root) : tree_signal(root, sig);
+    if (s->keeper_gone)
+        return;
+    found = sig == SIGKILL ? tree_kill(&tree) : tree_signal(&tree, sig);
     if (s->pid > 0 && (!s->has_result || found == -ENOENT))
         kill(-s->pid, sig);
     /* It may have been stopped by one of its own. */
-    if (!s->keeper_gone)
-        kill(s->keeper, SIGCONT);
+    kill(s->keeper, SIGCONT);
 }
 
-static void begin_kill(struct step *s, int64_t now_ns, int64_t grace_ms)
+static void begin_kill(const struct runner *r, struct step *s, int64_t now_ns, int64_t grace_ms)
 {
     if (s->phase != PHASE_RUNNING)
         return;
     read_status(s);
     s->phase = PHASE_TERMING;
     s->phase_end_ns = now_ns + grace_ms * MS;
-    signal_tree(s, SIGTERM);
+    signal_tree(r, s, SIGTERM);
 }
 
 void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms)
@@ -308,7 +332,7 @@ void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms)
         struct step *s = list_entry(it, struct step, node);
 
         if (s->id == id && !s->abandoned)
-            begin_kill(s, runner_now_ns(), grace_ms);
+            begin_kill(r, s, runner_now_ns(), grace_ms);
     }
 }
 
@@ -318,7 +342,7 @@ void steps_abandon(struct runner *r)
         struct step *s = list_entry(it, struct step, node);
 
         s->abandoned = true;
-        begin_kill(s, runner_now_ns(), RUNNER_GRACE_MS);
+        begin_kill(r, s, runner_now_ns(), RUNNER_GRACE_MS);
     }
 }
 
@@ -330,15 +354,16 @@ static int64_t eof_deadline(const struct step *s)
     return s->has_result ? s->exited_ns + RUNNER_EOF_MS * MS : INT64_MAX;
 }
 
-/* The step's processes are gone, or will never be. */
-static bool nothing_runs(const struct step *s)
+/* The step's processes are gone: its keeper saw the last of them end, or it was killed, and nothing
+ * that the runner was left with is there any more. */
+static bool nothing_runs(const struct runner *r, const struct step *s)
 {
-    return s->keeper_gone && (s->has_result || s->pid == 0 || kill(s->pid, 0) < 0);
+    return s->keeper_gone && r->adopted_end_ns == 0;
 }
 
 static int64_t advance_running(struct runner *r, struct step *s, int64_t now_ns)
 {
-    if (!s->has_result && nothing_runs(s))
+    if (!s->has_result && nothing_runs(r, s))
         set_result(s, FRAME_SIGNALED, SIGKILL);
     if (!s->has_result || (!pipes_closed(s) && now_ns < eof_deadline(s)))
         return eof_deadline(s);
@@ -348,19 +373,21 @@ static int64_t advance_running(struct runner *r, struct step *s, int64_t now_ns)
 
 static int64_t advance_killing(struct runner *r, struct step *s, int64_t now_ns)
 {
-    if (nothing_runs(s) || (s->phase == PHASE_KILLING && now_ns >= s->phase_end_ns)) {
+    if (nothing_runs(r, s)) {
         set_result(s, FRAME_SIGNALED, SIGKILL);
         step_over(r, s);
         return now_ns;
     }
-    if (s->phase == PHASE_TERMING && now_ns >= s->phase_end_ns) {
-        s->phase = PHASE_KILLING;
-        s->phase_end_ns = now_ns + RUNNER_GIVE_UP_MS * MS;
-    }
+    if (s->phase == PHASE_TERMING && now_ns >= s->phase_end_ns)
+        begin_killing(s, now_ns);
     if (s->phase == PHASE_TERMING)
         return s->phase_end_ns;
-    signal_tree(s, SIGKILL);
-    return now_ns + KILL_AGAIN_MS * MS;
+    if (now_ns >= s->phase_end_ns) {
+        runner_give_up(r);
+        return now_ns;
+    }
+    signal_tree(r, s, SIGKILL);
+    return now_ns + RUNNER_KILL_AGAIN_MS * MS;
 }
 
 static int64_t advance(struct runner *r, struct step *s, int64_t now_ns)

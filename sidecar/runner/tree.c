@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 /* Processes looked at; the kernel's own default for pid_max is 32768, a pod's limit is far lower.
  * What is above waits for the next look, when there are fewer. */
@@ -30,17 +33,33 @@ static void processes_done(struct processes *p)
     free(p->list);
 }
 
+int tree_open(void)
+{
+    int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+    char self[16] = "", want[16];
+    struct statfs fs;
+
+    if (fd < 0)
+        return -1;
+    snprintf(want, sizeof(want), "%d", (int)getpid());
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC &&
+        readlinkat(fd, "self", self, sizeof(self) - 1) > 0 && strcmp(self, want) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 /* The fourth field of /proc/PID/stat; the second is a name in parentheses that may hold anything.
  */
-static pid_t parent_of(pid_t pid)
+static pid_t parent_of(int proc, pid_t pid)
 {
     char name[32], text[512];
     const char *paren;
     ssize_t n;
     int fd, parent = -1;
 
-    snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
-    fd = open(name, O_RDONLY | O_CLOEXEC);
+    snprintf(name, sizeof(name), "%d/stat", (int)pid);
+    fd = openat(proc, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
         return -1;
     n = read(fd, text, sizeof(text) - 1);
@@ -59,11 +78,21 @@ static void add(struct processes *p, pid_t pid, pid_t parent)
     p->list[p->count++] = (struct process){.pid = pid, .parent = parent};
 }
 
-static int scan(struct processes *p)
+/* A fresh description of the folder, since its position is read from the start. */
+static DIR *open_list(int proc)
 {
-    DIR *dir = opendir("/proc");
+    int fd = proc < 0 ? -1 : openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
+}
+
+static int scan(int proc, struct processes *p)
+{
+    DIR *dir = open_list(proc);
     struct dirent *e;
-    bool mounted = false;
 
     if (!dir)
         return -ENOENT;
@@ -71,13 +100,11 @@ static int scan(struct processes *p)
         char *end;
         long pid = strtol(e->d_name, &end, 10);
 
-        if (pid > 0 && *end == '\0') {
-            mounted = true;
-            add(p, (pid_t)pid, parent_of((pid_t)pid));
-        }
+        if (pid > 0 && *end == '\0')
+            add(p, (pid_t)pid, parent_of(proc, (pid_t)pid));
     }
     closedir(dir);
-    return mounted ? 0 : -ENOENT;
+    return 0;
 }
 
 static int by_pid(const void *a, const void *b)
@@ -97,8 +124,17 @@ static bool is_below(const struct processes *p, pid_t parent, pid_t root)
     return x && x->below;
 }
 
+static bool is_spared(const struct tree *t, pid_t pid)
+{
+    size_t i = 0;
+
+    while (i < t->spared_count && t->spared[i] != pid)
+        i++;
+    return i < t->spared_count;
+}
+
 /* Marks the closure of "is a child of". Parents mostly have lower numbers, so few rounds do it. */
-static void mark(struct processes *p, pid_t root)
+static void mark(struct processes *p, const struct tree *t)
 {
     bool again = true;
 
@@ -108,22 +144,23 @@ static void mark(struct processes *p, pid_t root)
         for (size_t i = 0; i < p->count; i++) {
             struct process *x = &p->list[i];
 
-            if (!x->below && x->pid != root && is_below(p, x->parent, root))
+            if (!x->below && x->pid != t->root && is_below(p, x->parent, t->root) &&
+                !is_spared(t, x->pid))
                 again = x->below = true;
         }
     }
 }
 
-static int send_below(pid_t root, int sig, int then)
+static int send_below(const struct tree *t, int sig, int then)
 {
     CLEANUP(processes_done) struct processes p = {0};
     int found = 0;
-    int r = scan(&p);
+    int r = scan(t->proc, &p);
 
     if (r < 0)
         return r;
     if (p.count > 0)
-        mark(&p, root);
+        mark(&p, t);
     for (size_t i = 0; i < p.count; i++) {
         if (!p.list[i].below)
             continue;
@@ -135,18 +172,18 @@ static int send_below(pid_t root, int sig, int then)
     return found;
 }
 
-int tree_signal(pid_t root, int sig)
+int tree_signal(const struct tree *t, int sig)
 {
-    return send_below(root, sig, SIGCONT);
+    return send_below(t, sig, SIGCONT);
 }
 
-int tree_kill(pid_t root)
+int tree_kill(const struct tree *t)
 {
     int before = -1, n = 0;
 
     for (int i = 0; i < FREEZE_ROUNDS && n != before && n >= 0; i++) {
         before = n;
-        n = send_below(root, SIGSTOP, 0);
+        n = send_below(t, SIGSTOP, 0);
     }
-    return send_below(root, SIGKILL, 0);
+    return send_below(t, SIGKILL, 0);
 }

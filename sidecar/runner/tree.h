@@ -9,11 +9,24 @@
 
 #include "common/base.h"
 
-/* Both act on everything below root, not on root itself, and return how many processes were found,
- * or -ENOENT without a /proc. */
+/*
+ * Opens the container's /proc: before any code of the user's runs, since what is at that path later
+ * may be a FIFO that nobody writes to. -1 without one that shows this process, then and for good;
+ * everything below returns -ENOENT then.
+ */
+int tree_open(void);
+
+struct tree {
+    int proc;            /* of tree_open() */
+    pid_t root;          /* everything below it is meant, not itself */
+    const pid_t *spared; /* these and all below them are not; sorted or not */
+    size_t spared_count;
+};
+
+/* Both return how many processes were found, those that refuse the signal included. */
 /* Sends the signal, and SIGCONT so that stopped ones get it. */
-int tree_signal(pid_t root, int sig);
+int tree_signal(const struct tree *t, int sig);
 /* Stops all, so that none can fork any more, and kills them then. */
-int tree_kill(pid_t root);
+int tree_kill(const struct tree *t);
 
 #endif

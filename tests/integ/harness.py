@@ -163,7 +163,7 @@ class Pod:
         self.work = os.path.join(self.dir, "work")
         os.mkdir(self.work)
         self.count = 0
-        self.sidecar_env = {}
+        self.sidecar_env, self.sidecar_prefix = {}, []
         self.namespace = namespace()
         self.logs = open(os.path.join(self.dir, "log"), "wb")
         san = os.path.exists(os.path.join(build_dir, "sidecar/runner/arl-runner-san"))
@@ -198,7 +198,7 @@ class Pod:
         start = os.path.getsize(log) if os.path.exists(log) else 0
         with open(log, "ab") as f:
             self.sidecar = subprocess.Popen(
-                [self.sidecar_file(), "serve", "--listen", "%s:%d" % (self.host, self.port), "--dir", self.dir,
+                self.sidecar_prefix + [self.sidecar_file(), "serve", "--listen", "%s:%d" % (self.host, self.port), "--dir", self.dir,
                  "--state", os.path.join(self.dir, "state")], env=env, stdin=subprocess.DEVNULL, stderr=f)
         wait_for(lambda: re.search(rb" port=(\d+)", self.log_from(log, start)) or self.sidecar.poll() is not None,
                  "the sidecar to listen")
