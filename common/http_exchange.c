@@ -64,6 +64,11 @@ const char *http_body(const struct http_exchange *x, size_t *ret_len)
     return buf_str(&x->body);
 }
 
+bool http_from_loopback(const struct http_exchange *x)
+{
+    return http_peer_is_loopback(&x->conn->peer);
+}
+
 void http_trust(struct http_exchange *x)
 {
     x->conn->trusted = true;

@@ -215,6 +215,13 @@ static void peer_read(const struct sockaddr *sa, struct http_peer *ret)
         memcpy(ret->address, &loopback, sizeof(loopback));
 }
 
+bool http_peer_is_loopback(const struct http_peer *p)
+{
+    static const struct in6_addr loopback = IN6ADDR_LOOPBACK_INIT;
+
+    return memcmp(p->address, &loopback, sizeof(loopback)) == 0;
+}
+
 /* ---- the budget ------------------------------------------------------------------------------ */
 
 bool http_server_hold(struct http_server *s, size_t bytes)

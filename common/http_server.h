@@ -51,6 +51,9 @@ const char *http_header(const struct http_exchange *x, const char *name); /* NUL
 bool http_header_repeated(const struct http_exchange *x, const char *name);
 const char *http_body(const struct http_exchange *x, size_t *ret_len);
 
+/* Whether the connection comes from this machine, or network namespace, itself. */
+bool http_from_loopback(const struct http_exchange *x);
+
 /* The caller has proven who it is: its connection gives way to no stranger's. */
 void http_trust(struct http_exchange *x);
 /* What on_head found out, for on_request; freed with the request. */

@@ -80,6 +80,7 @@ struct http_stream {
 
 /* Takes from the budget, or says that it is used up. Gives back what is no longer held. */
 bool http_server_hold(struct http_server *s, size_t bytes);
+bool http_peer_is_loopback(const struct http_peer *p);
 void http_server_hold_anyway(struct http_server *s, size_t bytes);
 void http_server_release(struct http_server *s, size_t bytes);
 

@@ -2,6 +2,8 @@
 import json
 import os
 
+AGENT_PORT = 27182      # common/task_proto.h
+
 from harness import ROOT, case, command, equal, expect, path_of, sh, wait
 
 
@@ -9,7 +11,7 @@ from harness import ROOT, case, command, equal, expect, path_of, sh, wait
 def sidecar_refuses_unsigned_requests(t):
     box = t.box()
     pod = t.pod_of(box)["metadata"]["name"]
-    base = path_of(t.ns, "pods", f"{pod}:8080/proxy")
+    base = path_of(t.ns, "pods", f"{pod}:{AGENT_PORT}/proxy")
     body = {"sandboxUID": t.get("Sandbox", box)["metadata"]["uid"], "task": f"{t.ns}/x", "workDir": "/workspace", "timeoutMs": 1000,
             "outputLimit": 1024, "steps": [sh("touch /workspace/intruder")]}
     for method, path in (("PUT", "/v1/tasks/6b9b6f0e-0000-4000-8000-000000000001/1"), ("DELETE", "/v1/tasks/6b9b6f0e-0000-4000-8000-000000000001/1"),
@@ -61,6 +63,8 @@ def the_operator_says_how_it_is(t):
     equal(status, 200, "HTTP status of /metrics")
     names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line and not line.startswith("#")}
     expect(names and all(n.startswith(("arl_", "process_", "go_")) for n in names), f"names of metrics: {sorted(names)[:20]}")
+    status, text = t.api.request("GET", base + "/debug/state")
+    equal((status, "loopback" in text), (403, True), "/debug/state, asked from outside of the pod")
     context = pod["spec"]["containers"][0]["securityContext"]
     equal((context["readOnlyRootFilesystem"], context["allowPrivilegeEscalation"], context["capabilities"]["drop"]), (True, False, ["ALL"]),
           "how the operator is confined")
@@ -97,5 +101,5 @@ def network_policy_selects_the_pods_and_admits_the_operator(t):
     operator = t.api.get("/apis/apps/v1/namespaces/arl-system/deployments/arl-operator")["spec"]["template"]["metadata"]["labels"]
     equal((admits("arl-system", operator), admits(t.ns, pod["metadata"]["labels"]), admits(t.ns, operator)), (True, False, False),
           "whether the operator, a sandbox, and one that only looks like the operator are let in")
-    served = [p["containerPort"] for c in pod["spec"]["containers"] if c["name"] == "sidecar" for p in c["ports"] if p["name"] == "http"]
+    served = [p["containerPort"] for c in pod["spec"]["containers"] if c["name"] == "sidecar" for p in c["ports"] if p["name"] == "arl-agent"]
     equal([p["port"] for p in rule["ports"]], served, "the port")
