@@ -13,8 +13,8 @@
 /* The longest answer to one API call (a list page): one object of 1.5 MiB, each byte of it escaped
  * as six, still fits. Longer: the call fails with EMSGSIZE, and a page gets shorter. */
 #define LIMIT_RESPONSE_BYTES (10u << 20)
-/* What the tree of one JSON text may take, by an estimate from its text: a tree takes up to 300 times
- * the memory of its text. More: it is not built (-EMSGSIZE). */
+/* What the tree of one JSON text may take, by an estimate from its text: a tree takes up to 300
+ * times the memory of its text. More: it is not built (-EMSGSIZE). */
 #define LIMIT_JSON_TREE_BYTES (16u << 20)
 /* Objects per list page. Pages keep the text of a list small; items are decoded one by one. */
 #define LIMIT_LIST_PAGE 50
@@ -29,9 +29,10 @@
 /* A label value and a pod name's DNS label (RFC 1123). */
 #define LIMIT_NAME_BYTES 253
 #define LIMIT_LABEL_BYTES 63
-#define LIMIT_POOL_NAME_BYTES 54 /* a pod's is a dash and eight characters longer; the CRD as well */
-/* A UID is a UUID of 36 characters; a resourceVersion is a number. What is longer, or no word, makes
- * an object that is left out. */
+#define LIMIT_POOL_NAME_BYTES                                                                      \
+    54 /* a pod's is a dash and eight characters longer; the CRD as well */
+/* A UID is a UUID of 36 characters; a resourceVersion is a number. What is longer, or no word,
+ * makes an object that is left out. */
 #define LIMIT_UID_BYTES 64
 #define LIMIT_RESOURCE_VERSION_BYTES 64
 /* A condition's reason and message, and what a pod, its containers or the API server say of
@@ -40,7 +41,7 @@
 #define LIMIT_MESSAGE_BYTES 4096
 #define LIMIT_FOREIGN_MESSAGE_BYTES 1024
 #define LIMIT_STEP_NAME_BYTES 1024 /* spec.steps[].name: 253 characters; the CRD says the same */
-#define LIMIT_TRACE_BYTES 1024 /* spec.traceID: 256 characters; the CRD says the same */
+#define LIMIT_TRACE_BYTES 1024     /* spec.traceID: 256 characters; the CRD says the same */
 /* A path in a pod. Longer, or not absolute: as if it were not given. */
 #define LIMIT_PATH_BYTES 4096
 

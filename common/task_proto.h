@@ -18,6 +18,16 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+/* What is said on the wire, as pods carry it (POD_ANNOTATION_WIRE). Version 1 had neither that
+ * annotation nor one for the port, and its agents listened on AGENT_PORT_OLD. */
+#define WIRE_VERSION 2
+#define WIRE_VERSION_OLD 1
+/* In nobody's way: no well-known service has it, and no kernel hands it out by itself (32768 and
+ * above). Code in the pod shares its ports with the agent. */
+#define AGENT_PORT 27182
+#define AGENT_LISTEN "[::]:27182"
+#define AGENT_PORT_OLD 8080
+
 enum step_type {
     STEP_COMMAND,
     STEP_FILE_PATCH,

@@ -41,7 +41,7 @@ void agent_task_path(char *ret, const char *task_uid, int64_t attempt)
 
 char *agent_address(const struct pod *p)
 {
-    return xasprintf(strchr(p->ip, ':') ? "[%s]:%d" : "%s:%d", p->ip, POD_SIDECAR_PORT);
+    return xasprintf(strchr(p->ip, ':') ? "[%s]:%d" : "%s:%d", p->ip, p->agent_port);
 }
 
 struct run_target agent_target(const struct task *t, const struct sandbox *s, const struct pod *p)

@@ -12,6 +12,7 @@
 #include "common/flags.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/task_proto.h"
 #include "common/map.h"
 #include "operator/admin.h"
 #include "operator/kube/config.h"
@@ -31,11 +32,12 @@ struct options {
     const char *kubeconfig, *context, *ns;
     const char *sidecar_image, *sidecar_image_policy;
     const char *listen;
+    int64_t sidecar_port;
     const char *signing_key, *signing_secret;
     int64_t task_timeout_ms, idle_timeout_ms, keepalive_idle_timeout_ms, sandbox_wait_ms;
     size_t output_limit;
     const char *log_level, *log_format;
-    bool leader_elect, allow_privileged, version, help;
+    bool leader_elect, allow_privileged, platform_users, version, help;
     const char *identity;
 };
 
@@ -64,7 +66,8 @@ struct program {
 
 static const struct options defaults = {
     .sidecar_image_policy = "Replace",
-    .listen = "0.0.0.0:8080",
+    .listen = "[::]:8080",
+    .sidecar_port = AGENT_PORT,
     .signing_secret = "arl-signing-key",
     .task_timeout_ms = LIMIT_TASK_TIMEOUT_MS_DEFAULT,
     .idle_timeout_ms = 600 * MSEC_PER_SEC,
@@ -93,8 +96,14 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
          "image of the sidecar in each pod (required)"},
         {"sidecar-image-policy", FLAG_STRING, &o->sidecar_image_policy, "Replace|Keep",
          "whether a template's own sidecar image is replaced"},
+        {"sidecar-port", FLAG_INT, &o->sidecar_port, "PORT",
+         "where the sidecars of new pods listen; code in a pod cannot use that port"},
+        {"platform-users", FLAG_BOOL, &o->platform_users, "",
+         "name no user for arl-init and the sidecar: for platforms that assign users, as "
+         "OpenShift's "
+         "restricted policy does (else they run as 65532)"},
         {"listen", FLAG_STRING, &o->listen, "IP:PORT",
-         "where /healthz, /readyz, /metrics and /debug/state are served"},
+         "where /healthz, /readyz and /metrics are served, and /debug/state to the loopback"},
         {"signing-key", FLAG_STRING, &o->signing_key, "FILE",
          "the key that signs requests to pods, from a file (see `arl-operator keygen`)"},
         {"signing-secret", FLAG_STRING, &o->signing_secret, "NAME",
@@ -161,6 +170,9 @@ static int check_options(const struct options *o, struct err *err)
         strcmp(o->sidecar_image_policy, "Keep") != 0)
         return err_set(err, -EINVAL, "--sidecar-image-policy: %s is neither Replace nor Keep",
                        o->sidecar_image_policy);
+    if (o->sidecar_port < 1024 || o->sidecar_port > UINT16_MAX)
+        return err_set(err, -EINVAL, "--sidecar-port: %" PRId64 " is not a port of 1024 to 65535",
+                       o->sidecar_port);
     if (o->task_timeout_ms < 1 || o->sandbox_wait_ms < 1 || o->output_limit < 1024)
         return err_set(err, -EINVAL,
                        "--default-task-timeout and --sandbox-wait must be at least 1ms, "
@@ -177,6 +189,8 @@ static void make_policy(struct program *p)
                 .keep_sidecar_image = strcmp(o->sidecar_image_policy, "Keep") == 0,
                 .public_keys = p->public_keys,
                 .key_id = p->keys.keys[0].id,
+                .sidecar_port = (int)o->sidecar_port,
+                .platform_users = o->platform_users,
                 .output_limit = o->output_limit,
                 .allow_privileged = o->allow_privileged},
         .task_timeout_ms = o->task_timeout_ms,

@@ -12,6 +12,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/map.h"
+#include "common/task_proto.h"
 #include "sidecar/auth.h"
 #include "sidecar/install.h"
 #include "sidecar/journal.h"
@@ -47,7 +48,7 @@ struct options {
 };
 
 static struct options opts = {
-    .listen = "0.0.0.0:8080",
+    .listen = AGENT_LISTEN,
     .dir = "/arl",
     .state = "/var/lib/arl",
     .runner = "/usr/bin/arl-runner",

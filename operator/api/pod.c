@@ -7,6 +7,9 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/limits.h"
+#include "common/task_proto.h"
+
+#define WIRE_VERSION_MAX 1000
 
 /* The kubelet says that a pod is not ready when it starts it, and with a later time only if the pod
  * has been ready meanwhile: the time is that of the last change. */
@@ -193,6 +196,18 @@ static char *annotated_path(struct json_object *annotations, const char *name)
     return s && s[0] == '/' && strnlen(s, LIMIT_PATH_BYTES) < LIMIT_PATH_BYTES ? xstrdup(s) : NULL;
 }
 
+/* An annotation that is a number of 1 to max; fallback: it is none. */
+static int annotated_number(struct json_object *annotations, const char *name, int max,
+                            int fallback)
+{
+    const char *s = json_get_str(annotations, name);
+    int v = 0;
+
+    for (; s && *s >= '0' && *s <= '9' && v <= max; s++)
+        v = 10 * v + (*s - '0');
+    return s && *s == '\0' && v >= 1 && v <= max ? v : fallback;
+}
+
 /* What the operator wrote there when it made the pod. Others may have written since: what cannot be
  * of this operator is as good as absent. */
 static void decode_marks(struct json_object *md, struct pod *p)
@@ -210,6 +225,20 @@ static void decode_marks(struct json_object *md, struct pod *p)
     p->template_hash = meta_uid(annotations, POD_ANNOTATION_HASH);
     p->work_dir = annotated_path(annotations, POD_ANNOTATION_WORK_DIR);
     p->key_id = meta_uid(annotations, POD_ANNOTATION_KEY_ID);
+    p->agent_port = annotated_number(annotations, POD_ANNOTATION_PORT, UINT16_MAX, AGENT_PORT_OLD);
+    p->wire_version =
+        annotated_number(annotations, POD_ANNOTATION_WIRE, WIRE_VERSION_MAX, WIRE_VERSION_OLD);
+}
+
+/* The first of its addresses: that of the family that the cluster puts first. */
+static char *decode_ip(struct json_object *status)
+{
+    struct json_object *ips = json_get(status, "podIPs");
+    const char *ip = json_get_str(status, "podIP");
+
+    for (size_t i = 0; !ip && i < json_array_len(ips); i++)
+        ip = json_get_str(json_object_array_get_idx(ips, i), "ip");
+    return meta_is_ip(ip) ? xstrdup(ip) : NULL;
 }
 
 static int pod_decode(struct json_object *obj, struct meta **ret, struct err *err)
@@ -218,7 +247,6 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
     struct json_object *md = json_get(obj, "metadata");
     struct json_object *spec = json_get(obj, "spec");
     struct json_object *status = json_get(obj, "status");
-    const char *ip = json_get_str(status, "podIP");
     int r = meta_decode(obj, &p->meta, err);
 
     if (r < 0) {
@@ -226,7 +254,7 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
         return r;
     }
     p->node = meta_name(spec, "nodeName");
-    p->ip = meta_is_ip(ip) ? xstrdup(ip) : NULL;
+    p->ip = decode_ip(status);
     decode_marks(md, p);
     decode_owner(md, p);
     p->phase = phase_parse(json_get_str(status, "phase"));

@@ -15,9 +15,11 @@ struct buf;
 #define POD_ANNOTATION_HASH "arl.infra.io/template-hash"
 #define POD_ANNOTATION_WORK_DIR "arl.infra.io/work-dir"
 #define POD_ANNOTATION_KEY_ID "arl.infra.io/signing-key"
+/* Pods outlive flags and releases: where their agent listens and what it speaks stands in them. */
+#define POD_ANNOTATION_PORT "arl.infra.io/agent-port"
+#define POD_ANNOTATION_WIRE "arl.infra.io/wire-version"
 
 #define POD_SIDECAR "sidecar" /* name of the container that runs arl-sidecar */
-#define POD_SIDECAR_PORT 8080
 
 enum pod_phase {
     POD_PENDING,
@@ -36,6 +38,8 @@ struct pod {
     char *template_hash; /* annotation */
     char *work_dir;      /* annotation */
     char *key_id;        /* annotation */
+    int agent_port;      /* annotation; AGENT_PORT_OLD where it is absent or no port */
+    int wire_version;    /* annotation; WIRE_VERSION_OLD where it is absent or no number */
     char *ip;
     char *node;
     enum pod_phase phase;

@@ -8,6 +8,7 @@
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/limits.h"
+#include "common/task_proto.h"
 #include "operator/api/pod.h"
 #include "operator/api/pod_check.h"
 
@@ -24,25 +25,15 @@ struct constant {
 };
 
 /* The sidecar and the init container need nothing: no root, no capability, no writable root. */
-static struct constant restricted = {
-    "{\"runAsUser\":65532,\"runAsGroup\":65532,\"runAsNonRoot\":true,\"privileged\":false,"
-    "\"allowPrivilegeEscalation\":false,\"readOnlyRootFilesystem\":true,"
-    "\"capabilities\":{\"drop\":[\"ALL\"]},\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}",
-    NULL};
+#define RESTRICTED                                                                                 \
+    "\"runAsNonRoot\":true,\"privileged\":false,\"allowPrivilegeEscalation\":false,"               \
+    "\"readOnlyRootFilesystem\":true,\"capabilities\":{\"drop\":[\"ALL\"]},"                       \
+    "\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}"
+static struct constant restricted = {"{\"runAsUser\":65532,\"runAsGroup\":65532," RESTRICTED, NULL};
+static struct constant restricted_any_user = {"{" RESTRICTED, NULL};
 /* Measured well below 4 MiB; the limit leaves room for the output of a busy task. */
 static struct constant resources = {
     "{\"requests\":{\"cpu\":\"10m\",\"memory\":\"8Mi\"},\"limits\":{\"memory\":\"64Mi\"}}", NULL};
-static struct constant startup_probe = {
-    "{\"httpGet\":{\"path\":\"/readyz\",\"port\":8080},\"periodSeconds\":1,\"timeoutSeconds\":5,"
-    "\"failureThreshold\":300}",
-    NULL};
-static struct constant readiness_probe = {
-    "{\"httpGet\":{\"path\":\"/readyz\",\"port\":8080},\"periodSeconds\":10,\"timeoutSeconds\":5,"
-    "\"failureThreshold\":3}",
-    NULL};
-static struct constant ports = {"[{\"name\":\"http\",\"containerPort\":8080,\"protocol\":\"TCP\"}]",
-                                NULL};
-
 /* ---- json-c in short ------------------------------------------------------------------------- */
 
 static struct json_object *parse(const char *text)
@@ -69,6 +60,15 @@ static void put(struct json_object *o, const char *name, struct json_object *val
 static void put_str(struct json_object *o, const char *name, const char *value)
 {
     put(o, name, json_object_new_string(value));
+}
+
+/* As text: annotations are nothing else. */
+static void put_number(struct json_object *o, const char *name, int value)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", value);
+    put_str(o, name, text);
 }
 
 static bool has(struct json_object *o, const char *name)
@@ -235,6 +235,37 @@ static void build_users(struct builder *b)
     }
 }
 
+static int agent_port(const struct builder *b)
+{
+    return b->opts->sidecar_port > 0 ? b->opts->sidecar_port : AGENT_PORT;
+}
+
+/* Everywhere, in IPv4 and IPv6. */
+static struct json_object *sidecar_args(const struct builder *b)
+{
+    cleanup_free char *text = xasprintf("[\"serve\",\"--listen\",\"[::]:%d\"]", agent_port(b));
+
+    return parse(text);
+}
+
+static struct json_object *sidecar_ports(const struct builder *b)
+{
+    cleanup_free char *text = xasprintf(
+        "[{\"name\":\"arl-agent\",\"containerPort\":%d,\"protocol\":\"TCP\"}]", agent_port(b));
+
+    return parse(text);
+}
+
+static struct json_object *sidecar_probe(const struct builder *b, int period_s, int failures)
+{
+    cleanup_free char *text =
+        xasprintf("{\"httpGet\":{\"path\":\"/readyz\",\"port\":%d},\"periodSeconds\":%d,"
+                  "\"timeoutSeconds\":5,\"failureThreshold\":%d}",
+                  agent_port(b), period_s, failures);
+
+    return parse(text);
+}
+
 static struct json_object *sidecar_env(const struct builder *b)
 {
     struct json_object *env = parse(
@@ -261,7 +292,7 @@ static struct json_object *new_container(const struct builder *b, const char *na
     put_str(c, "name", name);
     put_str(c, "image", b->sidecar_image);
     put_str(c, "imagePullPolicy", "IfNotPresent");
-    put(c, "securityContext", shared(&restricted));
+    put(c, "securityContext", shared(b->opts->platform_users ? &restricted_any_user : &restricted));
     put(c, "resources", json_object_get(b->sidecar_resources));
     append_mount(c, POD_VOLUME_ARL, "/arl", NULL);
     append_mount(c, POD_VOLUME_JOURNAL, "/var/lib/arl", NULL);
@@ -294,11 +325,11 @@ static void build_sidecar(struct builder *b)
     struct json_object *c = new_container(b, POD_SIDECAR);
     size_t at = 0;
 
-    put(c, "args", parse("[\"serve\"]"));
+    put(c, "args", sidecar_args(b));
     put(c, "env", sidecar_env(b));
-    put(c, "ports", shared(&ports));
-    put(c, "startupProbe", shared(&startup_probe));
-    put(c, "readinessProbe", shared(&readiness_probe));
+    put(c, "ports", sidecar_ports(b));
+    put(c, "startupProbe", sidecar_probe(b, 1, 300));
+    put(c, "readinessProbe", sidecar_probe(b, 10, 3));
     while (at < json_array_len(containers) &&
            !str_eq(json_get_str(json_object_array_get_idx(containers, at), "name"), POD_SIDECAR))
         at++;
@@ -351,6 +382,14 @@ static void put_default(struct json_object *o, const char *name, struct json_obj
         put(o, name, value);
 }
 
+/* The sidecar's image is for Linux, so a pod must not come to another kind of node. */
+static void build_node_selector(struct builder *b)
+{
+    struct json_object *selector = ensure(b->spec, "nodeSelector", json_type_object);
+
+    put_default(selector, "kubernetes.io/os", json_object_new_string("linux"));
+}
+
 static int build_spec(struct builder *b, struct json_object *template, struct err *err)
 {
     int r = b->opts->allow_privileged ? 0 : pod_check_baseline(template, err);
@@ -366,6 +405,7 @@ static int build_spec(struct builder *b, struct json_object *template, struct er
     build_users(b);
     build_sidecar(b);
     build_init(b);
+    build_node_selector(b);
     put_default(b->spec, "automountServiceAccountToken", json_object_new_boolean(false));
     put_default(b->spec, "enableServiceLinks", json_object_new_boolean(false));
     put_default(b->spec, "terminationGracePeriodSeconds", json_object_new_int(TERMINATION_GRACE_S));
@@ -412,6 +452,8 @@ static struct json_object *build_metadata(const struct builder *b, const char *n
     put_str(annotations, POD_ANNOTATION_HASH, b->pool->template_hash);
     put_str(annotations, POD_ANNOTATION_WORK_DIR, b->work_dir);
     put_str(annotations, POD_ANNOTATION_KEY_ID, b->opts->key_id);
+    put_number(annotations, POD_ANNOTATION_PORT, agent_port(b));
+    put_number(annotations, POD_ANNOTATION_WIRE, WIRE_VERSION);
     put_str(md, "name", name);
     put_str(md, "namespace", b->pool->meta.ns);
     put(md, "labels", labels);

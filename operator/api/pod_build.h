@@ -15,6 +15,8 @@ struct pod_build_opts {
     bool keep_sidecar_image; /* use the template's image for the sidecar, if it names one */
     const char *public_keys; /* ARL_PUBLIC_KEYS */
     const char *key_id;      /* the signing key that the pod knows */
+    int sidecar_port;        /* 0: AGENT_PORT */
+    bool platform_users;     /* name no user for the sidecar: the platform gives it one */
     size_t output_limit;
     bool allow_privileged; /* let templates reach into the node */
 };

@@ -13,7 +13,7 @@ SLOW_CONNECTIONS = 500
 SENDER = r"""
 import base64, json, socket, sys
 for what, raw in json.load(open('requests.json')):
-    s = socket.create_connection(('127.0.0.1', 8080), 20)
+    s = socket.create_connection(('127.0.0.1', 27182), 20)
     s.sendall(base64.b64decode(raw))
     answer = b''
     try:
@@ -127,7 +127,7 @@ head = b'PUT /v1/tasks/6b9b6f0e-0000-4000-8000-000000000001/1 HTTP/1.1\r\nHost: 
 while time.monotonic() < end:
     while len(held) < n:
         s = socket.socket(); s.setblocking(False)
-        s.connect_ex(('127.0.0.1', 8080))
+        s.connect_ex(('127.0.0.1', 27182))
         held[s.fileno()] = (s, len(held) + opened); opened += 1
     for s, i in list(held.values()):
         try:
@@ -273,4 +273,4 @@ def hostile_bytes_on_the_agents_socket(t):
     counts = [[c["restartCount"] for c in p["status"]["containerStatuses"]] for p in (before, after)]
     equal(counts[1], counts[0], "restarts of containers")
     wait("the pod to be ready", lambda: all(c["ready"] for c in t.pod_of(box)["status"]["containerStatuses"]), 20)
-    expect(t.api.request("GET", path_of(t.ns, "pods", f"{before['metadata']['name']}:8080/proxy") + "/readyz")[0] == 200, "/readyz")
+    expect(t.api.request("GET", path_of(t.ns, "pods", f"{before['metadata']['name']}:27182/proxy") + "/readyz")[0] == 200, "/readyz")

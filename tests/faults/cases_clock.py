@@ -9,7 +9,7 @@ from cases_server import Load
 from harness import case, condition, equal, expect, seconds, wait
 from tools import figure
 
-JUMPS_S = (45, -45)             # signatures are good for 60 s either way
+JUMPS_S = (45, -45)             # signatures are good for 300 s either way
 OFF_S = (3600, -3600)           # the agents refuse what is signed now
 LASTING_S = 0.3                 # each step
 BUSY_S = 40                     # less than a jump, and more than a busy machine adds to a task

@@ -378,9 +378,9 @@ static void acknowledge(const struct kpod *k, struct msg *m)
 
 static struct kpod *pod_at(struct sim *s, const char *address)
 {
-    unsigned ip = 0;
+    unsigned ip = 0, port = 0;
 
-    if (sscanf(address, "10.0.0.%u:8080", &ip) != 1)
+    if (sscanf(address, "10.0.0.%u:%u", &ip, &port) != 2 || port != AGENT_PORT)
         return NULL;
     for (size_t i = 0; i < s->pod_count; i++)
         if (s->pods[i]->ip == ip && s->pods[i]->state == KPOD_RUNNING)

@@ -8,6 +8,7 @@
 
 #include "common/json.h"
 #include "common/limits.h"
+#include "operator/api/pod.h"
 #include "operator/api/pod_build.h"
 #include "operator/api/task_result.h"
 
@@ -279,6 +280,125 @@ static void test_pod_of_the_python_client(void **state)
         json_get_str(json_get_path(pod, "metadata.annotations"), "arl.infra.io/work-dir"), "/w");
 }
 
+static const char *annotation(struct json_object *pod, const char *name)
+{
+    return json_get_str(json_get_path(pod, "metadata.annotations"), name);
+}
+
+#define ONE "{\"containers\":[{\"name\":\"main\",\"image\":\"x\"}]"
+
+/* The port is in three places of the pod, and none of the template's is among them. */
+static void test_pod_port(void **state)
+{
+    static const char template[] =
+        "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\",\"ports\":[{\"name\":"
+        "\"http\","
+        "\"containerPort\":8080}]},{\"name\":\"sidecar\",\"image\":\"y\",\"ports\":[{\"name\":"
+        "\"http\","
+        "\"containerPort\":8080},{\"name\":\"grpc\",\"containerPort\":9090}]}]}}";
+    static const struct {
+        int port;
+        const char *text;
+    } rows[] = {{0, "27182"}, {8123, "8123"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_json struct json_object *pod = NULL;
+        struct pod_build_opts opts = plain;
+        struct json_object *c;
+        cleanup_free char *args = xasprintf("[\"serve\",\"--listen\",\"[::]:%s\"]", rows[i].text);
+        cleanup_free char *ports = xasprintf(
+            "[{\"name\":\"arl-agent\",\"containerPort\":%s,\"protocol\":\"TCP\"}]", rows[i].text);
+
+        opts.sidecar_port = rows[i].port;
+        assert_int_equal(build(template, &opts, &pod, NULL), 0);
+        c = container(pod, "containers", 1);
+        assert_string_equal(line(c, "args"), args);
+        assert_string_equal(line(c, "ports"), ports);
+        assert_string_equal(line(json_get_path(c, "startupProbe.httpGet"), "port"), rows[i].text);
+        assert_string_equal(line(json_get_path(c, "readinessProbe.httpGet"), "port"), rows[i].text);
+        assert_string_equal(annotation(pod, POD_ANNOTATION_PORT), rows[i].text);
+        assert_string_equal(annotation(pod, POD_ANNOTATION_WIRE), "2");
+    }
+}
+
+static void test_pod_node_and_users(void **state)
+{
+    static const struct {
+        const char *template, *selector;
+    } rows[] = {
+        {"{\"spec\":" ONE "}}", "{\"kubernetes.io/os\":\"linux\"}"},
+        {"{\"spec\":" ONE ",\"nodeSelector\":{\"disk\":\"ssd\"}}}",
+         "{\"disk\":\"ssd\",\"kubernetes.io/os\":\"linux\"}"},
+        {"{\"spec\":" ONE ",\"nodeSelector\":{\"kubernetes.io/os\":\"other\"}}}",
+         "{\"kubernetes.io/os\":\"other\"}"},
+    };
+    struct pod_build_opts opts = plain;
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_json struct json_object *pod = NULL;
+        int64_t uid = 0;
+
+        assert_int_equal(build(rows[i].template, &opts, &pod, NULL), 0);
+        assert_string_equal(line(json_get(pod, "spec"), "nodeSelector"), rows[i].selector);
+        for (int k = 0; k < 2; k++) {
+            struct json_object *c = container(pod, k ? "initContainers" : "containers", k ? 0 : 1);
+            struct json_object *context = json_get(c, "securityContext");
+
+            assert_true(json_get_bool(context, "runAsNonRoot", false));
+            assert_string_equal(line(context, "capabilities"), "{\"drop\":[\"ALL\"]}");
+            assert_int_equal(json_get_int(context, "runAsUser", &uid), !opts.platform_users);
+            assert_int_equal(json_get_int(context, "runAsGroup", &uid), !opts.platform_users);
+        }
+        opts.platform_users = true;
+    }
+}
+
+/* Pods outlive flags and releases; what somebody wrote there must not make an address of its own.
+ */
+static void test_pod_port_decoded(void **state)
+{
+    static const struct {
+        const char *annotations, *status;
+        int port, wire;
+        const char *ip;
+    } rows[] = {
+        {"{}", "{\"podIP\":\"10.0.0.1\"}", 8080, 1, "10.0.0.1"},
+        {"{\"arl.infra.io/agent-port\":\"27182\",\"arl.infra.io/wire-version\":\"2\"}",
+         "{\"podIP\":\"fd00::1\",\"podIPs\":[{\"ip\":\"fd00::1\"},{\"ip\":\"10.0.0.1\"}]}", 27182,
+         2, "fd00::1"},
+        {"{\"arl.infra.io/agent-port\":\"65535\",\"arl.infra.io/wire-version\":\"3\"}",
+         "{\"podIPs\":[{\"ip\":\"10.0.0.2\"}]}", 65535, 3, "10.0.0.2"},
+        {"{\"arl.infra.io/agent-port\":\"65536\",\"arl.infra.io/wire-version\":\"-1\"}",
+         "{\"podIPs\":[{}]}", 8080, 1, NULL},
+        {"{\"arl.infra.io/agent-port\":\"80@evil:1\",\"arl.infra.io/wire-version\":\"2x\"}",
+         "{\"podIPs\":[{\"ip\":\"a/b\"}]}", 8080, 1, NULL},
+        {"{\"arl.infra.io/agent-port\":\"0\",\"arl.infra.io/wire-version\":\"\"}", "{}", 8080, 1,
+         NULL},
+        {"{\"arl.infra.io/agent-port\":\"99999999999999999999\"}", "{}", 8080, 1, NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *text = xasprintf("{\"metadata\":{\"namespace\":\"n\",\"name\":\"p\","
+                                            "\"uid\":\"u\",\"resourceVersion\":\"1\","
+                                            "\"annotations\":%s},\"status\":%s}",
+                                            rows[i].annotations, rows[i].status);
+        cleanup_json struct json_object *obj = NULL;
+        struct meta *m = NULL;
+        struct pod *p;
+
+        assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
+        assert_int_equal(api_pod.decode(obj, &m, NULL), 0);
+        p = container_of(m, struct pod, meta);
+        assert_int_equal(p->agent_port, rows[i].port);
+        assert_int_equal(p->wire_version, rows[i].wire);
+        if (rows[i].ip)
+            assert_string_equal(p->ip, rows[i].ip);
+        else
+            assert_null(p->ip);
+        api_pod.free(m);
+    }
+}
+
 static void test_pod_of_one_container_without_a_command(void **state)
 {
     cleanup_json struct json_object *pod = NULL;
@@ -412,6 +532,9 @@ int main(void)
         cmocka_unit_test(test_bytes_survive),
         cmocka_unit_test(test_pod_of_the_python_client),
         cmocka_unit_test(test_pod_of_one_container_without_a_command),
+        cmocka_unit_test(test_pod_port),
+        cmocka_unit_test(test_pod_node_and_users),
+        cmocka_unit_test(test_pod_port_decoded),
         cmocka_unit_test(test_pod_default_container_comes_first),
         cmocka_unit_test(test_pod_keeps_the_sidecar_image_on_request),
         cmocka_unit_test(test_pod_refusals_name_the_field),
