@@ -307,6 +307,8 @@ static void note_create(struct write *wr, const struct kube_result *res)
     struct pool_state *st = world_pool_state(wr->x->w, wr->pool_key);
     int64_t now = ops_now(wr->x->ops).mono_ns;
 
+    if (res->reason == KUBE_OK && res->object)
+        world_pod_made(wr->x->w, res->object);
     if (res->reason == KUBE_OK || res->reason == KUBE_ALREADY_EXISTS) {
         plan_create_ok(st, now);
         return;
@@ -476,7 +478,7 @@ static void do_create(struct executor *x, const char *key, const struct action *
     for (size_t i = 0; i < NAME_SUFFIX_LEN; i++)
         suffix[i] = alphabet[random[i] % 32];
     name = xasprintf("%s-%s", a->pool, suffix);
-    if (pod_build(pool, name, &x->w->policy->pod, &body, &err) < 0) {
+    if (pod_build(pool, name, &x->w->policy->pod, ops_now(x->ops).wall_ns, &body, &err) < 0) {
         log_warn("pod not built", "pool", pool_key, "error", err.msg, NULL);
         return;
     }

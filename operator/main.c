@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/task_proto.h"
 #include "common/map.h"
+#include "common/seal.h"
 #include "operator/admin.h"
 #include "operator/kube/config.h"
 #include "operator/kube/gate.h"
@@ -45,6 +46,7 @@ struct program {
     struct options opt;
     struct policy policy;
     struct signing_keys keys;
+    struct seal_keys seal; /* made of them */
     char public_keys[512];
     char *own_ns; /* where Secret and Lease live */
     char *instance;
@@ -191,6 +193,7 @@ static void make_policy(struct program *p)
                 .key_id = p->keys.keys[0].id,
                 .sidecar_port = (int)o->sidecar_port,
                 .platform_users = o->platform_users,
+                .seal = &p->seal,
                 .output_limit = o->output_limit,
                 .allow_privileged = o->allow_privileged},
         .task_timeout_ms = o->task_timeout_ms,
@@ -199,6 +202,7 @@ static void make_policy(struct program *p)
         .sandbox_wait_ms = o->sandbox_wait_ms,
         .output_limit = o->output_limit,
     };
+    seal_keys_init(&p->seal, p->keys.keys, p->keys.count);
     signing_public_text(&p->keys, p->public_keys, sizeof(p->public_keys));
 }
 

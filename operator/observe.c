@@ -77,18 +77,20 @@ static void task_metrics(const struct world *w, struct buf *out)
 
 static void pod_metrics(const struct world *w, struct buf *out)
 {
-    enum { IDLE_READY, IDLE_NOT_READY, ALLOCATED, ENDING, STATES };
-    static const char *const names[STATES] = {"IdleReady", "IdleNotReady", "Allocated", "Ending"};
+    enum { IDLE_READY, IDLE_NOT_READY, ALLOCATED, ENDING, FOREIGN, STATES };
+    static const char *const names[STATES] = {"IdleReady", "IdleNotReady", "Allocated", "Ending",
+                                              "Foreign"};
     size_t n[STATES] = {0}, pos = 0;
     struct meta *m;
 
     while ((m = store_next(w->pods, &pos))) {
         const struct pod *p = container_of(m, struct pod, meta);
 
-        n[m->deleting || pod_terminal(p) ? ENDING
-          : !pod_idle(p)                 ? ALLOCATED
-          : p->ready                     ? IDLE_READY
-                                         : IDLE_NOT_READY]++;
+        n[!p->ours && pod_idle(p)          ? FOREIGN
+          : m->deleting || pod_terminal(p) ? ENDING
+          : !pod_idle(p)                   ? ALLOCATED
+          : p->ready                       ? IDLE_READY
+                                           : IDLE_NOT_READY]++;
     }
     metrics_head(out, "arl_pods", "gauge", "Pods of all pools by what they are good for.");
     for (size_t i = 0; i < STATES; i++)

@@ -28,7 +28,7 @@ bool pod_idle(const struct pod *p)
 
 bool pod_orphan(const struct pod *p)
 {
-    return !p->owned && p->template_hash && p->key_id;
+    return p->ours && !p->owned && p->template_hash && p->key_id;
 }
 
 static void pod_free(struct meta *obj)
@@ -44,6 +44,8 @@ static void pod_free(struct meta *obj)
     free(p->template_hash);
     free(p->work_dir);
     free(p->key_id);
+    free(p->pool_uid);
+    free(p->seal);
     free(p->ip);
     free(p->node);
     free(p->trouble_reason);
@@ -225,6 +227,8 @@ static void decode_marks(struct json_object *md, struct pod *p)
     p->template_hash = meta_uid(annotations, POD_ANNOTATION_HASH);
     p->work_dir = annotated_path(annotations, POD_ANNOTATION_WORK_DIR);
     p->key_id = meta_uid(annotations, POD_ANNOTATION_KEY_ID);
+    p->pool_uid = meta_uid(annotations, POD_ANNOTATION_POOL_UID);
+    p->seal = meta_uid(annotations, POD_ANNOTATION_SEAL);
     p->agent_port = annotated_number(annotations, POD_ANNOTATION_PORT, UINT16_MAX, AGENT_PORT_OLD);
     p->wire_version =
         annotated_number(annotations, POD_ANNOTATION_WIRE, WIRE_VERSION_MAX, WIRE_VERSION_OLD);

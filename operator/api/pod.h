@@ -19,6 +19,9 @@ struct buf;
 #define POD_ANNOTATION_PORT "arl.infra.io/agent-port"
 #define POD_ANNOTATION_WIRE "arl.infra.io/wire-version"
 
+#define POD_ANNOTATION_POOL_UID "arl.infra.io/pool-uid"
+#define POD_ANNOTATION_SEAL "arl.infra.io/seal" /* see pod_seal.h */
+
 #define POD_SIDECAR "sidecar" /* name of the container that runs arl-sidecar */
 
 enum pod_phase {
@@ -40,9 +43,13 @@ struct pod {
     char *key_id;        /* annotation */
     int agent_port;      /* annotation; AGENT_PORT_OLD where it is absent or no port */
     int wire_version;    /* annotation; WIRE_VERSION_OLD where it is absent or no number */
+    char *pool_uid;      /* annotation: of the pool that it was made for */
+    char *seal;          /* annotation */
     char *ip;
     char *node;
     enum pod_phase phase;
+    bool ours;                   /* made by this operator: the world has looked at its seal */
+    bool told;                   /* not ours, and its pool has an Event of it */
     bool owned;                  /* by anything */
     bool allocated;              /* label */
     bool ready;                  /* condition */
@@ -65,7 +72,7 @@ bool pod_terminal(const struct pod *p);
 /* Belongs to its pool and to nobody else. */
 bool pod_idle(const struct pod *p);
 
-/* Made by this operator for a pool, and nobody's any more: as all that pod_build() makes has an
+/* Ours, and nobody's any more: as all that pod_build() makes has an
  * owner, somebody has deleted the owner, pool or sandbox, alone (--cascade=orphan). */
 bool pod_orphan(const struct pod *p);
 

@@ -11,6 +11,7 @@
 #include "common/task_proto.h"
 #include "operator/api/pod.h"
 #include "operator/api/pod_check.h"
+#include "operator/api/pod_seal.h"
 
 #define RESERVED_PREFIX "arl.infra.io/"
 #define TERMINATION_GRACE_S 5 /* the runner gives the main command 2 s */
@@ -440,8 +441,21 @@ static struct json_object *build_owner(const struct meta *pool)
     return refs;
 }
 
+static void put_seal(const struct builder *b, const char *name, struct json_object *annotations,
+                     int64_t wall_ns)
+{
+    const struct seal_key *key =
+        b->opts->seal ? seal_key_find(b->opts->seal, b->opts->key_id) : NULL;
+    char text[SEAL_TEXT_MAX];
+
+    if (!key)
+        return;
+    pod_seal_make(key, b->pool->meta.ns, name, annotations, wall_ns, text);
+    put_str(annotations, POD_ANNOTATION_SEAL, text);
+}
+
 static struct json_object *build_metadata(const struct builder *b, const char *name,
-                                          struct json_object *template_md)
+                                          struct json_object *template_md, int64_t wall_ns)
 {
     struct json_object *md = json_object_new_object();
     struct json_object *labels = without_reserved(json_get(template_md, "labels"));
@@ -454,6 +468,8 @@ static struct json_object *build_metadata(const struct builder *b, const char *n
     put_str(annotations, POD_ANNOTATION_KEY_ID, b->opts->key_id);
     put_number(annotations, POD_ANNOTATION_PORT, agent_port(b));
     put_number(annotations, POD_ANNOTATION_WIRE, WIRE_VERSION);
+    put_str(annotations, POD_ANNOTATION_POOL_UID, b->pool->meta.uid);
+    put_seal(b, name, annotations, wall_ns); /* the last one */
     put_str(md, "name", name);
     put_str(md, "namespace", b->pool->meta.ns);
     put(md, "labels", labels);
@@ -463,7 +479,7 @@ static struct json_object *build_metadata(const struct builder *b, const char *n
 }
 
 int pod_build(const struct warmpool *p, const char *name, const struct pod_build_opts *opts,
-              struct buf *out, struct err *err)
+              int64_t wall_ns, struct buf *out, struct err *err)
 {
     cleanup_json struct json_object *template = NULL;
     cleanup_json struct json_object *pod = json_object_new_object();
@@ -480,7 +496,7 @@ int pod_build(const struct warmpool *p, const char *name, const struct pod_build
         return r;
     put_str(pod, "apiVersion", "v1");
     put_str(pod, "kind", "Pod");
-    put(pod, "metadata", build_metadata(&b, name, json_get(template, "metadata")));
+    put(pod, "metadata", build_metadata(&b, name, json_get(template, "metadata"), wall_ns));
     put(pod, "spec", json_object_get(b.spec));
     r = buf_puts(out, json_object_to_json_string_ext(pod, JSON_C_TO_STRING_NOSLASHESCAPE));
     return r < 0 ? err_set(err, -ENOBUFS, "the pod is too large") : 0;

@@ -9,14 +9,16 @@
 #include "operator/api/warmpool.h"
 
 struct buf;
+struct seal_keys;
 
 struct pod_build_opts {
     const char *sidecar_image;
-    bool keep_sidecar_image; /* use the template's image for the sidecar, if it names one */
-    const char *public_keys; /* ARL_PUBLIC_KEYS */
-    const char *key_id;      /* the signing key that the pod knows */
-    int sidecar_port;        /* 0: AGENT_PORT */
-    bool platform_users;     /* name no user for the sidecar: the platform gives it one */
+    bool keep_sidecar_image;      /* use the template's image for the sidecar, if it names one */
+    const char *public_keys;      /* ARL_PUBLIC_KEYS */
+    const char *key_id;           /* the signing key that the pod knows */
+    int sidecar_port;             /* 0: AGENT_PORT */
+    bool platform_users;          /* name no user for the sidecar: the platform gives it one */
+    const struct seal_keys *seal; /* NULL: pods bear no seal, and none is asked for (tests only) */
     size_t output_limit;
     bool allow_privileged; /* let templates reach into the node */
 };
@@ -24,6 +26,6 @@ struct pod_build_opts {
 /* Writes the Pod as JSON. -EINVAL or -EPERM with a message that names the field when the template
  * cannot or must not be used. */
 int pod_build(const struct warmpool *p, const char *name, const struct pod_build_opts *opts,
-              struct buf *out, struct err *err);
+              int64_t wall_ns, struct buf *out, struct err *err);
 
 #endif

@@ -13,6 +13,8 @@
  *   them all. After pods that end by themselves and creates that fail there is a back-off that
  *   doubles: once for all that come to nothing before it is over, since an outage or a quota meets
  *   many at once.
+ * - Only pods that bear the operator's seal are the pool's (pod_seal.h). Others with its label are
+ *   told of and left alone, but for idle ones that an operator before seals has left.
  * - A pod that is of no use any more, such as one whose main container has ended for good, is
  *   replaced, no faster than pods are made then.
  * - Status is written when it changed, at most once a second.
@@ -32,6 +34,9 @@
 #define CREATES_AT_ONCE 16 /* per pool: the API server serves others, too */
 /* A pod that is not ready by then, and does not say why, is told of. */
 #define SLOW_POD_NS (120 * NSEC_PER_SEC)
+/* How long creates of the operator before may have been under way. */
+#define OLD_RELEASE_NS (10 * NSEC_PER_SEC)
+#define FOREIGN_TOLD_NS (60 * NSEC_PER_SEC) /* an Event a pool */
 #define BACKOFF_FIRST_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
 
@@ -177,6 +182,51 @@ static void judge_idle(const struct world *w, const struct warmpool *pool, struc
     count_idle(w, pool, p, c);
 }
 
+/* It has served since before this operator, or was taken by it: its sandbox says so. */
+static bool is_bound(const struct world *w, const struct pod *p)
+{
+    const struct sandbox *s;
+    char key[META_KEY_MAX];
+
+    if (!p->sandbox)
+        return false;
+    meta_key(key, p->meta.ns, p->sandbox);
+    s = world_sandbox(w, key);
+    return s && str_eq(s->status.pod_uid, p->meta.uid);
+}
+
+/* An idle pod of an operator that sealed none. It was there when this process began to act: a pod
+ * that is made so later is somebody else's. */
+static bool is_of_old_release(const struct world *w, const struct warmpool *pool,
+                              const struct pod *p)
+{
+    return !p->seal && !p->pool_uid && p->template_hash && p->key_id && pod_idle(p) &&
+           world_pod_of_pool(pool, p) &&
+           p->meta.created_wall_ns <= w->active_wall_ns + OLD_RELEASE_NS;
+}
+
+/* A pod that has the pool's label and was not made by this operator. Who may create pods can give
+ * it any label, owner and annotation: it is never claimed, counted or deleted. */
+static void leave_foreign(const struct world *w, const struct warmpool *pool, struct pod *p,
+                          struct pool_state *st, struct now now, struct actions *out)
+{
+    cleanup_free char *message = NULL;
+
+    if (is_of_old_release(w, pool, p)) {
+        if (!ledger_busy_obj(w->ledger, &api_pod, &p->meta))
+            delete_pod(p, "NotSealed", out);
+        return;
+    }
+    if (p->told || (st->foreign_mono_ns && now.mono_ns < st->foreign_mono_ns + FOREIGN_TOLD_NS))
+        return;
+    p->told = true;
+    st->foreign_mono_ns = now.mono_ns;
+    message = xasprintf("pod %s has the label of this pool, but this operator has not made it: it "
+                        "is left alone and does not count; delete it if nobody needs it",
+                        p->meta.name);
+    action_event(out, &api_warmpool, &pool->meta, true, "ForeignPod", message);
+}
+
 static void take_census(struct world *w, const struct warmpool *pool, const char *key,
                         struct pool_state *st, struct now now, struct actions *out,
                         struct census *c)
@@ -190,7 +240,9 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
 
         if (p->meta.deleting)
             continue;
-        if (pod_orphan(p)) {
+        if (!p->ours && !is_bound(w, p)) {
+            leave_foreign(w, pool, p, st, now, out);
+        } else if (pod_orphan(p)) {
             drop_left_over(w, st, p, out);
         } else if (!pod_idle(p)) {
             c->allocated++;
@@ -211,7 +263,8 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
 
 /* ---- the template ---------------------------------------------------------------------------- */
 
-static void check_template(struct world *w, const struct warmpool *pool, struct pool_state *st)
+static void check_template(struct world *w, const struct warmpool *pool, struct pool_state *st,
+                           struct now now)
 {
     cleanup_buf struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct err err = {0};
@@ -226,7 +279,7 @@ static void check_template(struct world *w, const struct warmpool *pool, struct 
     st->proven = false;
     st->created = st->failures = 0;
     st->next_create_mono_ns = 0;
-    if (pod_build(pool, "check", &w->policy->pod, &body, &err) < 0)
+    if (pod_build(pool, "check", &w->policy->pod, now.wall_ns, &body, &err) < 0)
         st->template_error = xstrdup(err.msg);
 }
 
@@ -510,7 +563,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     }
     st = world_pool_state(w, key);
     if (!pool->invalid)
-        check_template(w, pool, st);
+        check_template(w, pool, st, now);
     take_census(w, pool, key, st, now, out, &c);
     note_ready(&c, st, now.mono_ns);
     hold = hold_until(w, key, st, now);

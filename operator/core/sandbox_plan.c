@@ -493,8 +493,9 @@ static void drop_second_pods(const struct view *v)
     for (size_t i = 0; i < b->count; i++) {
         const struct pod *p = container_of(b->items[i], struct pod, meta);
 
-        if (str_eq(p->owner_uid, v->s->meta.uid) && !str_eq(p->meta.uid, v->s->status.pod_uid) &&
-            !p->meta.deleting && !ledger_busy_obj(v->w->ledger, &api_pod, &p->meta))
+        if (p->ours && str_eq(p->owner_uid, v->s->meta.uid) &&
+            !str_eq(p->meta.uid, v->s->status.pod_uid) && !p->meta.deleting &&
+            !ledger_busy_obj(v->w->ledger, &api_pod, &p->meta))
             action_delete(v->out, &api_pod, &p->meta, "SecondPod");
     }
 }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "operator/api/pod_seal.h"
 #include "operator/core/plan.h"
 #include "operator/kube/client.h"
 
@@ -51,7 +52,7 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s)
         struct pod *p = container_of(b->items[i], struct pod, meta);
 
         if (str_eq(p->owner_uid, s->meta.uid) &&
-            (!s->status.pod_uid || str_eq(p->meta.uid, s->status.pod_uid)))
+            (s->status.pod_uid ? str_eq(p->meta.uid, s->status.pod_uid) : p->ours))
             return p;
     }
     return NULL;
@@ -170,7 +171,7 @@ bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p)
 
 static bool claimable(const struct world *w, const struct warmpool *pool, const struct pod *p)
 {
-    return pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && !p->meta.deleting &&
+    return p->ours && pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && !p->meta.deleting &&
            !pod_terminal(p) && !p->broken && p->ip &&
            !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
 }
@@ -562,11 +563,38 @@ static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
+void world_pod_made(struct world *w, const struct meta *pod)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, pod->ns, pod->name);
+    made_note(&w->made, key, pod->uid);
+}
+
+/* Labels, owner and annotations are what anybody may write who may create pods. */
+static bool is_ours(struct world *w, const struct pod *p)
+{
+    char key[META_KEY_MAX];
+    const char *uid;
+
+    if (!w->policy->pod.seal)
+        return true;
+    meta_key(key, p->meta.ns, p->meta.name);
+    uid = made_uid(&w->made, key);
+    if (uid && !str_eq(uid, p->meta.uid))
+        return false;
+    if (!pod_seal_fits(w->policy->pod.seal, p, uid != NULL))
+        return false;
+    made_note(&w->made, key, p->meta.uid);
+    return true;
+}
+
 /* What its status does not tell: this process has seen it ready, and then not. */
 static void keep_readiness(const struct pod *was, struct pod *is)
 {
     if (!str_eq(was->meta.uid, is->meta.uid))
         return;
+    is->told = was->told;
     is->was_ready = is->was_ready || was->was_ready;
     if (!is->ready && !was->ready)
         is->unready_mono_ns = was->unready_mono_ns;
@@ -579,6 +607,8 @@ static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)
     struct pod *new_pod = new_obj ? container_of(new_obj, struct pod, meta) : NULL;
 
     keep_seq(w, old_obj, new_obj);
+    if (new_pod)
+        new_pod->ours = is_ours(w, new_pod);
     if (old_pod && new_pod)
         keep_readiness(old_pod, new_pod);
     if (old_obj)
@@ -635,6 +665,7 @@ void world_free(struct world *w)
     store_free(w->sandboxes);
     store_free(w->tasks);
     store_free(w->pods);
+    made_done(&w->made);
     ledger_free(w->ledger);
     queue_free(w->queue);
     free(w);

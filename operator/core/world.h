@@ -18,6 +18,7 @@
 #include "operator/api/warmpool.h"
 #include "operator/core/index.h"
 #include "operator/core/ledger.h"
+#include "operator/core/made.h"
 #include "operator/core/run.h"
 #include "operator/kube/queue.h"
 #include "operator/kube/store.h"
@@ -49,6 +50,7 @@ struct pool_state {
     unsigned failures; /* waves of pods that ended or could not be made, since one got ready */
     int64_t next_create_mono_ns;
     char *ended;               /* how the last pod ended by itself; NULL: one is ready since */
+    int64_t foreign_mono_ns;   /* when a pod that is not ours was last told of */
     char *create_error_reason; /* of the last create; NULL: it went well, or none is missing */
     char *create_error;
 };
@@ -91,6 +93,7 @@ struct world {
     struct map pool_states;    /* by key */
     struct map sandbox_states; /* by key */
     struct map runs;           /* by task key */
+    struct made made;          /* pods of ours, by key */
     int64_t active_wall_ns;    /* since when this process acts; 0: it does not */
     /* This process only follows: no key is queued, and nothing is kept of what is gone. */
     bool standby;
@@ -107,8 +110,11 @@ struct task *world_task(const struct world *w, const char *key);
 struct pod *world_pod(const struct world *w, const char *key);
 struct run *world_run(const struct world *w, const char *key);
 /* The pod that belongs to this very sandbox: its owner's UID is the sandbox's, and it is the one
- * that the sandbox's status names, once it names one. */
+ * that the sandbox's status names; until that names one, it is one of ours. */
 struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
+
+/* The API server has answered a create with this pod: before it goes into the store. */
+void world_pod_made(struct world *w, const struct meta *pod);
 
 /* Made when missing. */
 struct pool_state *world_pool_state(struct world *w, const char *key);

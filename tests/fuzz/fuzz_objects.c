@@ -16,7 +16,7 @@ static void build(const struct warmpool *p)
     cleanup_buf struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     cleanup_json struct json_object *pod = NULL;
 
-    if (p->invalid || pod_build(p, "x", &opts, &body, NULL) < 0)
+    if (p->invalid || pod_build(p, "x", &opts, 0, &body, NULL) < 0)
         return;
     property(json_parse(body.data, body.len, &pod, NULL) == 0);
 }

@@ -495,6 +495,10 @@ bool oracle_settled(struct sim *s, struct buf *why)
         ok = false;
     }
     for (size_t i = 0; i < s->pod_count; i++) {
+        if (s->pods[i]->cut_off && api_find_uid(s, SIM_POD, s->pods[i]->uid)) {
+            buf_printf(why, "pod %s: its node is cut off; ", s->pods[i]->name);
+            ok = false;
+        }
         if (agent_running(s->pods[i]) == 0)
             continue;
         buf_printf(why, "pod %s: something runs; ", s->pods[i]->name);

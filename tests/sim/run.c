@@ -1,4 +1,5 @@
 /* One run: chaos, quiet, rest. */
+#include "common/seal.h"
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
@@ -11,12 +12,14 @@
 struct sim *sim_new(const struct sim_config *cfg)
 {
     static char public_keys[256];
+    static struct seal_keys seal;
     struct sim *s = xcalloc(1, sizeof(*s));
 
     if (sim_keys.count == 0) {
         signature_init();
         signature_key_generate(&sim_keys.keys[0]);
         sim_keys.count = 1;
+        seal_keys_init(&seal, sim_keys.keys, sim_keys.count);
         signing_public_text(&sim_keys, public_keys, sizeof(public_keys));
     }
     s->cfg = *cfg;
@@ -26,6 +29,7 @@ struct sim *sim_new(const struct sim_config *cfg)
     s->policy = (struct policy){.pod = {.sidecar_image = "arl-sidecar",
                                         .public_keys = public_keys,
                                         .key_id = sim_keys.keys[0].id,
+                                        .seal = &seal,
                                         .output_limit = 262144},
                                 .task_timeout_ms = 300000,
                                 .sandbox_wait_ms = cfg->calm ? 120000 : 30000,

@@ -71,7 +71,7 @@ static int do_pool(struct err *err)
     if (r < 0)
         return r;
     p = container_of(m, struct warmpool, meta);
-    r = say(pod_build(p, "x-1", &opts, &pod, err), &pod);
+    r = say(pod_build(p, "x-1", &opts, 0, &pod, err), &pod);
     if (r == 0)
         r = say(warmpool_status_patch(p, &p->status, &st), &st);
     api_warmpool.free(m);

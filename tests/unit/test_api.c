@@ -228,7 +228,7 @@ static int build(const char *template_json, const struct pod_build_opts *opts,
 
     assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
     assert_int_equal(api_warmpool.decode(obj, &m, NULL), 0);
-    r = pod_build(container_of(m, struct warmpool, meta), "p-1", opts, &body, err);
+    r = pod_build(container_of(m, struct warmpool, meta), "p-1", opts, 0, &body, err);
     if (r == 0)
         assert_int_equal(json_parse(body.data, body.len, ret, NULL), 0);
     api_warmpool.free(m);

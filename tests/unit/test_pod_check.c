@@ -31,7 +31,7 @@ static int build(const char *metadata, const char *containers, const char *rest,
     if (json_parse(text, strlen(text), &obj, err) < 0)
         fail_msg("%s", text);
     assert_int_equal(api_warmpool.decode(obj, &m, NULL), 0);
-    r = pod_build(container_of(m, struct warmpool, meta), "p-1", &opts, &body, err);
+    r = pod_build(container_of(m, struct warmpool, meta), "p-1", &opts, 0, &body, err);
     if (r == 0 && ret)
         assert_int_equal(json_parse(body.data, body.len, ret, NULL), 0);
     api_warmpool.free(m);

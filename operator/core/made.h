@@ -1,0 +1,28 @@
+/*
+ * The UIDs of the pods that this process has made, or has found to be its own: a pod of a name that
+ * is here is ours only with that UID. Names are random and never used twice, so another UID means
+ * that somebody else has made a pod in the place of ours.
+ *
+ * Limit: MADE_MAX names; the oldest goes. By then its seal is too old for a copy (pod_seal.h),
+ * unless more pods are made in ten minutes than that.
+ */
+#ifndef ARL_OPERATOR_CORE_MADE_H
+#define ARL_OPERATOR_CORE_MADE_H
+
+#include "common/map.h"
+
+#define MADE_MAX 16384
+
+struct made {
+    struct map uids; /* "namespace/name" -> char *uid */
+    char **order;    /* the keys, a ring; allocated with the first one */
+    size_t next;     /* where the next key goes */
+};
+
+void made_done(struct made *m);
+/* NULL: the name is not known. */
+const char *made_uid(const struct made *m, const char *key);
+/* The first UID of a name stays. */
+void made_note(struct made *m, const char *key, const char *uid);
+
+#endif
