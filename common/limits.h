@@ -64,6 +64,32 @@
  * text, and the sidecar has 64 MiB. More: the request is malformed. */
 #define LIMIT_TASK_REQUEST_VALUES 65536
 
+/* ---- what all runs of an operator share; its manifest allows it 64 MiB of memory
+ * ----------------- */
+/* What has come of attempts that are not written yet (--run-memory). Full: the largest drop their
+ * output, and read it from their agents again when they have ended. */
+#define LIMIT_RUN_MEMORY_BYTES (12u << 20)
+/* The least of it: one attempt's output, twice while buffers grow. */
+#define LIMIT_RUN_MEMORY_LEAST (4u << 20)
+/* Final statuses that are made, sent and answered at one moment. Beyond it they wait in line. */
+#define LIMIT_RESULTS_BYTES (3u << 20)
+/* Tasks with large steps that are read from the API server and sent to pods at one moment; the
+ * same. */
+#define LIMIT_STARTS_BYTES (2u << 20)
+/* What is written to show the output of tasks that run, counted as etcd stores it: whole objects.
+ */
+#define LIMIT_PROGRESS_BYTES_PER_S (128u << 10)
+/* What an agent may send: an event is one, and one more for each 4 KiB. Beyond it the stream is cut
+ * and begun again where it was, a second later. The first is of a stream, after LIMIT_STREAM_EVENTS
+ * at once; the others of all streams. */
+#define LIMIT_STREAM_EVENTS_PER_S 1000
+#define LIMIT_STREAM_EVENTS 20000
+#define LIMIT_ALL_EVENTS_PER_S 10000
+#define LIMIT_ALL_EVENTS 60000
+
+/* The most that the clocks of a cluster are thought to differ. */
+#define LIMIT_CLOCK_SKEW_MS 300000
+
 /* ---- the sidecar ----------------------------------------------------------------------------- */
 /* One more: one of those that wait for (the rest of) a request is cut. First those that have proven
  * nothing, of them one of the peer that has most, of these the one that has waited longest. */

@@ -395,9 +395,11 @@ static void note_status(struct write *wr, const struct kube_result *res)
             (str_eq(wr->reason, "PodReady") || str_eq(wr->reason, "PodNotReady")))
             world_nothing_ran(wr->x->w, key);
     }
+    run = wr->kind == &api_task ? world_run(wr->x->w, key) : NULL;
+    if (run)
+        world_result_written(wr->x->w, run);
     if (wr->kind != &api_task || !is_refusal(res->reason))
         return;
-    run = world_run(wr->x->w, key);
     if (run && run->over)
         run_status_refused(run, refusal_of(res->reason), res->message, ops_now(wr->x->ops));
     else if (!run && res->reason == KUBE_TOO_LARGE)

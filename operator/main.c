@@ -36,7 +36,8 @@ struct options {
     int64_t sidecar_port;
     const char *signing_key, *signing_secret;
     int64_t task_timeout_ms, idle_timeout_ms, keepalive_idle_timeout_ms, sandbox_wait_ms;
-    size_t output_limit;
+    size_t output_limit, run_memory;
+    int64_t task_ttl_ms;
     const char *log_level, *log_format;
     bool leader_elect, allow_privileged, platform_users, version, help;
     const char *identity;
@@ -76,6 +77,7 @@ static const struct options defaults = {
     .keepalive_idle_timeout_ms = 3600 * MSEC_PER_SEC,
     .sandbox_wait_ms = 300 * MSEC_PER_SEC,
     .output_limit = LIMIT_OUTPUT_BYTES_DEFAULT,
+    .run_memory = LIMIT_RUN_MEMORY_BYTES,
     .log_level = "info",
     .log_format = "text",
     .leader_elect = true,
@@ -120,6 +122,12 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
          "how long a sandbox waits for a pod before it fails"},
         {"output-limit", FLAG_SIZE, &o->output_limit, "BYTES",
          "how much of each stream of a step is kept"},
+        {"run-memory", FLAG_SIZE, &o->run_memory, "BYTES",
+         "how much all tasks that run or are not written yet may take of this process's memory; "
+         "what "
+         "does not fit is read from the pods again when a task has ended"},
+        {"default-task-ttl", FLAG_DURATION, &o->task_ttl_ms, "DURATION",
+         "when a finished task without spec.ttlSecondsAfterFinished is deleted (0: never)"},
         {"log-level", FLAG_STRING, &o->log_level, "debug|info|warn|error", "what is logged"},
         {"log-format", FLAG_STRING, &o->log_format, "text|json", "how"},
         {"leader-elect", FLAG_BOOL, &o->leader_elect, "",
@@ -179,6 +187,11 @@ static int check_options(const struct options *o, struct err *err)
         return err_set(err, -EINVAL,
                        "--default-task-timeout and --sandbox-wait must be at least 1ms, "
                        "--output-limit at least 1Ki");
+    if (o->run_memory < LIMIT_RUN_MEMORY_LEAST)
+        return err_set(err, -EINVAL, "--run-memory must be at least %uMi",
+                       LIMIT_RUN_MEMORY_LEAST >> 20);
+    if (o->task_ttl_ms != 0 && o->task_ttl_ms < MSEC_PER_SEC)
+        return err_set(err, -EINVAL, "--default-task-ttl must be 0 or at least 1s");
     return 0;
 }
 
@@ -201,6 +214,8 @@ static void make_policy(struct program *p)
         .keepalive_idle_timeout_s = o->keepalive_idle_timeout_ms / MSEC_PER_SEC,
         .sandbox_wait_ms = o->sandbox_wait_ms,
         .output_limit = o->output_limit,
+        .run_memory = o->run_memory,
+        .task_ttl_s = o->task_ttl_ms / MSEC_PER_SEC,
     };
     seal_keys_init(&p->seal, p->keys.keys, p->keys.count);
     signing_public_text(&p->keys, p->public_keys, sizeof(p->public_keys));

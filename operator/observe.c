@@ -103,6 +103,13 @@ void observe_metrics(const struct world *w, struct now now, struct buf *out)
     sandbox_metrics(w, now, out);
     task_metrics(w, out);
     pod_metrics(w, out);
+    metrics_head(out, "arl_run_memory_bytes", "gauge",
+                 "What is held of attempts that run or are not written yet (--run-memory).");
+    metrics_value(out, "arl_run_memory_bytes", NULL, (double)w->run_memory.used);
+    metrics_head(out, "arl_runs_waiting", "gauge",
+                 "Attempts that wait for room: to be read again, to be written, to be sent.");
+    metrics_value(out, "arl_runs_waiting", NULL,
+                  (double)(w->run_memory.waiting + w->results.waiting + w->starts.waiting));
     metrics_head(out, "arl_queue_depth", "gauge", "Keys that wait to be planned.");
     metrics_value(out, "arl_queue_depth", NULL, (double)queue_len(w->queue));
     metrics_head(out, "arl_queue_delayed", "gauge", "Keys that are to be planned at a later time.");

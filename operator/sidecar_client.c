@@ -11,11 +11,19 @@
 #include "common/metrics.h"
 #include "common/task_proto.h"
 #include "operator/agent.h"
+#include "operator/core/bucket.h"
 #include "operator/core/plan.h"
 #include "operator/errands.h"
+#include "operator/kube/client.h"
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
+/* A stream that sends too much is begun again after it. */
+#define THROTTLE_MS 1000
+/* An agent whose time is over is asked once more: what it told may not have been read yet. */
+#define LAST_ASK_MS 10000
+/* The start of a line that is kept in memory between two chunks; more is not kept allocated. */
+#define LINE_KEEP_BYTES 4096
 
 struct sidecar_client {
     struct ops *ops;
@@ -25,6 +33,9 @@ struct sidecar_client {
     uint64_t started;
     uint64_t attached_again;
     uint64_t lost;
+    uint64_t throttled;
+    struct bucket events;
+    struct buf scratch; /* of the event that is decoded */
     struct metrics_histogram task_time;
     struct metrics_exemplars task_traces;
 };
@@ -36,9 +47,13 @@ struct stream {
     struct run *run;
     char *task_key;
     struct ops_call *call;
+    struct kube_call *read; /* of the task, for its steps */
     struct ops_timer *timer;
+    struct ops_timer *deadline;
+    int64_t asked_until_ns; /* the agent's time is over, it was asked once more; 0: it is not */
     struct buf line;
-    struct buf scratch;
+    struct bucket events;
+    bool too_many;    /* of them: the stream is to pause */
     bool attach_only; /* GET: the sidecar knows the attempt, under another body */
     int64_t retry_ms;
     int64_t silent_since_mono_ns; /* no event since; 0: the stream works */
@@ -47,6 +62,7 @@ struct stream {
 /* ---- streams --------------------------------------------------------------------------------- */
 
 static void attach(struct stream *s);
+static void read_steps(struct stream *s);
 
 static void stream_free(struct stream *s)
 {
@@ -54,12 +70,38 @@ static void stream_free(struct stream *s)
 
     if (s->call)
         ops_cancel(ops, s->call);
+    kube_cancel(s->read);
     ops->v->timer_free(ops, s->timer);
+    ops->v->timer_free(ops, s->deadline);
     list_remove(&s->node);
     buf_done(&s->line);
-    buf_done(&s->scratch);
     free(s->task_key);
     free(s);
+}
+
+/* Something was given back: who waits for room goes on. */
+static void others_go_on(struct sidecar_client *c)
+{
+    struct world *w = c->opts.world;
+    struct turn *turn;
+
+    while ((turn = turns_next(&w->run_memory))) {
+        struct run *r = container_of(turn, struct run, read_turn);
+
+        run_read_again(r);
+        attach(r->stream);
+    }
+    while ((turn = turns_next(&w->starts)))
+        read_steps(container_of(turn, struct run, start_turn)->stream);
+}
+
+/* What was large has been sent, or will not be. */
+static void start_done(struct stream *s)
+{
+    if (s->run->start_turn.state == TURN_NONE)
+        return;
+    turns_end(&s->c->opts.world->starts, &s->run->start_turn);
+    others_go_on(s->c);
 }
 
 static void over(struct stream *s)
@@ -69,9 +111,13 @@ static void over(struct stream *s)
 
     if (r->reason && strcmp(r->reason, "AgentUnavailable") == 0)
         s->c->lost++;
+    s->c->ops->v->timer_set(s->c->ops, s->deadline, 0);
+    world_note_run_memory(s->c->opts.world, s->task_key, r);
     metrics_observe_traced(&s->c->task_time, &s->c->task_traces, r->result->duration_ns,
                            t ? t->trace_id : NULL, ops_now(s->c->ops).wall_ns);
     world_queue(s->c->opts.world, PLAN_TASK, s->task_key);
+    start_done(s);
+    others_go_on(s->c);
 }
 
 static void fail(struct stream *s, const char *reason, const char *message, bool may_go_on)
@@ -101,6 +147,13 @@ static void again(struct stream *s, const char *why)
     s->retry_ms = MIN(2 * s->retry_ms, RETRY_MAX_MS);
 }
 
+static void arm_deadline(struct stream *s)
+{
+    int64_t due_ns = s->asked_until_ns ? s->asked_until_ns : run_deadline_ns(s->run);
+
+    s->c->ops->v->timer_set(s->c->ops, s->deadline, due_ns == INT64_MAX ? 0 : due_ns);
+}
+
 /* One line of the stream; false: the stream is of no more use. */
 static bool take_line(struct stream *s, const char *line, size_t len)
 {
@@ -112,16 +165,35 @@ static bool take_line(struct stream *s, const char *line, size_t len)
         s->silent_since_mono_ns = 0;
         return true;
     }
-    r = task_event_decode(line, len, &s->scratch, &ev, &err);
+    r = task_event_decode(line, len, &s->c->scratch, &ev, &err);
     if (r == 0)
         r = run_event(s->run, &ev, ops_now(s->c->ops), &err);
     if (r < 0) {
         log_warn("bad event from a sidecar", "task", s->task_key, "error", err.msg, NULL);
         return false;
     }
+    if (s->silent_since_mono_ns || s->run->last_seq <= 1 || s->run->ended)
+        arm_deadline(s);
     s->silent_since_mono_ns = 0;
     s->retry_ms = RETRY_FIRST_MS;
+    world_note_run_memory(s->c->opts.world, s->task_key, s->run);
     return true;
+}
+
+/* Whether one more line of an agent that sends so much is taken now. */
+static bool may_take(struct stream *s, size_t len)
+{
+    int64_t now_ns = ops_now(s->c->ops).mono_ns;
+    int64_t cost = 1 + (int64_t)len / 4096;
+
+    return bucket_take(&s->events, cost, LIMIT_STREAM_EVENTS, LIMIT_STREAM_EVENTS_PER_S, now_ns) &&
+           bucket_take(&s->c->events, cost, LIMIT_ALL_EVENTS, LIMIT_ALL_EVENTS_PER_S, now_ns);
+}
+
+/* Nothing more is wanted of the stream that runs. */
+static bool has_all(const struct run *r)
+{
+    return r->over || (r->ended && !r->reading);
 }
 
 static void drop_call(struct stream *s)
@@ -143,21 +215,56 @@ static bool take_lines(struct stream *s)
 
         if (!end)
             break;
+        s->too_many = !may_take(s, (size_t)(end - start));
+        if (s->too_many)
+            break;
         if (!take_line(s, start, (size_t)(end - start)))
             return false;
         from = (size_t)(end - buf_str(&s->line)) + 1;
-        if (s->run->over)
+        if (has_all(s->run))
             break;
     }
     buf_consume(&s->line, from);
+    if (s->line.len == 0 && s->line.alloc > LINE_KEEP_BYTES)
+        buf_done(&s->line);
     return true;
+}
+
+/* It has ended, and its output was too much to be kept: all of it is asked for when there is room.
+ */
+static void ask_to_read(struct stream *s)
+{
+    struct world *w = s->c->opts.world;
+    struct run *r = s->run;
+
+    drop_call(s);
+    start_done(s);
+    if (turns_ask(&w->run_memory, &r->read_turn, s->task_key, run_memory_to_read(r))) {
+        run_read_again(r);
+        attach(s);
+        return;
+    }
+    do
+        others_go_on(s->c);
+    while (r->read_turn.state == TURN_WAITS && world_drop_output(w));
+}
+
+static void throttle(struct stream *s)
+{
+    s->too_many = false;
+    s->c->throttled++;
+    log_debug("too many events", "task", s->task_key, NULL);
+    drop_call(s);
+    s->c->ops->v->timer_set(s->c->ops, s->timer,
+                            ops_now(s->c->ops).mono_ns + THROTTLE_MS * NSEC_PER_MSEC);
 }
 
 static void on_data(void *arg, const char *data, size_t len)
 {
     struct stream *s = arg;
 
-    while (len > 0 && !s->run->over) {
+    start_done(s);
+    while (len > 0 && !has_all(s->run)) {
         size_t n = MIN(len, s->line.max - s->line.len);
 
         buf_append(&s->line, data, n);
@@ -168,9 +275,15 @@ static void on_data(void *arg, const char *data, size_t len)
             again(s, "it sent a malformed event");
             return;
         }
+        if (s->too_many) {
+            throttle(s);
+            return;
+        }
     }
     if (s->run->over)
         over(s);
+    else if (has_all(s->run))
+        ask_to_read(s);
     else if (s->run->output_events != s->run->output_events_told)
         world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to show it in time */
 }
@@ -214,7 +327,8 @@ static void on_done(void *arg, const struct ops_response *resp)
 
     s->call = NULL;
     buf_clear(&s->line);
-    if (s->run->over)
+    start_done(s);
+    if (has_all(s->run))
         return;
     if (resp->error)
         again(s, resp->error_msg);
@@ -224,6 +338,7 @@ static void on_done(void *arg, const struct ops_response *resp)
         again(s, "it ended the stream early");
 }
 
+/* t has its steps. */
 static int encode(const struct stream *s, const struct task *t, struct buf *out, struct err *err)
 {
     const struct policy *policy = s->c->opts.world->policy;
@@ -244,32 +359,29 @@ static int encode(const struct stream *s, const struct task *t, struct buf *out,
     return task_request_encode(&head, t->steps_json, out, err);
 }
 
-static void attach(struct stream *s)
+/* t has its steps, unless the agent knows them. */
+static void send(struct stream *s, const struct task *t, bool get)
 {
     static const struct ops_handler handler = {on_data, on_done};
-    struct task *t = world_task(s->c->opts.world, s->task_key);
     cleanup_buf struct buf body = BUF_INIT(LIMIT_TASK_REQUEST_BYTES);
     struct agent_request sr = {0};
     struct ops_request req = {.target = OPS_AGENT,
                               .method = "PUT",
                               .path = sr.target,
-                              .content_type = s->attach_only ? NULL : "application/json",
+                              .content_type = get ? NULL : "application/json",
                               .headers = sr.headers,
                               .stream = true,
                               .idle_timeout_ms = AGENT_SILENCE_MS};
     struct err err = {0};
     int r;
 
-    /* Deleted or ended meanwhile: the plan of its key drops the run. */
-    if (s->run->over || !t || !t->steps_json || !str_eq(t->meta.uid, s->run->target.task_uid))
-        return;
     agent_follow(s->c->opts.world, t->meta.ns, &s->run->target);
     agent_task_path(sr.path, s->run->target.task_uid, s->run->result->attempt);
     if (s->run->last_seq > 0)
         snprintf(sr.query, sizeof(sr.query), "after=%" PRIu64, s->run->last_seq);
-    if (s->attach_only)
+    if (get)
         req.method = "GET";
-    r = s->attach_only ? 0 : encode(s, t, &body, &err);
+    r = get ? 0 : encode(s, t, &body, &err);
     if (r == 0)
         r = agent_sign(s->c->ops, s->c->opts.keys, &s->run->target, req.method, body.data, body.len,
                        &sr, &err);
@@ -283,9 +395,102 @@ static void attach(struct stream *s)
     s->call = ops_start(s->c->ops, &req, &handler, s);
 }
 
+static void on_steps(void *arg, struct kube_result *res)
+{
+    struct stream *s = arg;
+    struct task *t = res->object ? container_of(res->object, struct task, meta) : NULL;
+
+    s->read = NULL;
+    if (has_all(s->run))
+        return;
+    if (!t || !t->steps_json || !str_eq(t->meta.uid, s->run->target.task_uid) ||
+        t->step_count != s->run->result->step_count) {
+        start_done(s);
+        /* Gone: the plan of its key drops the run. Else the API server is asked again. */
+        if (res->reason != KUBE_NOT_FOUND && !s->run->over)
+            s->c->ops->v->timer_set(s->c->ops, s->timer,
+                                    ops_now(s->c->ops).mono_ns + RETRY_MAX_MS * NSEC_PER_MSEC);
+        return;
+    }
+    if (!s->run->result->step_names) {
+        task_result_set_names(s->run->result, task_take_step_names(t));
+        world_note_run_memory(s->c->opts.world, s->task_key, s->run);
+    }
+    if (s->run->held) {
+        s->run->held = false;
+        s->run->begun_mono_ns = ops_now(s->c->ops).mono_ns;
+        s->run->begun_wall_ns = ops_now(s->c->ops).wall_ns;
+        arm_deadline(s);
+        world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to say Running in time */
+    }
+    send(s, t, false);
+}
+
+static void read_steps(struct stream *s)
+{
+    const char *slash = strchr(s->task_key, '/');
+    cleanup_free char *ns = xmemdup0(s->task_key, (size_t)(slash - s->task_key));
+
+    s->read = kube_get(s->c->ops, &api_task_whole, ns, slash + 1, on_steps, s);
+}
+
+static void attach(struct stream *s)
+{
+    struct world *w = s->c->opts.world;
+    const struct task *t = world_task(w, s->task_key);
+    struct run *r = s->run;
+
+    /* Deleted or ended meanwhile: the plan of its key drops the run. */
+    if (r->over || s->call || s->read || !t || !(t->steps_json || t->steps_apart) ||
+        !str_eq(t->meta.uid, r->target.task_uid))
+        return;
+    /* An agent that has told something has the steps. */
+    if (s->attach_only || t->steps_json || r->accepted_mono_ns) {
+        send(s, t, s->attach_only || !t->steps_json);
+    } else {
+        r->held = true;
+        if (turns_ask(&w->starts, &r->start_turn, s->task_key, t->spec_bytes))
+            read_steps(s);
+    }
+}
+
 static void on_attach_timer(void *arg)
 {
     attach(arg);
+}
+
+static void on_deadline(void *arg)
+{
+    struct stream *s = arg;
+    int64_t now_ns = ops_now(s->c->ops).mono_ns;
+
+    if (s->asked_until_ns) {
+        fail(
+            s, "AgentUnavailable",
+            "the agent in the pod says that the task runs, long after the time limits of its steps",
+            true);
+        return;
+    }
+    if (now_ns < run_deadline_ns(s->run)) {
+        arm_deadline(s);
+        return;
+    }
+    s->asked_until_ns = now_ns + LAST_ASK_MS * NSEC_PER_MSEC;
+    arm_deadline(s);
+    drop_call(s);
+    attach(s);
+}
+
+/* What is known of it before its agent tells. */
+static void set_bounds(struct run *r, const struct world *w, const struct task *t)
+{
+    int64_t timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : w->policy->task_timeout_ms;
+
+    r->limit_ms = MIN(timeout_ms, RUN_LIMIT_MAX_MS) * (int64_t)t->step_count;
+    r->fresh = w->active_wall_ns &&
+               t->meta.created_wall_ns >= w->active_wall_ns + CLOCKS_DIFFER_MS * NSEC_PER_MSEC;
+    r->earliest_wall_ns = r->fresh ? r->begun_wall_ns - CLOCKS_DIFFER_MS * NSEC_PER_MSEC
+                                   : t->meta.created_wall_ns - LIMIT_CLOCK_SKEW_MS * NSEC_PER_MSEC;
 }
 
 void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *name, int64_t attempt)
@@ -299,7 +504,7 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
 
     meta_key(task_key, ns, name);
     t = world_task(w, task_key);
-    if (!t || !t->steps_json || world_run(w, task_key))
+    if (!t || !(t->steps_json || t->steps_apart) || world_run(w, task_key))
         return;
     meta_key(sandbox_key, ns, t->sandbox);
     sandbox = world_sandbox(w, sandbox_key);
@@ -311,12 +516,15 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
     s->task_key = xstrdup(task_key);
     s->run = run_new(agent_target(t, sandbox, pod), attempt, t->step_count, ops_now(c->ops));
     s->run->stream = s;
+    set_bounds(s->run, w, t);
     s->retry_ms = RETRY_FIRST_MS;
     s->timer = c->ops->v->timer_new(c->ops, on_attach_timer, s);
+    s->deadline = c->ops->v->timer_new(c->ops, on_deadline, s);
     buf_init(&s->line, LIMIT_EVENT_LINE_BYTES);
-    buf_init(&s->scratch, LIMIT_EVENT_LINE_BYTES);
     list_push_back(&c->streams, &s->node);
     map_put(&w->runs, task_key, s->run);
+    world_note_run_memory(w, task_key, s->run);
+    arm_deadline(s);
     c->started++;
     log_debug("task started", "task", task_key, "pod", pod->meta.name, "trace",
               str_or_empty(t->trace_id), NULL);
@@ -341,7 +549,8 @@ void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *n
         errands_cancel(c->errands, ns, target, r->result->attempt);
     else
         errands_ack(c->errands, target, r->result->attempt);
-    run_free(r);
+    world_free_run(c->opts.world, r);
+    others_go_on(c);
 }
 
 void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox)
@@ -358,6 +567,7 @@ struct sidecar_client *sidecar_client_new(struct ops *ops, const struct sidecar_
     c->ops = ops;
     c->opts = *opts;
     list_init(&c->streams);
+    buf_init(&c->scratch, LIMIT_EVENT_LINE_BYTES);
     c->errands = errands_new(ops, opts->world, opts->keys);
     return c;
 }
@@ -369,6 +579,7 @@ void sidecar_client_free(struct sidecar_client *c)
     list_for_each_safe (it, &c->streams)
         stream_free(list_entry(it, struct stream, node));
     errands_free(c->errands);
+    buf_done(&c->scratch);
     free(c);
 }
 
@@ -382,6 +593,8 @@ void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out)
         {"arl_task_attempts_total", "Task attempts started or attached to.", c->started},
         {"arl_task_attaches_total", "Streams of tasks that were attached to again.",
          c->attached_again},
+        {"arl_task_throttles_total", "Streams that paused because their agent sent too much.",
+         c->throttled},
         {"arl_agents_lost_total", "Attempts that ended because the agent did not answer.", c->lost},
         {"arl_task_cancels_total", "Attempts that were cancelled.", errands_cancels(c->errands)},
     };

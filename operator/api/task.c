@@ -31,14 +31,27 @@ bool task_final(const struct task *t)
     return t->state == TASK_SUCCEEDED || t->state == TASK_FAILED;
 }
 
-static void drop_steps(struct task *t)
+static void drop_texts(struct task *t)
 {
     for (size_t i = 0; t->step_names && i < t->step_count; i++)
         free(t->step_names[i]);
     free(t->step_names);
     t->step_names = NULL;
     str_set(&t->steps_json, NULL);
+}
+
+static void drop_steps(struct task *t)
+{
+    drop_texts(t);
     t->step_count = 0;
+}
+
+char **task_take_step_names(struct task *t)
+{
+    char **names = t->step_names;
+
+    t->step_names = NULL;
+    return names;
 }
 
 static void task_free(struct meta *obj)
@@ -174,7 +187,7 @@ static size_t task_status_room(const struct task *t)
     return sum;
 }
 
-static int task_decode(struct json_object *obj, struct meta **ret, struct err *err)
+static int decode_whole(struct json_object *obj, struct meta **ret, struct err *err)
 {
     struct task *t = xcalloc(1, sizeof(*t));
     int r = meta_decode(obj, &t->meta, err);
@@ -197,6 +210,29 @@ static int task_decode(struct json_object *obj, struct meta **ret, struct err *e
     *ret = &t->meta;
     return 0;
 }
+
+static int task_decode(struct json_object *obj, struct meta **ret, struct err *err)
+{
+    int r = decode_whole(obj, ret, err);
+    struct task *t;
+
+    if (r < 0)
+        return r;
+    t = container_of(*ret, struct task, meta);
+    t->steps_apart = t->steps_json && strlen(t->steps_json) > TASK_STEPS_KEPT;
+    if (t->steps_apart)
+        drop_texts(t);
+    return 0;
+}
+
+const struct api_kind api_task_whole = {
+    .kind = "Task",
+    .plural = "tasks",
+    .api_prefix = "/apis/arl.infra.io/v1alpha1",
+    .api_version = "arl.infra.io/v1alpha1",
+    .decode = decode_whole,
+    .free = task_free,
+};
 
 const struct api_kind api_task = {
     .kind = "Task",

@@ -1,7 +1,8 @@
 /*
  * Task: spec and state as the planner needs them. The steps stay the JSON text that the API server
  * sent; only the sidecar takes them apart. A final task keeps no steps: most tasks in a cluster are
- * history.
+ * history. Nor does one keep steps of more than TASK_STEPS_KEPT bytes: they are read from the API
+ * server when it starts (api_task_whole).
  */
 #ifndef ARL_OPERATOR_API_TASK_H
 #define ARL_OPERATOR_API_TASK_H
@@ -15,6 +16,8 @@
 /* State, exit code, times, one condition and a sentence. */
 #define TASK_STATUS_LEAST 2048u
 
+#define TASK_STEPS_KEPT 4096u
+
 enum task_state {
     TASK_STATE_NONE, /* never written: new */
     TASK_PENDING,    /* waits */
@@ -27,8 +30,9 @@ const char *task_state_str(enum task_state s);
 struct task {
     struct meta meta;
     char *sandbox;       /* spec.sandboxRef, a name; NULL: invalid */
-    char *steps_json;    /* spec.steps; NULL: final or invalid */
-    char **step_names;   /* one for each step, never NULL; NULL when there are no steps */
+    char *steps_json;    /* spec.steps; NULL: final, invalid or apart */
+    char **step_names;   /* one for each step, never NULL; NULL as steps_json */
+    bool steps_apart;    /* the steps are not kept */
     size_t step_count;   /* 1..LIMIT_STEPS unless invalid or final */
     int64_t timeout_ms;  /* -1: not given */
     int64_t retries;     /* 0..LIMIT_RETRIES */
@@ -47,6 +51,11 @@ struct task {
     struct condition finished;
 };
 
+/* The same kind, with all steps kept. */
+extern const struct api_kind api_task_whole;
+
 bool task_final(const struct task *t);
+/* Takes the names out of the task. */
+char **task_take_step_names(struct task *t);
 
 #endif

@@ -20,6 +20,7 @@ struct task_result *task_result_new(size_t step_count)
 
     r->steps = xcalloc(step_count, sizeof(*r->steps));
     r->step_count = step_count;
+    r->memory = sizeof(*r) + step_count * sizeof(*r->steps);
     for (size_t i = 0; i < step_count; i++)
         for (size_t k = 0; k < 2; k++)
             buf_init(&r->steps[i].streams[k].data, TEXT_MAX);
@@ -35,9 +36,33 @@ void task_result_free(struct task_result *r)
         buf_done(&r->steps[i].streams[1].data);
         free(r->steps[i].error);
         free(r->steps[i].output_file);
+        if (r->step_names)
+            free(r->step_names[i]);
     }
+    free(r->step_names);
     free(r->steps);
     free(r);
+}
+
+void task_result_set_names(struct task_result *r, char **names)
+{
+    assert(!r->step_names);
+    r->step_names = names;
+    for (size_t i = 0; i < r->step_count; i++)
+        r->memory += sizeof(*names) + strlen(names[i]) + 1;
+}
+
+/* A text of the result that is another from now on. */
+static void set_text(struct task_result *r, char **field, const char *text)
+{
+    r->memory -= *field ? strlen(*field) + 1 : 0;
+    str_set(field, xstrdup(text));
+    r->memory += *field ? strlen(*field) + 1 : 0;
+}
+
+void task_result_set_error(struct task_result *r, size_t step, const char *error)
+{
+    set_text(r, &r->steps[step].error, error);
 }
 
 static struct task_stream *stream_of(struct task_result *r, size_t step, int fd)
@@ -54,7 +79,9 @@ void task_result_add_output(struct task_result *r, size_t step, int fd, const ch
 
     if (!s)
         return;
+    r->memory -= s->data.alloc;
     buf_append(&s->data, data, len);
+    r->memory += s->data.alloc;
     r->output_bytes += len;
 }
 
@@ -77,7 +104,7 @@ void task_result_set_output_file(struct task_result *r, size_t step, const char 
     size_t len = strnlen(paths, OUTPUT_FILE_MAX + 1);
 
     if (step < r->step_count && len > 0 && len <= OUTPUT_FILE_MAX && strspn(paths, allowed) == len)
-        str_set(&r->steps[step].output_file, xstrdup(paths));
+        set_text(r, &r->steps[step].output_file, paths);
 }
 
 /* ---- cutting --------------------------------------------------------------------------------- */
@@ -134,6 +161,18 @@ static void stream_cut(struct task_stream *s, size_t cap)
     s->dropped = p.dropped;
 }
 
+/* Gives memory back that a cut has left unused. */
+static void stream_shrink(struct task_stream *s)
+{
+    struct buf old = s->data;
+
+    if (old.alloc <= 2 * old.len + 1024)
+        return;
+    buf_init(&s->data, old.max);
+    buf_append(&s->data, buf_str(&old), old.len);
+    buf_done(&old);
+}
+
 static size_t longest_stream(const struct task_result *r)
 {
     size_t max = 0;
@@ -160,7 +199,10 @@ static size_t json_size(const struct task_result *r, size_t cap)
     size_t sum = TASK_STATUS_BYTES;
 
     for (size_t i = 0; i < r->step_count; i++) {
-        sum += TASK_STATUS_STEP_BYTES + strlen(str_or_empty(r->steps[i].output_file));
+        const char *error = str_or_empty(r->steps[i].error);
+
+        sum += TASK_STATUS_STEP_BYTES + strlen(str_or_empty(r->steps[i].output_file)) +
+               json_stored_len(error, strlen(error));
         for (size_t k = 0; k < 2; k++) {
             const struct task_stream *s = &r->steps[i].streams[k];
             struct parts p = stream_parts(s, cap);
@@ -203,8 +245,45 @@ void task_result_trim(struct task_result *r, size_t max_bytes)
     r->output_bytes = 0;
     for (size_t i = 0; i < r->step_count; i++)
         for (size_t k = 0; k < 2; k++) {
-            stream_cut(&r->steps[i].streams[k], cap);
+            struct task_stream *s = &r->steps[i].streams[k];
+
+            r->memory -= s->data.alloc;
+            stream_cut(s, cap);
+            stream_shrink(s);
+            r->memory += s->data.alloc;
             r->output_bytes += r->steps[i].streams[k].data.len;
+        }
+}
+
+/* The last max bytes, from the beginning of a character on. */
+static void stream_keep_tail(struct task_stream *s, size_t max)
+{
+    size_t from = s->dropped ? s->head_len : 0; /* the head is not next to the tail */
+    size_t was = s->data.len;
+
+    if (s->data.len - from > max)
+        from = s->data.len - max;
+    else if (s->data.len <= max)
+        return;
+    for (int i = 0; i < 3 && from < was && is_continuation(s->data.data[from]); i++)
+        from++;
+    s->dropped += from;
+    s->head_len = 0;
+    buf_consume(&s->data, from);
+    stream_shrink(s);
+}
+
+void task_result_keep_tail(struct task_result *r, size_t step, size_t max_bytes)
+{
+    r->output_bytes = 0;
+    for (size_t i = 0; i < r->step_count; i++)
+        for (size_t k = 0; k < 2; k++) {
+            struct task_stream *s = &r->steps[i].streams[k];
+
+            r->memory -= s->data.alloc;
+            stream_keep_tail(s, i == step ? max_bytes / 2 : 0);
+            r->memory += s->data.alloc;
+            r->output_bytes += s->data.len;
         }
 }
 
@@ -266,6 +345,13 @@ static void write_duration(struct json_writer *w, const char *name, int64_t ns)
     json_w_str(w, name, text);
 }
 
+static const char *step_name(const struct task *t, const struct task_result *r, size_t i)
+{
+    if (r->step_names)
+        return r->step_names[i];
+    return t->step_names && i < t->step_count ? t->step_names[i] : "";
+}
+
 static void write_step(struct json_writer *w, const struct task *t, const struct task_result *r,
                        size_t i, size_t cap)
 {
@@ -274,7 +360,7 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
     bool truncated = false;
 
     json_w_object(w, NULL);
-    json_w_str(w, "name", t->step_names ? t->step_names[i] : "");
+    json_w_str(w, "name", step_name(t, r, i));
     if (step->ended)
         json_w_int(w, "exitCode", step->code);
     for (size_t k = 0; k < 2; k++) {
@@ -351,10 +437,8 @@ static size_t room_of(const struct task *t, const struct task_result *r)
 }
 
 static void write_output(struct json_writer *w, const struct task *t, const struct task_result *r,
-                         const char *extra)
+                         size_t cap, const char *extra)
 {
-    size_t cap = r ? fitting_cap(r, room_of(t, r), json_size) : 0;
-
     write_joined(w, "stdout", r, 0, cap, NULL);
     write_joined(w, "stderr", r, 1, cap, extra);
     json_w_array(w, "steps");
@@ -362,6 +446,73 @@ static void write_output(struct json_writer *w, const struct task *t, const stru
         if (r->steps[i].started)
             write_step(w, t, r, i, cap);
     json_w_end_array(w);
+}
+
+size_t task_result_status_bytes(const struct task *t, const struct task_result *r)
+{
+    return MIN(json_size(r, longest_stream(r)), MAX(room_of(t, r), TASK_STATUS_LEAST));
+}
+
+/* The most of the end of a stream that takes no more than max bytes in the API server. */
+static size_t tail_fitting(const struct task_stream *s, size_t max)
+{
+    const char *end = buf_str(&s->data) + s->data.len;
+    size_t low = 0, high = MIN(s->data.len - (s->dropped ? s->head_len : 0), max);
+
+    while (low < high) {
+        size_t mid = low + (high - low + 1) / 2;
+
+        if (json_stored_len(end - mid, mid) <= max)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    for (int i = 0; i < 3 && low > 0 && is_continuation(end[-(ptrdiff_t)low]); i++)
+        low--;
+    return low;
+}
+
+/* Makes *s, which is a copy, show the end of the stream only; returns what that takes. */
+static size_t show_tail(struct task_stream *s, size_t max)
+{
+    size_t tail;
+
+    if (s->data.len == 0 || (s->dropped == 0 && json_stored_len(s->data.data, s->data.len) <= max))
+        return json_stored_len(buf_str(&s->data), s->data.len);
+    tail = max > MARKER_MAX ? tail_fitting(s, max - MARKER_MAX) : 0;
+    s->dropped += s->data.len - tail;
+    s->data.data += s->data.len - tail;
+    s->data.len = tail;
+    s->head_len = 0;
+    return MARKER_MAX + json_stored_len(s->data.data, tail);
+}
+
+/* The steps with the last max bytes of what they have printed, the latest step first. Each byte is
+ * written twice: in its step and joined. The texts stay those of r. */
+static struct task_step_result *steps_with_tail(const struct task_result *r, size_t max)
+{
+    struct task_step_result *steps = xcalloc(r->step_count, sizeof(*steps));
+    size_t left = max / 2;
+
+    memcpy(steps, r->steps, r->step_count * sizeof(*steps));
+    for (size_t i = r->step_count; i-- > 0;) {
+        struct task_stream *out = &steps[i].streams[0], *err = &steps[i].streams[1];
+        size_t used = show_tail(err, left / 2);
+
+        left -= MIN(used, left);
+        left -= MIN(show_tail(out, left), left);
+    }
+    return steps;
+}
+
+static void write_progress(struct json_writer *w, const struct task *t, const struct task_result *r)
+{
+    struct task_result shown = *r;
+    size_t room = room_of(t, r), others = json_size(r, 0);
+
+    shown.steps = steps_with_tail(r, room > others ? MIN(room - others, TASK_PROGRESS_BYTES) : 0);
+    write_output(w, t, &shown, SIZE_MAX, NULL);
+    free(shown.steps);
 }
 
 int task_progress_patch(const struct task *t, enum task_state state, const char *sandbox_uid,
@@ -378,7 +529,7 @@ int task_progress_patch(const struct task *t, enum task_state state, const char 
         json_w_str(&w, "sandboxUID", sandbox_uid);
     write_time(&w, "startTime", start_wall_ns);
     if (r)
-        write_output(&w, t, r, NULL);
+        write_progress(&w, t, r);
     json_w_array(&w, "conditions");
     condition_write(&w, "Finished", fin, t->meta.generation);
     json_w_end_array(&w);
@@ -399,7 +550,7 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
     json_w_str(&w, "state", task_state_str(end->state));
     json_w_int(&w, "exitCode", code);
     json_w_int(&w, "observedGeneration", t->meta.generation);
-    write_output(&w, t, r, extra_stderr);
+    write_output(&w, t, r, r ? fitting_cap(r, room_of(t, r), json_size) : 0, extra_stderr);
     write_duration(&w, "duration", r ? r->duration_ns : 0);
     write_time(&w, "startTime", start ? start : now_wall_ns);
     write_time(&w, "completionTime", now_wall_ns);

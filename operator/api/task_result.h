@@ -36,6 +36,8 @@ struct task_result {
     int64_t attempt;
     struct task_step_result *steps;
     size_t step_count;
+    char **step_names;   /* one for each step; NULL: the Task has them */
+    size_t memory;       /* what all of this takes */
     size_t output_bytes; /* in all streams */
     size_t room;         /* the status is to be no longer than this; 0: no limit of its own */
     int code;            /* of the attempt, once it is over */
@@ -50,15 +52,29 @@ void task_result_free(struct task_result *r);
 void task_result_add_output(struct task_result *r, size_t step, int fd, const char *data,
                             size_t len);
 void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t bytes);
+/* The names of the steps of a Task that does not keep them: taken over, as many as there are steps.
+ */
+void task_result_set_names(struct task_result *r, char **names);
+void task_result_set_error(struct task_result *r, size_t step, const char *error);
 /* Where in the pod the whole output of a step that has ended is. What is not a list of paths is
  * ignored, and so is a long one. */
 void task_result_set_output_file(struct task_result *r, size_t step, const char *paths);
 /* Cuts the longest streams, head and tail kept, until no more than max_bytes are held. */
 void task_result_trim(struct task_result *r, size_t max_bytes);
+/* Keeps only the end of what this step has printed, max_bytes of both streams, and nothing of
+ * others. What was there counts as dropped. */
+void task_result_keep_tail(struct task_result *r, size_t step, size_t max_bytes);
+/* What the final status takes at most as JSON; it is not longer than that either when it is stored.
+ */
+size_t task_result_status_bytes(const struct task *t, const struct task_result *r);
+
+/* While a task runs, its status shows the end of its output: so many bytes of all steps together.
+ */
+#define TASK_PROGRESS_BYTES 8192u
 
 /* A merge patch of the status subresource for a task that waits or runs. r is what there is of an
- * attempt that runs; NULL: its output is left as it is. sandbox_uid: where it runs, or is about to;
- * NULL: nowhere yet. */
+ * attempt that runs, of which the last TASK_PROGRESS_BYTES are shown; NULL: its output is left as
+ * it is. sandbox_uid: where it runs, or is about to; NULL: nowhere yet. */
 int task_progress_patch(const struct task *t, enum task_state state, const char *sandbox_uid,
                         const struct condition *fin, int64_t start_wall_ns,
                         const struct task_result *r, struct buf *out);

@@ -14,6 +14,8 @@
 #define PLAN_SANDBOX "sandbox"
 #define PLAN_TASK "task"
 #define PLAN_KEY_MAX (META_KEY_MAX + 16)
+/* What clocks that are kept in step differ by, and times without fractions. */
+#define CLOCKS_DIFFER_MS 2000
 
 /* "sandbox/namespace/name" */
 void plan_key(char *buf, const char *prefix, const char *key);

@@ -17,6 +17,7 @@ struct run *run_new(struct run_target target, int64_t attempt, size_t step_count
     r->result->attempt = attempt;
     r->begun_mono_ns = now.mono_ns;
     r->begun_wall_ns = now.wall_ns;
+    list_init(&r->progress_link);
     return r;
 }
 
@@ -47,6 +48,7 @@ void run_free(struct run *r)
         return;
     run_target_done(&r->target);
     task_result_free(r->result);
+    task_result_free(r->kept);
     free(r->message);
     free(r->refused_why);
     free(r);
@@ -63,21 +65,63 @@ static const struct {
     {TASK_END_AGENT_LOST, "AgentRestarted", true},
 };
 
-static void finish(struct run *r, const char *reason, bool retryable, struct now now)
+static void over(struct run *r, struct now now)
 {
     r->over = true;
     r->over_mono_ns = now.mono_ns;
+}
+
+static void finish(struct run *r, const char *reason, bool retryable, struct now now)
+{
     r->reason = reason;
     r->retryable = retryable;
     r->result->completion_wall_ns = now.wall_ns;
     if (r->result->start_wall_ns == 0)
         r->result->start_wall_ns = r->begun_wall_ns;
+    if (r->dropped)
+        r->ended = true;
+    else
+        over(r, now);
+}
+
+/* What an agent says of times is believed as far as it can be true: that is not before the task was
+ * made or this process has begun it, not in the future, and no longer than the time since. */
+static int64_t believed_wall(const struct run *r, int64_t wall_ns, struct now now)
+{
+    return MIN(MAX(wall_ns, r->earliest_wall_ns), now.wall_ns);
+}
+
+static int64_t believed_duration(const struct run *r, int64_t ns, struct now now)
+{
+    int64_t seen_ns = now.mono_ns - r->begun_mono_ns;
+    int64_t longest_ns = r->fresh              ? seen_ns
+                         : r->earliest_wall_ns ? MAX(now.wall_ns - r->earliest_wall_ns, seen_ns)
+                                               : INT64_MAX;
+
+    return MIN(MAX(ns, 0), longest_ns);
+}
+
+/* All events have been read again: the end is the one that was told the first time. */
+static void read_whole(struct run *r, struct now now)
+{
+    r->result->code = r->kept->code;
+    r->result->duration_ns = r->kept->duration_ns;
+    r->result->start_wall_ns = r->kept->start_wall_ns;
+    r->result->completion_wall_ns = r->kept->completion_wall_ns;
+    task_result_free(r->kept);
+    r->kept = NULL;
+    r->reading = false;
+    over(r, now);
 }
 
 static void on_end(struct run *r, const struct task_event *ev, struct now now)
 {
+    if (r->reading) {
+        read_whole(r, now);
+        return;
+    }
     r->result->code = ev->code;
-    r->result->duration_ns = ev->duration_ns;
+    r->result->duration_ns = believed_duration(r, ev->duration_ns, now);
     for (size_t i = 0; i < ARRAY_SIZE(end_reasons); i++)
         if (end_reasons[i].from == ev->reason)
             finish(r, end_reasons[i].to, end_reasons[i].retryable, now);
@@ -90,25 +134,25 @@ static void on_end(struct run *r, const struct task_event *ev, struct now now)
             r->reason = "StepFailed";
 }
 
-static void on_exit_event(struct run *r, const struct task_event *ev)
+static void on_exit_event(struct run *r, const struct task_event *ev, struct now now)
 {
     struct task_step_result *s = &r->result->steps[ev->step];
 
     s->ended = true;
     s->code = ev->code;
-    s->duration_ns = ev->duration_ns;
-    str_set(&s->error, xstrdup(ev->error));
+    s->duration_ns = believed_duration(r, ev->duration_ns, now);
+    task_result_set_error(r->result, ev->step, ev->error);
     if (ev->spool)
         task_result_set_output_file(r->result, ev->step, ev->spool);
     task_result_trim(r->result, RUN_OUTPUT_MAX);
 }
 
-static void on_step(struct run *r, const struct task_event *ev)
+static void on_step(struct run *r, const struct task_event *ev, struct now now)
 {
     struct task_step_result *s = &r->result->steps[ev->step];
 
     s->started = true;
-    s->start_wall_ns = ev->time_unix_ms * NSEC_PER_MSEC;
+    s->start_wall_ns = believed_wall(r, ev->time_unix_ms * NSEC_PER_MSEC, now);
     if (r->result->start_wall_ns == 0)
         r->result->start_wall_ns = s->start_wall_ns;
 }
@@ -116,17 +160,20 @@ static void on_step(struct run *r, const struct task_event *ev)
 static void on_output(struct run *r, const struct task_event *ev)
 {
     r->output_events++;
+    r->output_seen += r->reading ? 0 : ev->data_len;
     /* Twice the limit: an attempt is trimmed when a step ends, and a pod must not fill our memory
      * until then. */
     if (ev->data_len + r->result->output_bytes > 2u * RUN_OUTPUT_MAX)
         task_result_add_gap(r->result, ev->step, ev->fd, ev->data_len);
     else
         task_result_add_output(r->result, ev->step, ev->fd, ev->data, ev->data_len);
+    if (r->dropped && r->result->output_bytes > 2 * RUN_TAIL_BYTES)
+        task_result_keep_tail(r->result, ev->step, RUN_TAIL_BYTES);
 }
 
 int run_event(struct run *r, const struct task_event *ev, struct now now, struct err *err)
 {
-    if (ev->seq <= r->last_seq || r->over)
+    if (ev->seq <= r->last_seq || r->over || (r->ended && !r->reading))
         return 0;
     if (ev->seq != r->last_seq + 1)
         return err_set(err, -EPROTO, "event %" PRIu64 " follows %" PRIu64, ev->seq, r->last_seq);
@@ -135,11 +182,13 @@ int run_event(struct run *r, const struct task_event *ev, struct now now, struct
         return err_set(err, -EPROTO, "an event of step %" PRIu32 " of %zu", ev->step,
                        r->result->step_count);
     r->last_seq = ev->seq;
+    if (r->accepted_mono_ns == 0)
+        r->accepted_mono_ns = now.mono_ns;
     switch (ev->type) {
     case TASK_EVENT_ACCEPTED:
         break;
     case TASK_EVENT_STEP:
-        on_step(r, ev);
+        on_step(r, ev, now);
         break;
     case TASK_EVENT_OUT:
         on_output(r, ev);
@@ -148,7 +197,7 @@ int run_event(struct run *r, const struct task_event *ev, struct now now, struct
         task_result_add_gap(r->result, ev->step, ev->fd, ev->gap_bytes);
         break;
     case TASK_EVENT_EXIT:
-        on_exit_event(r, ev);
+        on_exit_event(r, ev, now);
         break;
     case TASK_EVENT_END:
         on_end(r, ev, now);
@@ -157,11 +206,44 @@ int run_event(struct run *r, const struct task_event *ev, struct now now, struct
     return 0;
 }
 
+/* The names of the steps belong to whichever result is the run's. */
+static void move_names(struct task_result *from, struct task_result *to)
+{
+    char **names = from->step_names;
+
+    if (!names)
+        return;
+    from->step_names = NULL;
+    for (size_t i = 0; i < from->step_count; i++)
+        from->memory -= sizeof(*names) + strlen(names[i]) + 1;
+    task_result_set_names(to, names);
+}
+
+/* The attempt has ended, but its whole output cannot be had any more. */
+static void settle_for_tail(struct run *r, const char *message, struct now now)
+{
+    if (r->reading) {
+        move_names(r->result, r->kept);
+        task_result_free(r->result);
+        r->result = r->kept;
+        r->kept = NULL;
+        r->reading = false;
+    }
+    if (!r->message)
+        r->message = xasprintf("only the end of the output is here: %s", message);
+    over(r, now);
+}
+
 void run_fail(struct run *r, const char *reason, const char *message, bool may_go_on,
               struct now now)
 {
     if (r->over)
         return;
+    if (r->ended) {
+        settle_for_tail(r, message, now);
+        return;
+    }
+    r->dropped = false;
     r->result->code = CODE_LOST;
     r->result->duration_ns = now.mono_ns - r->begun_mono_ns;
     finish(r, reason, false, now);
@@ -169,9 +251,56 @@ void run_fail(struct run *r, const char *reason, const char *message, bool may_g
     r->message = xstrdup(message);
 }
 
+void run_drop_output(struct run *r)
+{
+    size_t last = r->result->step_count;
+
+    assert(!r->over && !r->reading);
+    while (last > 1 && !r->result->steps[last - 1].started)
+        last--;
+    r->dropped = true;
+    task_result_keep_tail(r->result, last - 1, RUN_TAIL_BYTES);
+}
+
+void run_read_again(struct run *r)
+{
+    struct task_result *again = task_result_new(r->result->step_count);
+
+    assert(r->ended && !r->reading);
+    again->attempt = r->result->attempt;
+    move_names(r->result, again);
+    r->kept = r->result;
+    r->result = again;
+    r->reading = true;
+    r->dropped = false;
+    r->last_seq = 0;
+}
+
+size_t run_memory_to_read(const struct run *r)
+{
+    /* Buffers double; an attempt is trimmed when it has twice what is kept. */
+    return r->result->memory + 2 * MIN(r->output_seen, 2u * RUN_OUTPUT_MAX);
+}
+
+size_t run_memory(const struct run *r)
+{
+    return sizeof(*r) + r->result->memory + (r->kept ? r->kept->memory : 0);
+}
+
+int64_t run_deadline_ns(const struct run *r)
+{
+    int64_t grace_ms = RUN_GRACE_MS + RUN_STEP_GRACE_MS * (int64_t)r->result->step_count;
+    int64_t from_ns = r->accepted_mono_ns ? r->accepted_mono_ns
+                                          : r->begun_mono_ns + AGENT_LOST_MS * NSEC_PER_MSEC;
+
+    if (r->limit_ms <= 0 || r->ended || r->held || r->limit_ms > RUN_LIMIT_MAX_MS)
+        return INT64_MAX;
+    return from_ns + (r->limit_ms + grace_ms) * NSEC_PER_MSEC;
+}
+
 bool run_may_go_on(const struct run *r)
 {
-    return !r->over || r->may_go_on;
+    return (!r->over && !r->ended) || r->may_go_on;
 }
 
 /* Half a second, doubling. */

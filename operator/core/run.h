@@ -3,6 +3,15 @@
  * sidecar client feeds events and failures in, task_plan reads.
  *
  *   active --end event / run_fail()--> over --status written--> freed
+ *      |                                ^
+ *      | end event, output dropped      | end event / run_fail()
+ *      v                                |
+ *    ended ----run_read_again()----> reading
+ *
+ * The memory of all runs has a budget (struct world). When it is used up, a run drops its output
+ * but for the end of it (run_drop_output()), and goes on. The agent keeps everything until it is
+ * acknowledged: once the attempt has ended, its events are read again from the first on, when there
+ * is room for them.
  */
 #ifndef ARL_OPERATOR_CORE_RUN_H
 #define ARL_OPERATOR_CORE_RUN_H
@@ -11,12 +20,20 @@
 #include "common/err.h"
 #include "common/task_proto.h"
 #include "operator/api/task_result.h"
+#include "operator/core/turns.h"
 
 /* A task whose agent does not answer for so long is given up. */
 #define AGENT_LOST_MS 60000
 /* All output of an attempt that is kept in memory; more is cut, as the Task object could not hold
  * it anyway. */
 #define RUN_OUTPUT_MAX LIMIT_TASK_OBJECT_BYTES
+/* What is kept of the output of a run that had to drop it. */
+#define RUN_TAIL_BYTES TASK_PROGRESS_BYTES
+/* An attempt that has not ended so long after its steps' time limits is given up, whatever its
+ * agent says; and for each step. What runs is killed 2 s after its limit. */
+#define RUN_GRACE_MS 15000
+#define RUN_STEP_GRACE_MS 3000
+#define RUN_LIMIT_MAX_MS (100LL * 366 * 24 * 3600 * 1000) /* longer: never */
 
 /* After a refusal of another kind than size, a write waits twice as long each time, up to this. */
 #define RUN_WRITE_WAIT_MAX_MS 300000
@@ -49,6 +66,22 @@ struct run {
     int64_t progress_mono_ns;    /* when that was */
     int64_t begun_mono_ns;
     int64_t begun_wall_ns;
+    /* Nothing of it can have begun before; 0: that is not known. fresh: this process has begun it.
+     */
+    int64_t earliest_wall_ns;
+    bool fresh;
+    int64_t limit_ms;         /* of all its steps together; 0: none */
+    bool held;                /* not sent yet: its steps are read first */
+    int64_t accepted_mono_ns; /* the first event came; 0: none yet */
+    struct turn memory;       /* its part of the budget */
+    struct turn read_turn;    /* the part that reading again takes, or waits for */
+    struct turn start_turn;   /* while its large steps are read and sent, or wait for that */
+    struct turn result_turn;  /* while its final status is written, or waits for that */
+    uint64_t output_seen;     /* bytes that came the first time */
+    bool dropped;             /* its output, but for the end */
+    bool ended;               /* the end has come, but not all output is here: reason is set */
+    bool reading;             /* once more from the first event on */
+    struct task_result *kept; /* reading: what the first time has brought */
     bool result_gone; /* the agent says that it dropped the result; the task is being read */
     bool over;
     int64_t over_mono_ns; /* once over: since when */
@@ -62,6 +95,7 @@ struct run {
     bool refusal_told;    /* by an Event */
     char *refused_why;    /* the last refusal's message; NULL: none */
     int64_t next_write_mono_ns; /* not before */
+    struct list progress_link;  /* it waits to show its output */
     void *stream;               /* of the sidecar client */
 };
 
@@ -80,6 +114,15 @@ void run_fail(struct run *r, const char *reason, const char *message, bool may_g
               struct now now);
 /* What is written next is smaller, or comes later. */
 void run_status_refused(struct run *r, enum run_refusal why, const char *message, struct now now);
+/* Drops all output but the end. Not of one that is over or reading. */
+void run_drop_output(struct run *r);
+/* The agent is to be asked for all events of an attempt that has ended. */
+void run_read_again(struct run *r);
+/* What that may take in memory. */
+size_t run_memory_to_read(const struct run *r);
+size_t run_memory(const struct run *r);
+/* When its agent is to have ended it; INT64_MAX: never. */
+int64_t run_deadline_ns(const struct run *r);
 /* Whether the agent may still run it, as far as it has told. */
 bool run_may_go_on(const struct run *r);
 

@@ -9,8 +9,10 @@
  *   attempt is written to the status first.
  * - Running is written only when the task outlives RUNNING_AFTER; the end is one write, repeated
  *   until it succeeds.
- * - Output is shown while it comes, at most once in PROGRESS_INTERVAL for each task and never more
- *   than PROGRESS_PER_S writes a second for all of them.
+ * - Output is shown while it comes, the end of it, at most once in PROGRESS_INTERVAL for each task
+ * and never more than LIMIT_PROGRESS_BYTES_PER_S for all of them.
+ * - Final statuses are made when they are about to be written, and never more at once than
+ *   LIMIT_RESULTS_BYTES.
  * - What can never run ends in Failed with a sentence on stderr.
  */
 #include "operator/core/plan.h"
@@ -29,9 +31,7 @@
  * full machine, where tasks take longer, it would cost the others time. */
 #define RUNNING_AFTER_NS (400 * NSEC_PER_MSEC)
 #define PROGRESS_INTERVAL_NS NSEC_PER_SEC
-#define PROGRESS_PER_S 20
-/* The most that clocks of a cluster are thought to differ, and times without fractions. */
-#define CLOCKS_DIFFER_NS (2 * NSEC_PER_SEC)
+#define CLOCKS_DIFFER_NS (CLOCKS_DIFFER_MS * NSEC_PER_MSEC)
 #define RETRY_FIRST_NS NSEC_PER_SEC
 #define RETRY_MAX_NS (30 * NSEC_PER_SEC)
 
@@ -152,11 +152,16 @@ static void plan_over(const struct view *v)
 
     if (write_waits(v) || retry(v, &end))
         return;
+    run->result->room = run->room;
+    /* What waits here is planned when it may go on; what never ran holds nothing. */
+    if (run->memory.state == TURN_HAS &&
+        !world_result_turn(v->w, v->key, run,
+                           v->t->spec_bytes + task_result_status_bytes(v->t, run->result)))
+        return;
     if (run->bare) {
         finish_bare(v, &end);
         return;
     }
-    run->result->room = run->room;
     finish(v, run->result, &end, line);
     if (deserves_event(end.reason))
         action_event(v->out, &api_task, &v->t->meta, true, end.reason, str_or_empty(end.message));
@@ -369,24 +374,25 @@ static void plan_idle(const struct view *v)
         agent_awaited(v, st);
 }
 
-/* status.stdout and stderr grow while the steps run. */
+/* status.stdout and stderr show the end of what the steps have printed so far. */
 static void show_output(const struct view *v)
 {
-    int64_t interval = PROGRESS_INTERVAL_NS * (1 + (int64_t)v->w->runs.count / PROGRESS_PER_S);
+    struct run *run = v->run;
     int64_t due =
-        MAX(v->run->progress_mono_ns, v->run->begun_mono_ns + RUNNING_AFTER_NS) + interval;
+        MAX(run->progress_mono_ns, run->begun_mono_ns + RUNNING_AFTER_NS) + PROGRESS_INTERVAL_NS;
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
 
-    if (v->run->output_events == v->run->output_events_told)
+    if (run->output_events == run->output_events_told || run->ended)
         return;
-    if (v->now.mono_ns < due) {
+    if (v->now.mono_ns < due || !world_progress_turn(v->w, run, v->now, &due)) {
         action_after(v->out, due);
         return;
     }
-    v->run->output_events_told = v->run->output_events;
-    v->run->progress_mono_ns = v->now.mono_ns;
-    task_progress_patch(v->t, TASK_RUNNING, NULL, &v->t->finished, v->t->start_wall_ns,
-                        v->run->result, &body);
+    run->output_events_told = run->output_events;
+    run->progress_mono_ns = v->now.mono_ns;
+    task_progress_patch(v->t, TASK_RUNNING, NULL, &v->t->finished, v->t->start_wall_ns, run->result,
+                        &body);
+    world_progress_written(v->w, run, v->t->spec_bytes + body.len, v->now);
     action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Progress");
 }
 
@@ -440,6 +446,8 @@ static void plan_active(const struct view *v)
         show_output(v);
         return;
     }
+    if (v->run->held)
+        return;
     if (v->now.mono_ns < v->run->begun_mono_ns + RUNNING_AFTER_NS) {
         action_after(v->out, v->run->begun_mono_ns + RUNNING_AFTER_NS);
         return;
@@ -451,16 +459,18 @@ static void plan_active(const struct view *v)
 
 static void plan_final(const struct view *v)
 {
+    int64_t preset_s = v->w->policy->task_ttl_s;
+    int64_t ttl_s = v->t->ttl_s < 0 && preset_s > 0 ? preset_s : v->t->ttl_s;
     int64_t due;
 
     /* What was given up may go on beside the next task, or for as long as its pod takes to end. */
     if (v->run)
         action_add(v->out, run_may_go_on(v->run) ? ACTION_RUN_CANCEL : ACTION_RUN_FORGET, &api_task,
                    &v->t->meta);
-    if (v->t->ttl_s < 0)
+    if (ttl_s < 0)
         return;
     /* completionTime has no fractions: a second more, so that it is never deleted too early. */
-    due = v->t->completion_wall_ns + (v->t->ttl_s + (v->t->ttl_s > 0)) * NSEC_PER_SEC;
+    due = v->t->completion_wall_ns + (ttl_s + (ttl_s > 0)) * NSEC_PER_SEC;
     if (v->now.wall_ns < due)
         action_after(v->out, plan_mono_of(v->now, due));
     else if (!v->t->meta.deleting)

@@ -634,6 +634,7 @@ struct world *world_new(const struct policy *policy)
     w->pods = store_new(&api_pod, on_pod, w);
     w->ledger = ledger_new();
     w->queue = queue_new();
+    world_runs_init(w);
     return w;
 }
 
@@ -641,22 +642,18 @@ void world_free(struct world *w)
 {
     struct pool_state *ps;
     struct sandbox_state *ss;
-    struct run *r;
     size_t pos = 0;
 
     if (!w)
         return;
+    world_runs_done(w);
     while ((ps = map_next(&w->pool_states, &pos, NULL)))
         pool_state_free(ps);
     pos = 0;
     while ((ss = map_next(&w->sandbox_states, &pos, NULL)))
         sandbox_state_free(ss);
-    pos = 0;
-    while ((r = map_next(&w->runs, &pos, NULL)))
-        run_free(r);
     map_done(&w->pool_states);
     map_done(&w->sandbox_states);
-    map_done(&w->runs);
     index_done(&w->pods_by_pool);
     index_done(&w->pods_by_sandbox);
     index_done(&w->waiting_by_pool);

@@ -20,6 +20,7 @@
 #include "operator/core/ledger.h"
 #include "operator/core/made.h"
 #include "operator/core/run.h"
+#include "operator/core/turns.h"
 #include "operator/kube/queue.h"
 #include "operator/kube/store.h"
 
@@ -31,6 +32,8 @@ struct policy {
     int64_t keepalive_idle_timeout_s;
     int64_t sandbox_wait_ms;
     size_t output_limit;
+    size_t run_memory;  /* of all runs together; 0: LIMIT_RUN_MEMORY_BYTES */
+    int64_t task_ttl_s; /* of tasks without one of their own; 0: none */
 };
 
 /* Kept for a pool between two plans of it. */
@@ -98,6 +101,14 @@ struct world {
     /* This process only follows: no key is queued, and nothing is kept of what is gone. */
     bool standby;
     uint64_t seq;
+    struct turns run_memory; /* what runs hold */
+    struct turns results;    /* final statuses that are written at this moment */
+    struct turns starts;     /* large requests that are read, and sent */
+    /* Output is shown while tasks run, in turn: see world_progress_turn(). */
+    struct list progress_line;
+    struct run *progress_next;  /* of those in line; NULL: none is */
+    int64_t progress_free_ns;   /* when the next one may */
+    struct map progress_served; /* bytes of each namespace since the line was empty last */
 };
 
 struct world *world_new(const struct policy *policy);
@@ -115,6 +126,26 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 
 /* The API server has answered a create with this pod: before it goes into the store. */
 void world_pod_made(struct world *w, const struct meta *pod);
+/* Counts what a run holds of the budget now, and makes runs drop their output, the largest of the
+ * namespace with most first, until all of them keep to it. */
+void world_note_run_memory(struct world *w, const char *key, struct run *r);
+/* Makes the run whose turn it is drop its output; false: there is none. */
+bool world_drop_output(struct world *w);
+/* Ends the run's turns and frees it; who waits for them is planned. It is in the world no more. */
+void world_free_run(struct world *w, struct run *r);
+/* Whether a final status of so many bytes may be made and written now; if not, the task is planned
+ * when it may. */
+bool world_result_turn(struct world *w, const char *key, struct run *r, size_t bytes);
+void world_result_written(struct world *w, struct run *r);
+/* Whether the run may show its output now: LIMIT_PROGRESS_BYTES_PER_S for all runs, and the
+ * namespace goes first that had least while others waited. False: it stands in line, and its task
+ * is to be planned at *ret_when (0: it will be, when its turn comes). */
+bool world_progress_turn(struct world *w, struct run *r, struct now now, int64_t *ret_when);
+/* It was shown, which took so many bytes in etcd. */
+void world_progress_written(struct world *w, struct run *r, size_t bytes, struct now now);
+/* Of world_new() and world_free(). */
+void world_runs_init(struct world *w);
+void world_runs_done(struct world *w);
 
 /* Made when missing. */
 struct pool_state *world_pool_state(struct world *w, const char *key);

@@ -135,13 +135,28 @@ static size_t held(const struct task_result *r)
     return n;
 }
 
+/* What is kept of a stream is its end, and what is not is counted. */
+static void check_tail(struct task_result *r, size_t step, size_t limit)
+{
+    uint64_t all[STEPS][2];
+
+    for (size_t i = 0; i < STEPS; i++)
+        for (size_t k = 0; k < 2; k++)
+            all[i][k] = r->steps[i].streams[k].data.len + r->steps[i].streams[k].dropped;
+    task_result_keep_tail(r, step, limit);
+    property(r->output_bytes <= limit && held(r) == r->output_bytes);
+    for (size_t i = 0; i < STEPS; i++)
+        for (size_t k = 0; k < 2; k++)
+            property(r->steps[i].streams[k].data.len + r->steps[i].streams[k].dropped == all[i][k]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct condition fin = {.status = CONDITION_FALSE, .reason = (char *)"Running"};
     const struct task_end end = {TASK_FAILED, "StepFailed", NULL};
     cleanup_buf struct buf a = BUF_INIT(LIMIT_OBJECT_BYTES), b = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct task_result *r;
-    size_t limit;
+    size_t limit, memory;
 
     if (size == 0)
         return 0;
@@ -152,8 +167,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         task_result_trim(r, limit);
         property(r->output_bytes <= limit && held(r) == r->output_bytes);
     }
+    memory = r->memory;
     check_patch(r, task_progress_patch(the_task(), TASK_RUNNING, "s", &fin, 1, r, &a), &a);
     check_patch(r, task_result_patch(the_task(), r, &end, "because", 1, &b), &b);
+    property(r->memory == memory);
+    check_tail(r, data[0] % STEPS, limit);
     task_result_free(r);
     return 0;
 }

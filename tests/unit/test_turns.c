@@ -1,0 +1,119 @@
+/* Budgets that tasks share, and the rate of an agent's events. */
+#include "tests/unit/unit.h"
+
+#include "operator/core/bucket.h"
+#include "operator/core/turns.h"
+
+static struct turns turns;
+static struct turn t[8];
+
+static int setup(void **state)
+{
+    turns_init(&turns, 100);
+    memset(t, 0, sizeof(t));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+        turns_end(&turns, &t[i]);
+    assert_int_equal(turns.used + turns.waiting + turns.by_ns.count, 0);
+    turns_done(&turns);
+    return 0;
+}
+
+static void test_who_fits_has_it_at_once(void **state)
+{
+    assert_true(turns_ask(&turns, &t[0], "a/1", 60));
+    assert_true(turns_ask(&turns, &t[0], "a/1", 60)); /* asking again changes nothing */
+    assert_true(turns_ask(&turns, &t[1], "a/2", 40));
+    assert_false(turns_ask(&turns, &t[2], "a/3", 1));
+    assert_null(turns_next(&turns));
+    assert_int_equal(turns_used_by(&turns, "a"), 100);
+    turns_end(&turns, &t[1]);
+    assert_ptr_equal(turns_next(&turns), &t[2]);
+    assert_null(turns_next(&turns));
+}
+
+static void test_what_is_larger_than_all_goes_alone(void **state)
+{
+    assert_true(turns_ask(&turns, &t[0], "c/1", 10));
+    assert_false(turns_ask(&turns, &t[1], "a/2", 500));
+    /* Smaller ones do not pass it by for ever. */
+    assert_false(turns_ask(&turns, &t[2], "b/1", 10));
+    turns_end(&turns, &t[0]);
+    assert_ptr_equal(turns_next(&turns), &t[1]);
+    assert_null(turns_next(&turns));
+    assert_true(turns_over(&turns));
+}
+
+static void test_half_while_another_waits(void **state)
+{
+    assert_true(turns_ask(&turns, &t[0], "a/1", 50));
+    assert_true(turns_ask(&turns, &t[1], "a/2", 50));
+    assert_false(turns_ask(&turns, &t[2], "a/3", 50));
+    assert_false(turns_ask(&turns, &t[3], "b/1", 50));
+    turns_end(&turns, &t[0]);
+    assert_ptr_equal(turns_next(&turns), &t[3]); /* a has its half, though it asked first */
+    turns_end(&turns, &t[1]);
+    assert_ptr_equal(turns_next(&turns), &t[2]);
+    turns_end(&turns, &t[3]);
+    assert_true(turns_ask(&turns, &t[4], "a/4", 50)); /* nobody else waits */
+}
+
+static void test_who_leaves_the_line_holds_up_nobody(void **state)
+{
+    assert_true(turns_ask(&turns, &t[0], "c/1", 90));
+    assert_false(turns_ask(&turns, &t[1], "a/2", 50));
+    assert_false(turns_ask(&turns, &t[2], "b/1", 10));
+    turns_end(&turns, &t[1]);
+    assert_ptr_equal(turns_next(&turns), &t[2]);
+}
+
+static void test_what_is_taken_is_counted(void **state)
+{
+    turns_take(&turns, &t[0], "a/1", 150);
+    assert_true(turns_over(&turns));
+    assert_false(turns_ask(&turns, &t[1], "b/1", 20));
+    turns_take(&turns, &t[0], "a/1", 70);
+    assert_false(turns_over(&turns));
+    assert_int_equal(turns_used_by(&turns, "a"), 70);
+    assert_int_equal(turns_used_by(&turns, "c"), 0);
+    turns_take(&turns, &t[1], "b/1", 30); /* out of the line */
+    assert_int_equal(turns.waiting, 0);
+    assert_int_equal(turns.used, 100);
+}
+
+static void test_bucket(void **state)
+{
+    struct bucket b = {0};
+    int64_t s = NSEC_PER_SEC, n = 0;
+
+    while (bucket_take(&b, 1, 100, 10, s))
+        n++;
+    assert_int_equal(n, 100);
+    assert_false(bucket_take(&b, 1, 100, 10, s + s / 20));
+    assert_true(bucket_take(&b, 1, 100, 10, s + s / 10));
+    assert_false(bucket_take(&b, 1, 100, 10, s + s / 10));
+    assert_true(bucket_take(&b, 100, 100, 10, 100 * s)); /* never more than the burst */
+    assert_false(bucket_take(&b, 1, 100, 10, 100 * s));
+    /* Often and little: nothing is lost to rounding. */
+    for (int64_t ms = 1; ms <= 10000; ms++)
+        bucket_take(&b, 1, 100, 10, 100 * s + ms * NSEC_PER_MSEC);
+    assert_in_range(b.spent, 99, 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_who_fits_has_it_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_larger_than_all_goes_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_half_while_another_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_leaves_the_line_holds_up_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_taken_is_counted, setup, teardown),
+        cmocka_unit_test(test_bucket),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
