@@ -15,6 +15,12 @@
 #include "sidecar/runner_link.h"
 #include "sidecar/spool.h"
 
+/* Callers at a container's socket. */
+struct refused {
+    uint64_t told_ms; /* of the last line; 0: none yet */
+    uint64_t untold;  /* since then */
+};
+
 struct run_table {
     struct uv_loop_s *loop;
     struct run_table_opts opts;
@@ -23,6 +29,7 @@ struct run_table {
     size_t count;
     uint64_t last_id; /* of steps, as runners know them */
     struct run_table_stats stats;
+    struct refused refused[LIMIT_CONTAINERS];
     uv_timer_t heartbeat;
     uv_timer_t saver; /* runs while there are events that are not in a file */
     size_t streams;   /* the heartbeat runs while there are any, or attempts that run */

@@ -2,70 +2,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
+#include <sodium.h>
 #include <unistd.h>
 
-#include "common/limits.h"
 #include "sidecar/agent_key.h"
-#include "sidecar/copy.h"
 #include "sidecar/journal.h"
+#include "sidecar/runner_folder.h"
 
-static int copy(int from, int to)
+int install_runner(const char *dir, const char *name, const char *runner, const char *state,
+                   struct err *err)
 {
-    int r = copy_bytes(from, to);
+    unsigned char secret[FRAMES_TOKEN_BYTES];
+    struct journal *journal = NULL;
+    int r = journal_open(state, &journal, err);
 
     if (r < 0)
         return r;
-    return fchmod(to, 0555) < 0 ? -errno : 0;
-}
-
-static int copy_file(const char *from, const char *to)
-{
-    int in = open(from, O_RDONLY | O_CLOEXEC), out, r;
-
-    if (in < 0)
-        return -errno;
-    out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
-    if (out < 0) {
-        r = -errno;
-        close(in);
-        return r;
-    }
-    r = copy(in, out);
-    close(in);
-    if (close(out) < 0 && r == 0)
-        r = -errno;
+    randombytes_buf(secret, sizeof(secret));
+    r = journal_set_token(journal, name, secret, err);
+    if (r == 0)
+        r = runner_folder_renew(dir, name, runner, secret, err);
+    sodium_memzero(secret, sizeof(secret));
+    journal_free(journal);
     return r;
-}
-
-int install_forget_token(const char *state, const char *name, struct err *err)
-{
-    cleanup_free char *path = xasprintf("%s/" JOURNAL_TOKEN_PREFIX "%s", state, name);
-
-    return unlink(path) < 0 && errno != ENOENT ? err_errno(err, errno, "remove %s", path) : 0;
-}
-
-int install_runner(const char *dir, const char *name, const char *runner, struct err *err)
-{
-    cleanup_free char *folder = xasprintf("%s/%s", dir, name);
-    cleanup_free char *temp = xasprintf("%s/runner.new", folder);
-    cleanup_free char *path = xasprintf("%s/runner", folder);
-    int r;
-
-    if (!is_dns_label(name))
-        return err_set(err, -EINVAL, "\"%s\" is not the name of a container", name);
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return err_errno(err, errno, "make %s", folder);
-    /* The umask may have taken something away. */
-    if (chmod(folder, 0755) < 0)
-        return err_errno(err, errno, "make %s", folder);
-    /* A restarted init container finds the file of the first run, read-only. */
-    unlink(temp);
-    r = copy_file(runner, temp);
-    if (r < 0)
-        return err_errno(err, -r, "copy %s to %s", runner, temp);
-    return rename(temp, path) < 0 ? err_errno(err, errno, "rename %s", temp) : 0;
 }
 
 /* The kubelet's file is there, and is this container's alone. */

@@ -406,11 +406,7 @@ int journal_set_token(struct journal *j, const char *container, const unsigned c
 {
     cleanup_free char *name = xasprintf(JOURNAL_TOKEN_PREFIX "%s", container);
 
-    if (token)
-        return put_file(j, name, token, JOURNAL_TOKEN_BYTES, false, err);
-    if (unlinkat(j->dir_fd, name, 0) < 0 && errno != ENOENT)
-        return err_errno(err, errno, "remove %s", name);
-    return 0;
+    return put_file(j, name, token, JOURNAL_TOKEN_BYTES, false, err);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */

@@ -11,8 +11,7 @@
  *                reads as an attempt that was lost, never as a success. An attempt that is
  *                acknowledged within a second never has a file
  *   sandbox      the UID of the one sandbox that is served here
- *   token-NAME   what a container's runner must present to connect again; the pod's init container
- *                removes it (install.h)
+ *   token-NAME   what a container's runner must present; also its secret (runner_folder.h)
  *
  * An attempt that was forgotten is remembered as started (JOURNAL_REMEMBERED of them, then the
  * oldest half of them goes): the same request, repeated late, must not run it again. The file of
@@ -75,7 +74,6 @@ int journal_set_sandbox(struct journal *j, const char *uid, struct err *err);
 /* 1, or 0 when there is none; negative when that can not be told. */
 int journal_token(struct journal *j, const char *container, unsigned char ret[JOURNAL_TOKEN_BYTES],
                   struct err *err);
-/* token NULL: removes it. */
 int journal_set_token(struct journal *j, const char *container, const unsigned char *token,
                       struct err *err);
 

@@ -275,8 +275,7 @@ static int install(void)
     for (size_t i = 0; i < opts.containers.count; i++) {
         const char *name = opts.containers.values[i];
 
-        if (install_runner(opts.dir, name, opts.runner, &err) < 0 ||
-            install_forget_token(opts.state, name, &err) < 0) {
+        if (install_runner(opts.dir, name, opts.runner, opts.state, &err) < 0) {
             fprintf(stderr, "arl-sidecar: %s\n", err.msg);
             return 1;
         }

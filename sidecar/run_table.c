@@ -1,6 +1,7 @@
 #include "sidecar/run_table.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 
@@ -61,8 +62,26 @@ static void on_ready(size_t container, void *arg)
 static void on_refused(size_t container, const char *why, void *arg)
 {
     struct run_table *t = arg;
+    struct refused *r = &t->refused[container];
+    uint64_t now = uv_now(t->loop);
+    char count[24];
 
-    log_warn("caller refused", "container", t->opts.containers[container], "why", why, NULL);
+    t->stats.callers_refused++;
+    r->untold++;
+    if (r->told_ms && now - r->told_ms < RUN_REFUSED_LOG_MS)
+        return;
+    snprintf(count, sizeof(count), "%" PRIu64, r->untold);
+    log_warn("caller refused", "container", t->opts.containers[container], "why", why, "count",
+             count, NULL);
+    *r = (struct refused){.told_ms = MAX(now, 1)};
+}
+
+static void on_trouble(size_t container, const char *why, void *arg)
+{
+    struct run_table *t = arg;
+
+    log_error("no runner can be let in", "container", t->opts.containers[container], "why", why,
+              NULL);
 }
 
 static void on_lost(size_t container, const char *why, void *arg)
@@ -390,6 +409,7 @@ int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, str
                                    .on_ready = on_ready,
                                    .on_lost = on_lost,
                                    .on_refused = on_refused,
+                                   .on_trouble = on_trouble,
                                    .on_out = on_out,
                                    .on_done = on_done,
                                    .arg = t};

@@ -20,6 +20,9 @@
 #define RUN_HEARTBEAT_MS 5000
 /* Events are in memory only for so long, see journal.h. */
 #define RUN_SAVE_MS 1000
+/* One line a container tells of all callers that were refused in this time: whoever runs code in a
+ * container can dial as often as he likes while its runner is not in. */
+#define RUN_REFUSED_LOG_MS 60000
 
 struct http_exchange;
 struct run_table;
@@ -39,6 +42,7 @@ struct run_table_stats {
     uint64_t ended[4]; /* by enum task_end_reason */
     uint64_t output_bytes;
     uint64_t runners_lost;
+    uint64_t callers_refused; /* at a runner's socket */
     struct metrics_histogram journal_ns;
     struct metrics_histogram duration_ns;
 };

@@ -9,6 +9,7 @@
 
 #include "common/limits.h"
 #include "common/list.h"
+#include "sidecar/runner_folder.h"
 
 #define READ_BYTES (64u << 10)
 /* Of a connection's buffer, while something runs: a read behind a part of a frame. */
@@ -20,6 +21,13 @@ struct conn {
     struct link *link;
     uv_pipe_t pipe;
     struct frame_buf in;
+    uint64_t deadline_ms; /* of its HELLO */
+};
+
+/* What a runner dials. */
+struct door {
+    uv_pipe_t pipe;
+    struct link *link;
 };
 
 struct link {
@@ -27,12 +35,13 @@ struct link {
     size_t index;
     const char *name;
     char *path;
-    uv_pipe_t listener;
+    struct door *door; /* NULL: it is shut */
     struct list callers;
     size_t caller_count;
     struct conn *runner; /* NULL: none */
     unsigned char token[FRAMES_TOKEN_BYTES];
-    bool has_token;
+    uv_timer_t timer;
+    uint64_t renew_ms; /* when the link is renewed; 0: not by time */
 };
 
 struct runner_links {
@@ -72,43 +81,157 @@ static void on_conn_closed(uv_handle_t *h)
     maybe_finish_close(links);
 }
 
-/* Takes the connection out of its link; tells when it was the runner's. */
-static void conn_close(struct conn *c, const char *why)
+/* Takes the connection out of its link. */
+static void conn_leave(struct conn *c)
+{
+    if (c->link->runner == c) {
+        c->link->runner = NULL;
+    } else {
+        list_remove(&c->node);
+        c->link->caller_count--;
+    }
+    uv_close((uv_handle_t *)&c->pipe, on_conn_closed);
+}
+
+static void refuse(struct conn *c, const char *why)
 {
     struct link *l = c->link;
-    struct runner_links *links = l->links;
-    bool was_runner = l->runner == c;
 
     if (uv_is_closing((uv_handle_t *)&c->pipe))
         return;
-    if (was_runner) {
-        l->runner = NULL;
-    } else {
-        list_remove(&c->node);
-        l->caller_count--;
+    conn_leave(c);
+    l->links->opts.on_refused(l->index, why, l->links->opts.arg);
+}
+
+static void on_timer(uv_timer_t *timer);
+static void on_connection(uv_stream_t *listener, int status);
+
+/* For what is due first. */
+static void set_timer(struct link *l)
+{
+    uint64_t now = uv_now(l->links->loop), next = l->renew_ms ? l->renew_ms : UINT64_MAX;
+
+    /* They are in the order of their deadlines. */
+    if (l->caller_count > 0)
+        next = MIN(next, list_first(&l->callers, struct conn, node)->deadline_ms);
+    if (next == UINT64_MAX)
+        uv_timer_stop(&l->timer);
+    else
+        uv_timer_start(&l->timer, on_timer, next > now ? next - now : 0, 0);
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+static void on_door_closed(uv_handle_t *h)
+{
+    struct door *d = h->data;
+    struct runner_links *links = d->link->links;
+
+    free(d);
+    links->handles_open--;
+    maybe_finish_close(links);
+}
+
+/* Its socket is gone, and so are those that wait behind it. */
+static void shut_door(struct link *l)
+{
+    if (l->door)
+        uv_close((uv_handle_t *)&l->door->pipe, on_door_closed);
+    l->door = NULL;
+    list_for_each_safe (it, &l->callers) {
+        if (l->links->closing)
+            conn_leave(list_entry(it, struct conn, node));
+        else
+            refuse(list_entry(it, struct conn, node), "it waited when the door was shut");
     }
-    uv_close((uv_handle_t *)&c->pipe, on_conn_closed);
+}
+
+static int open_door(struct link *l, struct err *err)
+{
+    struct door *d = xcalloc(1, sizeof(*d));
+    int r;
+
+    d->link = l;
+    d->pipe.data = d;
+    uv_pipe_init(l->links->loop, &d->pipe, 0);
+    l->links->handles_open++;
+    l->door = d;
+    /* A socket that a sidecar before us has left. */
+    unlink(l->path);
+    r = uv_pipe_bind(&d->pipe, l->path);
+    /* The container's user is not ours. */
+    if (r == 0 && chmod(l->path, 0777) < 0)
+        r = -errno;
+    if (r == 0)
+        r = uv_listen((uv_stream_t *)&d->pipe, RUNNER_DIALS_MAX, on_connection);
+    return r < 0 ? err_set(err, r, "listen on %s: %s", l->path, uv_strerror(r)) : 0;
+}
+
+/* ---- the end of a runner --------------------------------------------------------------------- */
+
+/* Until the folder is there nobody can have the secret that counts from here on. */
+static int make_anew(struct link *l, struct err *err)
+{
+    const struct runner_links_opts *o = &l->links->opts;
+    int r;
+
+    shut_door(l);
+    randombytes_buf(l->token, sizeof(l->token));
+    r = journal_set_token(o->journal, l->name, l->token, err);
+    if (r == 0)
+        r = runner_folder_renew(o->dir, l->name, NULL, l->token, err);
+    return r < 0 ? r : open_door(l, err);
+}
+
+static void renew(struct link *l)
+{
+    struct err err;
+
+    l->renew_ms = 0;
+    if (make_anew(l, &err) < 0) {
+        shut_door(l);
+        l->renew_ms = uv_now(l->links->loop) + RUNNER_RENEW_AGAIN_MS;
+        l->links->opts.on_trouble(l->index, err.msg, l->links->opts.arg);
+    }
+    set_timer(l);
+}
+
+/* The runner is PID 1: when it goes its container goes, and the next one starts from scratch. One
+ * that only lost its connection ends, since its folder is gone. */
+static void lose_runner(struct conn *c, const char *why)
+{
+    struct link *l = c->link;
+    struct runner_links *links = l->links;
+
+    if (uv_is_closing((uv_handle_t *)&c->pipe))
+        return;
+    conn_leave(c);
     if (links->closing)
         return;
-    if (was_runner)
-        links->opts.on_lost(l->index, why, links->opts.arg);
-    else
-        links->opts.on_refused(l->index, why, links->opts.arg);
+    renew(l);
+    links->opts.on_lost(l->index, why, links->opts.arg);
 }
 
-/* The runner is PID 1: when it goes its container goes, and the next one starts from scratch. */
-static void forget_token(struct link *l)
-{
-    l->has_token = false;
-    sodium_memzero(l->token, sizeof(l->token));
-    journal_set_token(l->links->opts.journal, l->name, NULL, NULL);
-}
-
-static void on_peer_closed(struct conn *c, int status)
+static void conn_end(struct conn *c, const char *why)
 {
     if (c->link->runner == c)
-        forget_token(c->link);
-    conn_close(c, status == UV_EOF ? "the connection was closed" : uv_strerror(status));
+        lose_runner(c, why);
+    else
+        refuse(c, why);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct link *l = timer->data;
+    uint64_t now = uv_now(l->links->loop);
+
+    list_for_each_safe (it, &l->callers)
+        if (list_entry(it, struct conn, node)->deadline_ms <= now)
+            refuse(list_entry(it, struct conn, node), "it did not say who it is");
+    if (l->renew_ms && l->renew_ms <= now)
+        renew(l);
+    else
+        set_timer(l);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -146,38 +269,26 @@ static void send_frame(struct conn *c, struct frame_buf *b)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-/* Kept before the runner is told that it is the one: a sidecar that dies in between lets it in
- * again, as it was the runner that chose the token. */
-static int keep_token(struct link *l, const unsigned char *token)
-{
-    struct err err;
-
-    if (l->has_token)
-        return 0;
-    if (journal_set_token(l->links->opts.journal, l->name, token, &err) < 0)
-        return -EIO;
-    memcpy(l->token, token, sizeof(l->token));
-    l->has_token = true;
-    return 0;
-}
-
-static void become_runner(struct conn *c, const unsigned char *token)
+/* The secret goes before any code of the user's can come. */
+static void become_runner(struct conn *c)
 {
     struct link *l = c->link;
+    struct runner_links *links = l->links;
     struct frame_buf b = {0};
 
-    if (keep_token(l, token) < 0) {
-        conn_close(c, "its token could not be kept");
+    if (runner_folder_remove_secret(links->opts.dir, l->name) < 0) {
+        refuse(c, "its secret could not be removed");
         return;
     }
-    if (l->runner)
-        conn_close(l->runner, "it dialed once more");
     list_remove(&c->node);
     l->caller_count--;
     l->runner = c;
+    l->renew_ms = 0;
+    shut_door(l);
+    set_timer(l);
     frame_end(&b, frame_begin(&b, FRAME_WELCOME));
     send_frame(c, &b);
-    l->links->opts.on_ready(l->index, l->links->opts.arg);
+    links->opts.on_ready(l->index, links->opts.arg);
 }
 
 static int on_hello(struct conn *c, struct frame_reader *f)
@@ -189,13 +300,10 @@ static int on_hello(struct conn *c, struct frame_reader *f)
 
     if (!frame_complete(f) || version != FRAMES_VERSION || len != sizeof(l->token))
         return -EPROTO;
-    if (l->has_token && sodium_memcmp(token, l->token, sizeof(l->token)) != 0) {
-        conn_close(c, "it does not have the runner's token");
-        return 0;
-    }
-    if (!l->has_token && l->runner)
-        return -EPROTO;
-    become_runner(c, token);
+    if (sodium_memcmp(token, l->token, sizeof(l->token)) != 0)
+        refuse(c, "it does not have the runner's token");
+    else
+        become_runner(c);
     return 0;
 }
 
@@ -243,6 +351,7 @@ static int on_frame(struct conn *c, enum frame_type type, struct frame_reader *f
 
 static void take_frames(struct conn *c)
 {
+    static const unsigned char hello_size[4] = {FRAMES_HELLO_BYTES - 4};
     struct frame_reader f;
     enum frame_type type;
     size_t size, used = 0;
@@ -260,8 +369,12 @@ static void take_frames(struct conn *c)
             break;
         used += size;
     }
+    /* Whatever else begins like a frame is none that a caller has. */
+    if (n == 0 && c->link->runner != c && c->in.len >= 4 &&
+        memcmp(c->in.data, hello_size, sizeof(hello_size)) != 0)
+        n = -EPROTO;
     if (n < 0)
-        conn_close(c, "it does not speak the protocol");
+        conn_end(c, "it does not speak the protocol");
     else if (!uv_is_closing((uv_handle_t *)&c->pipe))
         frame_buf_consume_keep(&c->in, used, KEEP_BYTES);
 }
@@ -269,8 +382,10 @@ static void take_frames(struct conn *c)
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
     struct conn *c = h->data;
+    /* What stands behind a HELLO is read when its sender is known. */
+    size_t n = c->link->runner == c ? READ_BYTES : FRAMES_HELLO_BYTES - c->in.len;
 
-    *buf = uv_buf_init((char *)frame_buf_reserve(&c->in, READ_BYTES), READ_BYTES);
+    *buf = uv_buf_init((char *)frame_buf_reserve(&c->in, n), (unsigned)n);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -278,7 +393,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct conn *c = stream->data;
 
     if (n < 0) {
-        on_peer_closed(c, (int)n);
+        conn_end(c, n == UV_EOF ? "the connection was closed" : uv_strerror((int)n));
     } else if (n > 0) {
         c->in.len += (size_t)n;
         take_frames(c);
@@ -289,13 +404,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-    struct link *l = listener->data;
+    struct door *d = listener->data;
+    struct link *l = d->link;
     struct conn *c;
 
-    if (status < 0)
+    if (status < 0 || l->door != d)
         return;
     c = xcalloc(1, sizeof(*c));
     c->link = l;
+    c->deadline_ms = uv_now(l->links->loop) + RUNNER_HELLO_MS;
     uv_pipe_init(l->links->loop, &c->pipe, 0);
     c->pipe.data = c;
     l->links->handles_open++;
@@ -303,9 +420,10 @@ static void on_connection(uv_stream_t *listener, int status)
     l->caller_count++;
     if (uv_accept(listener, (uv_stream_t *)&c->pipe) < 0 ||
         uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0)
-        conn_close(c, "it could not be accepted");
+        refuse(c, "it could not be accepted");
     else if (l->caller_count > RUNNER_DIALS_MAX)
-        conn_close(list_first(&l->callers, struct conn, node), "too many callers");
+        refuse(list_first(&l->callers, struct conn, node), "too many callers");
+    set_timer(l);
 }
 
 /* ---- requests to a runner -------------------------------------------------------------------- */
@@ -318,7 +436,7 @@ bool runner_ready(const struct runner_links *links, size_t container)
 void runner_drop(struct runner_links *links, size_t container, const char *why)
 {
     if (links->list[container].runner)
-        conn_close(links->list[container].runner, why);
+        lose_runner(links->list[container].runner, why);
 }
 
 void runner_links_trim(struct runner_links *links)
@@ -398,43 +516,33 @@ void runner_kill(struct runner_links *links, size_t container, uint64_t id, int6
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static int listen_on(struct link *l, struct err *err)
-{
-    int r;
-
-    /* A socket that a sidecar before us has left. */
-    unlink(l->path);
-    r = uv_pipe_bind(&l->listener, l->path);
-    /* The container's user is not ours. */
-    if (r == 0 && chmod(l->path, 0777) < 0)
-        r = -errno;
-    if (r == 0)
-        r = uv_listen((uv_stream_t *)&l->listener, RUNNER_DIALS_MAX, on_connection);
-    return r < 0 ? err_set(err, r, "listen on %s: %s", l->path, uv_strerror(r)) : 0;
-}
-
 static int link_start(struct runner_links *links, size_t i, struct err *err)
 {
     struct link *l = &links->list[i];
     const char *name = links->opts.containers[i];
-    int r = journal_token(links->opts.journal, name, l->token, err);
+    int r;
 
-    /* Without the token whoever dials first would be the runner. */
-    if (r < 0)
-        return r;
-    l->has_token = r > 0;
     l->links = links;
     l->index = i;
     l->name = name;
     l->path = xasprintf("%s/%s/sock", links->opts.dir, l->name);
     list_init(&l->callers);
-    uv_pipe_init(links->loop, &l->listener, 0);
-    l->listener.data = l;
+    uv_timer_init(links->loop, &l->timer);
+    l->timer.data = l;
     links->handles_open++;
-    return listen_on(l, err);
+    r = journal_token(links->opts.journal, name, l->token, err);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return make_anew(l, err);
+    /* A runner that was in comes at once, if its container is still the one that it was. */
+    if (!runner_folder_has_secret(links->opts.dir, name))
+        l->renew_ms = uv_now(links->loop) + RUNNER_ABSENT_MS;
+    set_timer(l);
+    return open_door(l, err);
 }
 
-static void on_listener_closed(uv_handle_t *h)
+static void on_timer_closed(uv_handle_t *h)
 {
     struct link *l = h->data;
 
@@ -455,10 +563,9 @@ void runner_links_close(struct runner_links *links, void (*cb)(void *arg), void 
         if (!l->links)
             continue;
         if (l->runner)
-            conn_close(l->runner, "");
-        list_for_each_safe (it, &l->callers)
-            conn_close(list_entry(it, struct conn, node), "");
-        uv_close((uv_handle_t *)&l->listener, on_listener_closed);
+            conn_leave(l->runner);
+        shut_door(l);
+        uv_close((uv_handle_t *)&l->timer, on_timer_closed);
     }
     maybe_finish_close(links);
 }

@@ -85,6 +85,8 @@ static void get_metrics(struct server *s, struct http_exchange *x)
          (double)st->output_bytes},
         {"arl_sidecar_runners_lost_total", "counter", "Connections to runners that ended.",
          (double)st->runners_lost},
+        {"arl_sidecar_callers_refused_total", "counter",
+         "Callers at a runner's socket that are not the runner.", (double)st->callers_refused},
         {"arl_sidecar_requests_refused_total", "counter", "Requests without a good signature.",
          (double)s->refused},
     };

@@ -4,7 +4,8 @@
  * texts carry their length in front of them.
  *
  *   runner                                 sidecar
- *     HELLO {version, token}          ->              the first frame of a connection
+ *     HELLO {version, token}          ->              the first frame of a connection, and nothing
+ *                                                     behind it before the answer
  *                                     <-  WELCOME {}
  *                                     <-  EXEC {id, label, work dir, argv, env} or WRITE {id, kind,
  *                                               mode, path, content}
@@ -21,9 +22,14 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define FRAMES_VERSION 4
+#define FRAMES_VERSION 5
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
 #define FRAMES_TOKEN_BYTES 32
+#define FRAMES_HELLO_BYTES (4 + 1 + 4 + 4 + FRAMES_TOKEN_BYTES)
+
+/* What the runner finds beside its socket (sidecar/runner_folder.h). */
+#define FRAMES_RUNNER_FILE "runner"
+#define FRAMES_SECRET_FILE "secret"
 
 enum frame_type {
     FRAME_HELLO = 1,

@@ -1,8 +1,10 @@
 #include "sidecar/runner/runner.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -46,6 +48,41 @@ static int dial(const char *path)
     return fd;
 }
 
+/* ---- the folder ------------------------------------------------------------------------------ */
+
+void link_open(struct runner *r)
+{
+    const char *slash = strrchr(r->socket_path, '/');
+    cleanup_free char *dir =
+        slash ? xmemdup0(r->socket_path, (size_t)(slash - r->socket_path + 1)) : xstrdup(".");
+
+    r->folder = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The sidecar empties the folder of a runner that it has lost. Whoever is in there can not be let
+ * in any more; the container's next life finds a fresh one at the same path. */
+static bool is_retired(const struct runner *r)
+{
+    return r->folder >= 0 && faccessat(r->folder, FRAMES_RUNNER_FILE, F_OK, 0) < 0 &&
+           errno == ENOENT;
+}
+
+/* The secret is there until we were let in; from then on it is known here only. */
+static bool read_secret(struct runner *r)
+{
+    int fd = openat(r->folder, FRAMES_SECRET_FILE, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0)
+        return false;
+    r->has_token = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+                   read(fd, r->token, sizeof(r->token)) == (ssize_t)sizeof(r->token);
+    close(fd);
+    return r->has_token;
+}
+
+/* ---- the connection -------------------------------------------------------------------------- */
+
 /* In the container's log, for whoever wonders why the pod does not become ready. That the sidecar
  * is not there yet is no news. */
 static void tell_once(struct runner *r, int e)
@@ -61,25 +98,35 @@ bool link_may_dial(const struct runner *r)
     return r->sock < 0 && r->active == 0;
 }
 
-void link_dial(struct runner *r, int64_t now_ns)
+static void say_hello(struct runner *r)
 {
     size_t start;
 
-    if (!link_may_dial(r) || now_ns < r->redial_ns)
-        return;
-    r->sock = dial(r->socket_path);
-    if (r->sock < 0) {
-        tell_once(r, -r->sock);
-        r->sock = -1;
-        r->redial_ns = now_ns + r->redial_wait_ms * 1000000;
-        r->redial_wait_ms = MIN(2 * r->redial_wait_ms, RUNNER_REDIAL_MAX_MS);
-        return;
-    }
     start = frame_begin(&r->out, FRAME_HELLO);
     frame_put_u32(&r->out, FRAMES_VERSION);
     frame_put_bytes(&r->out, r->token, sizeof(r->token));
     frame_end(&r->out, start);
     link_flush(r);
+}
+
+void link_dial(struct runner *r, int64_t now_ns)
+{
+    if (!link_may_dial(r) || now_ns < r->redial_ns)
+        return;
+    if (is_retired(r)) {
+        fprintf(stderr, "arl-runner: the sidecar waits for another start of this container\n");
+        runner_end(r, RUNNER_EXIT_RETIRED);
+        return;
+    }
+    r->sock = r->has_token || read_secret(r) ? dial(r->socket_path) : -ENOENT;
+    if (r->sock >= 0) {
+        say_hello(r);
+        return;
+    }
+    tell_once(r, -r->sock);
+    r->sock = -1;
+    r->redial_ns = now_ns + r->redial_wait_ms * 1000000;
+    r->redial_wait_ms = MIN(2 * r->redial_wait_ms, RUNNER_REDIAL_MAX_MS);
 }
 
 void link_flush(struct runner *r)

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,7 +28,7 @@ int64_t runner_now_ns(void)
 
 /* ---- the main command ------------------------------------------------------------------------ */
 
-static void end_with(struct runner *r, int code)
+void runner_end(struct runner *r, int code)
 {
     if (r->exiting)
         return;
@@ -49,7 +48,7 @@ void runner_start_main(struct runner *r)
     pid = keeper_start(&spec, fds);
     if (pid < 0) {
         fprintf(stderr, "arl-runner: start %s: %s\n", r->main_argv[0], strerror(-pid));
-        end_with(r, 126);
+        runner_end(r, 126);
         return;
     }
     r->main_keeper = pid;
@@ -64,10 +63,10 @@ static void on_main_msg(struct runner *r, const struct keeper_msg *msg)
         break;
     case KEEPER_FAILED:
         fprintf(stderr, "arl-runner: %s: %s\n", r->main_argv[0], strerror((int)msg->value));
-        end_with(r, msg->value == ENOENT ? 127 : 126);
+        runner_end(r, msg->value == ENOENT ? 127 : 126);
         break;
     case KEEPER_EXIT:
-        end_with(r, msg->how == FRAME_SIGNALED ? 128 + (int)msg->value : (int)msg->value);
+        runner_end(r, msg->how == FRAME_SIGNALED ? 128 + (int)msg->value : (int)msg->value);
         break;
     }
 }
@@ -92,7 +91,7 @@ void runner_give_up(struct runner *r)
 {
     if (!r->exiting)
         fprintf(stderr, "arl-runner: a process of a step can not be killed: the container ends\n");
-    end_with(r, RUNNER_EXIT_STUCK);
+    runner_end(r, RUNNER_EXIT_STUCK);
 }
 
 void runner_on_keeper_lost(struct runner *r, int64_t now_ns)
@@ -138,12 +137,12 @@ static void reap(struct runner *r)
         if (pid == r->main_keeper) {
             read_main_status(r);
             /* Without it nobody knows the command's end, nor what belongs to it. */
-            end_with(r, 128 + SIGKILL);
+            runner_end(r, 128 + SIGKILL);
         }
         steps_on_reaped(r, pid, status);
     }
     if (pid < 0 && errno == ECHILD && r->stop_ns)
-        end_with(r, 128 + SIGTERM);
+        runner_end(r, 128 + SIGTERM);
 }
 
 /* All processes of the container; outside of a container of our own, all below us. */
@@ -223,7 +222,7 @@ static int64_t next_deadline(struct runner *r, int64_t now_ns)
     if (r->stop_ns && now_ns >= r->stop_ns) {
         signal_all(r, SIGKILL);
         /* What can not be killed is the kernel's; it goes with this process when that is PID 1. */
-        end_with(r, 128 + SIGTERM);
+        runner_end(r, 128 + SIGTERM);
     } else if (r->stop_ns) {
         next = MIN(next, r->stop_ns);
     }
@@ -307,10 +306,7 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
         fprintf(stderr, "arl-runner: signalfd: %s\n", strerror(errno));
         return 126;
     }
-    if (getrandom(r.token, sizeof(r.token), 0) != sizeof(r.token)) {
-        fprintf(stderr, "arl-runner: getrandom: %s\n", strerror(errno));
-        return 126;
-    }
+    link_open(&r);
     r.log = podlog_open(STDOUT_FILENO);
     list_init(&r.steps);
     while (!r.exiting)

@@ -35,7 +35,8 @@
  * with the setuid bit): the container ends, and takes it along. */
 #define RUNNER_GIVE_UP_MS 5000
 #define RUNNER_KILL_AGAIN_MS 20
-#define RUNNER_EXIT_STUCK 75 /* the exit status for that */
+#define RUNNER_EXIT_STUCK 75   /* the exit status for that */
+#define RUNNER_EXIT_RETIRED 76 /* the sidecar has given this life of the container up */
 #define RUNNER_REDIAL_MIN_MS 5
 #define RUNNER_REDIAL_MAX_MS 100 /* a pod is not ready before this has worked once */
 
@@ -52,8 +53,10 @@ struct runner {
     struct frame_buf out;
     int64_t redial_ns;
     int64_t redial_wait_ms;
-    int told;                                /* errno of the last complaint */
-    unsigned char token[FRAMES_TOKEN_BYTES]; /* random: tells this process from all others */
+    int told;   /* errno of the last complaint */
+    int folder; /* that of the socket; -1: it could not be opened */
+    bool has_token;
+    unsigned char token[FRAMES_TOKEN_BYTES]; /* the secret of this life of the container */
 
     struct podlog log;
     struct list steps;
@@ -79,9 +82,13 @@ void runner_start_main(struct runner *r);
 void runner_on_keeper_lost(struct runner *r, int64_t now_ns);
 /* Something can not be killed: the container ends. The sidecar tells the steps as lost. */
 void runner_give_up(struct runner *r);
+/* The container ends with this exit status; the first one counts. */
+void runner_end(struct runner *r, int code);
 
 /* ---- link.c ---------------------------------------------------------------------------------- */
 
+/* Opens the socket's folder, before any code of the user's runs. */
+void link_open(struct runner *r);
 /* There is no sidecar, and nothing is left that the one before has started. */
 bool link_may_dial(const struct runner *r);
 /* Dials if it is time to. */

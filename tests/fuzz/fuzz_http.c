@@ -25,6 +25,7 @@
 #include "common/buf.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "sidecar/runner/frames.h"
 #include "sidecar/server.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -87,26 +88,30 @@ static void tidy_up(void)
     nftw(app.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* In memory where that can be had: journals are put on the disk. */
+/* In memory where that can be had: journals are put on the disk. The secret lies there as long as
+ * no runner has come. */
 static void make_dir(void)
 {
-    cleanup_free char *sub = NULL;
+    cleanup_free char *sub = NULL, *secret = NULL;
     bool shm = access("/dev/shm", W_OK) == 0;
 
     snprintf(app.dir, sizeof(app.dir), "%s/arl-fuzz-XXXXXX", shm ? "/dev/shm" : "/tmp");
     property(mkdtemp(app.dir));
     sub = xasprintf("%s/executor", app.dir);
     property(mkdir(sub, 0700) == 0);
+    secret = xasprintf("%s/" FRAMES_SECRET_FILE, sub);
+    property(mknod(secret, S_IFREG | 0444, 0) == 0);
     atexit(tidy_up);
 }
 
 static void fill_journal(void)
 {
     struct journal_key key = journal_key_of(ENDED, 1);
-    unsigned char digest[JOURNAL_DIGEST_BYTES] = {0};
+    unsigned char digest[JOURNAL_DIGEST_BYTES] = {0}, token[JOURNAL_TOKEN_BYTES] = {1};
 
     property(journal_open(app.dir, &app.journal, NULL) == 0);
     property(journal_set_sandbox(app.journal, SANDBOX, NULL) == 0);
+    property(journal_set_token(app.journal, "executor", token, NULL) == 0);
     property(journal_start(app.journal, &key, digest, NULL) == 0);
     property(journal_events_append(app.journal, &key, EVENTS, strlen(EVENTS)) == 0);
 }

@@ -179,13 +179,10 @@ class Pod:
                         "--termination-log", os.path.join(self.dir, "message"), "--runner", os.path.join(self.build, "sidecar/runner", self.runner_name)] +
                        [a for c in self.containers for a in ("--container", c)], check=True)
 
-    def forget_token(self):
-        """As when the state is that of a fresh pod; a dropped runner keeps its token otherwise."""
-        self.kill_sidecar()
-        for name in os.listdir(os.path.join(self.dir, "state")):
-            if name.startswith("token-"):
-                os.unlink(os.path.join(self.dir, "state", name))
-        self.start_sidecar()
+    def secret(self, container="executor"):
+        """What the runner says who it is by, until it was let in."""
+        with open(os.path.join(self.dir, container, "secret"), "rb") as f:
+            return f.read()
 
     def sidecar_file(self):
         return os.path.join(self.build, "sidecar/arl-sidecar")

@@ -224,9 +224,11 @@ static void test_sandbox_and_tokens(void **state)
     assert_string_equal(journal_sandbox(j), "uid-1");
     assert_int_equal(journal_token(j, "c", got, NULL), 1);
     assert_memory_equal(got, token, sizeof(token));
-    assert_int_equal(journal_set_token(j, "c", NULL, NULL), 0);
-    assert_int_equal(journal_set_token(j, "c", NULL, NULL), 0);
-    assert_int_equal(journal_token(j, "c", got, NULL), 0);
+    token[0] = 7;
+    assert_int_equal(journal_set_token(j, "c", token, NULL), 0);
+    assert_int_equal(journal_token(j, "c", got, NULL), 1);
+    assert_memory_equal(got, token, sizeof(token));
+    assert_int_equal(journal_token(j, "d", got, NULL), 0);
     journal_free(j);
 }
 
