@@ -217,9 +217,11 @@ static void leave_foreign(const struct world *w, const struct warmpool *pool, st
             delete_pod(p, "NotSealed", out);
         return;
     }
-    if (p->told || (st->foreign_mono_ns && now.mono_ns < st->foreign_mono_ns + FOREIGN_TOLD_NS))
+    if (p->told)
         return;
     p->told = true;
+    if (st->foreign_mono_ns && now.mono_ns < st->foreign_mono_ns + FOREIGN_TOLD_NS)
+        return;
     st->foreign_mono_ns = now.mono_ns;
     message = xasprintf("pod %s has the label of this pool, but this operator has not made it: it "
                         "is left alone and does not count; delete it if nobody needs it",

@@ -222,8 +222,10 @@ static void on_turn(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
         some_pool(s);
     else if (what < 50)
         some_sandbox(s);
-    else if (what < 95)
+    else if (what < 93)
         some_task(s);
+    else if (what < 95)
+        forged_make(s);
     else
         some_accident(s);
     sim_after_ms(s, sim_chance(s, 300) ? sim_between(s, 0, 5) : sim_between(s, 50, 2500), on_turn,

@@ -8,6 +8,8 @@
 #define TAKEN "pod 1: made, not ready, ready, bound to s\n"
 #define REFILL "pod 2: made, not ready, ready\n"
 #define READY_BOX TAKEN REFILL POOL_TAKEN "sandbox s: Ready\n"
+#define READY_BOX_AFTER_FORGED                                                                     \
+    TAKEN "pod 3: made, not ready, ready\n" POOL_TAKEN "sandbox s: Ready\n"
 #define WITH_BOX "0 pool p 1 a\n3000 box s p\n"
 
 const struct story stories[] = {
@@ -154,6 +156,20 @@ const struct story stories[] = {
      "pod 1: made, not ready, ready, not ready, deleting, gone\n" REFILL
      "pool p: Pending, Ready, Pending, Degraded, Pending, Ready\n",
      0},
+    {"a forged pod is left alone", "0 pool p 1 a\n3000 forge\n6000 box s p", READY_BOX_AFTER_FORGED,
+     0},
+    {"a container ends for good under a sandbox", WITH_BOX "9000 end 1",
+     "pod 1: made, not ready, ready, bound to s, not ready\n" REFILL POOL_TAKEN
+     "sandbox s: Ready, Failed\n",
+     0},
+    {"a container ends for good under a task",
+     WITH_BOX "9000 task t s 1000000:0 ,\"timeout\":\"30m\"\n12000 end 1\n90000 delete Sandbox s",
+     "attempt ns/t/1: starts, Canceled 137\n"
+     "pod 1: made, not ready, ready, bound to s, not ready, deleting, gone\n" REFILL POOL_TAKEN
+     "sandbox s: Ready, Failed, gone\ntask t: Running, Failed (SandboxFailed)\n",
+     0},
+    {"a container of an idle pod ends for good", "0 pool p 1 a\n3000 end 1",
+     "pod 1: made, not ready, ready, not ready, deleting, gone\n" REFILL POOL_TAKEN, 0},
     {"a bound pod loses its label", WITH_BOX "9000 unlabel 1", READY_BOX, 0},
     {"a template change replaces idle pods", "0 pool p 1 a\n3000 image p b",
      "pod 1: made, not ready, ready, deleting, gone\n" REFILL POOL_TAKEN, 0},

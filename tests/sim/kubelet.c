@@ -63,6 +63,8 @@ static void on_ready(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
 
     if (k->state != KPOD_RUNNING || !k->agent_up || k->agent_life != life || k->ready)
         return;
+    if (k->broken)
+        return;
     k->ready = true;
     write_status(s, k, "Running", "");
 }
@@ -94,7 +96,10 @@ static void on_trouble(struct sim *s, struct msg *m, uint64_t i, uint64_t what)
         return;
     switch (what) {
     case 0:
-        kubelet_end_pod(s, k, "Evicted");
+        if (i % 2)
+            kubelet_end_container(s, k);
+        else
+            kubelet_end_pod(s, k, "Evicted");
         break;
     case 1:
         agent_restart(s, k);
@@ -166,7 +171,7 @@ void kubelet_pod_made(struct sim *s, struct obj *o)
 
 void kubelet_set_ready(struct sim *s, struct kpod *k, bool ready)
 {
-    if (k->ready == ready || k->cut_off)
+    if (k->ready == ready || k->cut_off || k->broken)
         return;
     k->ready = ready;
     write_status(s, k, "Running", "");
@@ -205,6 +210,24 @@ void kubelet_cut_off(struct sim *s, struct kpod *k)
     sim_after_ms(s, NODE_GRACE_MS, on_node_lost, index_of(s, k), k->cut_offs);
     sim_after_ms(s, NODE_GRACE_MS + NODE_TOLERATION_MS, on_node_given_up, index_of(s, k),
                  k->cut_offs);
+}
+
+#define EXECUTOR_ENDED                                                                             \
+    ",\"containerStatuses\":[{\"name\":\"executor\",\"state\":{\"terminated\":{\"exitCode\":0}}}]"
+
+/* The user's container ends and, as restartPolicy is Never, is not started again; the agent lives.
+ */
+void kubelet_end_container(struct sim *s, struct kpod *k)
+{
+    struct obj *o = object_of(s, k);
+
+    if (!o || k->cut_off || k->broken)
+        return;
+    sim_note(s, "the executor of %s ends for good", k->name);
+    k->broken = true;
+    k->ready = false;
+    api_merge(s, o, "{\"spec\":{\"restartPolicy\":\"Never\"}}");
+    write_status(s, k, "Running", EXECUTOR_ENDED);
 }
 
 /* Its containers end; the object stays, as Failed. */

@@ -414,6 +414,8 @@ static void count_write(struct sim *s, const struct ops_request *req)
 
     if (pod && deletes)
         map_put(&s->doomed_pods, pod + strlen("/pods/"), s);
+    if (pod && deletes)
+        forged_deleted(s, pod + strlen("/pods/"));
     if (box && deletes)
         oracle_expires(s, box + strlen("/sandboxes/"), body);
     if (req->target == OPS_API && strcmp(req->method, "GET") != 0 && !strstr(req->path, "/leases"))

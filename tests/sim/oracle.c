@@ -17,6 +17,7 @@ struct shadow {
     char pod_uid[128];
     char owner[128];
     bool bound;      /* the owner is a Sandbox */
+    bool known;      /* forged pods: not the first change */
     int64_t used_ns; /* of a sandbox: when it got ready or failed, or a task of it was over */
     char *final;
 };
@@ -125,6 +126,17 @@ static void check_binding(struct sim *s, const struct obj *o, const char *sandbo
         sim_fail(s, "sandbox %s got a second pod, %s", sandbox_uid, o->name);
 }
 
+/* Of a pod that no operator has made: nobody gives it to a sandbox. */
+static void check_forged(struct sim *s, const struct obj *o, struct shadow *was)
+{
+    const char *uid = str_or_empty(json_get_str(owner(o), "uid"));
+
+    if (was->known && *uid && strcmp(was->owner, uid) != 0)
+        sim_fail(s, "%s, which no operator has made, is taken", o->name);
+    was->known = true;
+    snprintf(was->owner, sizeof(was->owner), "%s", uid);
+}
+
 static void check_pod(struct sim *s, const struct obj *o, struct shadow *was)
 {
     struct json_object *ref = owner(o);
@@ -162,7 +174,7 @@ static size_t count_idle(struct sim *s, const char *pool, const char *uid, enum 
     for (size_t i = 0; i < s->api.count[SIM_POD]; i++) {
         const struct obj *o = s->api.objs[SIM_POD][i];
 
-        n += pod_is_idle(o) && str_eq(label(o, POD_LABEL_POOL), pool) &&
+        n += pod_is_idle(o) && !forged_name(o->name) && str_eq(label(o, POD_LABEL_POOL), pool) &&
              (!uid || str_eq(owner_uid(o), uid)) &&
              (what != NOT_DOOMED || !map_get(&s->doomed_pods, o->name)) &&
              strcmp(status_str(o, "phase"), "Failed") != 0 && (what != READY || pod_is_ready(o));
@@ -212,6 +224,8 @@ static void check_sandbox(struct sim *s, const struct obj *o, struct shadow *was
 {
     stays(s, o, "podName", was->pod_name, sizeof(was->pod_name));
     stays(s, o, "podUID", was->pod_uid, sizeof(was->pod_uid));
+    if (forged_name(status_str(o, "podName")))
+        sim_fail(s, "sandbox %s got a pod that no operator has made", o->name);
     if (strcmp(was->phase, "Failed") == 0 && strcmp(status_str(o, "phase"), "Failed") != 0)
         sim_fail(s, "sandbox %s came back from Failed", o->name);
     if (strcmp(was->phase, "Ready") == 0 && (strcmp(status_str(o, "phase"), "Pending") == 0))
@@ -347,6 +361,10 @@ void oracle_change(struct sim *s, struct obj *o, const char *type)
         gone(s, o);
         return;
     }
+    if (o->kind == SIM_POD && forged_name(o->name)) {
+        check_forged(s, o, was);
+        return;
+    }
     if (o->kind == SIM_POD) {
         check_pod(s, o, was);
         if (strcmp(type, "ADDED") == 0)
@@ -419,6 +437,8 @@ void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid
     const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, sandbox_uid);
     const struct shadow *was = sandbox ? sandbox->shadow : NULL;
 
+    if (forged_name(k->name))
+        sim_fail(s, "a request of %s came to %s, which no operator has made", sandbox_uid, k->name);
     if (pod && owner(pod) && !str_eq(owner_uid(pod), sandbox_uid))
         sim_fail(s, "a request of %s came to %s, which is another's", sandbox_uid, k->name);
     if (was && *was->pod_uid && strcmp(was->pod_uid, k->uid) != 0)
@@ -465,6 +485,8 @@ static bool pod_settled(struct sim *s, const struct obj *o, struct buf *why)
     const char *uid = str_or_empty(json_get_str(owner(o), "uid"));
     const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, uid);
 
+    if (forged_name(o->name))
+        return true;
     if (is_deleting(o))
         buf_printf(why, "pod %s: deleting; ", o->name);
     else if (!sandbox && !api_find_uid(s, SIM_POOL, uid))

@@ -231,6 +231,7 @@ struct sim {
     unsigned known_holes;   /* see oracle_step_starts() */
     unsigned doubles;       /* second pods of a sandbox, by two operators that acted at once */
     unsigned client_seq;
+    unsigned forged; /* pods that were, see forged.c */
 };
 
 /* loop.c */
@@ -298,6 +299,7 @@ struct kpod {
     unsigned ip; /* 0: none */
     enum kpod_state state;
     bool ready;
+    bool broken; /* a container of the user's has ended for good: never ready again */
     bool agent_up;
     bool cut_off;      /* nobody hears its node, on which everything goes on */
     unsigned cut_offs; /* how often it was */
@@ -313,6 +315,7 @@ void kubelet_init(struct sim *s);
 void kubelet_done(struct sim *s);
 void kubelet_end_pod(struct sim *s, struct kpod *k, const char *reason);
 void kubelet_set_ready(struct sim *s, struct kpod *k, bool ready);
+void kubelet_end_container(struct sim *s, struct kpod *k);
 void kubelet_cut_off(struct sim *s, struct kpod *k);
 void kubelet_come_back(struct sim *s, struct kpod *k);
 struct kpod *kubelet_find(struct sim *s, const char *uid);
@@ -344,6 +347,11 @@ void client_sandbox(struct sim *s, const char *name, const char *pool, const cha
 void client_task(struct sim *s, const char *name, const char *sandbox, const char *steps,
                  const char *extra);
 void client_delete(struct sim *s, enum sim_kind kind, const char *name);
+
+/* forged.c */
+void forged_make(struct sim *s);
+bool forged_name(const char *pod);
+void forged_deleted(struct sim *s, const char *pod);
 
 /* oracle.c */
 void oracle_change(struct sim *s, struct obj *o, const char *type);

@@ -21,6 +21,8 @@ static void accident(struct sim *s, const char *what, unsigned n)
         s->procs[n].paused_until_ns = s->now_ns + 20 * NSEC_PER_SEC;
     else if (k && k->state == KPOD_RUNNING && strcmp(what, "evict") == 0)
         kubelet_end_pod(s, k, "Evicted");
+    else if (k && k->state == KPOD_RUNNING && strcmp(what, "end") == 0)
+        kubelet_end_container(s, k);
     else if (k && k->state == KPOD_RUNNING && strcmp(what, "restart") == 0)
         agent_restart(s, k);
     else if (k && k->state == KPOD_RUNNING && strcmp(what, "unready") == 0)
@@ -53,6 +55,7 @@ static enum sim_kind kind_of(const char *name)
  * box NAME POOL [MORE-SPEC] | task NAME BOX MS:CODE[;MS:CODE...] [MORE-SPEC] | delete KIND NAME
  * orphan KIND NAME: as with --cascade=orphan
  * kill OPERATOR | release OPERATOR | stop OPERATOR | evict POD | restart POD | remove POD
+ * end POD: its main container, for good | forge: a pod that only looks like the operator's
  * unready POD | ready POD | unlabel POD: without its sandbox's name
  * lose POD: its node, where all goes on but nobody hears of it | return POD
  */
@@ -75,6 +78,8 @@ static void act(struct sim *s, const char *line)
         client_sandbox(s, a, b, c);
     else if (strcmp(what, "task") == 0)
         client_task(s, a, b, c, d);
+    else if (strcmp(what, "forge") == 0)
+        forged_make(s);
     else if (strcmp(what, "delete") == 0)
         client_delete(s, kind_of(a), b);
     else
