@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "sidecar/runner/patch.h"
+#include "sidecar/runner/walk.h"
 
 #define NAME_SHOWN_MAX 128
 
@@ -254,6 +255,15 @@ static char *patch_text(const struct task_step *s, uint32_t fault)
     return xasprintf("%s: %s", str_or_empty(s->path), why);
 }
 
+static char *link_text(const struct task_step *s, uint32_t refusal)
+{
+    const char *why = refusal == WALK_OUT_OF_VOLUME
+                          ? "a symbolic link in a volume leads out of that volume"
+                          : "a symbolic link belongs to neither root nor the user who writes";
+
+    return xasprintf("%s: %s, and is not followed", str_or_empty(s->path), why);
+}
+
 static int errno_of(uint32_t value)
 {
     return value > 0 && value < 4096 ? (int)value : EIO;
@@ -287,6 +297,9 @@ static int result_of(const struct run *r, enum frame_how how, uint32_t value, ch
         return 1;
     case FRAME_PATCH_FAILED:
         *ret_error = patch_text(s, value);
+        return 1;
+    case FRAME_LINK_REFUSED:
+        *ret_error = link_text(s, value);
         return 1;
     default:
         *ret_error = xasprintf("the step could not be started: %s", strerror(e));

@@ -499,6 +499,8 @@ int runner_write(struct runner_links *links, size_t container, uint64_t id, cons
     frame_put_u64(&b, id);
     frame_put_u32(&b, step->is_patch ? FRAME_WRITE_PATCH : FRAME_WRITE_CONTENT);
     frame_put_u32(&b, step->mode < 0 ? FRAME_MODE_UNSET : (uint32_t)step->mode);
+    /* Where there is no other container, nobody is to be led into. */
+    frame_put_u32(&b, links->opts.container_count > 1);
     frame_put_text(&b, path);
     frame_put_bytes(&b, step->content, step->content_len);
     return send_to(links, container, &b);

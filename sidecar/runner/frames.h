@@ -8,7 +8,8 @@
  *                                                     behind it before the answer
  *                                     <-  WELCOME {}
  *                                     <-  EXEC {id, label, work dir, argv, env} or WRITE {id, kind,
- *                                               mode, path, content}
+ *                                               mode, confined, path,
+ *                                               content}
  *     OUT {id, fd, bytes}...          ->
  *                                     <-  KILL {id, grace in ms}
  *     DONE {id, how, value, duration} ->              the last one of this id
@@ -60,6 +61,7 @@ enum frame_how {
     FRAME_SPAWN_FAILED, /* errno: no process or no pipe could be had */
     FRAME_NOT_A_FILE,   /* 0: there is something else at the path, which is left alone */
     FRAME_PATCH_FAILED, /* a fault of patch.h: the file was left alone */
+    FRAME_LINK_REFUSED, /* enum walk_refusal: a symbolic link on the way was not followed */
     FRAME_HOW_COUNT,
 };
 

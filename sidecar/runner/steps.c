@@ -510,11 +510,12 @@ void steps_exec(struct runner *r, struct frame_reader *f)
 void steps_write(struct runner *r, struct frame_reader *f)
 {
     uint64_t id = frame_get_u64(f);
-    uint32_t kind = frame_get_u32(f), mode;
+    uint32_t kind = frame_get_u32(f), mode, confined;
     cleanup_free char *path = NULL;
     struct keeper_spec spec = {.argv = NULL};
 
     mode = frame_get_u32(f);
+    confined = frame_get_u32(f);
     path = frame_get_text(f);
     spec.file.content = frame_get_bytes(f, &spec.file.len);
     f->bad = f->bad || !frame_complete(f) || path[0] != '/' || kind >= FRAME_WRITE_COUNT;
@@ -522,6 +523,7 @@ void steps_write(struct runner *r, struct frame_reader *f)
         return;
     spec.file.kind = (enum frame_write)kind;
     spec.file.mode = mode;
+    spec.file.confined = confined != 0;
     spec.file.path = path;
     start(r, id, "", &spec);
 }

@@ -8,27 +8,48 @@
 #include <unistd.h>
 
 #include "sidecar/runner/patch.h"
+#include "sidecar/runner/walk.h"
 
 #define TEMP_ATTEMPTS 16
 
-static int make_parents(const char *path)
-{
-    cleanup_free char *dir = xstrdup(path);
+/* Where a file is to be, and what is there. */
+struct target {
+    const struct write_spec *spec;
+    struct walk at; /* at.dir -1: a folder on the way is missing */
+};
 
-    for (char *p = strchr(dir + 1, '/'); p; p = strchr(p + 1, '/')) {
-        *p = '\0';
-        if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-            return errno;
-        *p = '/';
-    }
-    return 0;
+static struct write_result failed(int e)
+{
+    return (struct write_result){e ? FRAME_WRITE_FAILED : FRAME_EXITED, (uint32_t)e};
 }
 
-/* Opens a fresh file beside path, since rename() works inside of one file system only. */
-static int open_temp(const char *path, char **ret_name)
+static void target_done(struct target *t)
 {
-    const char *slash = strrchr(path, '/');
-    int dir_len = slash ? (int)(slash - path) + 1 : 0;
+    if (t->at.dir >= 0)
+        close(t->at.dir);
+}
+
+/* make_folders false: that one is missing is no failure. */
+static struct write_result find(struct target *t, bool make_folders)
+{
+    int e;
+
+    target_done(t);
+    e = walk_to(t->spec->path, t->spec->confined, make_folders, &t->at);
+    if (e == EPERM && t->at.refusal)
+        return (struct write_result){FRAME_LINK_REFUSED, t->at.refusal};
+    if (e == ENOENT && !make_folders)
+        return failed(0);
+    if (!e && t->at.exists && S_ISDIR(t->at.st.st_mode))
+        e = EISDIR;
+    if (!e && t->at.exists && !S_ISREG(t->at.st.st_mode))
+        return (struct write_result){FRAME_NOT_A_FILE, 0};
+    return failed(e);
+}
+
+/* A fresh file beside the target, since rename() works inside of one file system only. */
+static int open_temp(const struct target *t, char **ret_name)
+{
     int fd = -1;
 
     for (int i = 0; i < TEMP_ATTEMPTS && fd < 0; i++) {
@@ -36,8 +57,9 @@ static int open_temp(const char *path, char **ret_name)
 
         if (getrandom(&r, sizeof(r), GRND_NONBLOCK) < 0)
             r = (uint64_t)getpid() + (uint64_t)i;
-        str_set(ret_name, xasprintf("%.*s.arl-%016llx", dir_len, path, (unsigned long long)r));
-        fd = open(*ret_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        str_set(ret_name, xasprintf(".arl-%016llx", (unsigned long long)r));
+        fd = openat(t->at.dir, *ret_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    0600);
         if (fd < 0 && errno != EEXIST)
             return -errno;
     }
@@ -57,20 +79,23 @@ static int write_all(int fd, const char *data, size_t len)
     return 0;
 }
 
-/* What is to be at a path, and what is there. */
-struct target {
-    const char *path;
-    struct stat st;
-    bool exists;
-    mode_t mode; /* of the new file */
-};
+static mode_t mode_of(const struct target *t)
+{
+    /* The bits that lend a user are lent by whoever owns the file: of another one's, root would
+     * make its own. */
+    mode_t kept = t->at.st.st_uid == geteuid() ? 07777 : 0777;
+
+    if (t->spec->mode != FRAME_MODE_UNSET)
+        return (mode_t)(t->spec->mode & 07777);
+    return t->spec->kind == FRAME_WRITE_PATCH && t->at.exists ? t->at.st.st_mode & kept : 0644;
+}
 
 static int fill(int fd, const struct target *t, const void *content, size_t len)
 {
     int e = write_all(fd, content, len);
 
     /* The mode is set here and not by open(), since the umask is the container's. */
-    if (!e && fchmod(fd, t->mode) < 0)
+    if (!e && fchmod(fd, mode_of(t)) < 0)
         e = errno;
     /* Network file systems report a full disk here. */
     if (close(fd) < 0 && !e)
@@ -78,25 +103,25 @@ static int fill(int fd, const struct target *t, const void *content, size_t len)
     return e;
 }
 
-static int replace(const struct target *t, const void *content, size_t len)
+static struct write_result replace(struct target *t, const void *content, size_t len)
 {
     cleanup_free char *temp = NULL;
-    int fd = open_temp(t->path, &temp), e;
+    struct write_result r = {FRAME_EXITED, 0};
+    int fd, e;
 
-    if (fd == -ENOENT) {
-        e = make_parents(t->path);
-        if (e)
-            return e;
-        fd = open_temp(t->path, &temp);
-    }
+    if (t->at.dir < 0)
+        r = find(t, true);
+    if (r.how != FRAME_EXITED)
+        return r;
+    fd = open_temp(t, &temp);
     if (fd < 0)
-        return -fd;
+        return failed(-fd);
     e = fill(fd, t, content, len);
-    if (!e && rename(temp, t->path) < 0)
+    if (!e && renameat(t->at.dir, temp, t->at.dir, t->at.name) < 0)
         e = errno;
     if (e)
-        unlink(temp);
-    return e;
+        unlinkat(t->at.dir, temp, 0);
+    return failed(e);
 }
 
 /* ---- patches --------------------------------------------------------------------------------- */
@@ -116,90 +141,60 @@ static int read_all(int fd, char *data, size_t room, size_t *ret_len)
     return 0;
 }
 
-/* One byte more than the limit, so that a file above it is seen. */
-static int read_file(const char *path, char **ret, size_t *ret_len)
+/* One byte more than the limit, so that a file above it is seen. What is opened may be another one
+ * than what was found. */
+static struct write_result read_file(struct target *t, char **ret, size_t *ret_len)
 {
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), e;
-    char *data;
+    int fd =
+        openat(t->at.dir, t->at.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int e = 0;
 
     if (fd < 0)
-        return errno;
-    data = xmalloc(PATCH_FILE_MAX + 1);
-    e = read_all(fd, data, PATCH_FILE_MAX + 1, ret_len);
+        return failed(errno);
+    if (fstat(fd, &t->at.st) < 0)
+        e = errno;
+    if (!e && !S_ISREG(t->at.st.st_mode)) {
+        close(fd);
+        return (struct write_result){FRAME_NOT_A_FILE, 0};
+    }
+    *ret = xmalloc(PATCH_FILE_MAX + 1);
+    if (!e)
+        e = read_all(fd, *ret, PATCH_FILE_MAX + 1, ret_len);
     close(fd);
-    if (e)
-        free(data);
-    else
-        *ret = data;
-    return e;
+    return failed(e);
 }
 
-static struct write_result failed(int e)
-{
-    return (struct write_result){e ? FRAME_WRITE_FAILED : FRAME_EXITED, (uint32_t)e};
-}
-
-static struct write_result apply_patch(const struct target *t, const struct write_spec *spec)
+static struct write_result apply_patch(struct target *t)
 {
     cleanup_free char *old = NULL, *new = NULL;
     size_t old_len = 0, new_len = 0;
-    int e = t->exists ? read_file(t->path, &old, &old_len) : 0;
+    struct write_result r = {FRAME_EXITED, 0};
     uint32_t fault;
 
-    if (e)
-        return failed(e);
-    fault = patch_apply(old ? old : "", old_len, spec->content, spec->len, &new, &new_len);
+    if (t->at.exists)
+        r = read_file(t, &old, &old_len);
+    if (r.how != FRAME_EXITED)
+        return r;
+    fault = patch_apply(old ? old : "", old_len, t->spec->content, t->spec->len, &new, &new_len);
     /* That the file is missing says more than that its lines are. */
-    if (patch_fault_error(fault) == PATCH_MISMATCH && !t->exists)
+    if (patch_fault_error(fault) == PATCH_MISMATCH && !t->at.exists)
         return failed(ENOENT);
     if (fault)
         return (struct write_result){FRAME_PATCH_FAILED, fault};
-    return failed(replace(t, new, new_len));
-}
-
-/* ---- the target ------------------------------------------------------------------------------ */
-
-/* A dangling link is an error: where it leads to is nobody's to guess. */
-static int look(const char *path, char **ret_real, struct target *ret)
-{
-    *ret = (struct target){.path = path};
-    if (lstat(path, &ret->st) < 0)
-        return errno == ENOENT ? 0 : errno;
-    ret->exists = true;
-    if (!S_ISLNK(ret->st.st_mode))
-        return 0;
-    *ret_real = realpath(path, NULL);
-    if (!*ret_real)
-        return errno;
-    ret->path = *ret_real;
-    return lstat(*ret_real, &ret->st) < 0 ? errno : 0;
-}
-
-static mode_t mode_of(const struct target *t, const struct write_spec *spec)
-{
-    if (spec->mode != FRAME_MODE_UNSET)
-        return (mode_t)(spec->mode & 07777);
-    return spec->kind == FRAME_WRITE_PATCH && t->exists ? t->st.st_mode & 07777 : 0644;
+    return replace(t, new, new_len);
 }
 
 struct write_result write_file(const struct write_spec *spec)
 {
-    cleanup_free char *real = NULL;
-    struct target t;
-    int e;
+    CLEANUP(target_done) struct target t = {.spec = spec, .at = {.dir = -1}};
+    struct write_result r;
 
     if (spec->path[strlen(spec->path) - 1] == '/')
         return failed(EISDIR);
     umask(022);
-    e = look(spec->path, &real, &t);
-    if (e)
-        return failed(e);
-    if (t.exists && S_ISDIR(t.st.st_mode))
-        return failed(EISDIR);
-    if (t.exists && !S_ISREG(t.st.st_mode))
-        return (struct write_result){FRAME_NOT_A_FILE, 0};
-    t.mode = mode_of(&t, spec);
-    if (spec->kind == FRAME_WRITE_PATCH)
-        return apply_patch(&t, spec);
-    return failed(replace(&t, spec->content, spec->len));
+    r = find(&t, false);
+    if (r.how != FRAME_EXITED)
+        return r;
+    return spec->kind == FRAME_WRITE_PATCH ? apply_patch(&t)
+                                           : replace(&t, spec->content, spec->len);
 }

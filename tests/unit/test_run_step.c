@@ -3,6 +3,7 @@
 
 #include "sidecar/run_step.h"
 #include "sidecar/runner/patch.h"
+#include "sidecar/runner/walk.h"
 
 #include "tests/unit/unit.h"
 
@@ -124,6 +125,10 @@ static void test_files(void **state)
         {FRAME_PATCH_FAILED, PATCH_MISMATCH << PATCH_FAULT_LINE_BITS | 7,
          "f: the patch does not fit: line 7 of the file is not what it expects"},
         {FRAME_PATCH_FAILED, UINT32_MAX, "f: the patch could not be applied"},
+        {FRAME_LINK_REFUSED, WALK_OUT_OF_VOLUME,
+         "f: a symbolic link in a volume leads out of that volume, and is not followed"},
+        {FRAME_LINK_REFUSED, WALK_FOREIGN_LINK,
+         "f: a symbolic link belongs to neither root nor the user who writes, and is not followed"},
     };
     static const char step[] = "[{\"type\":\"FilePatch\",\"path\":\"f\",\"patch\":\"@@\"}]";
 

@@ -1,0 +1,234 @@
+#include "sidecar/runner/walk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Where a walk is. */
+struct walker {
+    int dir;             /* O_PATH */
+    char rest[PATH_MAX]; /* what is still to be walked */
+    size_t own; /* so many bytes at the end of rest are of the path itself, not of a link */
+    unsigned links;
+    bool confined;
+    bool make_folders;
+    uint64_t root_mount;
+    uint64_t mount; /* where the file must be; 0: anywhere */
+    struct walk *to;
+};
+
+/* ---- mounts ---------------------------------------------------------------------------------- */
+
+/* From /proc, for kernels before 5.8. */
+static uint64_t mount_by_proc(int fd)
+{
+    static const char mark[] = "mnt_id:";
+    char name[48], text[256];
+    const char *p;
+    ssize_t n;
+    int info;
+
+    snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", fd);
+    info = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (info < 0)
+        return 0;
+    n = read(info, text, sizeof(text) - 1);
+    close(info);
+    text[MAX(n, 0)] = '\0';
+    p = strstr(text, mark);
+    return p ? strtoull(p + strlen(mark), NULL, 10) : 0;
+}
+
+/* 0: it can not be told. */
+static uint64_t mount_of(int fd)
+{
+    struct statx st;
+
+    if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &st) == 0 &&
+        (st.stx_mask & STATX_MNT_ID))
+        return st.stx_mnt_id;
+    return mount_by_proc(fd);
+}
+
+static int refuse(struct walker *w, enum walk_refusal why)
+{
+    w->to->refusal = why;
+    return EPERM;
+}
+
+/* Before anything is made or written in the folder that was reached. */
+static int check_volume(struct walker *w)
+{
+    return w->mount && mount_of(w->dir) != w->mount ? refuse(w, WALK_OUT_OF_VOLUME) : 0;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void enter(struct walker *w, int fd)
+{
+    close(w->dir);
+    w->dir = fd;
+}
+
+static int enter_root(struct walker *w)
+{
+    int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno;
+    enter(w, fd);
+    return 0;
+}
+
+/* A link in a volume binds what comes to that volume; two volumes are one too many. */
+static int bind_to_volume(struct walker *w, int link)
+{
+    uint64_t mount;
+
+    if (!w->confined)
+        return 0;
+    mount = mount_of(link);
+    if (mount && mount == w->root_mount)
+        return 0;
+    if (!mount || (w->mount && w->mount != mount))
+        return refuse(w, WALK_OUT_OF_VOLUME);
+    w->mount = mount;
+    return 0;
+}
+
+/* Puts the link's text in front of what is left. */
+static int follow(struct walker *w, int link, const struct stat *st)
+{
+    char text[PATH_MAX];
+    size_t rest = strlen(w->rest);
+    ssize_t n;
+    int e;
+
+    if (st->st_uid != 0 && st->st_uid != geteuid())
+        return refuse(w, WALK_FOREIGN_LINK);
+    if (++w->links > WALK_LINKS_MAX)
+        return ELOOP;
+    e = bind_to_volume(w, link);
+    if (e)
+        return e;
+    n = readlinkat(link, "", text, sizeof(text));
+    if (n <= 0)
+        return n < 0 ? errno : ENOENT;
+    if ((size_t)n + 1 + rest >= sizeof(w->rest))
+        return ENAMETOOLONG;
+    memmove(w->rest + n + 1, w->rest, rest + 1);
+    memcpy(w->rest, text, (size_t)n);
+    w->rest[n] = '/';
+    /* Without anything behind the link, the slash would make a folder of the file. */
+    if (rest == 0)
+        w->rest[n] = '\0';
+    return text[0] == '/' ? enter_root(w) : 0;
+}
+
+/* The next component, taken from the rest; "" at the end. ret_own: no link has brought it. */
+static int next_name(struct walker *w, char ret[NAME_MAX + 1], bool *ret_own)
+{
+    const char *p = w->rest + strspn(w->rest, "/");
+    size_t n = strcspn(p, "/");
+
+    if (n > NAME_MAX)
+        return ENAMETOOLONG;
+    memcpy(ret, p, n);
+    ret[n] = '\0';
+    *ret_own = strlen(p) <= w->own;
+    memmove(w->rest, p + n, strlen(p + n) + 1);
+    w->own = MIN(w->own, strlen(w->rest));
+    return 0;
+}
+
+static bool is_last(const struct walker *w)
+{
+    return w->rest[strspn(w->rest, "/")] == '\0';
+}
+
+static int missing(struct walker *w, const char *name, bool own)
+{
+    int e = check_volume(w), fd;
+
+    if (e)
+        return e;
+    if (is_last(w) && own) {
+        memcpy(w->to->name, name, strlen(name) + 1);
+        return 0;
+    }
+    if (!own || !w->make_folders)
+        return ENOENT;
+    if (mkdirat(w->dir, name, 0755) < 0 && errno != EEXIST)
+        return errno;
+    fd = openat(w->dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    enter(w, fd);
+    return 0;
+}
+
+static int found(struct walker *w, const char *name, int fd)
+{
+    struct stat st;
+    int e;
+
+    if (fstat(fd, &st) < 0)
+        e = errno;
+    else if (S_ISLNK(st.st_mode))
+        e = follow(w, fd, &st);
+    else if (!is_last(w) && S_ISDIR(st.st_mode)) {
+        enter(w, fd);
+        return 0;
+    } else if (!is_last(w)) {
+        e = ENOTDIR;
+    } else {
+        e = check_volume(w);
+        memcpy(w->to->name, name, strlen(name) + 1);
+        w->to->exists = true;
+        w->to->st = st;
+    }
+    close(fd);
+    return e;
+}
+
+static int walk_step(struct walker *w)
+{
+    char name[NAME_MAX + 1];
+    bool own;
+    int e = next_name(w, name, &own), fd;
+
+    if (e)
+        return e;
+    if (name[0] == '\0')
+        return EISDIR;
+    fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        return found(w, name, fd);
+    return errno == ENOENT ? missing(w, name, own) : errno;
+}
+
+int walk_to(const char *path, bool confined, bool make_folders, struct walk *ret)
+{
+    struct walker w = {.dir = -1, .confined = confined, .make_folders = make_folders, .to = ret};
+    size_t len = strlen(path);
+    int e;
+
+    *ret = (struct walk){.dir = -1};
+    if (len >= sizeof(w.rest))
+        return ENAMETOOLONG;
+    memcpy(w.rest, path, len + 1);
+    w.own = len;
+    w.dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (w.dir < 0)
+        return errno;
+    w.root_mount = mount_of(w.dir);
+    do
+        e = walk_step(&w);
+    while (!e && !ret->name[0]);
+    if (e)
+        close(w.dir);
+    else
+        ret->dir = w.dir;
+    return e;
+}

@@ -1,0 +1,44 @@
+/*
+ * Finds the folder that a file is to be written into, component by component, with descriptors:
+ * whatever somebody renames or replaces meanwhile, each step is looked at and then taken, never
+ * looked at twice. It takes no openat2(2).
+ *
+ * Other users of the file system are held to be hostile: those of the same container, and those of
+ * another one that mounts the same volume. So a symbolic link is followed only
+ * - if root or the user that writes owns it, and,
+ * - where `confined`, if what it lies in is the container's own root file system, or the file is in
+ *   the same volume in the end: a link that somebody made in a volume leads nobody out of it. A
+ *   volume is a mount, here; where the kernel does not tell mounts apart, none is the same.
+ *
+ * A link to nowhere is an error, and no folder is made behind one: where it leads to is nobody's to
+ * guess. Limits: WALK_LINKS_MAX links, PATH_MAX bytes to go.
+ */
+#ifndef ARL_SIDECAR_RUNNER_WALK_H
+#define ARL_SIDECAR_RUNNER_WALK_H
+
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "common/base.h"
+
+#define WALK_LINKS_MAX 40
+
+/* Beside errno values. */
+enum walk_refusal {
+    WALK_FOREIGN_LINK = 1, /* another user's, who is not root */
+    WALK_OUT_OF_VOLUME,    /* it leads out of its volume */
+};
+
+struct walk {
+    int dir; /* of the file; to be closed; -1 after a failure */
+    char name[NAME_MAX + 1];
+    bool exists;
+    struct stat st; /* if it exists; no symbolic link */
+    enum walk_refusal refusal;
+};
+
+/* path is absolute. make_folders: those that are missing, with mode 0755. 0 or an errno; with
+ * `refusal` set if it is EPERM for one of these reasons. */
+int walk_to(const char *path, bool confined, bool make_folders, struct walk *ret);
+
+#endif
