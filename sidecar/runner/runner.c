@@ -87,17 +87,17 @@ static void read_main_status(struct runner *r)
 /* ---- what keepers that were killed have left --------------------------------------------------
  */
 
-void runner_give_up(struct runner *r)
+void runner_give_up(struct runner *r, const char *why)
 {
     if (!r->exiting)
-        fprintf(stderr, "arl-runner: a process of a step can not be killed: the container ends\n");
+        fprintf(stderr, "arl-runner: %s: the container ends\n", why);
     runner_end(r, RUNNER_EXIT_STUCK);
 }
 
 void runner_on_keeper_lost(struct runner *r, int64_t now_ns)
 {
     if (r->proc < 0)
-        runner_give_up(r); /* nobody can tell what it has left */
+        runner_give_up(r, "a step's parent was killed, and /proc can not be read");
     if (r->adopted_end_ns == 0)
         r->adopted_end_ns = now_ns + RUNNER_GIVE_UP_MS * MS;
 }
@@ -122,7 +122,7 @@ static int64_t kill_adopted(struct runner *r, int64_t now_ns)
         return INT64_MAX;
     }
     if (now_ns >= r->adopted_end_ns)
-        runner_give_up(r);
+        runner_give_up(r, "a process of a step can not be killed");
     return now_ns + RUNNER_KILL_AGAIN_MS * MS;
 }
 
@@ -240,6 +240,7 @@ static void turn(struct runner *r, struct pollfd **fds, size_t *room)
 {
     int64_t now_ns = runner_now_ns(), deadline_ns;
     size_t n = 0, sock = 0, status = 0, first;
+    int ready;
 
     link_dial(r, now_ns);
     deadline_ns = next_deadline(r, now_ns);
@@ -257,7 +258,12 @@ static void turn(struct runner *r, struct pollfd **fds, size_t *room)
         (*fds)[status = n++] = (struct pollfd){.fd = r->main_status, .events = POLLIN};
     first = n;
     n += steps_poll(r, *fds + n);
-    if (poll(*fds, n, wait_ms(deadline_ns, now_ns)) <= 0)
+    ready = poll(*fds, n, wait_ms(deadline_ns, now_ns));
+    /* Processes of the same user may lower our limits, and poll(2) takes no more descriptors than
+     * the limit of open files: nothing could be waited for any more. */
+    if (ready < 0 && errno == EINVAL)
+        runner_give_up(r, "the limit of open files was taken away");
+    if (ready <= 0)
         return;
     /* Steps first: signals and frames change their list. */
     steps_on_poll(r, *fds + first, n - first);

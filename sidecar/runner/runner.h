@@ -80,8 +80,9 @@ int64_t runner_now_ns(void);
 void runner_start_main(struct runner *r);
 /* A keeper was killed by somebody else, so that all below it has become ours: that goes. */
 void runner_on_keeper_lost(struct runner *r, int64_t now_ns);
-/* Something can not be killed: the container ends. The sidecar tells the steps as lost. */
-void runner_give_up(struct runner *r);
+/* Steps can not be ended any more, for the reason that is logged: the container ends. The sidecar
+ * tells the steps as lost. */
+void runner_give_up(struct runner *r, const char *why);
 /* The container ends with this exit status; the first one counts. */
 void runner_end(struct runner *r, int code);
 

@@ -383,7 +383,7 @@ static int64_t advance_killing(struct runner *r, struct step *s, int64_t now_ns)
     if (s->phase == PHASE_TERMING)
         return s->phase_end_ns;
     if (now_ns >= s->phase_end_ns) {
-        runner_give_up(r);
+        runner_give_up(r, "a process of a step can not be killed");
         return now_ns;
     }
     signal_tree(r, s, SIGKILL);
