@@ -194,7 +194,7 @@ class Operator:
         self.log_file = os.path.join(folder, "log")
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
-                [binary, "--kubeconfig", self.config, "--sidecar-image", "s", "--listen", f"127.0.0.1:{self.port}", *flags],
+                [binary, "--kubeconfig", self.config, "--sidecar-image", "s", "--listen", f"[::]:{self.port}", *flags],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def log(self):

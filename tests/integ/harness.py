@@ -22,6 +22,7 @@ POD = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 SANDBOX = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
 COMPONENTS = '("@method" "@path" "@query" "content-digest" "arl-pod-uid" "arl-sandbox-uid" "arl-operator-key")'
 PATIENCE_S = 60
+AGENT_PORT = 27182      # common/task_proto.h
 
 
 def url64(data):
@@ -146,7 +147,7 @@ def build():
     d = tempfile.mkdtemp(prefix="arl-integ-build-")
     subprocess.run(["meson", "setup", d, ROOT, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dtests=false"],
                    check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["ninja", "-C", d, "sidecar/arl-sidecar", "sidecar/runner/arl-runner", "sidecar/runner/arl-runner-san"],
+    subprocess.run(["ninja", "-C", d, "operator/arl-operator", "sidecar/arl-sidecar", "sidecar/runner/arl-runner", "sidecar/runner/arl-runner-san"],
                    check=True, stdout=subprocess.DEVNULL)
     return d, lambda: shutil.rmtree(d, ignore_errors=True)
 
@@ -160,6 +161,7 @@ class Pod:
         self.sidecar = self.runner = None
         self.runners = []
         self.host, self.port = "127.0.0.1", 0
+        self.listen = None      # another address than the one that is dialled, as IPv6 in brackets
         self.work = os.path.join(self.dir, "work")
         os.mkdir(self.work)
         self.count = 0
@@ -195,7 +197,7 @@ class Pod:
         start = os.path.getsize(log) if os.path.exists(log) else 0
         with open(log, "ab") as f:
             self.sidecar = subprocess.Popen(
-                self.sidecar_prefix + [self.sidecar_file(), "serve", "--listen", "%s:%d" % (self.host, self.port), "--dir", self.dir,
+                self.sidecar_prefix + [self.sidecar_file(), "serve", "--listen", "%s:%d" % (self.listen or self.host, self.port), "--dir", self.dir,
                  "--state", os.path.join(self.dir, "state")], env=env, stdin=subprocess.DEVNULL, stderr=f)
         wait_for(lambda: re.search(rb" port=(\d+)", self.log_from(log, start)) or self.sidecar.poll() is not None,
                  "the sidecar to listen")

@@ -35,7 +35,8 @@ class Control:
         self.build, self.ends = build, set()
         self.dir = tempfile.mkdtemp(prefix="arl-torture-")
         self.pod = harness.Pod(build)
-        self.pod.host, self.pod.port = address(), 8080
+        self.pod.host, self.pod.port = address(), harness.AGENT_PORT
+        self.listen = "127.0.0.1:0"
         self.cluster = Cluster(harness.POD, self.pod.host)
         self.server = Server(self.cluster, SHARED["cert"])
         self.fault = Fault(build, self.dir, cls, k)
@@ -63,7 +64,7 @@ class Control:
         with open(self.log, "ab") as f:
             self.operator = subprocess.Popen(
                 [os.path.join(self.build, "operator/arl-operator"), "--kubeconfig", os.path.join(self.dir, "config"),
-                 "--signing-key", os.path.join(self.dir, "key"), "--sidecar-image", "sidecar", "--listen", "127.0.0.1:0",
+                 "--signing-key", os.path.join(self.dir, "key"), "--sidecar-image", "sidecar", "--listen", self.listen,
                  "--identity", "torture", "--log-level", "debug"],
                 env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f)
         threading.Thread(target=self.watch, args=(self.operator,), daemon=True).start()
