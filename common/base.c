@@ -124,3 +124,42 @@ char *xstrdup_max(const char *s, size_t max)
             n--;
     return xmemdup0(s, n);
 }
+
+/* How many bytes of a control character stand here, 0: none. Those of ISO 6429 beyond ASCII are two
+ * in UTF-8, and terminals obey them, too. */
+static size_t control_len(const unsigned char *p)
+{
+    if (*p < 0x20 || *p == 0x7f)
+        return 1;
+    return p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0 ? 2 : 0;
+}
+
+char *xstrdup_foreign(const char *s, size_t max)
+{
+    static const char digits[] = "0123456789abcdef";
+    cleanup_free char *cut = xstrdup_max(s, max), *text = NULL;
+    char *out;
+
+    if (!s)
+        return NULL;
+    out = text = xmalloc(4 * strlen(cut) + 1);
+    for (const unsigned char *p = (const unsigned char *)cut; *p; p++) {
+        size_t n = control_len(p);
+
+        if (n == 0) {
+            *out++ = (char)*p;
+            continue;
+        }
+        p += n - 1;
+        *out++ = '\\';
+        if (*p == '\n' || *p == '\r' || *p == '\t') {
+            *out++ = *p == '\n' ? 'n' : *p == '\r' ? 'r' : 't';
+        } else {
+            *out++ = 'x';
+            *out++ = digits[*p >> 4];
+            *out++ = digits[*p & 15];
+        }
+    }
+    *out = '\0';
+    return xstrdup_max(text, max);
+}

@@ -65,6 +65,9 @@ bool is_dns_label(const char *s);
 bool is_dns_name(const char *s);
 /* A copy of at most max bytes; what is longer is cut in front of a UTF-8 character. NULL: NULL. */
 char *xstrdup_max(const char *s, size_t max);
+/* The same of text that somebody else has written, for messages that people read: control
+ * characters are escaped (\n, \x1b), so that it stays one line and moves no cursor. */
+char *xstrdup_foreign(const char *s, size_t max);
 /* s, or "" for NULL. */
 static inline const char *str_or_empty(const char *s)
 {

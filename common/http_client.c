@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "common/buf.h"
+#include "common/limits.h"
 #include "common/list.h"
 
 /* A peer that vanished without a word is noticed after about 75 s of silence (30 + 3 * 15), or 45 s
@@ -80,6 +81,8 @@ struct http_call {
     bool stream;
     bool pooled;
     bool too_large;
+    bool wants_open; /* on_open, or a time limit that ends with the headers */
+    size_t header_bytes;
     int64_t timeout_ms;  /* from when curl has it; 0: none */
     int64_t deadline_ms; /* loop time; 0: none, or it waits in line */
     int64_t idle_ms;
@@ -224,7 +227,14 @@ static size_t call_on_header(char *line, size_t size, size_t nmemb, void *arg)
     size_t len = size * nmemb;
     long status = 0;
 
-    if (call->state != CALL_RUNNING || len > 2 || line[0] == ' ' || line[0] == '\t')
+    if (call->state != CALL_RUNNING)
+        return len;
+    call->header_bytes += len;
+    if (call->header_bytes > LIMIT_ANSWER_HEADERS_BYTES) {
+        call->too_large = true;
+        return 0;
+    }
+    if (!call->wants_open || len > 2 || line[0] == ' ' || line[0] == '\t')
         return len;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200 || status >= 300)
@@ -309,6 +319,7 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     call->handler = *handler;
     call->arg = arg;
     call->stream = req->stream;
+    call->wants_open = req->stream && (handler->on_open || req->answer_timeout_ms > 0);
     call->pooled = !req->own_connection && !req->close_after;
     call->timeout_ms = req->timeout_ms;
     call->idle_ms = req->idle_timeout_ms;
@@ -321,11 +332,9 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->error);
     curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, call_on_data);
     curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
-    if (req->stream && (handler->on_open || req->answer_timeout_ms > 0)) {
-        curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, call_on_header);
-        curl_easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
-        curl_easy_setopt(call->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's */
-    }
+    curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, call_on_header);
+    curl_easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(call->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's */
     curl_easy_setopt(call->easy, CURLOPT_USERAGENT, "arl");
     curl_easy_setopt(call->easy, CURLOPT_URL, req->url);
     call_set_connection(call, req);

@@ -6,7 +6,8 @@
  * on_done() has returned or http_client_cancel() was called; on_done() is called exactly once
  * unless the request is cancelled (then never). Inputs are copied.
  *
- * Limits: a buffered answer at most max_response bytes (else -EMSGSIZE); connect within
+ * Limits: a buffered answer at most max_response bytes and all of its headers at most
+ * LIMIT_ANSWER_HEADERS_BYTES (else -EMSGSIZE, as soon as more has come); connect within
  * CONNECT_TIMEOUT_MS; the whole of a buffered request within timeout_ms; a stream is ended with
  * -ETIMEDOUT when no byte came for idle_timeout_ms.
  */

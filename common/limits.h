@@ -55,6 +55,9 @@
  * the stream is treated as broken and attached to again. */
 #define LIMIT_EVENT_CHUNK_BYTES (32u << 10)
 #define LIMIT_EVENT_LINE_BYTES (64u << 10)
+/* The heads of an answer: its own, those of interim ones before it, and what stands behind its last
+ * chunk. More: the call fails with EMSGSIZE. */
+#define LIMIT_ANSWER_HEADERS_BYTES (64u << 10)
 /* An agent's answer to anything but a stream. Longer: as if there were none. */
 #define LIMIT_AGENT_ANSWER_BYTES (64u << 10)
 #define LIMIT_AGENT_ANSWER_TREE_BYTES (1u << 20)

@@ -291,8 +291,9 @@ static void on_data(void *arg, const char *data, size_t len)
 /* What an answer other than a stream means. */
 static void on_refusal(struct stream *s, const struct ops_response *resp)
 {
+    cleanup_free char *why = xstrdup_foreign(resp->body, LIMIT_FOREIGN_MESSAGE_BYTES);
     cleanup_free char *message =
-        xasprintf("the agent refused the task: HTTP status %d: %s", resp->status, resp->body);
+        xasprintf("the agent refused the task: HTTP status %d: %s", resp->status, why);
 
     switch (resp->status) {
     case 409: /* the same steps, under other flags than ours: an operator before us began it */

@@ -100,14 +100,14 @@ static void set_trouble(struct pod *p, const char *container, const char *reason
 
     if (p->trouble_reason)
         return;
-    p->trouble_reason = xstrdup_max(reason, LIMIT_REASON_BYTES);
+    p->trouble_reason = xstrdup_foreign(reason, LIMIT_REASON_BYTES);
     if (container)
         text = xasprintf("container %.*s: %s%s%s", LIMIT_LABEL_BYTES, container, p->trouble_reason,
                          message ? ": " : "", str_or_empty(message));
-    p->trouble_message = xstrdup_max(text      ? text
-                                     : message ? message
-                                               : p->trouble_reason,
-                                     LIMIT_FOREIGN_MESSAGE_BYTES);
+    p->trouble_message = xstrdup_foreign(text      ? text
+                                         : message ? message
+                                                   : p->trouble_reason,
+                                         LIMIT_FOREIGN_MESSAGE_BYTES);
 }
 
 /* Whether a container that has ended with this code is started again. */

@@ -134,16 +134,17 @@ void kube_status_of_object(struct json_object *status, int http_status, struct k
     ret->retry_after_ms = -1;
     if (json_get_int(json_get(status, "details"), "retryAfterSeconds", &retry_s) && retry_s >= 0)
         ret->retry_after_ms = MIN(retry_s, INT32_MAX) * MSEC_PER_SEC;
-    ret->message = msg && *msg ? xstrdup_max(msg, LIMIT_FOREIGN_MESSAGE_BYTES)
+    ret->message = msg && *msg ? xstrdup_foreign(msg, LIMIT_FOREIGN_MESSAGE_BYTES)
                                : xasprintf("HTTP status %d", (int)code);
 }
 
-/* Not from the API server itself, it seems: what it says is shown as it is. */
+/* Not from the API server itself, it seems: the first line of what it says. */
 static char *foreign_text(const struct ops_response *resp)
 {
-    size_t len = MIN(strcspn(resp->body, "\r\n"), FOREIGN_TEXT_MAX);
+    cleanup_free char *line = xmemdup0(resp->body, strcspn(resp->body, "\r\n"));
+    cleanup_free char *text = xstrdup_foreign(line, FOREIGN_TEXT_MAX);
 
-    return xasprintf("HTTP status %d%s%.*s", resp->status, len ? ": " : "", (int)len, resp->body);
+    return xasprintf("HTTP status %d%s%s", resp->status, *text ? ": " : "", text);
 }
 
 void kube_status_of_answer(const struct ops_response *resp, struct kube_status *ret)

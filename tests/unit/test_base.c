@@ -505,9 +505,37 @@ static void test_log(void **state)
     assert_int_equal(out[LOG_LINE_MAX - 1], '\n');
 }
 
+static void test_foreign_text(void **state)
+{
+    static const struct {
+        const char *in, *out;
+        size_t max;
+    } rows[] = {
+        {"", "", 10},
+        {"plain, \xc3\xa4 and \xe2\x82\xac", "plain, \xc3\xa4 and \xe2\x82\xac", 100},
+        {"a\nb\r\tc", "a\\nb\\r\\tc", 100},
+        {"\x1b[2J\x07\x7f", "\\x1b[2J\\x07\\x7f", 100},
+        {"\xc2\x9b"
+         "2J \xc2\xa0",
+         "\\x9b2J \xc2\xa0", 100},
+        {"\xc2", "\xc2", 100},
+        {"0123456789", "01234", 5},
+        {"\n\n\n\n\n\n", "\\n\\n", 5 - 1},
+        {"abc\xc3\xa4", "abc", 4},
+    };
+
+    assert_null(xstrdup_foreign(NULL, 5));
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *got = xstrdup_foreign(rows[i].in, rows[i].max);
+
+        assert_string_equal(got, rows[i].out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_foreign_text),
         cmocka_unit_test(test_err),
         cmocka_unit_test(test_buf_limit),
         cmocka_unit_test(test_buf_steal),

@@ -32,6 +32,7 @@ static struct {
     int accepted;
     int open;
     char connect[2048]; /* the last CONNECT, which is refused */
+    struct buf raw;     /* the answer to /raw */
 } server;
 
 static void on_conn_closed(uv_handle_t *h)
@@ -126,6 +127,8 @@ static void conn_serve(struct server_conn *c)
     } else if (path_is(c, "/big ")) {
         memset(big, 'x', sizeof(big));
         conn_answer(c, "200 OK", "", big, sizeof(big));
+    } else if (path_is(c, "/raw ")) {
+        conn_send(c, server.raw.data, server.raw.len);
     } else if (path_is(c, "/chunks ")) {
         conn_puts(c, CHUNKED "3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n");
     } else if (path_is(c, "/cut ")) {
@@ -504,7 +507,7 @@ static void test_stream(void **state)
 
 static void test_failures(void **state)
 {
-    struct client_call cut = {0}, nothing = {0}, large = {0}, refused = {0}, bad = {0};
+    struct client_call cut = {0}, nothing = {0}, large = {0}, refused = {0}, bad = {0}, fits = {0};
     struct sockaddr_in addr;
     int len = sizeof(addr);
     static uv_tcp_t free_port; /* bound, but nobody listens */
@@ -517,6 +520,7 @@ static void test_failures(void **state)
     start(&cut, "/cut", (struct http_request){0});
     start(&nothing, "/nothing", (struct http_request){.method = "POST"});
     start(&large, "/big", (struct http_request){.max_response = 65535});
+    start(&fits, "/big", (struct http_request){.max_response = 65536});
     start_at(&refused, ntohs(addr.sin_port), "/", (struct http_request){0});
     start_at(&bad, 99999999, "/", (struct http_request){0});
     run();
@@ -526,6 +530,8 @@ static void test_failures(void **state)
     assert_int_equal(nothing.status, 0);
     assert_true(nothing.maybe_sent);
     assert_int_equal(large.error, -EMSGSIZE);
+    assert_int_equal(fits.error, 0);
+    assert_int_equal(strlen(fits.body), 65536);
     assert_int_equal(refused.error, -ECONNREFUSED);
     assert_false(refused.maybe_sent);
     assert_int_equal(bad.error, -EINVAL);
@@ -534,19 +540,40 @@ static void test_failures(void **state)
     drop(&cut);
     drop(&nothing);
     drop(&large);
+    drop(&fits);
     drop(&refused);
     drop(&bad);
 }
 
-static void test_largest(void **state)
+/* Just below and above LIMIT_ANSWER_HEADERS_BYTES, in all the places where headers may stand. */
+static void test_large_heads(void **state)
 {
-    struct client_call t = {0};
+#define OK_2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+    static const struct {
+        const char *before, *repeated, *after;
+        int count, error;
+    } rows[] = {
+        {OK_2, "X-A: 012345678901234567890123\r\n", "\r\nok", 2100, 0},
+        {OK_2, "X-A: 012345678901234567890123\r\n", "\r\nok", 2120, -EMSGSIZE},
+        {"", "HTTP/1.1 100 Continue\r\n\r\n", OK_2 "\r\nok", 2600, 0},
+        {"", "HTTP/1.1 100 Continue\r\n\r\n", OK_2 "\r\nok", 2700, -EMSGSIZE},
+        {CHUNKED "3\r\none\r\n0\r\n", "X-T: 0123456789012345\r\n", "\r\n", 4000, -EMSGSIZE},
+    };
 
-    start(&t, "/big", (struct http_request){.max_response = 65536});
-    run();
-    assert_int_equal(t.error, 0);
-    assert_int_equal(strlen(t.body), 65536);
-    drop(&t);
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
+        struct client_call t = {0};
+
+        buf_init(&server.raw, 1 << 20);
+        buf_puts(&server.raw, rows[i / 2].before);
+        for (int k = 0; k < rows[i / 2].count; k++)
+            buf_puts(&server.raw, rows[i / 2].repeated);
+        buf_puts(&server.raw, rows[i / 2].after);
+        start(&t, "/raw", (struct http_request){.stream = i % 2});
+        run();
+        assert_int_equal(t.error, rows[i / 2].error);
+        drop(&t);
+        buf_done(&server.raw);
+    }
 }
 
 static void test_timeouts(void **state)
@@ -752,7 +779,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_buffered),      TEST(test_connections),
         TEST(test_cloexec),       TEST(test_stream),
-        TEST(test_failures),      TEST(test_largest),
+        TEST(test_failures),      TEST(test_large_heads),
         TEST(test_timeouts),      TEST(test_answer_timeout),
         TEST(test_many),          TEST(test_wait_is_not_counted),
         TEST(test_cancel),        TEST(test_start_from_callback),
