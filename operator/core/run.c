@@ -65,6 +65,16 @@ static const struct {
     {TASK_END_AGENT_LOST, "AgentRestarted", true},
 };
 
+/* Of what the last step that has begun has printed. */
+static void keep_end(struct run *r, size_t bytes)
+{
+    size_t last = r->result->step_count;
+
+    while (last > 1 && !r->result->steps[last - 1].started)
+        last--;
+    task_result_keep_tail(r->result, last - 1, bytes);
+}
+
 static void over(struct run *r, struct now now)
 {
     r->over = true;
@@ -78,10 +88,12 @@ static void finish(struct run *r, const char *reason, bool retryable, struct now
     r->result->completion_wall_ns = now.wall_ns;
     if (r->result->start_wall_ns == 0)
         r->result->start_wall_ns = r->begun_wall_ns;
-    if (r->dropped)
-        r->ended = true;
-    else
+    if (!r->dropped) {
         over(r, now);
+        return;
+    }
+    r->ended = true;
+    keep_end(r, RUN_ENDED_TAIL_BYTES);
 }
 
 /* What an agent says of times is believed as far as it can be true: that is not before the task was
@@ -253,13 +265,9 @@ void run_fail(struct run *r, const char *reason, const char *message, bool may_g
 
 void run_drop_output(struct run *r)
 {
-    size_t last = r->result->step_count;
-
     assert(!r->over && !r->reading);
-    while (last > 1 && !r->result->steps[last - 1].started)
-        last--;
     r->dropped = true;
-    task_result_keep_tail(r->result, last - 1, RUN_TAIL_BYTES);
+    keep_end(r, RUN_TAIL_BYTES);
 }
 
 void run_read_again(struct run *r)

@@ -29,6 +29,7 @@
 #define RUN_OUTPUT_MAX LIMIT_TASK_OBJECT_BYTES
 /* What is kept of the output of a run that had to drop it. */
 #define RUN_TAIL_BYTES TASK_PROGRESS_BYTES
+#define RUN_ENDED_TAIL_BYTES 2048u /* and while it waits to be read again */
 /* An attempt that has not ended so long after its steps' time limits is given up, whatever its
  * agent says; and for each step. What runs is killed 2 s after its limit. */
 #define RUN_GRACE_MS 15000

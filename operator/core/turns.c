@@ -38,7 +38,7 @@ static void ns_tidy(struct turns *t, const char *ns)
 
 static bool has_room(const struct turns *t, size_t bytes)
 {
-    return t->used == 0 || (bytes <= t->max && t->used <= t->max - bytes);
+    return t->asked == 0 || (bytes <= t->max && t->used <= t->max - bytes);
 }
 
 /* Whether it would have more than half of all while another namespace waits. */
@@ -91,6 +91,8 @@ struct turn *turns_next(struct turns *t)
         return NULL;
     leave_line(t, n, turn);
     give(t, n, turn);
+    turn->asked = true;
+    t->asked++;
     return turn;
 }
 
@@ -137,6 +139,7 @@ void turns_end(struct turns *t, struct turn *turn)
     } else if (turn->state == TURN_HAS) {
         t->used -= turn->bytes;
         n->used -= turn->bytes;
+        t->asked -= turn->asked;
     }
     if (turn->ns)
         ns_tidy(t, turn->ns);

@@ -17,6 +17,7 @@ struct turns {
     size_t max;
     size_t used;
     unsigned waiting;
+    unsigned asked;   /* parts that were asked for and are not given back */
     struct map by_ns; /* name -> struct turns_ns */
     struct list line;
 };
@@ -34,6 +35,7 @@ struct turn {
     char *key; /* NULL in TURN_NONE */
     char *ns;  /* the part of it before the slash */
     size_t bytes;
+    bool asked;
 };
 
 void turns_init(struct turns *t, size_t max);

@@ -39,12 +39,15 @@ bool world_drop_output(struct world *w)
     return true;
 }
 
+/* What was read again keeps its turn until it is written: nobody else is given room beyond the
+ * budget before. */
 void world_note_run_memory(struct world *w, const char *key, struct run *r)
 {
-    if (r->reading) {
-        turns_take(&w->run_memory, &r->read_turn, key, MAX(r->read_turn.bytes, r->result->memory));
+    if (r->read_turn.state == TURN_HAS) {
+        turns_take(&w->run_memory, &r->memory, key, sizeof(*r));
+        turns_take(&w->run_memory, &r->read_turn, key,
+                   r->reading ? MAX(r->read_turn.bytes, run_memory(r)) : run_memory(r));
     } else {
-        turns_end(&w->run_memory, &r->read_turn);
         turns_take(&w->run_memory, &r->memory, key, run_memory(r));
     }
     while (turns_over(&w->run_memory) && world_drop_output(w))

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Less than a large output: each of them is read again, one at a time. */
+#define SIM_RUN_MEMORY (24u << 10)
 #define SETTLE_NS (20 * 60 * NSEC_PER_SEC)
 #define REST_NS (10 * 60 * NSEC_PER_SEC)
 #define LOOK_NS (2 * NSEC_PER_SEC)
@@ -33,7 +35,8 @@ struct sim *sim_new(const struct sim_config *cfg)
                                         .output_limit = 262144},
                                 .task_timeout_ms = 300000,
                                 .sandbox_wait_ms = cfg->calm ? 120000 : 30000,
-                                .output_limit = 262144};
+                                .output_limit = 262144,
+                                .run_memory = SIM_RUN_MEMORY};
     net_init(s);
     kubelet_init(s);
     return s;

@@ -75,7 +75,10 @@ static void test_what_is_taken_is_counted(void **state)
 {
     turns_take(&turns, &t[0], "a/1", 150);
     assert_true(turns_over(&turns));
+    /* What was not asked for keeps nobody from one turn, but from a second one. */
+    assert_true(turns_ask(&turns, &t[2], "b/2", 20));
     assert_false(turns_ask(&turns, &t[1], "b/1", 20));
+    turns_end(&turns, &t[2]);
     turns_take(&turns, &t[0], "a/1", 70);
     assert_false(turns_over(&turns));
     assert_int_equal(turns_used_by(&turns, "a"), 70);
