@@ -1,12 +1,14 @@
 """Several releases side by side on one cluster, each of which serves one namespace (deploy/sharded)."""
 import contextlib
 import copy
+import json
 import os
 import re
 import shutil
 
 from harness import ROOT, case, equal, expect, is_ready, sh, wait
 
+BINDING = "validatingadmissionpolicybinding/arl-pods.arl-system"
 ARL = "/apis/apps/v1/namespaces/arl-system/deployments/arl-operator"
 
 
@@ -55,14 +57,29 @@ def in_namespace(t, ns):
     return other
 
 
+def take_binding(t):
+    """Their policy lets nobody else make pods of arl's, in all namespaces. Returns what to create again; None: there is none."""
+    found = kubectl(t, "get", BINDING, "--ignore-not-found", "-o", "json")
+    if not found:
+        return None
+    b = json.loads(found)
+    kubectl(t, "delete", BINDING)
+    return {"apiVersion": b["apiVersion"], "kind": b["kind"], "spec": b["spec"],
+            "metadata": {k: b["metadata"][k] for k in ("name", "labels", "annotations") if k in b["metadata"]}}
+
+
 @contextlib.contextmanager
 def without_arl(t):
-    """While the operators that serve all namespaces are away."""
+    """While the operators that serve all namespaces are away, and their policy."""
     replicas = t.api.get(ARL)["spec"]["replicas"]
     scale(t, "arl-system", 0)
+    binding = take_binding(t)
     try:
         yield
     finally:
+        if binding:
+            done = t.env.run_kubectl("create", "-f", "-", body=binding)
+            expect(done.returncode == 0, f"the binding of the policy: {done.stderr}")
         scale(t, "arl-system", replicas)
         wait("an operator to lead", t.env.operator.ready, 60)
 
@@ -110,6 +127,7 @@ def two_releases_side_by_side(t):
         finally:
             for release in releases:
                 kubectl(t, "-n", release, "delete", "deployment/arl-operator", "--cascade=foreground", "--timeout=60s")
+                kubectl(t, "delete", f"validatingadmissionpolicy,{BINDING.split('/', maxsplit=1)[0]}", f"arl-pods.{release}")
             for ns in [*releases, b.ns]:
                 t.env.drop_namespace(ns)
 
