@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "common/buf.h"
+#include "common/http_client_body.h"
 #include "common/limits.h"
 #include "common/list.h"
 
@@ -26,10 +27,6 @@
 /* More than there can ever be: connections are bounded by HTTP_POOL_MAX and by who asks for one of
  * its own. A smaller figure would make curl close idle kept ones while many streams are open. */
 #define CONN_CACHE_MAX 65536L
-
-/* A longer body goes to curl piece by piece and is freed as soon as it has been answered: a stream
- * may last for hours. (A shorter one shares the first packet with the head.) */
-#define BODY_APART_BYTES (64u << 10)
 
 struct tls_ref {
     unsigned refs;
@@ -80,9 +77,7 @@ struct http_call {
     struct curl_slist *headers;
     struct curl_slist *connect_to;
     struct tls_ref *tls;
-    char *body; /* NULL: none, or it has been sent and answered */
-    size_t body_len;
-    size_t body_read; /* by curl; bodies beyond BODY_APART_BYTES only */
+    struct http_body body;
     struct buf answer;
     bool stream;
     bool pooled;
@@ -204,39 +199,6 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
-static size_t call_read_body(char *out, size_t size, size_t nmemb, void *arg)
-{
-    struct http_call *call = arg;
-    size_t n = MIN(size * nmemb, call->body_len - call->body_read);
-
-    if (n > 0 && !call->body)
-        return CURL_READFUNC_ABORT;
-    if (n > 0)
-        memcpy(out, call->body + call->body_read, n);
-    call->body_read += n;
-    return n;
-}
-
-/* To send it once more, on another connection. */
-static int call_seek_body(void *arg, curl_off_t offset, int origin)
-{
-    struct http_call *call = arg;
-
-    if (!call->body || origin != SEEK_SET || offset < 0 || (size_t)offset > call->body_len)
-        return CURL_SEEKFUNC_FAIL;
-    call->body_read = (size_t)offset;
-    return CURL_SEEKFUNC_OK;
-}
-
-/* The peer answers: it has what it wanted of the body. */
-static void call_drop_body(struct http_call *call)
-{
-    if (call->body_len <= BODY_APART_BYTES || call->body_read < call->body_len)
-        return;
-    free(call->body);
-    call->body = NULL;
-}
-
 static size_t call_on_data(char *data, size_t size, size_t nmemb, void *arg)
 {
     struct http_call *call = arg;
@@ -245,7 +207,7 @@ static size_t call_on_data(char *data, size_t size, size_t nmemb, void *arg)
 
     if (call->state != CALL_RUNNING)
         return CURL_WRITEFUNC_ERROR;
-    call_drop_body(call);
+    http_body_answered(&call->body);
     if (call->idle_ms > 0)
         call->idle_deadline_ms = (int64_t)uv_now(call->client->loop) + call->idle_ms;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -314,20 +276,8 @@ static void call_set_body(struct http_call *call, const struct http_request *req
 {
     CURL *easy = call->easy;
 
-    if (req->body_len > 0 || strcmp(req->method, "GET") != 0) {
-        call->body = xmemdup0(req->body_len ? req->body : "", req->body_len);
-        call->body_len = req->body_len;
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body_len);
-        if (req->body_len <= BODY_APART_BYTES) {
-            curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body);
-        } else {
-            curl_easy_setopt(easy, CURLOPT_POST, 1L);
-            curl_easy_setopt(easy, CURLOPT_READFUNCTION, call_read_body);
-            curl_easy_setopt(easy, CURLOPT_READDATA, call);
-            curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, call_seek_body);
-            curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
-        }
-    }
+    if (req->body_len > 0 || strcmp(req->method, "GET") != 0)
+        http_body_set(&call->body, easy, req->body, req->body_len);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, req->method);
 }
 
@@ -403,7 +353,7 @@ static void call_free(struct http_call *call)
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
     tls_unref(call->tls);
-    free(call->body);
+    http_body_done(&call->body);
     buf_done(&call->answer);
     free(call);
 }

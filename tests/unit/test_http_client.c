@@ -114,34 +114,12 @@ static bool path_is(const struct server_conn *c, const char *path)
     return p && strncmp(p + 1, path, strlen(path)) == 0;
 }
 
-static unsigned sum_of(const char *p, size_t len)
-{
-    unsigned sum = 0;
-
-    for (size_t i = 0; i < len; i++)
-        sum = sum * 31 + (unsigned char)p[i];
-    return sum;
-}
-
-/* Tells the length of the body and a sum over it. */
-static void conn_sum(struct server_conn *c)
-{
-    const char *body = strstr(c->in.data, "\r\n\r\n") + 4;
-    size_t len = c->in.len - (size_t)(body - c->in.data);
-    char text[64];
-
-    snprintf(text, sizeof(text), "%zu %u", len, sum_of(body, len));
-    conn_answer(c, "200 OK", "", text, strlen(text));
-}
-
 static void conn_serve(struct server_conn *c)
 {
     static char big[65536];
 
     if (path_is(c, "/echo ") || path_is(c, "http://other.invalid/echo ")) {
         conn_answer(c, "200 OK", "", c->in.data, c->in.len);
-    } else if (path_is(c, "/sum ")) {
-        conn_sum(c);
     } else if (path_is(c, "/missing ")) {
         conn_answer(c, "404 Not Found", "", "no such thing", 13);
     } else if (path_is(c, "/busy ")) {
@@ -743,36 +721,6 @@ static void test_start_from_callback(void **state)
     drop(&b);
 }
 
-/* Bodies that go out whole, and piece by piece; a kept connection that was closed meanwhile makes
- * no difference to them. */
-static void test_bodies(void **state)
-{
-    static const size_t sizes[] = {1, 65536, 65537, 900000};
-    static char text[900000];
-
-    for (size_t i = 0; i < sizeof(text); i++)
-        text[i] = (char)(i % 251);
-    for (size_t i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
-        struct client_call bye = {0}, t = {0};
-        size_t len = sizes[i / 2];
-        char want[64];
-
-        if (i % 2) {
-            start(&bye, "/bye", (struct http_request){0});
-            run();
-            drop(&bye);
-        }
-        snprintf(want, sizeof(want), "%zu %u", len, sum_of(text, len));
-        start(&t, "/sum",
-              (struct http_request){
-                  .method = i % 3 ? "PUT" : "PATCH", .body = text, .body_len = len});
-        run();
-        assert_int_equal(t.error, 0);
-        assert_string_equal(t.body, want);
-        drop(&t);
-    }
-}
-
 /* A kept connection that the server has closed meanwhile costs nothing but a new one. */
 static void test_kept_but_closed(void **state)
 {
@@ -829,23 +777,14 @@ static void test_close_in_done(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_buffered),
-        TEST(test_connections),
-        TEST(test_cloexec),
-        TEST(test_stream),
-        TEST(test_failures),
-        TEST(test_large_heads),
-        TEST(test_bodies),
-        TEST(test_timeouts),
-        TEST(test_answer_timeout),
-        TEST(test_many),
-        TEST(test_wait_is_not_counted),
-        TEST(test_cancel),
-        TEST(test_start_from_callback),
-        TEST(test_close_in_data),
-        TEST(test_kept_but_closed),
-        TEST(test_close_in_done),
-        TEST(test_proxy),
+        TEST(test_buffered),      TEST(test_connections),
+        TEST(test_cloexec),       TEST(test_stream),
+        TEST(test_failures),      TEST(test_large_heads),
+        TEST(test_timeouts),      TEST(test_answer_timeout),
+        TEST(test_many),          TEST(test_wait_is_not_counted),
+        TEST(test_cancel),        TEST(test_start_from_callback),
+        TEST(test_close_in_data), TEST(test_kept_but_closed),
+        TEST(test_close_in_done), TEST(test_proxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

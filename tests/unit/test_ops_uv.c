@@ -28,6 +28,15 @@ struct answer {
     struct ops_call *cancel;
 };
 
+static unsigned sum_of(const char *p, size_t len)
+{
+    unsigned sum = 0;
+
+    for (size_t i = 0; i < len; i++)
+        sum = sum * 31 + (unsigned char)p[i];
+    return sum;
+}
+
 /* Tells what it got: "METHOD path?query|authorization|content-type|accept|x-one|body". */
 static void on_request(struct http_exchange *x, void *arg)
 {
@@ -41,8 +50,13 @@ static void on_request(struct http_exchange *x, void *arg)
         xasprintf("%s %s?%s|%s|%s|%s|%s|%.*s", http_method(x), http_path(x), http_query(x),
                   str_or_empty(auth), str_or_empty(type), str_or_empty(accept), str_or_empty(one),
                   (int)len, body ? body : "");
+    cleanup_free char *sum = xasprintf("%zu %u", len, sum_of(body ? body : "", len));
     bool refuse = strcmp(http_path(x), "/base/refuse") == 0;
 
+    if (strcmp(http_path(x), "/base/sum") == 0) {
+        http_reply(x, 200, "text/plain", sum, strlen(sum));
+        return;
+    }
     http_reply(x, refuse ? 401 : 200, "text/plain", text, strlen(text));
 }
 
@@ -87,7 +101,7 @@ static int setup(void **state)
     uv_loop_init(&loop);
     assert_int_equal(http_server_new(&loop,
                                      &(struct http_server_opts){.address = "127.0.0.1:0",
-                                                                .max_body = 1000,
+                                                                .max_body = 1 << 20,
                                                                 .max_connections = 16,
                                                                 .request_total_ms = 10000,
                                                                 .on_request = on_request},
@@ -228,6 +242,32 @@ static void test_lease_goes_beside_the_line(void **state)
     get("/apis/coordination.k8s.io/v1/namespaces/n/leases/l", &lease);
     assert_int_equal(lease.status, 200);
     assert_int_equal(writes[WRITES - 1].done, 0);
+}
+
+/* Bodies that go out with the head, and piece by piece. */
+static void test_bodies(void **state)
+{
+    static const size_t sizes[] = {1, 65536, 65537, 900000};
+    static char text[900000];
+
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)(i % 251);
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct answer a = {0};
+        char want[64];
+
+        snprintf(want, sizeof(want), "%zu %u", sizes[i], sum_of(text, sizes[i]));
+        ops_start(ops,
+                  &(struct ops_request){.target = OPS_API,
+                                        .method = i % 2 ? "PUT" : "PATCH",
+                                        .path = "/sum",
+                                        .body = text,
+                                        .body_len = sizes[i],
+                                        .timeout_ms = 30000},
+                  &handler, &a);
+        run(&a);
+        assert_string_equal(a.body, want);
+    }
 }
 
 static void test_token_after_401(void **state)
@@ -506,6 +546,7 @@ int main(void)
         TEST(test_api),
         TEST(test_agent),
         TEST(test_lease_goes_beside_the_line),
+        TEST(test_bodies),
         TEST(test_token_after_401),
         TEST(test_token_file_changes),
         TEST(test_volume_changes),
