@@ -32,6 +32,7 @@ struct journal {
     struct journal_entry *entries;
     size_t count;
     size_t alloc;
+    uint32_t *slots; /* 1 + the place of an entry, by its key; twice as many as there is room for */
     char *sandbox;
 };
 
@@ -112,13 +113,34 @@ static int get_file(const struct journal *j, const char *name, struct buf *ret)
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
+/* The slot of that key, or the free one where it belongs. Keys are hashes already. */
+static uint32_t *slot_of(const struct journal *j, const unsigned char *key)
+{
+    size_t mask = 2 * j->alloc - 1;
+    uint64_t hash;
+    size_t i;
+
+    memcpy(&hash, key, sizeof(hash));
+    for (i = hash & mask; j->slots[i]; i = (i + 1) & mask)
+        if (memcmp(j->entries[j->slots[i] - 1].key.bytes, key, JOURNAL_KEY_BYTES) == 0)
+            break;
+    return &j->slots[i];
+}
+
 static struct journal_entry *find(const struct journal *j, const unsigned char *key)
 {
-    /* The one that is asked for is mostly a young one. */
-    for (size_t i = j->count; i > 0; i--)
-        if (memcmp(j->entries[i - 1].key.bytes, key, JOURNAL_KEY_BYTES) == 0)
-            return &j->entries[i - 1];
-    return NULL;
+    uint32_t place = j->count > 0 ? *slot_of(j, key) : 0;
+
+    return place ? &j->entries[place - 1] : NULL;
+}
+
+/* After entries have moved, or there is room for more of them. */
+static void index_all(struct journal *j)
+{
+    free(j->slots);
+    j->slots = xcalloc(2 * j->alloc, sizeof(*j->slots));
+    for (size_t i = 0; i < j->count; i++)
+        *slot_of(j, j->entries[i].key.bytes) = (uint32_t)i + 1;
 }
 
 const struct journal_entry *journal_find(const struct journal *j, const struct journal_key *key)
@@ -148,6 +170,7 @@ static void drop_old(struct journal *j)
             j->entries[kept++] = j->entries[i];
     }
     j->count = kept;
+    index_all(j);
 }
 
 static void add_entry(struct journal *j, const unsigned char *key, const unsigned char *digest)
@@ -159,11 +182,13 @@ static void add_entry(struct journal *j, const unsigned char *key, const unsigne
     if (j->count == j->alloc) {
         j->alloc = j->alloc ? 2 * j->alloc : 16;
         j->entries = xrealloc(j->entries, j->alloc * sizeof(*j->entries));
+        index_all(j);
     }
-    e = &j->entries[j->count++];
+    e = &j->entries[j->count];
     *e = (struct journal_entry){0};
     memcpy(e->key.bytes, key, JOURNAL_KEY_BYTES);
     memcpy(e->digest, digest, JOURNAL_DIGEST_BYTES);
+    *slot_of(j, key) = (uint32_t)++j->count;
 }
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -479,6 +504,7 @@ void journal_free(struct journal *j)
     if (j->dir_fd >= 0)
         close(j->dir_fd);
     free(j->entries);
+    free(j->slots);
     free(j->sandbox);
     free(j);
 }

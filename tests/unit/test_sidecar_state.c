@@ -2,8 +2,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/limits.h"
@@ -111,6 +113,53 @@ static void test_grows(void **state)
     j = open_it();
     assert_int_equal(journal_count(j), 1100);
     assert_non_null(look(j, 1100));
+    journal_free(j);
+}
+
+/* As journal.c has them. */
+static void make_record(char ret[64], char type, const struct journal_key *key)
+{
+    static const unsigned char check_key[crypto_shorthash_KEYBYTES] = "arl journal";
+
+    memset(ret, 0, 64);
+    ret[0] = type;
+    memcpy(ret + 16, key->bytes, JOURNAL_KEY_BYTES);
+    crypto_shorthash((unsigned char *)ret + 8, (const unsigned char *)ret, 64, check_key);
+}
+
+/* As many records as are remembered, and half as many more, so that old ones go: they are read in a
+ * time that a look through all of them for each would pass a hundredfold. */
+static void test_many_are_read_at_once(void **state)
+{
+    enum { COUNT = JOURNAL_REMEMBERED * 3 / 2 };
+    cleanup_free char *name = xasprintf("%s/started", state_dir);
+    struct journal *j = open_it();
+    char start[64], forget[64];
+    struct timespec from, to;
+    int fd;
+
+    journal_free(j);
+    fd = open(name, O_RDWR | O_CLOEXEC);
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct journal_key key = journal_key_of("task", i);
+
+        make_record(start, 1, &key);
+        make_record(forget, 2, &key);
+        assert_int_equal(pwrite(fd, start, 64, (off_t)i * 128), 64);
+        assert_int_equal(pwrite(fd, forget, 64, (off_t)i * 128 + 64), 64);
+    }
+    close(fd);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+    j = open_it();
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+    assert_true(to.tv_sec - from.tv_sec < 3);
+    assert_in_range(journal_count(j), JOURNAL_REMEMBERED / 2, JOURNAL_REMEMBERED);
+    assert_true(look(j, COUNT - 1)->forgotten);
+    assert_non_null(look(j, COUNT - JOURNAL_REMEMBERED / 2));
+    assert_null(look(j, 0));
+    assert_null(look(j, COUNT));
+    begin(j, COUNT);
+    assert_non_null(look(j, COUNT));
     journal_free(j);
 }
 
@@ -476,6 +525,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_starts),
         TEST(test_grows),
+        TEST(test_many_are_read_at_once),
         TEST(test_compacts),
         TEST(test_torn),
         TEST(test_events),
