@@ -238,7 +238,7 @@ static void ended(struct attempt *a, const struct run_action *act)
     a->run.request = NULL;
 }
 
-/* task/step, for the container's log: bounded, and nothing in it can end a line. */
+/* task/step, for the container's log: bounded, and nothing in it can end a line or the label. */
 static char *step_label(const struct attempt *a, size_t step)
 {
     const char *slash = strrchr(a->request.task_name, '/'), *name = a->request.steps[step].name;
@@ -247,7 +247,7 @@ static char *step_label(const struct attempt *a, size_t step)
                         : xasprintf("%.*s/%zu", LABEL_PART_MAX, task, step + 1);
 
     for (char *p = label; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
+        if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '[' || *p == ']')
             *p = '?';
     return label;
 }

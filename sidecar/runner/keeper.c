@@ -201,7 +201,9 @@ static void close_end(int pipes[PIPES][2], int i, int end)
 /* Their numbers are above STATUS_FD or STATUS_FD itself, as the runner has 0 to 2 open. */
 static int make_pipes(const struct keeper_spec *spec, int pipes[PIPES][2])
 {
-    for (int i = spec->own_stdio ? STATUS : 0; i < PIPES; i++) {
+    for (int i = 0; i < PIPES; i++) {
+        if (i == IN ? spec->own_stdin : i != STATUS && spec->own_output)
+            continue;
         if (pipe2(pipes[i], O_CLOEXEC) < 0) {
             int e = errno;
 

@@ -28,7 +28,8 @@ struct keeper_spec {
     char **argv;          /* NULL: write a file */
     char **env;           /* all of the environment */
     const char *work_dir; /* NULL: where the runner is */
-    bool own_stdio;       /* keeps the runner's stdin, stdout and stderr: the main command */
+    bool own_stdin;       /* keeps the runner's: the main command */
+    bool own_output;      /* stdout and stderr, too: where they are a terminal */
     /* A file: */
     struct write_spec file;
 };

@@ -38,7 +38,10 @@ void runner_end(struct runner *r, int code)
 
 void runner_start_main(struct runner *r)
 {
-    const struct keeper_spec spec = {.argv = r->main_argv, .env = r->env, .own_stdio = true};
+    const struct keeper_spec spec = {.argv = r->main_argv,
+                                     .env = r->env,
+                                     .own_stdin = true,
+                                     .own_output = isatty(STDOUT_FILENO)};
     int fds[KEEPER_FDS];
     pid_t pid;
 
@@ -53,6 +56,8 @@ void runner_start_main(struct runner *r)
     }
     r->main_keeper = pid;
     r->main_status = fds[KEEPER_STATUS];
+    r->main_log[0] = (struct mainlog){.in = fds[KEEPER_OUT], .log = &r->log};
+    r->main_log[1] = (struct mainlog){.in = fds[KEEPER_ERR], .log = &r->log_err};
 }
 
 static void on_main_msg(struct runner *r, const struct keeper_msg *msg)
@@ -239,7 +244,7 @@ static int wait_ms(int64_t deadline_ns, int64_t now_ns)
 static void turn(struct runner *r, struct pollfd **fds, size_t *room)
 {
     int64_t now_ns = runner_now_ns(), deadline_ns;
-    size_t n = 0, sock = 0, status = 0, first;
+    size_t n = 0, sock = 0, status = 0, logs[2] = {0}, first;
     int ready;
 
     link_dial(r, now_ns);
@@ -247,8 +252,8 @@ static void turn(struct runner *r, struct pollfd **fds, size_t *room)
     link_flush(r);
     if (r->exiting)
         return;
-    if (*room < 3 + steps_poll_max(r)) {
-        *room = 3 + steps_poll_max(r);
+    if (*room < 5 + steps_poll_max(r)) {
+        *room = 5 + steps_poll_max(r);
         *fds = xrealloc(*fds, *room * sizeof(**fds));
     }
     (*fds)[n++] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
@@ -256,6 +261,9 @@ static void turn(struct runner *r, struct pollfd **fds, size_t *room)
         (*fds)[sock = n++] = (struct pollfd){.fd = r->sock, .events = link_poll_events(r)};
     if (r->main_status >= 0)
         (*fds)[status = n++] = (struct pollfd){.fd = r->main_status, .events = POLLIN};
+    for (size_t i = 0; i < ARRAY_SIZE(logs); i++)
+        if (mainlog_poll(&r->main_log[i], *fds + n))
+            logs[i] = n++;
     first = n;
     n += steps_poll(r, *fds + n);
     ready = poll(*fds, n, wait_ms(deadline_ns, now_ns));
@@ -267,6 +275,9 @@ static void turn(struct runner *r, struct pollfd **fds, size_t *room)
         return;
     /* Steps first: signals and frames change their list. */
     steps_on_poll(r, *fds + first, n - first);
+    for (size_t i = 0; i < ARRAY_SIZE(logs); i++)
+        if (logs[i] && (*fds)[logs[i]].revents)
+            mainlog_on_poll(&r->main_log[i]);
     if (status && (*fds)[status].revents)
         read_main_status(r);
     if ((*fds)[0].revents)
@@ -298,6 +309,7 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
                        .env = env,
                        .sock = -1,
                        .main_status = -1,
+                       .main_log = {{.in = -1}, {.in = -1}},
                        .redial_wait_ms = RUNNER_REDIAL_MIN_MS};
     struct pollfd *fds = NULL;
     size_t room = 0;
@@ -314,10 +326,16 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
     }
     link_open(&r);
     r.log = podlog_open(STDOUT_FILENO);
+    r.log_err = podlog_open(STDERR_FILENO);
     list_init(&r.steps);
     while (!r.exiting)
         turn(&r, &fds, &room);
+    for (size_t i = 0; i < ARRAY_SIZE(r.main_log); i++) {
+        mainlog_finish(&r.main_log[i], RUNNER_MAIN_LOG_MS);
+        mainlog_done(&r.main_log[i]);
+    }
     podlog_close(&r.log);
+    podlog_close(&r.log_err);
     free(fds);
     return r.exit_code;
 }

@@ -13,6 +13,7 @@
 #include "common/base.h"
 #include "common/list.h"
 #include "sidecar/runner/frames.h"
+#include "sidecar/runner/mainlog.h"
 #include "sidecar/runner/podlog.h"
 
 /* Steps at once; one more is refused with EAGAIN. Each takes three descriptors and a process. */
@@ -35,8 +36,9 @@
  * with the setuid bit): the container ends, and takes it along. */
 #define RUNNER_GIVE_UP_MS 5000
 #define RUNNER_KILL_AGAIN_MS 20
-#define RUNNER_EXIT_STUCK 75   /* the exit status for that */
-#define RUNNER_EXIT_RETIRED 76 /* the sidecar has given this life of the container up */
+#define RUNNER_MAIN_LOG_MS 1000 /* at the end, for what the main command has printed */
+#define RUNNER_EXIT_STUCK 75    /* the exit status for that */
+#define RUNNER_EXIT_RETIRED 76  /* the sidecar has given this life of the container up */
 #define RUNNER_REDIAL_MIN_MS 5
 #define RUNNER_REDIAL_MAX_MS 100 /* a pod is not ready before this has worked once */
 
@@ -58,7 +60,9 @@ struct runner {
     bool has_token;
     unsigned char token[FRAMES_TOKEN_BYTES]; /* the secret of this life of the container */
 
-    struct podlog log;
+    struct podlog log; /* stdout; steps' lines go there, too */
+    struct podlog log_err;
+    struct mainlog main_log[2]; /* the main command's stdout and stderr */
     struct list steps;
     size_t active; /* steps that are not over */
     size_t left;   /* steps that are, see RUNNER_LEFT_MAX */

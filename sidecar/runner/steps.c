@@ -480,7 +480,7 @@ static void start(struct runner *r, uint64_t id, const char *label, const struct
     s->keeper = pid;
     s->started_ns = s->credit_ns = runner_now_ns();
     s->credit = RUNNER_READ_BURST;
-    memcpy(s->log.label, label, strnlen(label, sizeof(s->log.label) - 1));
+    podlog_set_label(&s->log, label);
     memcpy(s->fds, fds, sizeof(fds));
     list_push_back(&r->steps, &s->node);
     r->active++;

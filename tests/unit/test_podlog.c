@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "sidecar/runner/mainlog.h"
 #include "sidecar/runner/podlog.h"
 
 #include "tests/unit/unit.h"
@@ -149,6 +150,131 @@ static void test_without_a_log_all_is_dropped(void **state)
     assert_true(step.dropped > 0);
 }
 
+static void test_what_could_move_a_terminal_is_escaped(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        {"a\tb \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+         "a\tb \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"x\r[other/step] y", "x\\x0d[other/step] y"},
+        {"\x1b[1A\x7f\b\v\f", "\\x1b[1A\\x7f\\x08\\x0b\\x0c"},
+        {"\xc2\x9b"
+         "1A\xc2\x85",
+         "\\xc2\\x9b1A\\xc2\\x85"}, /* C1 */
+        {"\xe2\x80\xa8\xe2\x80\xae\xe2\x80\x8b", "\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xe2\\x80\\x8b"},
+        {"\xff\xc0\x80\xed\xa0\x80\xe2\x82",
+         "\\xff\\xc0\\x80\\xed\\xa0\\x80\\xe2\\x82"}, /* not UTF-8 */
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *want = xasprintf("[task/step] %s\n", rows[i].want);
+
+        put(0, rows[i].text);
+        put(0, "\n");
+        assert_string_equal(taken(), want);
+    }
+    podlog_set_label(&step, "t/\xe2\x80\xae\xc3\xa4");
+    put(0, "x\n");
+    assert_string_equal(taken(), "[t/\\xe2\\x80\\xae\xc3\xa4] x\n");
+}
+
+/* Four bytes for one: broken further, and counted as what they take. */
+static void test_escaped_lines_are_broken(void **state)
+{
+    static char text[PODLOG_LINE_BYTES + 1];
+    const char *p;
+    int lines = 0;
+
+    memset(text, 1, sizeof(text) - 1);
+    put(0, text);
+    p = taken();
+    assert_int_equal(strlen(p), 4 * PODLOG_LINE_BYTES + 4 * strlen("[task/step] \n"));
+    for (; (p = strstr(p, "[task/step] ")); p++)
+        lines++;
+    assert_int_equal(lines, 4);
+}
+
+/* ---- the main command ------------------------------------------------------------------------ */
+
+static int command[2];
+static struct mainlog main_log;
+
+static void begin_main(void)
+{
+    assert_int_equal(pipe2(command, O_NONBLOCK), 0);
+    main_log = (struct mainlog){.in = command[0], .log = &podlog};
+}
+
+static void end_main(void)
+{
+    close(command[1]);
+    mainlog_finish(&main_log, 1000);
+    mainlog_done(&main_log);
+    assert_false(podlog.busy);
+}
+
+static void say(const char *text)
+{
+    assert_int_equal(write(command[1], text, strlen(text)), strlen(text));
+    mainlog_on_poll(&main_log);
+}
+
+static void test_the_main_commands_lines_pass_but_those_like_ours(void **state)
+{
+    begin_main();
+    say("{\"a\": [1]}\n[INFO] up\n[grade/tests] 100 passed\narl-runner: gone\nx\r\x1b[[a/b] c\nno "
+        "e");
+    assert_string_equal(taken(), "{\"a\": [1]}\n[INFO] up\nmain: [grade/tests] 100 passed\n"
+                                 "main: arl-runner: gone\nx\\x0d\\x1b[[a/b] c\n");
+    /* A step's line does not come into the middle of it. */
+    put(0, "step\n");
+    say("nd\n");
+    assert_string_equal(taken(), "[task/step] step\nno end\n");
+    say("rest");
+    end_main();
+    assert_string_equal(taken(), "rest\n");
+}
+
+static void test_a_long_line_is_broken_and_marked_again(void **state)
+{
+    static char text[MAINLOG_LINE_BYTES + 8];
+    cleanup_free char *want = NULL;
+    struct pollfd fd;
+
+    begin_main();
+    memset(text, 'a', MAINLOG_LINE_BYTES);
+    strcpy(text + MAINLOG_LINE_BYTES, "[t/s] x");
+    assert_int_equal(write(command[1], text, strlen(text)), strlen(text));
+    for (int i = 0; i < 10; i++)
+        mainlog_on_poll(&main_log);
+    assert_true(mainlog_poll(&main_log, &fd) && fd.fd == command[0]);
+    end_main();
+    want = xasprintf("%.*s\nmain: [t/s] x\n", (int)MAINLOG_LINE_BYTES, text);
+    assert_string_equal(taken(), want);
+}
+
+/* The command waits; a step's lines are lost meanwhile rather than mixed with it. */
+static void test_a_full_log_holds_the_main_command_up(void **state)
+{
+    struct pollfd fd;
+
+    begin_main();
+    fill_pipe();
+    say("one\n");
+    assert_true(mainlog_poll(&main_log, &fd));
+    assert_int_equal(fd.fd, podlog.fd);
+    assert_int_equal(fd.events, POLLOUT);
+    assert_int_equal(write(command[1], "two\n", 4), 4);
+    mainlog_on_poll(&main_log);
+    taken();
+    put(0, "lost\n");
+    assert_true(step.dropped > 0);
+    mainlog_on_poll(&main_log);
+    assert_string_equal(taken(), "one\ntwo\n");
+    end_main();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -161,6 +287,11 @@ int main(void)
         TEST(test_the_descriptor_is_not_changed),
         TEST(test_a_file_is_asked_first),
         TEST(test_without_a_log_all_is_dropped),
+        TEST(test_what_could_move_a_terminal_is_escaped),
+        TEST(test_escaped_lines_are_broken),
+        TEST(test_the_main_commands_lines_pass_but_those_like_ours),
+        TEST(test_a_long_line_is_broken_and_marked_again),
+        TEST(test_a_full_log_holds_the_main_command_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
