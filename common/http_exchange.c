@@ -71,7 +71,7 @@ bool http_from_loopback(const struct http_exchange *x)
 
 void http_trust(struct http_exchange *x)
 {
-    x->conn->trusted = true;
+    http_conn_trust(x->conn);
 }
 
 void http_set_user(struct http_exchange *x, void *user, void (*free_user)(void *user))

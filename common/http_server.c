@@ -164,17 +164,39 @@ static bool conn_may_go(const struct http_conn *c)
     return c->deadline_ms != INT64_MAX;
 }
 
-/* How many connections its peer has that have proven nothing. */
-static unsigned strangers_of(struct http_server *s, const struct http_conn *c)
+static bool same_peer(const struct http_conn *a, const struct http_conn *b)
 {
-    unsigned n = 0;
+    return memcmp(&a->peer, &b->peer, sizeof(a->peer)) == 0;
+}
 
-    list_for_each (it, &s->conns) {
+/* As those of the same peer have it. */
+static unsigned strangers_of(const struct http_conn *c)
+{
+    list_for_each (it, &c->server->conns) {
         const struct http_conn *other = list_entry(it, struct http_conn, node);
 
-        n += !other->trusted && memcmp(&other->peer, &c->peer, sizeof(c->peer)) == 0;
+        if (same_peer(other, c))
+            return other->strangers;
     }
-    return n;
+    return 0;
+}
+
+/* One more or one less of its peer's that have proven nothing. */
+static void count_stranger(const struct http_conn *c, bool more)
+{
+    list_for_each (it, &c->server->conns) {
+        struct http_conn *other = list_entry(it, struct http_conn, node);
+
+        if (same_peer(other, c))
+            other->strangers += more ? 1u : -1u;
+    }
+}
+
+void http_conn_trust(struct http_conn *c)
+{
+    if (!c->trusted)
+        count_stranger(c, false);
+    c->trusted = true;
 }
 
 /* Cuts a connection that waits for (the rest of) a request. If new ones had to wait instead, a few
@@ -188,7 +210,7 @@ static void make_room(struct http_server *s)
 
     list_for_each (it, &s->conns) {
         struct http_conn *c = list_entry(it, struct http_conn, node);
-        unsigned rank = c->trusted ? 0 : strangers_of(s, c);
+        unsigned rank = c->trusted ? 0 : c->strangers;
 
         if (conn_may_go(c) && (!victim || rank > most)) {
             victim = c;
@@ -262,7 +284,9 @@ static void *conn_start(struct http_server *s, struct MHD_Connection *mhd)
               &c->peer);
     if (++s->conn_count > s->opts.max_connections)
         make_room(s);
+    c->strangers = strangers_of(c);
     list_push_back(&s->conns, &c->node);
+    count_stranger(c, true);
     conn_tune(c->fd);
     http_conn_set_deadline(c, s->opts.request_total_ms);
     return c;
@@ -272,6 +296,8 @@ static void *conn_start(struct http_server *s, struct MHD_Connection *mhd)
 static void conn_end(struct http_conn *c)
 {
     list_remove(&c->node);
+    if (!c->trusted)
+        count_stranger(c, false);
     c->server->conn_count--;
     /* If there had been no descriptor for a new connection, MHD does not listen any more. It begins
      * anew in the turn after one has closed, but tells nobody that it wants a turn. */

@@ -24,6 +24,7 @@ struct http_conn {
     int fd;
     struct http_peer peer;
     bool trusted;         /* see http_trust() */
+    unsigned strangers;   /* connections of the same peer that are not, this one included */
     int64_t deadline_ms;  /* loop time at which the connection is cut; INT64_MAX: none */
     uv_poll_t disconnect; /* watches for a vanished peer while a stream is sent */
     bool disconnect_used;
@@ -77,6 +78,9 @@ struct http_stream {
     bool ended;
     bool broken;
 };
+
+/* See http_trust(). */
+void http_conn_trust(struct http_conn *c);
 
 /* Takes from the budget, or says that it is used up. Gives back what is no longer held. */
 bool http_server_hold(struct http_server *s, size_t bytes);
