@@ -43,12 +43,13 @@ struct pod {
     char *key_id;        /* annotation */
     int agent_port;      /* annotation; AGENT_PORT_OLD where it is absent or no port */
     int wire_version;    /* annotation; WIRE_VERSION_OLD where it is absent or no number */
-    char *pool_uid;      /* annotation: of the pool that it was made for */
+    char *pool_uid;      /* annotation: of the pool that it was made for; see sealed */
     char *seal;          /* annotation */
     char *ip;
     char *node;
     enum pod_phase phase;
     bool ours;                   /* made by this operator: the world has looked at its seal */
+    bool sealed;                 /* it bears a seal, be it ours; the world drops the texts */
     bool told;                   /* not ours, and its pool has an Event of it */
     bool owned;                  /* by anything */
     bool allocated;              /* label */

@@ -200,7 +200,7 @@ static bool is_bound(const struct world *w, const struct pod *p)
 static bool is_of_old_release(const struct world *w, const struct warmpool *pool,
                               const struct pod *p)
 {
-    return !p->seal && !p->pool_uid && p->template_hash && p->key_id && pod_idle(p) &&
+    return !p->sealed && p->template_hash && p->key_id && pod_idle(p) &&
            world_pod_of_pool(pool, p) &&
            p->meta.created_wall_ns <= w->active_wall_ns + OLD_RELEASE_NS;
 }

@@ -589,6 +589,15 @@ static bool is_ours(struct world *w, const struct pod *p)
     return true;
 }
 
+/* Nobody looks at the texts again: with many pods they take room. */
+static void judge_seal(struct world *w, struct pod *p)
+{
+    p->ours = is_ours(w, p);
+    p->sealed = p->seal || p->pool_uid;
+    str_set(&p->seal, NULL);
+    str_set(&p->pool_uid, NULL);
+}
+
 /* What its status does not tell: this process has seen it ready, and then not. */
 static void keep_readiness(const struct pod *was, struct pod *is)
 {
@@ -608,7 +617,7 @@ static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)
 
     keep_seq(w, old_obj, new_obj);
     if (new_pod)
-        new_pod->ours = is_ours(w, new_pod);
+        judge_seal(w, new_pod);
     if (old_pod && new_pod)
         keep_readiness(old_pod, new_pod);
     if (old_obj)
