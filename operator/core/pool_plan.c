@@ -348,7 +348,7 @@ static bool any_waits(const struct world *w, const char *key)
     const struct index_bucket *b = index_get(&w->waiting_by_pool, key);
 
     for (size_t i = 0; i < b->count; i++)
-        if (world_lacks_pod(w, b->items[i]))
+        if (world_in_line(w, b->items[i]))
             return true;
     return false;
 }

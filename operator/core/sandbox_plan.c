@@ -97,6 +97,17 @@ static bool may_tell(const struct view *v)
 
 /* ---- waiting for a pod ----------------------------------------------------------------------- */
 
+/* It pauses after a claim that was refused. */
+static bool pauses(const struct view *v, const struct meta *sandbox)
+{
+    const struct sandbox_state *st;
+    char key[META_KEY_MAX];
+
+    meta_key(key, sandbox->ns, sandbox->name);
+    st = map_get(&v->w->sandbox_states, key);
+    return st && st->next_claim_mono_ns > v->now.mono_ns;
+}
+
 /* How many sandboxes of the pool have waited longer and may take a pod before this one. */
 static size_t waiting_ahead(const struct view *v, const char *pool_key)
 {
@@ -104,7 +115,7 @@ static size_t waiting_ahead(const struct view *v, const char *pool_key)
     size_t n = 0;
 
     for (size_t i = 0; i < b->count && b->items[i] != &v->s->meta; i++)
-        n += world_lacks_pod(v->w, b->items[i]);
+        n += !pauses(v, b->items[i]) && world_lacks_pod(v->w, b->items[i]);
     return n;
 }
 
@@ -213,6 +224,9 @@ static void plan_waiting(const struct view *v)
     struct pod *first;
     size_t free_pods;
 
+    v->st->outside = pauses(v, &v->s->meta);
+    if (v->st->outside)
+        action_after(v->out, v->st->next_claim_mono_ns);
     meta_key(pool_key, v->s->meta.ns, v->s->pool);
     pool = world_pool(v->w, pool_key);
     if (!pool) {

@@ -200,6 +200,16 @@ bool world_lacks_pod(const struct world *w, const struct meta *sandbox)
            !world_sandbox_pod(w, container_of(sandbox, struct sandbox, meta));
 }
 
+bool world_in_line(const struct world *w, const struct meta *sandbox)
+{
+    const struct sandbox_state *st;
+    char key[META_KEY_MAX];
+
+    meta_key(key, sandbox->ns, sandbox->name);
+    st = map_get(&w->sandbox_states, key);
+    return !(st && st->outside) && world_lacks_pod(w, sandbox);
+}
+
 void world_wake_waiting(struct world *w, const char *pool_key)
 {
     const struct index_bucket *b = index_get(&w->waiting_by_pool, pool_key);
@@ -207,7 +217,7 @@ void world_wake_waiting(struct world *w, const char *pool_key)
     size_t free_pods = b->count ? world_claimable(w, pool_key, &first) : 0;
 
     for (size_t i = 0; i < b->count && free_pods > 0; i++) {
-        if (!world_lacks_pod(w, b->items[i]))
+        if (!world_in_line(w, b->items[i]))
             continue;
         world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
         free_pods--;
@@ -346,6 +356,17 @@ static void sandbox_gone(struct sandbox_state *st, const char *uid)
     *st = (struct sandbox_state){.gone_uid = xstrdup(uid)};
 }
 
+/* Bound, failed, expired or deleted: what it waited for may be for the next one. */
+static void left_line(struct world *w, const struct sandbox *was, const struct sandbox *is)
+{
+    char pool[META_KEY_MAX];
+
+    if (!sandbox_waits(was) || (is && sandbox_waits(is)))
+        return;
+    meta_key(pool, was->meta.ns, was->pool);
+    world_wake_waiting(w, pool);
+}
+
 static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
@@ -364,6 +385,9 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
         sandbox_gone(world_sandbox_state(w, key), old_obj->uid);
     world_queue(w, PLAN_SANDBOX, key);
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+    if (old_obj)
+        left_line(w, container_of(old_obj, struct sandbox, meta),
+                  new_obj ? container_of(new_obj, struct sandbox, meta) : NULL);
 }
 
 static void index_task(struct world *w, struct meta *m, bool add)

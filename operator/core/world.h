@@ -64,6 +64,7 @@ struct sandbox_state {
     char *lost_pod_uid;       /* the API server has confirmed that this pod is not its any more */
     const char *lost_pod_why; /* of it: "is gone", ... */
     unsigned claims_refused;  /* in a row */
+    bool outside;             /* of the pool's line, until next_claim_mono_ns */
     char *claim_error;        /* why the first of those was */
     int64_t next_claim_mono_ns;
     int64_t seen_mono_ns;       /* since when this process knows the sandbox */
@@ -184,6 +185,9 @@ size_t world_claimable(const struct world *w, const char *pool_key, struct pod *
 /* Whether this sandbox, out of the bucket of a pool's waiting ones, really lacks a pod: neither is
  * a claim for it under way, nor has one just succeeded. */
 bool world_lacks_pod(const struct world *w, const struct meta *sandbox);
+/* Whether it stands in the line for one: it does not while it pauses after a claim that was refused,
+ * which is no reason for the others to wait. */
+bool world_in_line(const struct world *w, const struct meta *sandbox);
 /* Plans the sandboxes that could get a pod of this pool. */
 void world_wake_waiting(struct world *w, const char *pool_key);
 /* The API server is down or back: pools whose creates it did not answer make their pods at once.
