@@ -2,6 +2,7 @@
 import copy
 
 API = "arl.infra.io/v1alpha1"
+SPEC_CHARACTERS = 1441792  # of spec.steps in all, as the rule counts them
 
 
 def pool(name="p", **spec):
@@ -71,6 +72,12 @@ ACCEPTED = [
     ("pool as kubectl users write it", pod_pool("python", containers=[{"name": "main", "image": "busybox"}])),
     ("pool of no pods", pool(replicas=0)),
     ("pool name of 54 characters", pool("a" * 54)),
+    ("sandbox name of 63 characters", sandbox("a" * 63)),
+    ("sandbox name with dots", task("a.b", sandboxRef="a.b-c")),
+    ("task of as many characters as there may be",
+     task(steps=[{"type": "FilePatch", "path": "p", "content": "a" * (SPEC_CHARACTERS - 193)}])),
+    ("256 steps of 200 arguments and 50 variables",
+     task(steps=[command(*["a" * 10] * 200, env={f"V{i}": "x" * 20 for i in range(50)})] * 256)),
     ("8 containers and a sidecar without image", pod_pool(containers=containers(8, SIDECAR))),
     ("template metadata with creationTimestamp null", pool(template={
         "metadata": {"creationTimestamp": None, "labels": {"team": "a"}, "annotations": {"note": "b"}},
@@ -132,6 +139,20 @@ REFUSED = [
     ("pool name with a dot", pool("a.b"), "metadata.name must be a DNS label, without dots"),
     ("pool name of 55 characters", pool("a" * 55), "metadata.name may have at most 54"),
     ("pool without spec", without(pool(), "spec"), "spec: Required"),
+    ("sandbox name of 64 characters", sandbox("a" * 64), "metadata.name may have at most 63"),
+    ("poolRef that is no name", sandbox(poolRef="A_b"), "spec.poolRef"),
+    ("poolRef that no pool can have", sandbox(poolRef="a" * 55), "spec.poolRef"),
+    ("sandboxRef that is no name", task(sandboxRef="../x"), "spec.sandboxRef"),
+    ("sandboxRef that no sandbox can have", task(sandboxRef="a" * 64), "spec.sandboxRef"),
+    ("container that is no name", task(steps=[command(container="A/b")]), "container"),
+    ("a character too many", task(steps=[{"type": "FilePatch", "path": "p", "content": "a" * (SPEC_CHARACTERS - 192)}]),
+     "spec.steps may have at most 1441792 characters"),
+    ("characters too many in all", task(steps=[{"type": "FilePatch", "path": "p", "patch": "a" * (SPEC_CHARACTERS // 2)}] * 2),
+     "spec.steps may have at most 1441792 characters"),
+    ("characters too many in arguments", task(steps=[command(*["a" * 1000] * 1500)]), "spec.steps may have at most 1441792 characters"),
+    ("characters too many in variables", task(steps=[command(env={f"V{i}": "x" * 100000 for i in range(15)})]),
+     "spec.steps may have at most 1441792 characters"),
+    ("arguments too many", task(steps=[command(*["a"] * 4097)]), "spec.steps[0].command"),
     ("poolRef missing", without(sandbox(), "spec", "poolRef"), "spec.poolRef"),
     ("poolRef null", sandbox(poolRef=None), "spec.poolRef"),
     ("poolRef empty", sandbox(poolRef=""), "spec.poolRef"),
