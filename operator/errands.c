@@ -409,7 +409,7 @@ static const struct sandbox_state *state_of(const struct errand *e)
 static void audit_later(struct errand *e)
 {
     world_audit_waits(e->es->world, e->ns, e->name, e->target.sandbox_uid,
-                      ops_now(e->es->ops).wall_ns);
+                      ops_now(e->es->ops).mono_ns);
 }
 
 static void on_audited(void *arg, const struct ops_response *resp)

@@ -26,7 +26,7 @@ static const struct {
     {&api_task, "Completed"},      {&api_task, "InvalidSpec"},       {&api_task, "PodLost"},
     {&api_task, "ResultLost"},     {&api_task, "Retrying"},          {&api_task, "SandboxDeleted"},
     {&api_task, "SandboxFailed"},  {&api_task, "SandboxNotFound"},   {&api_task, "SpecTooLarge"},
-    {&api_task, "StepFailed"},
+    {&api_task, "StepFailed"},     {&api_task, "Deleted"},           {&api_sandbox, "Deleted"},
 };
 #define END_REASONS ARRAY_SIZE(ends)
 

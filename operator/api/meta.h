@@ -23,6 +23,11 @@ struct meta {
     bool deleting; /* metadata.deletionTimestamp is set */
     bool cut;      /* too large: meta_parse() left out all but metadata */
     uint64_t seq;  /* order of arrival in this process, kept over updates; set by the world */
+    /* As well, set by plan(): since when this process has planned it, by both clocks, and since
+     * when it has missed what the spec names; 0: it does not. */
+    int64_t seen_mono_ns;
+    int64_t seen_wall_ns;
+    int64_t missed_mono_ns;
 };
 
 /* -EINVAL unless name, namespace, uid and resourceVersion are what Kubernetes would give: whatever

@@ -48,6 +48,8 @@ struct task {
     enum task_state state;
     int64_t start_wall_ns;      /* status; 0: none */
     int64_t completion_wall_ns; /* status; 0: none */
+    bool open_seen;             /* planned before it was final; kept over updates */
+    int64_t ended_mono_ns;      /* planned as final since then, if so; kept over updates */
     struct condition finished;
 };
 

@@ -18,8 +18,8 @@ enum queue_lane plan_lane(const char *plan_key)
 }
 
 /* The object that a key stands for; NULL: there is none. */
-static const struct meta *object_of(const struct world *w, const char *prefix, const char *key,
-                                    const struct api_kind **ret_kind)
+static struct meta *object_of(const struct world *w, const char *prefix, const char *key,
+                              const struct api_kind **ret_kind)
 {
     *ret_kind = strcmp(prefix, PLAN_POOL "/") == 0      ? &api_warmpool
                 : strcmp(prefix, PLAN_SANDBOX "/") == 0 ? &api_sandbox
@@ -30,14 +30,19 @@ static const struct meta *object_of(const struct world *w, const char *prefix, c
                      key);
 }
 
-/* Nothing is known of it but its name: there is nothing to decide, and any status could be wrong.
+/* Notes since when an object is planned. true: nothing is known of it but its name: there is
+ * nothing to decide, and any status could be wrong.
  */
-static bool plan_cut(const struct world *w, const char *prefix, const char *key,
+static bool plan_cut(const struct world *w, const char *prefix, const char *key, struct now now,
                      struct actions *out)
 {
     const struct api_kind *kind;
-    const struct meta *m = object_of(w, prefix, key, &kind);
+    struct meta *m = object_of(w, prefix, key, &kind);
 
+    if (m && m->seen_mono_ns == 0) {
+        m->seen_mono_ns = now.mono_ns;
+        m->seen_wall_ns = now.wall_ns;
+    }
     if (!m || !m->cut || m->deleting)
         return m && m->cut;
     action_event(out, kind, m, true, "TooLarge",
@@ -79,7 +84,7 @@ void plan(struct world *w, const char *key, struct now now, struct actions *out)
         size_t len = strlen(kinds[i].prefix);
 
         if (strncmp(key, kinds[i].prefix, len) == 0) {
-            if (!plan_cut(w, kinds[i].prefix, key + len, out))
+            if (!plan_cut(w, kinds[i].prefix, key + len, now, out))
                 kinds[i].fn(w, key + len, now, out);
             return;
         }

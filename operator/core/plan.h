@@ -44,6 +44,27 @@ void plan_create_ok(struct pool_state *st, int64_t mono_ns);
  * when this process heard of it: clocks of nodes do not matter. */
 char *plan_pod_broken(struct pod *p, struct now now, int64_t *ret_due_mono_ns);
 
+/*
+ * When limit_ns are over since an event of which an object tells in wall time: of the API server's
+ * clock, or of an operator before this one. Clocks may differ by PLAN_CLOCKS_DIFFER_NS, so only
+ * what was older than that when this process first planned the object counts as time that has
+ * passed; of all others the limit is counted from then. So it is never too short.
+ */
+#define PLAN_CLOCKS_DIFFER_NS (300 * NSEC_PER_SEC)
+static inline int64_t plan_deadline(const struct meta *m, int64_t since_wall_ns, int64_t limit_ns)
+{
+    int64_t age_ns = MAX(m->seen_wall_ns - since_wall_ns - PLAN_CLOCKS_DIFFER_NS, 0);
+
+    return m->seen_mono_ns + limit_ns - age_ns;
+}
+/* When grace_ns are over since this process has missed what m names. */
+static inline int64_t plan_missed_until(struct meta *m, struct now now, int64_t grace_ns)
+{
+    if (m->missed_mono_ns == 0)
+        m->missed_mono_ns = now.mono_ns;
+    return m->missed_mono_ns + grace_ns;
+}
+
 /* Mono time of a moment given in wall time, for action_after(). */
 static inline int64_t plan_mono_of(struct now now, int64_t wall_ns)
 {

@@ -149,14 +149,14 @@ static int64_t patience_ns(const struct view *v)
 static void wait_for_pod(const struct view *v, const struct warmpool *pool)
 {
     int64_t wait_ns = patience_ns(v);
-    int64_t deadline = v->s->meta.created_wall_ns + wait_ns;
+    int64_t deadline = plan_deadline(&v->s->meta, v->s->meta.created_wall_ns, wait_ns);
     const struct condition *failing = &pool->status.pods_failing;
     bool fails = failing->status == CONDITION_TRUE, none = pool->replicas == 0;
     cleanup_free char *message = NULL;
     char wait[DURATION_MAX];
 
     duration_format(wait, wait_ns);
-    if (v->now.wall_ns >= deadline) {
+    if (v->now.mono_ns >= deadline) {
         message = xasprintf("no pod of WarmPool %s became free within %s%s%s", pool->meta.name,
                             wait, fails || none ? ": " : "",
                             fails  ? failing->message
@@ -172,22 +172,22 @@ static void wait_for_pod(const struct view *v, const struct warmpool *pool)
                   fails  ? ": its pods fail, see its condition PodsFailing"
                   : none ? ": it keeps none, its spec.replicas is 0"
                          : "");
-    action_after(v->out, plan_mono_of(v->now, deadline));
+    action_after(v->out, deadline);
     say_pending(v, "WaitingForPod", message);
 }
 
 static void pool_missing(const struct view *v)
 {
-    int64_t deadline = v->s->meta.created_wall_ns + POOL_GRACE_NS;
+    int64_t deadline = plan_missed_until(&v->s->meta, v->now, POOL_GRACE_NS);
     cleanup_free char *message = NULL;
 
-    if (v->now.wall_ns >= deadline) {
+    if (v->now.mono_ns >= deadline) {
         message = xasprintf("WarmPool %s not found in namespace %s", v->s->pool, v->s->meta.ns);
         move(v, SANDBOX_FAILED, "PoolNotFound", message);
         return;
     }
     message = xasprintf("waiting for WarmPool %s, which does not exist", v->s->pool);
-    action_after(v->out, plan_mono_of(v->now, deadline));
+    action_after(v->out, deadline);
     say_pending(v, "WaitingForPool", message);
 }
 
@@ -195,7 +195,7 @@ static void pool_missing(const struct view *v)
  * before that is told, and not for ever. */
 static bool may_claim(const struct view *v, const struct warmpool *pool)
 {
-    int64_t deadline = v->s->meta.created_wall_ns + patience_ns(v);
+    int64_t deadline = plan_deadline(&v->s->meta, v->s->meta.created_wall_ns, patience_ns(v));
     const struct condition *told = &v->s->status.ready;
     bool due = v->now.mono_ns >= v->st->next_claim_mono_ns;
     cleanup_free char *message = NULL;
@@ -206,11 +206,11 @@ static bool may_claim(const struct view *v, const struct warmpool *pool)
         return due;
     message =
         xasprintf("a pod of WarmPool %s cannot be taken: %s", pool->meta.name, v->st->claim_error);
-    if (v->now.wall_ns >= deadline) {
+    if (v->now.mono_ns >= deadline) {
         move(v, SANDBOX_FAILED, "NoPodAvailable", message);
         return false;
     }
-    action_after(v->out, plan_mono_of(v->now, deadline));
+    action_after(v->out, deadline);
     if (str_eq(told->reason, "ClaimRefused") && str_eq(told->message, message))
         return due;
     move(v, SANDBOX_PENDING, "ClaimRefused", message);
@@ -233,6 +233,7 @@ static void plan_waiting(const struct view *v)
         pool_missing(v);
         return;
     }
+    v->s->meta.missed_mono_ns = 0;
     free_pods = world_claimable(v->w, pool_key, &first);
     if (free_pods <= waiting_ahead(v, pool_key))
         wait_for_pod(v, pool);
@@ -396,13 +397,10 @@ static bool plan_expiry(const struct view *v)
     const struct sandbox_status *status = &v->s->status;
     bool busy = index_get(&v->w->tasks_by_sandbox, v->key)->count > 0;
     int64_t idle_s = idle_limit_s(v);
-    int64_t since =
-        MAX(MAX(status->last_task_wall_ns, v->st->last_task_wall_ns),
-            /* Not Ready, and not Ready for good, are the same status since the same time. */
-            MAX(status->ready.since_wall_ns, v->st->failed_wall_ns));
+    int64_t since = MAX(v->st->used_mono_ns, v->st->phase_mono_ns);
     int64_t idle_end = INT64_MAX, life_end = INT64_MAX, end;
 
-    if (!busy && idle_s > 0 && since > 0 && status->phase >= SANDBOX_BOUND)
+    if (!busy && idle_s > 0 && status->phase >= SANDBOX_BOUND)
         /* Times of status have no fractions: a second more, so that it never ends too early. */
         idle_end = since + (idle_s + 1) * NSEC_PER_SEC;
     /* Tasks that ended under an earlier process may be gone, and what it wrote of them be behind.
@@ -410,12 +408,13 @@ static bool plan_expiry(const struct view *v)
     if (idle_end != INT64_MAX && v->st->inherited && !v->st->last_task_wall_ns)
         idle_end += last_task_slack_ns(v);
     if (v->s->max_lifetime_s >= 0)
-        life_end = v->s->meta.created_wall_ns + v->s->max_lifetime_s * NSEC_PER_SEC;
+        life_end = plan_deadline(&v->s->meta, v->s->meta.created_wall_ns,
+                                 v->s->max_lifetime_s * NSEC_PER_SEC);
     end = MIN(idle_end, life_end);
     if (end == INT64_MAX)
         return false;
-    if (v->now.wall_ns < end) {
-        action_after(v->out, plan_mono_of(v->now, end));
+    if (v->now.mono_ns < end) {
+        action_after(v->out, end);
         return false;
     }
     action_event(
@@ -514,6 +513,20 @@ static void drop_second_pods(const struct view *v)
     }
 }
 
+/* Deleted, and kept by a finalizer: its pod goes, and whoever looks at it is told so. */
+static void end_deleted(const struct view *v)
+{
+    struct sandbox_status to;
+
+    if (v->s->status.phase == SANDBOX_FAILED)
+        return;
+    sandbox_status_copy(&to, &v->s->status);
+    to.phase = SANDBOX_FAILED;
+    condition_set(&to.ready, CONDITION_FALSE, "Deleted", "the Sandbox was deleted", v->now.wall_ns);
+    write_status(v, &to, "Deleted");
+    sandbox_status_done(&to);
+}
+
 static void plan_phase(const struct view *v)
 {
     switch (v->s->status.phase) {
@@ -540,6 +553,30 @@ static void plan_phase(const struct view *v)
     }
 }
 
+/* When it was used last, and since when it is in its phase, by this process's clock. What was
+ * before the first plan is known in wall time only, see plan_deadline(). */
+static void note_use(const struct view *v, bool first)
+{
+    const struct sandbox_status *status = &v->s->status;
+    struct sandbox_state *st = v->st;
+    int64_t ended = MAX(status->last_task_wall_ns, st->last_task_wall_ns);
+
+    if (first && ended > 0)
+        st->used_mono_ns = plan_deadline(&v->s->meta, ended, 0);
+    else if (st->task_ended || st->task_dropped || st->last_task_wall_ns > st->noted_task_wall_ns)
+        st->used_mono_ns = v->now.mono_ns;
+    if (st->task_dropped)
+        st->last_task_wall_ns = MAX(st->last_task_wall_ns, v->now.wall_ns);
+    st->noted_task_wall_ns = MAX(st->last_task_wall_ns, ended);
+    st->task_ended = st->task_dropped = false;
+    /* Not Ready, and not Ready for good, are the same status since the same time. */
+    if (first && status->phase != SANDBOX_FAILED && status->ready.since_wall_ns > 0)
+        st->phase_mono_ns = plan_deadline(&v->s->meta, status->ready.since_wall_ns, 0);
+    else if (first || st->known_phase != (int)status->phase)
+        st->phase_mono_ns = v->now.mono_ns;
+    st->known_phase = (int)status->phase;
+}
+
 void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out)
 {
     struct view v = {
@@ -550,6 +587,7 @@ void sandbox_plan(struct world *w, const char *key, struct now now, struct actio
         .st = world_sandbox_state(w, key),
         .out = out,
     };
+    bool first;
 
     if (v.st->gone_uid) {
         plan_gone(&v);
@@ -560,22 +598,20 @@ void sandbox_plan(struct world *w, const char *key, struct now now, struct actio
         world_forget_sandbox(w, key);
         return;
     }
-    if (v.st->seen_mono_ns == 0) {
+    first = v.st->seen_mono_ns == 0;
+    if (first) {
         v.st->seen_mono_ns = now.mono_ns;
         v.st->inherited = v.s->status.phase >= SANDBOX_BOUND;
     }
-    if (v.s->status.phase == SANDBOX_FAILED && v.st->failed_wall_ns == 0)
-        v.st->failed_wall_ns = now.wall_ns;
-    if (v.st->task_dropped) {
-        v.st->task_dropped = false;
-        v.st->last_task_wall_ns = MAX(v.st->last_task_wall_ns, now.wall_ns);
-    }
-    if (v.s->meta.deleting) {
+    note_use(&v, first);
+    if (v.s->meta.deleting)
         drop_pods(&v, v.s->meta.uid, "SandboxDeleted");
-        return;
-    }
     if (ledger_busy(w->ledger, &api_sandbox, key))
         return;
+    if (v.s->meta.deleting) {
+        end_deleted(&v);
+        return;
+    }
     if (v.s->invalid) {
         move(&v, SANDBOX_FAILED, "InvalidSpec", v.s->invalid);
         return;

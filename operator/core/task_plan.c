@@ -140,24 +140,32 @@ static void finish_bare(const struct view *v, struct task_end *end)
     finish(v, &bare, end, "arl: the API server refused the full result\n");
 }
 
-static void plan_over(const struct view *v)
+static struct task_end end_of(const struct run *run)
 {
-    struct run *run = v->run;
-    struct task_end end = {
+    return (struct task_end){
         .state = strcmp(run->reason, "Completed") == 0 ? TASK_SUCCEEDED : TASK_FAILED,
         .reason = run->reason,
         .message = run->message,
     };
+}
+
+/* What waits here is planned when it may go on; what never ran holds nothing. */
+static bool may_be_encoded(const struct view *v)
+{
+    struct run *run = v->run;
+
+    run->result->room = run->room;
+    return run->memory.state != TURN_HAS ||
+           world_result_turn(v->w, v->key, run,
+                             v->t->spec_bytes + task_result_status_bytes(v->t, run->result));
+}
+
+static void write_end(const struct view *v)
+{
+    struct run *run = v->run;
+    struct task_end end = end_of(run);
     cleanup_free char *line = run->message ? xasprintf("arl: %s\n", run->message) : NULL;
 
-    if (write_waits(v) || retry(v, &end))
-        return;
-    run->result->room = run->room;
-    /* What waits here is planned when it may go on; what never ran holds nothing. */
-    if (run->memory.state == TURN_HAS &&
-        !world_result_turn(v->w, v->key, run,
-                           v->t->spec_bytes + task_result_status_bytes(v->t, run->result)))
-        return;
     if (run->bare) {
         finish_bare(v, &end);
         return;
@@ -165,6 +173,14 @@ static void plan_over(const struct view *v)
     finish(v, run->result, &end, line);
     if (deserves_event(end.reason))
         action_event(v->out, &api_task, &v->t->meta, true, end.reason, str_or_empty(end.message));
+}
+
+static void plan_over(const struct view *v)
+{
+    struct task_end end = end_of(v->run);
+
+    if (!write_waits(v) && !retry(v, &end) && may_be_encoded(v))
+        write_end(v);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -187,13 +203,13 @@ static void progress(const struct view *v, enum task_state state, const char *sa
 static void say_waiting(const struct view *v, int64_t after_ns, const char *reason,
                         const char *message)
 {
-    int64_t due = v->t->meta.created_wall_ns + after_ns;
+    int64_t due = v->t->meta.seen_mono_ns + after_ns;
 
     /* It runs: what is known of its sandbox, or of the tasks before it, is older than that. */
     if (v->t->state == TASK_RUNNING && v->t->attempt <= 1)
         return;
-    if (v->t->state == TASK_STATE_NONE && v->now.wall_ns < due)
-        action_after(v->out, plan_mono_of(v->now, due));
+    if (v->t->state == TASK_STATE_NONE && v->now.mono_ns < due)
+        action_after(v->out, due);
     else
         progress(v, v->t->attempt > 1 ? TASK_RUNNING : TASK_PENDING, NULL, reason, message, 0);
 }
@@ -204,18 +220,42 @@ static bool known_from_birth(const struct view *v)
     return v->t->meta.created_wall_ns >= v->w->active_wall_ns + CLOCKS_DIFFER_NS;
 }
 
+/* Deleted, and kept by a finalizer: whoever waits for its end is told of it. What ran is stopped.
+ */
+static void end_deleted(const struct view *v)
+{
+    static const char sentence[] = "the Task was deleted";
+    struct run_target nowhere = {0};
+    struct view lost = *v;
+    bool kept =
+        v->run && may_be_encoded(v); /* else it is not waited for: it is to be stopped now */
+
+    if (v->t->unwritable)
+        return;
+    if (!v->run && v->t->state != TASK_RUNNING) {
+        fail_early(v, "Deleted", sentence);
+        return;
+    }
+    if (!kept)
+        lost.run = run_new(nowhere, MAX(v->t->attempt, 1), v->t->step_count, v->now);
+    run_fail(lost.run, "Deleted", sentence, true, v->now);
+    write_end(&lost);
+    if (!kept)
+        run_free(lost.run);
+}
+
 static void sandbox_missing(const struct view *v)
 {
-    int64_t deadline = v->t->meta.created_wall_ns + SANDBOX_GRACE_NS;
+    int64_t deadline = plan_missed_until(&v->t->meta, v->now, SANDBOX_GRACE_NS);
     cleanup_free char *message = NULL;
 
-    if (v->now.wall_ns >= deadline) {
+    if (v->now.mono_ns >= deadline) {
         message = xasprintf("sandbox %s not found", v->t->sandbox);
         fail_early(v, "SandboxNotFound", message);
         return;
     }
     message = xasprintf("waiting for Sandbox %s, which does not exist", v->t->sandbox);
-    action_after(v->out, plan_mono_of(v->now, deadline));
+    action_after(v->out, deadline);
     /* Pending is to mean that it has not begun, see may_have_begun_elsewhere(). Said at once, so
      * that an operator after this one knows it, too. */
     if (v->t->state != TASK_STATE_NONE || known_from_birth(v))
@@ -333,16 +373,17 @@ static void agent_lost(const struct view *v)
 /* Only of a task that has not begun: Pending is to mean that. */
 static void agent_awaited(const struct view *v, const struct sandbox_state *st)
 {
-    int64_t due =
-        MAX(MAX(st->unanswered_wall_ns, v->t->meta.created_wall_ns), st->last_task_wall_ns) +
-        AGENT_LOST_MS * NSEC_PER_MSEC;
+    bool just_used = st->task_ended || st->task_dropped; /* the sandbox's plan has yet to note it */
+    int64_t used_ns = just_used ? v->now.mono_ns : st->used_mono_ns;
+    int64_t due = MAX(MAX(st->unanswered_mono_ns, v->t->meta.seen_mono_ns), used_ns) +
+                  AGENT_LOST_MS * NSEC_PER_MSEC;
 
-    if (st->unanswered_wall_ns && v->now.wall_ns >= due) {
+    if (st->unanswered_mono_ns && v->now.mono_ns >= due) {
         agent_lost(v);
         return;
     }
-    if (st->unanswered_wall_ns)
-        action_after(v->out, plan_mono_of(v->now, due));
+    if (st->unanswered_mono_ns)
+        action_after(v->out, due);
     if (v->t->state == TASK_PENDING || (v->t->state == TASK_STATE_NONE && known_from_birth(v)))
         say_waiting(v, SAY_QUEUED_AFTER_NS, "WaitingForAgent",
                     "waiting for the agent in the pod to tell what runs there");
@@ -357,6 +398,8 @@ static void plan_idle(const struct view *v)
     meta_key(key, v->t->meta.ns, v->t->sandbox);
     s = world_sandbox(v->w, key);
     st = s ? world_sandbox_state(v->w, key) : NULL;
+    if (s && !s->meta.deleting)
+        v->t->meta.missed_mono_ns = 0;
     if (!s || s->meta.deleting)
         sandbox_missing(v);
     else if (may_have_begun_elsewhere(v, s))
@@ -427,12 +470,13 @@ static void plan_active(const struct view *v)
     s = world_sandbox(v->w, key);
     if (s && str_eq(s->meta.uid, v->run->target.sandbox_uid))
         p = world_sandbox_pod(v->w, s);
-    if (p && s->status.phase == SANDBOX_FAILED && !str_eq(failure_reason(s), "PodLost")) {
+    if (p && !s->meta.deleting && s->status.phase == SANDBOX_FAILED &&
+        !str_eq(failure_reason(s), "PodLost")) {
         fail_with_sandbox(v, s);
         return;
     }
-    if (!s || s->status.phase == SANDBOX_FAILED || !p) {
-        fail_lost(v, s != NULL);
+    if (!s || s->meta.deleting || s->status.phase == SANDBOX_FAILED || !p) {
+        fail_lost(v, s && !s->meta.deleting);
         return;
     }
     if (v->run->result_gone) {
@@ -457,6 +501,20 @@ static void plan_active(const struct view *v)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* Counted from when this process has seen the end; of a task that had ended before, see
+ * plan_deadline(). completionTime has no fractions: a second more, so that it is never too early.
+ */
+static int64_t ttl_end(const struct view *v, int64_t ttl_s)
+{
+    int64_t ttl_ns = (ttl_s + (ttl_s > 0)) * NSEC_PER_SEC;
+
+    if (v->t->open_seen && v->t->ended_mono_ns == 0)
+        v->t->ended_mono_ns = v->now.mono_ns;
+    if (v->t->ended_mono_ns)
+        return v->t->ended_mono_ns + ttl_ns;
+    return plan_deadline(&v->t->meta, v->t->completion_wall_ns, ttl_ns);
+}
+
 static void plan_final(const struct view *v)
 {
     int64_t preset_s = v->w->policy->task_ttl_s;
@@ -469,10 +527,9 @@ static void plan_final(const struct view *v)
                    &v->t->meta);
     if (ttl_s < 0)
         return;
-    /* completionTime has no fractions: a second more, so that it is never deleted too early. */
-    due = v->t->completion_wall_ns + (ttl_s + (ttl_s > 0)) * NSEC_PER_SEC;
-    if (v->now.wall_ns < due)
-        action_after(v->out, plan_mono_of(v->now, due));
+    due = ttl_end(v, ttl_s);
+    if (v->now.mono_ns < due)
+        action_after(v->out, due);
     else if (!v->t->meta.deleting)
         action_delete(v->out, &api_task, &v->t->meta, "TTLExpired");
 }
@@ -483,6 +540,14 @@ static bool run_is_stale(const struct view *v)
     return v->run &&
            (!v->t || v->t->meta.deleting || !str_eq(v->t->meta.uid, v->run->target.task_uid) ||
             (!task_final(v->t) && v->t->attempt > v->run->result->attempt));
+}
+
+/* The task itself is deleted, but still there: what its run has brought can be written. */
+static bool ends_with_run(const struct view *v)
+{
+    return v->t && v->t->meta.deleting && !task_final(v->t) &&
+           str_eq(v->t->meta.uid, v->run->target.task_uid) &&
+           !ledger_busy(v->w->ledger, &api_task, v->key);
 }
 
 static void cancel_stale(struct view *v)
@@ -506,15 +571,21 @@ void task_plan(struct world *w, const char *key, struct now now, struct actions 
         .out = out,
     };
 
+    if (v.t && !task_final(v.t))
+        v.t->open_seen = true;
     if (run_is_stale(&v)) {
+        if (ends_with_run(&v))
+            end_deleted(&v);
         cancel_stale(&v);
         action_after(out, now.mono_ns);
         return;
     }
-    if (!v.t || v.t->meta.deleting || ledger_busy(w->ledger, &api_task, key))
+    if (!v.t || ledger_busy(w->ledger, &api_task, key))
         return;
     if (task_final(v.t))
         plan_final(&v);
+    else if (v.t->meta.deleting)
+        end_deleted(&v);
     else if (v.t->invalid && !v.t->unwritable)
         fail_early(&v, "InvalidSpec", v.t->invalid);
     else if (v.t->too_large && !v.run)

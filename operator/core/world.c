@@ -286,8 +286,14 @@ void world_retry_creates(struct world *w, int64_t mono_ns)
 
 static void keep_seq(struct world *w, const struct meta *old_obj, struct meta *new_obj)
 {
-    if (new_obj)
-        new_obj->seq = old_obj ? old_obj->seq : ++w->seq;
+    if (!new_obj)
+        return;
+    new_obj->seq = old_obj ? old_obj->seq : ++w->seq;
+    if (!old_obj || !str_eq(old_obj->uid, new_obj->uid))
+        return;
+    new_obj->seen_mono_ns = old_obj->seen_mono_ns;
+    new_obj->seen_wall_ns = old_obj->seen_wall_ns;
+    new_obj->missed_mono_ns = old_obj->missed_mono_ns;
 }
 
 static void queue_bucket(struct world *w, const struct index_bucket *b, const char *prefix)
@@ -460,7 +466,7 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
     if (!st)
         return;
     st->auditing = false;
-    st->unanswered_wall_ns = 0;
+    st->unanswered_mono_ns = 0;
     st->audited = st->doubts == doubts;
     str_set(&st->running_uid, xstrdup(task_uid));
     world_queue(w, PLAN_SANDBOX, key);
@@ -468,16 +474,16 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
 }
 
 void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
-                       const char *sandbox_uid, int64_t now_wall_ns)
+                       const char *sandbox_uid, int64_t now_mono_ns)
 {
     char key[META_KEY_MAX];
     struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
     if (!st)
         return;
-    if (st->unanswered_wall_ns)
+    if (st->unanswered_mono_ns)
         return;
-    st->unanswered_wall_ns = now_wall_ns;
+    st->unanswered_mono_ns = now_mono_ns;
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
@@ -530,6 +536,23 @@ static void doubt_sandbox(struct world *w, const struct task *was, const struct 
     world_queue(w, PLAN_SANDBOX, key);
 }
 
+/* What plans have noted of it. One that has ended since is use of its sandbox, whatever its times
+ * are: they may be of another clock. */
+static void keep_task(struct world *w, const struct task *was, struct task *is)
+{
+    char key[META_KEY_MAX];
+
+    if (!str_eq(was->meta.uid, is->meta.uid))
+        return;
+    is->open_seen = was->open_seen;
+    is->ended_mono_ns = was->ended_mono_ns;
+    if (!is->sandbox || task_final(was) || !task_final(is))
+        return;
+    meta_key(key, is->meta.ns, is->sandbox);
+    if (world_sandbox(w, key))
+        world_sandbox_state(w, key)->task_ended = true;
+}
+
 static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
@@ -546,6 +569,8 @@ static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
         doubt_sandbox(w, container_of(old_obj, struct task, meta), new_obj ? t : NULL);
     if (new_obj)
         note_task_end(w, t);
+    if (old_obj && new_obj)
+        keep_task(w, container_of(old_obj, struct task, meta), t);
     if (t->sandbox && (!new_obj || task_final(t) || m->deleting))
         task_left_line(w, t);
     if (t->sandbox && !task_final(t) && (!new_obj || m->deleting))

@@ -73,13 +73,17 @@ struct sandbox_state {
     bool was_ready;             /* this process has known it Ready */
     bool audited;               /* nothing runs in its pod that nobody wants */
     bool auditing;              /* its agent is being asked */
-    int64_t unanswered_wall_ns; /* since when in vain; 0: it is not */
+    int64_t unanswered_mono_ns; /* since when in vain; 0: it is not */
     uint64_t doubts;            /* how often that got uncertain: earlier answers do not count */
     char *running_uid;          /* the task that ran there then; NULL: none */
     bool inherited;             /* it had a pod when this process first saw it */
     int64_t last_task_wall_ns;  /* end of the last task, as far as this process knows */
     bool task_dropped;          /* one was deleted before its end, or found so: an end, too */
-    int64_t failed_wall_ns;     /* since when this process knows that it has failed */
+    bool task_ended;            /* one has; noted by the next plan */
+    int64_t noted_task_wall_ns; /* the last end of a task that a plan has noted */
+    int64_t used_mono_ns;       /* when that was, or a task was dropped; 0: never */
+    int known_phase;            /* at the last plan */
+    int64_t phase_mono_ns;      /* since when */
 };
 
 struct world {
@@ -161,7 +165,7 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
                    uint64_t doubts, const char *task_uid);
 /* The agent has not answered yet, or something runs there that is to end. */
 void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
-                       const char *sandbox_uid, int64_t now_wall_ns);
+                       const char *sandbox_uid, int64_t now_mono_ns);
 /* Something has run there until now that belongs to no task any more: the sandbox was not idle. */
 void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid);
 /* Whether this attempt is to run on. t: of its name; NULL: none. */
@@ -185,8 +189,8 @@ size_t world_claimable(const struct world *w, const char *pool_key, struct pod *
 /* Whether this sandbox, out of the bucket of a pool's waiting ones, really lacks a pod: neither is
  * a claim for it under way, nor has one just succeeded. */
 bool world_lacks_pod(const struct world *w, const struct meta *sandbox);
-/* Whether it stands in the line for one: it does not while it pauses after a claim that was refused,
- * which is no reason for the others to wait. */
+/* Whether it stands in the line for one: it does not while it pauses after a claim that was
+ * refused, which is no reason for the others to wait. */
 bool world_in_line(const struct world *w, const struct meta *sandbox);
 /* Plans the sandboxes that could get a pod of this pool. */
 void world_wake_waiting(struct world *w, const char *pool_key);

@@ -27,8 +27,8 @@ static void test_sandbox_idle_timeout(void **state)
     fixture_pass(f, 2000);
     assert_plan(f, SANDBOX, "");
     put_task(f, "t2", ONE_STEP, "\"state\":\"Failed\",\"completionTime\":\"2025-06-15T15:08:30Z\"");
-    assert_plan(f, SANDBOX, "after 10000ms\nstatus s LastTask\n");
-    fixture_pass(f, 10000);
+    assert_plan(f, SANDBOX, "after 601000ms\nstatus s LastTask\n");
+    fixture_pass(f, 601000);
     assert_plan(f, SANDBOX, "event s IdleTimeout\ndelete s IdleTimeout\n");
 }
 
@@ -119,7 +119,8 @@ static void test_sandbox_that_is_listed_after_its_tasks(void **state)
     put_ready_sandbox(f);
     put_box(f, LAST_TASK("2025-06-15T15:06:50Z"));
     world_queue_all(f->w);
-    assert_plan(f, SANDBOX, "after 611000ms\n");
+    /* Of a clock that is ahead: no reason to wait longer. */
+    assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

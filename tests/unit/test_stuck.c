@@ -187,6 +187,7 @@ static void pool_missing(struct fixture *f)
 static void pool_missing_too_long(struct fixture *f)
 {
     put_sandbox(f, "\"phase\":\"Pending\"");
+    fixture_plan(f, "sandbox/ns/s", NULL);
     fixture_pass(f, 10000);
 }
 
@@ -194,6 +195,7 @@ static void box_in(struct fixture *f, int replicas, const char *pool_status, int
 {
     put_pool(f, replicas, pool_status);
     put_sandbox(f, "\"phase\":\"Pending\"");
+    fixture_plan(f, "sandbox/ns/s", NULL);
     fixture_pass(f, waited_ms);
 }
 
@@ -259,6 +261,7 @@ static void claims_refused(struct fixture *f)
 static void claims_refused_for_long(struct fixture *f)
 {
     claims_refused(f);
+    fixture_plan(f, "sandbox/ns/s", NULL);
     fixture_pass(f, 300000);
 }
 
@@ -304,6 +307,7 @@ static void task_alone(struct fixture *f)
 static void box_missing_too_long(struct fixture *f)
 {
     task_alone(f);
+    fixture_plan(f, "task/ns/t", NULL);
     fixture_pass(f, 10000);
 }
 
@@ -313,6 +317,7 @@ static void box_pending(struct fixture *f)
     put_pool(f, 0, "");
     put_sandbox(f, "\"phase\":\"Pending\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\","
                    "\"reason\":\"WaitingForPod\",\"message\":\"waiting for an idle pod\"}]");
+    fixture_plan(f, "task/ns/t", NULL);
     fixture_pass(f, 1000);
 }
 
@@ -327,6 +332,7 @@ static void earlier_task(struct fixture *f)
     put_task(f, "first", "");
     task_alone(f);
     box_with_pod(f, POD_READY);
+    fixture_plan(f, "task/ns/t", NULL);
     fixture_pass(f, 5000);
 }
 
@@ -336,6 +342,7 @@ static void agent_is_asked(struct fixture *f)
     box_with_pod(f, POD_READY);
     world_sandbox_state(f->w, "ns/s")->audited = false;
     world_sandbox_state(f->w, "ns/s")->auditing = true;
+    fixture_plan(f, "task/ns/t", NULL);
     fixture_pass(f, 5000);
 }
 
