@@ -76,8 +76,8 @@ ACCEPTED = [
     ("sandbox name with dots", task("a.b", sandboxRef="a.b-c")),
     ("task of as many characters as there may be",
      task(steps=[{"type": "FilePatch", "path": "p", "content": "a" * (SPEC_CHARACTERS - 193)}])),
-    ("256 steps of 120 arguments and 30 variables",
-     task(steps=[command(*["a" * 10] * 120, env={f"V{i}": "x" * 20 for i in range(30)})] * 256)),
+    ("256 steps of 60 arguments and 15 variables",
+     task(steps=[command(*["a" * 10] * 60, env={f"V{i}": "x" * 20 for i in range(15)})] * 256)),
     ("8 containers and a sidecar without image", pod_pool(containers=containers(8, SIDECAR))),
     ("template metadata with creationTimestamp null", pool(template={
         "metadata": {"creationTimestamp": None, "labels": {"team": "a"}, "annotations": {"note": "b"}},
