@@ -1,0 +1,396 @@
+"""What the attacks have in common: who attacks and who is to be left alone, how it is seen, and the table."""
+import contextlib
+import glob
+import importlib.machinery
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+import traceback
+
+import harness
+from harness import IMAGES, ROOT, ApiError, Failed, expect, patch, path_of, sh, wait
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+# The signing client of the suite integ, whose module has the name of another one.
+loader = importlib.machinery.SourceFileLoader("integ_harness", os.path.join(ROOT, "tests", "integ", "harness.py"))
+INTEG = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+loader.exec_module(INTEG)
+with open(os.path.join(HERE, "inside.py"), encoding="utf-8") as program:
+    INSIDE = program.read()
+with open(os.path.join(ROOT, "sidecar", "runner", "frames.h"), encoding="utf-8") as frames:
+    FRAMES_VERSION = int(re.search(r"#define FRAMES_VERSION (\d+)", frames.read())[1])
+OLD_FRAMES_VERSION = 4      # of commit 4f97371
+FORGED = "100 of 100 tests passed\n"
+HONEST_S = 10               # in which a task of another sandbox has to end right
+SEEN_S = 8
+WORK = "/workspace"
+EXECUTOR = {"name": "executor", "image": IMAGES["python"]}
+USER = {"runAsUser": 1000, "runAsGroup": 1000}
+# Who attacks: root as containers are by default (with NET_RAW), a user, and the two side by side in one pod.
+POOLS = {
+    "root": {"containers": [{**EXECUTOR, "command": ["sleep", "1000000"]}]},
+    "user": {"containers": [{**EXECUTOR, "securityContext": USER}]},
+    "two": {"containers": [{**EXECUTOR, "securityContext": USER}, {"name": "grader", "image": IMAGES["python"]}]},
+    "suid": {"containers": [{"name": "executor", "image": "localhost/arl-test/suid:1", "securityContext": USER}]},
+    "never": {"restartPolicy": "Never", "containers": [EXECUTOR]},
+}
+REPLICAS = {"root": 3, "user": 2, "two": 2}
+ATTACKS = []
+
+
+def attack(ref, mechanism, then=True, alone=False, seen=None):
+    """ref: the issue's number of it, or "". then: it succeeds with the images of 4f97371 (None: it is told, and either will do).
+    seen: what must tell of it, any of: "metric REGEX", "event REGEX", "condition REGEX"; None: its own author is told, by a refusal.
+    The function returns None if nothing came of it, or what was won."""
+    def add(f):
+        ATTACKS.append({"name": f.__name__, "ref": ref, "mechanism": mechanism, "then": then, "alone": alone, "seen": seen or [], "run": f})
+        return f
+    return add
+
+
+def quick(look, limit):
+    """As wait(), without an error and without patience: whether it came."""
+    end = time.monotonic() + limit
+    while not look():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+class TenantApi:
+    """The API as a ServiceAccount with the rights of `edit` and of arl's users in one namespace. Requests say whom they are made for."""
+
+    def __init__(self, api, ns, account):
+        self.api = api
+        self.headers = {"Impersonate-User": f"system:serviceaccount:{ns}:{account}"}
+        self.groups = ["system:serviceaccounts", f"system:serviceaccounts:{ns}", "system:authenticated"]
+
+    def request(self, method, path, body=None, content_type="application/json"):
+        conn = self.api.connect(60)
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            conn.putrequest(method, path)
+            for k, v in [*self.headers.items(), *(("Impersonate-Group", g) for g in self.groups)]:
+                conn.putheader(k, v)
+            if data is not None:
+                conn.putheader("Content-Type", content_type)
+                conn.putheader("Content-Length", str(len(data)))
+            conn.endheaders(data)
+            answer = conn.getresponse()
+            return answer.status, answer.read().decode("utf-8", "replace")
+        finally:
+            conn.close()
+
+    def call(self, *args, **more):
+        status, text = self.request(*args, **more)
+        if status >= 300:
+            raise ApiError(status, text)
+        return json.loads(text)
+
+    def merge(self, path, body):
+        return self.call("PATCH", path, body, content_type="application/merge-patch+json")
+
+
+class Env(harness.Env):
+    """The cluster with arl in it, a namespace of a tenant who attacks, and one of a tenant who works."""
+
+    def __init__(self, old):
+        super().__init__()
+        self.old = old
+        expect(self.cluster, "this suite needs the local cluster, whose node can be reached")
+        archive = subprocess.run([os.path.join(HERE, "images")], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        r = self.cluster_command("load", archive)
+        expect(r.returncode == 0, f"cluster load {archive}: {r.stderr}")
+        self.evil = self.make_namespace("evil")
+        self.good = self.make_namespace("good")
+        self.frames_version = OLD_FRAMES_VERSION if old else FRAMES_VERSION
+        self.make_tenant()
+        self.tenant = TenantApi(self.api, self.evil, "tenant")
+        self.pools_made, self.pools_lock = set(), threading.Lock()
+        self.honest = harness.Case(self, 0, "honest", True)
+        self.honest.ns = self.good
+        self.honest.pool("honest", replicas=2)
+        self.honest.box("honest", name="honest", idleTimeoutSeconds=0)
+
+    def shared(self):
+        return "none"   # each case is told its own
+
+    def make_tenant(self):
+        ns = self.evil
+        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}"
+        self.api.call("POST", f"/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": "tenant"}})
+        self.api.call("POST", f"{rbac}/roles", {"metadata": {"name": "arl"}, "rules": [
+            {"apiGroups": ["arl.infra.io"], "resources": ["warmpools", "sandboxes", "tasks"], "verbs": ["*"]}]})
+        for role in ({"kind": "ClusterRole", "name": "edit"}, {"kind": "Role", "name": "arl"}):
+            self.api.call("POST", f"{rbac}/rolebindings", {
+                "metadata": {"name": role["name"]}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", **role},
+                "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": ns}]})
+
+    def pool(self, kind):
+        with self.pools_lock:
+            if kind not in self.pools_made:
+                self.pools_made.add(kind)
+                obj = harness.pool_object(kind, replicas=REPLICAS.get(kind, 1), spec=json.loads(json.dumps(POOLS[kind])))
+                self.api.call("POST", path_of(self.evil, "WarmPool"), obj)
+        return kind
+
+    def restarts(self):
+        """How often the operators' containers have begun again, by pod."""
+        return {p["metadata"]["name"]: self.operator.restarts(p["metadata"]["name"]) for p in self.operator.pods()}
+
+    def metrics(self):
+        """{"name{labels}": value}, the sums over the operators."""
+        total = {}
+        for pod in self.operator.pods():
+            port = next((p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", [])), 8080)
+            status, text = self.api.request("GET", path_of(Env.system(), "pods", f"{pod['metadata']['name']}:{port}/proxy/metrics"))
+            if status == 200:
+                for line in text.splitlines():
+                    m = re.match(r"([a-z_]+(?:\{[^}]*\})?) ([0-9.e+]+)$", line)
+                    if m:
+                        total[m[1]] = total.get(m[1], 0) + float(m[2])
+        return total
+
+    @staticmethod
+    def processor_time(pod_uid):
+        """Seconds that the operator's process of that pod has run; the node's processes are this machine's."""
+        for path in glob.glob("/proc/[0-9]*/comm"):
+            folder = os.path.dirname(path)
+            with contextlib.suppress(OSError), open(path, encoding="ascii") as comm, open(f"{folder}/cgroup", encoding="ascii") as groups:
+                if comm.read().strip() == "arl-operator" and pod_uid in groups.read():
+                    with open(f"{folder}/stat", encoding="ascii") as stat:
+                        fields = stat.read().rpartition(")")[2].split()
+                    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        raise Failed(f"pod {pod_uid} has no operator's process")
+
+    @staticmethod
+    def system():
+        return harness.Operator.NS
+
+    def honest_task(self):
+        """Seconds that a task of the other tenant's took; Failed if it did not end right."""
+        began = time.monotonic()
+        word = f"honest-{time.time_ns()}"
+        name = self.honest.task("honest", sh(f"echo {word}"))
+        s = self.honest.finished(name, 60)
+        took = time.monotonic() - began
+        self.honest.delete("Task", name)
+        expect((s["state"], s["exitCode"], s["stdout"]) == ("Succeeded", 0, word + "\n"), f"an honest task: {s}")
+        return took
+
+
+class Attack(harness.Case):
+    """One of them under way. Works in the attacker's namespace."""
+
+    def __init__(self, env, number, a):
+        self.a = a
+        super().__init__(env, number, a["name"], True)
+        self.ns, self.tenant = env.evil, env.tenant
+        self.details = []
+        self.undo = []
+
+    def tell(self, text):
+        """A figure, for the table."""
+        self.details.append(text)
+
+    # -- sandboxes of the attacker's
+
+    def sandbox_of(self, kind, **spec):
+        return self.box(self.env.pool(kind), idleTimeoutSeconds=0, **spec)
+
+    def armed(self, kind, **spec):
+        """A sandbox with the program in it."""
+        box = self.sandbox_of(kind, **spec)
+        self.arm(box)
+        return box
+
+    def arm(self, box):
+        s = self.run(box, patch(f"{WORK}/inside.py", INSIDE))
+        expect(s["state"] == "Succeeded", f"the attacker's program could not be written: {s}")
+
+    def daemon(self, box, *args, container=None):
+        """Leaves the program behind in the sandbox with these arguments."""
+        text = " ".join(str(a) for a in args)
+        step = sh(f"setsid python3 {WORK}/inside.py {text} </dev/null >{WORK}/log 2>&1 & sleep 0.5; cat {WORK}/log", **({"container": container} if container else {}))
+        s = self.run(box, step)
+        expect(s["state"] == "Succeeded" and "Traceback" not in s["stdout"], f"the attacker's daemon: {s}")
+
+    def program(self, box, *args, limit=60, **step):
+        """The program as a step; returns the task's status."""
+        return self.run(box, sh(f"python3 {WORK}/inside.py " + " ".join(str(a) for a in args), **step), limit=limit)
+
+    def inside(self, box, script, container="executor", fails=False):
+        """What a look from outside says, past arl."""
+        r = self.env.run_kubectl("-n", self.ns, "exec", self.get("Sandbox", box)["status"]["podName"], "-c", container, "--", "sh", "-c", script)
+        expect(fails or r.returncode == 0, f"exec {script!r}: {r.stderr}")
+        return r.stdout
+
+    def on_the_node(self, box, name):
+        """A file of the workspace, past the container, in which nothing may work any more."""
+        uid = self.pod_of(box)["metadata"]["uid"]
+        return self.env.cluster_command("exec", "cat", f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/workspace/{name}").stdout
+
+    @staticmethod
+    def port(pod):
+        """Where the pod's agent listens."""
+        c = next(c for c in pod["spec"]["containers"] + pod["spec"].get("initContainers", []) if c["name"] == "sidecar")
+        return c["ports"][0]["containerPort"]
+
+    def port_of(self, box):
+        return self.port(self.pod_of(box))
+
+    def restarts_of(self, box, container):
+        return next(c["restartCount"] for c in self.pod_of(box)["status"]["containerStatuses"] if c["name"] == container)
+
+    def peers(self):
+        return ",".join(p["status"]["podIP"] for p in self.env.operator.pods())
+
+    def neighbour(self, box, victim_pod, mode, seconds=10):
+        """A daemon that answers the operators for that pod's address, for some seconds."""
+        self.daemon(box, "neighbour", victim_pod["status"]["podIP"], self.port(victim_pod), self.peers(), mode, seconds)
+        wait("the neighbour to have the address", lambda: "has the address" in self.said(box), 10)
+        time.sleep(1.2)     # a host keeps an address for a second, whoever says otherwise
+
+    def said(self, box, name="said", container="executor"):
+        """A file that the program keeps."""
+        return self.inside(box, f"cat {WORK}/{name} 2>/dev/null", container, fails=True)
+
+    def true_result(self, s, code, out):
+        """What was won if a task did not end so, nor as unavailable; None: nothing."""
+        if s["state"] == "Failed" and "Unavailable" in json.dumps(s.get("conditions", [])):
+            return None
+        if (s["exitCode"], s.get("stdout", "")) == (code, out) and (s["state"] == "Succeeded") == (code == 0):
+            return None
+        return f"the task ended as {s['state']}, exit {s['exitCode']}, stdout {s.get('stdout', '')[:80]!r}"
+
+    # -- how it is seen
+
+    def look(self, before):
+        """The first of what must tell of the attack; None: nothing did."""
+        def found():
+            for want in self.a["seen"]:
+                kind, _, pattern = want.partition(" ")
+                for text in getattr(self, "look_at_" + kind)(before):
+                    if re.search(pattern, text):
+                        return f"{kind} {text[:100]}"
+            return None
+        end = time.monotonic() + SEEN_S
+        while True:
+            got = found()
+            if got or time.monotonic() > end:
+                return got
+            time.sleep(0.3)
+
+    def look_at_metric(self, before):
+        now = self.env.metrics()
+        return [k for k, v in now.items() if v > before["metrics"].get(k, 0)]
+
+    def look_at_event(self, before):
+        items = self.api.get(path_of(self.ns, "events"))["items"]
+        return [f"{e['reason']}: {e['message']}" for e in items if (e.get("lastTimestamp") or e.get("eventTime") or "") >= before["time"]]
+
+    def look_at_condition(self, _):
+        out = []
+        for kind, name in self.made:
+            obj = self.find(kind, name) or {}
+            out += [f"{kind} {c['reason']}: {c.get('message', '')}" for c in obj.get("status", {}).get("conditions", [])]
+        return out
+
+    def close(self):
+        for f in reversed(self.undo):
+            with contextlib.suppress(Exception):
+                f()
+        for kind, name in reversed(self.made):
+            if kind in harness.PLURALS:
+                with contextlib.suppress(ApiError):
+                    self.delete(kind, name)
+
+
+class Runner:
+    """Runs the attacks, prints a line for each, and the table at the end."""
+
+    def __init__(self, env, old):
+        self.env, self.old = env, old
+        self.lock = threading.Lock()
+        self.rows, self.passed, self.failed = [], 0, 0
+
+    def say(self, ok, a, result, took, seen, detail=""):
+        with self.lock:
+            self.passed, self.failed = self.passed + ok, self.failed + (not ok)
+            honest = f"{took:.2f}" if took is not None else "-"
+            self.rows.append((a["ref"], a["name"], a["mechanism"], result, honest, seen or ""))
+            print(f"{'ok' if ok else 'not ok'} - {a['ref'] + ' ' if a['ref'] else ''}{a['name']}: {result} (honest task {honest} s)", flush=True)
+            for text in detail.splitlines()[:200]:
+                print(f"    {text}", flush=True)
+
+    def one(self, number, a):
+        env, t, won, broken, took = self.env, None, None, "", None
+        before = {"metrics": env.metrics(), "restarts": env.restarts(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1))}
+        try:
+            t = Attack(env, number, a)
+            won = a["run"](t)
+        except Exception as e:  # pylint: disable=broad-except
+            where = [f"{os.path.basename(f.filename)}:{f.lineno}: {f.line}" for f in traceback.extract_tb(e.__traceback__) if "cases_" in f.filename]
+            broken = "\n".join(where + [str(e) if isinstance(e, (Failed, ApiError)) else traceback.format_exc()])
+        harm = self.harm(before)
+        seen = ""
+        try:
+            if not self.old and not won and a["seen"] and t:
+                seen = t.look(before)
+        finally:
+            if t:
+                report = t.report() if broken or (won and not self.old) else ""
+                t.close()
+        try:
+            took = env.honest_task()
+            if took > HONEST_S:
+                harm += f"; an honest task took {took:.1f} s"
+        except (Failed, ApiError, OSError) as e:
+            harm += f"; {e}"
+            self.recover()
+        won = won or harm.strip("; ") or None
+        ok, result = self.judge(a, won, broken, seen)
+        result = "; ".join([result] + (t.details if t else []))
+        self.say(ok, a, result, took, seen, "" if ok else broken + "\n" + report[-6000:])
+
+    def judge(self, a, won, broken, seen):
+        if broken and not won:
+            return False, "the attack could not be made"
+        if self.old:
+            return a["then"] is None or bool(won) == a["then"], f"SUCCEEDED: {won}" if won else "refused"
+        if won:
+            return False, f"SUCCEEDED: {won}"
+        if a["seen"] and not seen:
+            return False, "refused, but nothing tells of it: no " + " or ".join(a["seen"])
+        return True, "refused" + (f", seen by {seen}" if seen else "")
+
+    def harm(self, before):
+        now = self.env.restarts()
+        again = sum(max(0, n - before["restarts"].get(name, 0)) for name, n in now.items())
+        return f"; the operators' containers began again {again} times" if again else ""
+
+    def recover(self):
+        """The next attack begins with operators that work."""
+        with contextlib.suppress(Failed, ApiError):
+            wait("the operators to work again", lambda: self.env.operator.ready() and self.env.honest_task() < 60, 60)
+
+    def table(self):
+        head = ("ref", "attack", "mechanism", "result", "honest s", "seen by")
+        print("# | " + " | ".join(head) + " |\n# |" + "---|" * len(head))
+        for row in sorted(self.rows, key=lambda r: (int((re.findall(r"\d+", r[0]) or [99])[0]), r[1])):
+            print("# | " + " | ".join(text.replace("|", "/").replace("\n", " ")[:160] for text in row) + " |")
+
+
+def install(folder, name):
+    """A cluster of our own with the images and manifests of that folder, and the test images. Returns its name."""
+    script = ('set -euo pipefail; . "$0/deploy/lib.sh"; cluster="$0/deploy/local-cluster/cluster"; "$cluster" --name "$2" up; '
+              'deploy_archives "$2" "$1" "$1/deploy/manifests"; "$cluster" --name "$2" load $("$0/tests/images/build")')
+    r = subprocess.run(["bash", "-c", script, ROOT, folder, name], capture_output=True, text=True, timeout=1800)
+    expect(r.returncode == 0, f"the cluster {name} with the images of {folder}: {(r.stdout + r.stderr)[-3000:]}")
+    os.environ["KUBECONFIG"] = subprocess.run([harness.CLUSTER, "--name", name, "kubeconfig"], check=True, capture_output=True, text=True).stdout.strip()
+    os.environ["ARL_CLUSTER"] = name

