@@ -1,4 +1,5 @@
-/* Objects and answers that nobody honest sends: they are left out, or fail alone. */
+/* Objects and answers that nobody honest sends, and claims that are refused: they are left out, or
+ * fail alone. */
 #include "tests/unit/unit.h"
 
 #include "common/limits.h"
@@ -147,13 +148,70 @@ static void test_answers_of_an_agent(void **state)
     assert_call(r, PUT);
 }
 
+/* ---- claims that are refused ----------------------------------------------------------------- */
+
+static void assert_claim_for(struct rig *r, const char *sandbox)
+{
+    cleanup_free char *uid = xasprintf("\"uid\":\"uid-%s\"", sandbox);
+
+    assert_call(r, POD_A);
+    if (!strstr(fake_find(&r->ops, POD_A)->body, uid))
+        fail_msg("%s is not for %s", fake_find(&r->ops, POD_A)->body, sandbox);
+}
+
+/* Whatever the sandbox in front is refused for, the next one is not to wait beside an idle pod; and
+ * the first one has its place again when its pause is over. */
+static void test_claim_that_is_refused_holds_up_nobody(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 1), sandbox_object(r, "s", ""), NULL);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "v", ""));
+    assert_claim_for(r, "s");
+    answer_status(r, POD_A, 422, "Invalid");
+    assert_claim_for(r, "u");
+    answer_status(r, POD_A, 403, "Forbidden");
+    assert_claim_for(r, "v");
+    answer_status(r, POD_A, 403, "Forbidden");
+    assert_no_call(r, POD_A);
+    fake_advance(&r->ops, 1000);
+    assert_claim_for(r, "s");
+    answer_status(r, POD_A, 422, "Invalid");
+    /* It has just said that it waits. */
+    answer_object(r, "sandboxes/u/status", sandbox_object(r, "u", "\"phase\":\"Pending\""));
+    assert_claim_for(r, "u");
+    answer_object(r, POD_A, pod_object(r, "a", "u"));
+    assert_call(r, "sandboxes/u/status");
+}
+
+/* One that ends in the line, by its own fault, makes room for the next. */
+static void test_who_leaves_the_line_wakes_the_next(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, NULL, pool_object(r, 1), sandbox_object(r, "s", ""), NULL);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    watch(r, "pods", "ADDED", pod_object(r, "a", NULL));
+    assert_claim_for(r, "s");
+    lose(r, POD_A); /* it is being read back: the pod is nobody's until that is told */
+    watch(r, "sandboxes", "DELETED", sandbox_object(r, "s", ""));
+    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", pod_object(r, "a", NULL));
+    assert_claim_for(r, "u");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_cut_copies),
-        T(test_pods_of_nobody),          T(test_sandboxes_that_name_nothing),
-        T(test_tasks_that_name_nothing), T(test_answers_of_an_agent),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_cut_copies),
+        T(test_pods_of_nobody),
+        T(test_sandboxes_that_name_nothing),
+        T(test_tasks_that_name_nothing),
+        T(test_answers_of_an_agent),
+        T(test_claim_that_is_refused_holds_up_nobody),
+        T(test_who_leaves_the_line_wakes_the_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,56 +88,6 @@ static void test_claim_that_is_refused_says_so(void **state)
     assert_call(r, POD_A);
 }
 
-static void assert_claim_for(struct rig *r, const char *sandbox)
-{
-    cleanup_free char *uid = xasprintf("\"uid\":\"uid-%s\"", sandbox);
-
-    assert_call(r, POD_A);
-    if (!strstr(fake_find(&r->ops, POD_A)->body, uid))
-        fail_msg("%s is not for %s", fake_find(&r->ops, POD_A)->body, sandbox);
-}
-
-/* Whatever the sandbox in front is refused for, the next one is not to wait beside an idle pod; and
- * the first one has its place again when its pause is over. */
-static void test_claim_that_is_refused_holds_up_nobody(void **state)
-{
-    struct rig *r = *state;
-
-    start(r, pod_object(r, "a", NULL), pool_object(r, 1), sandbox_object(r, "s", ""), NULL);
-    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
-    watch(r, "sandboxes", "ADDED", sandbox_object(r, "v", ""));
-    assert_claim_for(r, "s");
-    answer_status(r, POD_A, 422, "Invalid");
-    assert_claim_for(r, "u");
-    answer_status(r, POD_A, 403, "Forbidden");
-    assert_claim_for(r, "v");
-    answer_status(r, POD_A, 403, "Forbidden");
-    assert_no_call(r, POD_A);
-    fake_advance(&r->ops, 1000);
-    assert_claim_for(r, "s");
-    answer_status(r, POD_A, 422, "Invalid");
-    /* It has just said that it waits. */
-    answer_object(r, "sandboxes/u/status", sandbox_object(r, "u", "\"phase\":\"Pending\""));
-    assert_claim_for(r, "u");
-    answer_object(r, POD_A, pod_object(r, "a", "u"));
-    assert_call(r, "sandboxes/u/status");
-}
-
-/* One that ends in the line, by its own fault, makes room for the next. */
-static void test_who_leaves_the_line_wakes_the_next(void **state)
-{
-    struct rig *r = *state;
-
-    start(r, NULL, pool_object(r, 1), sandbox_object(r, "s", ""), NULL);
-    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
-    watch(r, "pods", "ADDED", pod_object(r, "a", NULL));
-    assert_claim_for(r, "s");
-    lose(r, POD_A); /* it is being read back: the pod is nobody's until that is told */
-    watch(r, "sandboxes", "DELETED", sandbox_object(r, "s", ""));
-    answer_object(r, "GET /api/v1/namespaces/ns/pods/a", pod_object(r, "a", NULL));
-    assert_claim_for(r, "u");
-}
-
 /* A conflict that nobody has caused, the pod is as it was, is a refusal; any other is none. */
 static void test_claim_that_conflicts_with_nothing_waits(void **state)
 {
@@ -804,8 +754,6 @@ int main(void)
         T(test_claim_conflict_takes_the_next_pod),
         T(test_claim_whose_answer_is_lost_takes_no_second_pod),
         T(test_claim_that_is_refused_says_so),
-        T(test_claim_that_is_refused_holds_up_nobody),
-        T(test_who_leaves_the_line_wakes_the_next),
         T(test_claim_that_conflicts_with_nothing_waits),
         T(test_claim_that_never_takes_place_waits_between_tries),
         T(test_claim_after_a_crash_is_finished),

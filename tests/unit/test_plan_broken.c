@@ -197,7 +197,8 @@ static void test_sandbox_of_a_pod_that_never_heals_fails(void **state)
     put_like(f, "a", "s", "Never", ",\"phase\":\"Running\"" ENDED(0));
     put_box(f, "Ready", "");
     fixture_plan(f, SANDBOX, &body);
-    assert_string_equal(buf_str(&f->text), "after 751000ms\nstatus s PodBroken\nevent s PodBroken\n");
+    assert_string_equal(buf_str(&f->text),
+                        "after 751000ms\nstatus s PodBroken\nevent s PodBroken\n");
     assert_in(body, "\"phase\":\"Failed\"");
     assert_in(body, "container executor has ended with exit code 0");
     put_box(f, "Bound", "");
