@@ -488,8 +488,8 @@ static void set_bounds(struct run *r, const struct world *w, const struct task *
     int64_t timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : w->policy->task_timeout_ms;
 
     r->limit_ms = MIN(timeout_ms, RUN_LIMIT_MAX_MS) * (int64_t)t->step_count;
-    r->fresh = w->active_wall_ns &&
-               t->meta.created_wall_ns >= w->active_wall_ns + CLOCKS_DIFFER_MS * NSEC_PER_MSEC;
+    r->fresh = w->active_wall_ns && t->meta.created_wall_ns >= w->active_wall_ns + w->ahead_ns +
+                                                                   CLOCKS_DIFFER_MS * NSEC_PER_MSEC;
     r->earliest_wall_ns = r->fresh ? r->begun_wall_ns - CLOCKS_DIFFER_MS * NSEC_PER_MSEC
                                    : t->meta.created_wall_ns - LIMIT_CLOCK_SKEW_MS * NSEC_PER_MSEC;
 }

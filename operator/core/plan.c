@@ -33,7 +33,7 @@ static struct meta *object_of(const struct world *w, const char *prefix, const c
 /* Notes since when an object is planned. true: nothing is known of it but its name: there is
  * nothing to decide, and any status could be wrong.
  */
-static bool plan_cut(const struct world *w, const char *prefix, const char *key, struct now now,
+static bool plan_cut(struct world *w, const char *prefix, const char *key, struct now now,
                      struct actions *out)
 {
     const struct api_kind *kind;
@@ -42,6 +42,8 @@ static bool plan_cut(const struct world *w, const char *prefix, const char *key,
     if (m && m->seen_mono_ns == 0) {
         m->seen_mono_ns = now.mono_ns;
         m->seen_wall_ns = now.wall_ns;
+        /* Nothing was created in the future. */
+        w->ahead_ns = MAX(w->ahead_ns, m->created_wall_ns - now.wall_ns);
     }
     if (!m || !m->cut || m->deleting)
         return m && m->cut;

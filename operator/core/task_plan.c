@@ -217,7 +217,7 @@ static void say_waiting(const struct view *v, int64_t after_ns, const char *reas
 /* It was made when this process acted already: it would know if it had begun. */
 static bool known_from_birth(const struct view *v)
 {
-    return v->t->meta.created_wall_ns >= v->w->active_wall_ns + CLOCKS_DIFFER_NS;
+    return v->t->meta.created_wall_ns >= v->w->active_wall_ns + v->w->ahead_ns + CLOCKS_DIFFER_NS;
 }
 
 /* Deleted, and kept by a finalizer: whoever waits for its end is told of it. What ran is stopped.

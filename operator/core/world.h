@@ -103,6 +103,8 @@ struct world {
     struct map runs;           /* by task key */
     struct made made;          /* pods of ours, by key */
     int64_t active_wall_ns;    /* since when this process acts; 0: it does not */
+    int64_t
+        ahead_ns; /* by so much the API server's clock is ahead, at least: seen at new objects */
     /* This process only follows: no key is queued, and nothing is kept of what is gone. */
     bool standby;
     uint64_t seq;

@@ -95,6 +95,27 @@ static void test_missing_sandbox_is_waited_for(void **state)
     }
 }
 
+/* It was there when this process began to act, by a clock that is ahead: an operator before this
+ * one may have begun it. */
+static void test_task_of_a_clock_ahead_is_not_taken_for_a_new_one(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int ahead_s = 0; ahead_s <= 10; ahead_s += 10) {
+        begin(state, 0);
+        f->now.wall_ns = T0_WALL - ahead_s * NSEC_PER_SEC;
+        f->w->active_wall_ns = f->now.wall_ns - (ahead_s ? 0 : 10 * NSEC_PER_SEC);
+        put_task(f, "t", ONE_STEP, "");
+        fixture_plan(f, TASK, NULL);
+        fixture_pass(f, 5000);
+        /* Of one that has not begun it is said at once. */
+        if (ahead_s)
+            assert_plan(f, TASK, "after 5000ms\n");
+        else
+            assert_in(fixture_plan(f, TASK, NULL), "status t WaitingForSandbox\n");
+    }
+}
+
 static void assert_no_delete(struct fixture *f)
 {
     assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "delete"));
@@ -239,6 +260,7 @@ int main(void)
         T(test_old_sandbox_does_not_wait_from_the_beginning),
         T(test_missing_sandbox_is_waited_for),
         T(test_times_to_live),
+        T(test_task_of_a_clock_ahead_is_not_taken_for_a_new_one),
         T(test_deleted_task_gets_an_end),
         T(test_deleted_task_that_runs_is_stopped_and_ends),
         T(test_deleted_sandbox_gets_an_end),
