@@ -48,6 +48,14 @@ char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Frees *pp and sets it to s (which is then owned by *pp). */
 void str_set(char **pp, char *s);
+/* Takes the text out: *pp is NULL then. */
+static inline char *str_take(char **pp)
+{
+    char *s = *pp;
+
+    *pp = NULL;
+    return s;
+}
 
 static inline void free_charp(char **pp)
 {

@@ -48,6 +48,7 @@
 /* ---- tasks ----------------------------------------------------------------------------------- */
 #define LIMIT_OUTPUT_BYTES_DEFAULT (256u << 10) /* a stream of a step; head and tail are kept */
 #define LIMIT_STEPS 256                         /* steps of a task; the CRD says the same */
+#define LIMIT_FUZZ 2                            /* steps[].fuzz; the CRD says the same */
 #define LIMIT_SANDBOX_ENV 256                   /* Sandbox.spec.env; the CRD says the same */
 #define LIMIT_RETRIES 10                        /* spec.retries; the CRD says the same */
 #define LIMIT_TASK_TIMEOUT_MS_DEFAULT 300000    /* a Command step, as long as the client waits */

@@ -211,13 +211,22 @@ static void decode_encoding(struct task_step *s, struct json_object *obj)
     if (strcmp(encoding, "base64") != 0) {
         step_invalid(s,
                      xasprintf("unknown encoding \"%.64s\", known are text and base64", encoding));
-    } else if (s->is_patch) {
-        step_invalid(s, xstrdup("encoding base64 is for content, not for patch"));
     } else if (base64_decode(s->content, s->content_len, "\r\n", &bin, &s->content_len) < 0) {
-        step_invalid(s, xstrdup("content is not base64"));
+        step_invalid(s, xasprintf("%s is not base64", s->is_patch ? "patch" : "content"));
     } else {
         str_set(&s->content, bin);
     }
+}
+
+static void decode_fuzz(struct task_step *s, struct json_object *obj)
+{
+    int64_t fuzz = 0;
+
+    if (json_get(obj, "fuzz") &&
+        (!json_get_int(obj, "fuzz", &fuzz) || fuzz < 0 || fuzz > LIMIT_FUZZ))
+        step_invalid(s, xasprintf("fuzz is not a number from 0 to %d", LIMIT_FUZZ));
+    else
+        s->fuzz = (unsigned)fuzz;
 }
 
 /* Three or four octal digits, as chmod(1) takes them. */
@@ -248,6 +257,7 @@ static void decode_type(struct task_step *s, struct json_object *obj)
         decode_content(s, obj);
         decode_encoding(s, obj);
         decode_mode(s, obj);
+        decode_fuzz(s, obj);
     } else if (type) {
         step_invalid(s, xasprintf("unknown type \"%.64s\", known are Command and FilePatch", type));
     } else {

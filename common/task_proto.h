@@ -53,10 +53,11 @@ struct task_step {
     struct step_env *env;
     size_t env_count;
     /* STEP_FILE_PATCH */
-    char *path;         /* NULL: missing or empty (a failed step) */
+    char *path;         /* NULL: missing or empty (a failed step, but for a patch) */
     char *content;      /* decoded; the diff when is_patch */
     size_t content_len; /* content may hold NUL bytes */
-    bool is_patch;      /* content is a unified diff to be applied to the file */
+    bool is_patch;      /* content is a unified diff; without path it names its files itself */
+    unsigned fuzz;      /* lines of context at each end of a hunk that may differ */
     int mode;           /* permission bits; -1: not given */
 };
 

@@ -340,7 +340,7 @@ static void apply_all(struct attempt *a, struct run_actions *acts)
     }
     run_actions_done(acts);
     if (r < 0)
-        attempt_on_done(a, FRAME_EXEC_FAILED, (uint32_t)-r, 0);
+        attempt_on_done(a, FRAME_EXEC_FAILED, (uint32_t)-r, "", 0);
     else if (a->step_id && a->running && !runner_ready(a->table->links, a->container))
         attempt_lost(a);
     attempt_pump(a);
@@ -356,12 +356,13 @@ static void on_timer(uv_timer_t *timer)
     apply_all(a, &acts);
 }
 
-void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, int64_t duration_ns)
+void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, const char *text,
+                     int64_t duration_ns)
 {
     struct run_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_done(&a->run, how, value, duration_ns, &now, &acts);
+    run_on_done(&a->run, how, value, text, duration_ns, &now, &acts);
     apply_all(a, &acts);
 }
 

@@ -71,7 +71,8 @@ void attempt_start(struct attempt *a, struct task_request *request);
 void attempt_output(struct attempt *a, int fd, const char *data, size_t len);
 void attempt_cancel(struct attempt *a);
 void attempt_lost(struct attempt *a);
-void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, int64_t duration_ns);
+void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, const char *text,
+                     int64_t duration_ns);
 /* Answers the exchange with the events after a sequence number, and those to come. */
 void attempt_attach(struct attempt *a, struct http_exchange *x, uint64_t after);
 /* Loads an attempt of a sidecar before us; one that had not ended is lost. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "sidecar/runner/patch.h"
 #include "sidecar/runner/walk.h"
 
 #define NAME_SHOWN_MAX 128
@@ -168,7 +167,7 @@ static char *refusal(const struct run *r)
     if (s->type == STEP_FILE_PATCH && s->path && has_dot_dot(s->path))
         return xasprintf("path \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->path);
     /* The same component, spelled in the other field. */
-    if (s->type == STEP_FILE_PATCH && s->path && s->path[0] != '/' && s->work_dir &&
+    if (s->type == STEP_FILE_PATCH && (!s->path || s->path[0] != '/') && s->work_dir &&
         s->work_dir[0] != '/' && has_dot_dot(s->work_dir))
         return xasprintf("workDir \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->work_dir);
     return NULL;
@@ -202,7 +201,7 @@ static void launch(struct run *r, struct run_actions *ret)
     struct run_action *a = add(r, ret, s->type == STEP_COMMAND ? RUN_EXEC : RUN_WRITE);
 
     a->container = (size_t)run_container(r, s->container);
-    a->text = s->type == STEP_COMMAND ? xstrdup(dir) : join(dir, s->path);
+    a->text = s->path ? join(dir, s->path) : xstrdup(dir);
     add(r, ret, RUN_TIMER)->timeout_ms = r->request->timeout_ms;
 }
 
@@ -215,7 +214,7 @@ static void begin_step(struct run *r, const struct now *now, struct run_actions 
     add(r, ret, RUN_EMIT_STEP);
     if (why)
         refuse(r, why, now, ret);
-    else if (s->type == STEP_FILE_PATCH && !s->path)
+    else if (s->type == STEP_FILE_PATCH && !s->path && !s->is_patch)
         refuse_no_path(r, now, ret);
     else
         launch(r, ret);
@@ -248,11 +247,11 @@ static char *exec_text(const char *program, int e)
     return xasprintf("%.*s: cannot execute: %s", NAME_SHOWN_MAX, program, strerror(e));
 }
 
-static char *patch_text(const struct task_step *s, uint32_t fault)
+static char *patch_text(const struct task_step *s, const char *why)
 {
-    cleanup_free char *why = patch_fault_text(fault);
-
-    return xasprintf("%s: %s", str_or_empty(s->path), why);
+    if (!*why)
+        why = "the patch could not be applied";
+    return s->path ? xasprintf("%s: %s", s->path, why) : xstrdup(why);
 }
 
 static char *link_text(const struct task_step *s, uint32_t refusal)
@@ -270,7 +269,8 @@ static int errno_of(uint32_t value)
 }
 
 /* What a DONE means: the exit code, and the sentence where the program can not have said it. */
-static int result_of(const struct run *r, enum frame_how how, uint32_t value, char **ret_error)
+static int result_of(const struct run *r, enum frame_how how, uint32_t value, const char *text,
+                     char **ret_error)
 {
     const struct task_step *s = current(r);
     cleanup_free char *dir = step_dir(r);
@@ -296,7 +296,7 @@ static int result_of(const struct run *r, enum frame_how how, uint32_t value, ch
         *ret_error = xasprintf("%s: not a regular file", str_or_empty(s->path));
         return 1;
     case FRAME_PATCH_FAILED:
-        *ret_error = patch_text(s, value);
+        *ret_error = patch_text(s, text);
         return 1;
     case FRAME_LINK_REFUSED:
         *ret_error = link_text(s, value);
@@ -324,8 +324,8 @@ static void finish_stopped(struct run *r, int code, char *error, int64_t duratio
               TASK_END_CANCELED, now, ret);
 }
 
-void run_on_done(struct run *r, enum frame_how how, uint32_t value, int64_t duration_ns,
-                 const struct now *now, struct run_actions *ret)
+void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *text,
+                 int64_t duration_ns, const struct now *now, struct run_actions *ret)
 {
     int64_t elapsed_ns = now->mono_ns - r->step_started_ns;
     struct run_action *a;
@@ -337,7 +337,7 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, int64_t dura
     /* The runner's word is worth more only as long as it can be true. */
     if (duration_ns < 0 || duration_ns > elapsed_ns)
         duration_ns = elapsed_ns;
-    code = result_of(r, how, value, &error);
+    code = result_of(r, how, value, text, &error);
     if (r->state == RUN_KILLING) {
         finish_stopped(r, code, error, elapsed_ns, now, ret);
         return;
@@ -346,7 +346,8 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, int64_t dura
         fail_step(r, code, duration_ns, error, TASK_END_STEP_FAILED, now, ret);
         return;
     }
-    if (current(r)->type == STEP_FILE_PATCH) {
+    /* A patch without a path tells of its files itself. */
+    if (current(r)->type == STEP_FILE_PATCH && current(r)->path) {
         a = add(r, ret, RUN_TEXT);
         a->fd = 1;
         a->text = xasprintf("File %s: %s\n", current(r)->is_patch ? "patched" : "created",

@@ -79,8 +79,9 @@ void run_actions_done(struct run_actions *a);
 /* All append to *ret, in the order in which things are to be done. */
 void run_start(struct run *r, const struct now *now, struct run_actions *ret);
 /* The runner's DONE; duration_ns as it says. */
-void run_on_done(struct run *r, enum frame_how how, uint32_t value, int64_t duration_ns,
-                 const struct now *now, struct run_actions *ret);
+/* text: of FRAME_PATCH_FAILED. */
+void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *text,
+                 int64_t duration_ns, const struct now *now, struct run_actions *ret);
 void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret);
 void run_on_cancel(struct run *r, const struct now *now, struct run_actions *ret);
 /* The runner of the step is gone; what became of the step will never be known. */

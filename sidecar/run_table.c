@@ -122,12 +122,12 @@ static void on_out(size_t container, uint64_t id, int fd, const char *data, size
 }
 
 static void on_done(size_t container, uint64_t id, enum frame_how how, uint32_t value,
-                    int64_t duration_ns, void *arg)
+                    const char *text, int64_t duration_ns, void *arg)
 {
     struct attempt *a = find_step(arg, container, id);
 
     if (a)
-        attempt_on_done(a, how, value, duration_ns);
+        attempt_on_done(a, how, value, text, duration_ns);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

@@ -328,10 +328,11 @@ static int on_done(struct conn *c, struct frame_reader *f)
     uint32_t how = frame_get_u32(f);
     uint32_t value = frame_get_u32(f);
     int64_t duration_ns = (int64_t)frame_get_u64(f);
+    cleanup_free char *text = frame_get_text(f);
 
-    if (!frame_complete(f) || how >= FRAME_HOW_COUNT)
+    if (!frame_complete(f) || how >= FRAME_HOW_COUNT || strlen(text) >= FRAME_TEXT_MAX)
         return -EPROTO;
-    links->opts.on_done(c->link->index, id, (enum frame_how)how, value, duration_ns,
+    links->opts.on_done(c->link->index, id, (enum frame_how)how, value, text, duration_ns,
                         links->opts.arg);
     return 0;
 }
@@ -497,10 +498,13 @@ int runner_write(struct runner_links *links, size_t container, uint64_t id, cons
 
     frame_begin(&b, FRAME_WRITE);
     frame_put_u64(&b, id);
-    frame_put_u32(&b, step->is_patch ? FRAME_WRITE_PATCH : FRAME_WRITE_CONTENT);
+    frame_put_u32(&b, !step->is_patch ? FRAME_WRITE_CONTENT
+                      : step->path    ? FRAME_WRITE_PATCH
+                                      : FRAME_WRITE_PATCHES);
     frame_put_u32(&b, step->mode < 0 ? FRAME_MODE_UNSET : (uint32_t)step->mode);
     /* Where there is no other container, nobody is to be led into. */
     frame_put_u32(&b, links->opts.container_count > 1);
+    frame_put_u32(&b, step->fuzz);
     frame_put_text(&b, path);
     frame_put_bytes(&b, step->content, step->content_len);
     return send_to(links, container, &b);

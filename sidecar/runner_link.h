@@ -58,7 +58,7 @@ struct runner_links_opts {
     void (*on_trouble)(size_t container, const char *why, void *arg);
     void (*on_out)(size_t container, uint64_t id, int fd, const char *data, size_t len, void *arg);
     void (*on_done)(size_t container, uint64_t id, enum frame_how how, uint32_t value,
-                    int64_t duration_ns, void *arg);
+                    const char *text, int64_t duration_ns, void *arg);
     void *arg;
 };
 

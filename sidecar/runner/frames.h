@@ -8,11 +8,11 @@
  *                                                     behind it before the answer
  *                                     <-  WELCOME {}
  *                                     <-  EXEC {id, label, work dir, argv, env} or WRITE {id, kind,
- *                                               mode, confined, path,
+ *                                               mode, confined, fuzz, path,
  *                                               content}
  *     OUT {id, fd, bytes}...          ->
  *                                     <-  KILL {id, grace in ms}
- *     DONE {id, how, value, duration} ->              the last one of this id
+ *     DONE {id, how, value, duration, text} ->        the last one of this id
  *
  * Either side takes the other's bytes as hostile input: whatever does not fit the form ends the
  * connection. A frame is at most FRAMES_MAX long; an OUT carries at most LIMIT_EVENT_CHUNK_BYTES.
@@ -23,8 +23,10 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define FRAMES_VERSION 5
+#define FRAMES_VERSION 6
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
+/* A sentence, with its NUL. Longer: the connection ends. */
+#define FRAME_TEXT_MAX 480
 #define FRAMES_TOKEN_BYTES 32
 #define FRAMES_HELLO_BYTES (4 + 1 + 4 + 4 + FRAMES_TOKEN_BYTES)
 
@@ -45,7 +47,8 @@ enum frame_type {
 /* What WRITE carries. */
 enum frame_write {
     FRAME_WRITE_CONTENT, /* all of the file */
-    FRAME_WRITE_PATCH,   /* a unified diff */
+    FRAME_WRITE_PATCH,   /* a unified diff for the file */
+    FRAME_WRITE_PATCHES, /* one that names its files itself, below the path */
     FRAME_WRITE_COUNT,
 };
 /* The mode of a file that is not to be set: what it had, or 0644. */
@@ -60,7 +63,7 @@ enum frame_how {
     FRAME_WRITE_FAILED, /* errno: the file was not written */
     FRAME_SPAWN_FAILED, /* errno: no process or no pipe could be had */
     FRAME_NOT_A_FILE,   /* 0: there is something else at the path, which is left alone */
-    FRAME_PATCH_FAILED, /* a fault of patch.h: the file was left alone */
+    FRAME_PATCH_FAILED, /* 0, and a text: all files were left alone */
     FRAME_LINK_REFUSED, /* enum walk_refusal: a symbolic link on the way was not followed */
     FRAME_HOW_COUNT,
 };

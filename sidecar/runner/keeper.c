@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -100,13 +101,22 @@ static int exec_program(char **argv, char **env)
 
 /* ---- inside of the keeper -------------------------------------------------------------------- */
 
-static void tell(enum keeper_kind kind, enum frame_how how, int value)
+_Static_assert(sizeof(struct keeper_msg) <= PIPE_BUF, "a message is written at once");
+
+static void tell_text(enum keeper_kind kind, enum frame_how how, int value, const char *text)
 {
-    struct keeper_msg msg = {kind, how, (uint32_t)value};
+    struct keeper_msg msg = {.kind = kind, .how = how, .value = (uint32_t)value};
+
+    snprintf(msg.text, sizeof(msg.text), "%s", text);
 
     /* If the runner is gone there is nobody to tell. */
     while (write(STATUS_FD, &msg, sizeof(msg)) < 0 && errno == EINTR)
         continue;
+}
+
+static void tell(enum keeper_kind kind, enum frame_how how, int value)
+{
+    tell_text(kind, how, value, "");
 }
 
 static _Noreturn void child_main(const struct keeper_spec *spec)
@@ -118,7 +128,7 @@ static _Noreturn void child_main(const struct keeper_spec *spec)
         struct write_result r = write_file(&spec->file);
 
         if (r.how != FRAME_EXITED)
-            tell(KEEPER_FAILED, r.how, (int)r.value);
+            tell_text(KEEPER_FAILED, r.how, (int)r.value, r.text);
         _exit(r.how == FRAME_EXITED ? 0 : 1);
     }
     if (spec->work_dir && chdir(spec->work_dir) < 0) {

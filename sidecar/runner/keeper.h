@@ -44,6 +44,7 @@ struct keeper_msg {
     uint32_t kind;
     uint32_t how; /* enum frame_how */
     uint32_t value;
+    char text[FRAME_TEXT_MAX]; /* KEEPER_FAILED: a sentence, or "" */
 };
 
 enum { KEEPER_OUT, KEEPER_ERR, KEEPER_STATUS, KEEPER_FDS };

@@ -42,6 +42,7 @@ struct step {
     bool has_failure; /* how and value are from KEEPER_FAILED */
     uint32_t how;
     uint32_t value;
+    char *text; /* from KEEPER_FAILED; NULL: none */
     int64_t started_ns;
     int64_t exited_ns;
     int64_t phase_end_ns; /* of TERMING and KILLING */
@@ -54,7 +55,7 @@ struct step {
 /* ---- reports --------------------------------------------------------------------------------- */
 
 static void report_done(struct runner *r, uint64_t id, uint32_t how, uint32_t value,
-                        int64_t duration_ns)
+                        int64_t duration_ns, const char *text)
 {
     size_t start;
 
@@ -65,6 +66,7 @@ static void report_done(struct runner *r, uint64_t id, uint32_t how, uint32_t va
     frame_put_u32(&r->out, how);
     frame_put_u32(&r->out, value);
     frame_put_u64(&r->out, (uint64_t)duration_ns);
+    frame_put_text(&r->out, text);
     frame_end(&r->out, start);
 }
 
@@ -194,6 +196,7 @@ static void on_keeper_msg(struct step *s, const struct keeper_msg *msg)
         s->has_failure = true;
         s->how = msg->how;
         s->value = msg->value;
+        str_set(&s->text, xmemdup0(msg->text, strnlen(msg->text, sizeof(msg->text))));
         if (msg->how == FRAME_SPAWN_FAILED)
             set_result(s, 0, 0);
         break;
@@ -271,6 +274,7 @@ static void step_free(struct runner *r, struct step *s)
     else
         r->active--;
     list_remove(&s->node);
+    free(s->text);
     free(s);
 }
 
@@ -293,7 +297,7 @@ static void step_over(struct runner *r, struct step *s)
     podlog_end(&r->log, &s->log);
     set_result(s, FRAME_SIGNALED, SIGKILL);
     if (!s->abandoned)
-        report_done(r, s->id, s->how, s->value, s->exited_ns - s->started_ns);
+        report_done(r, s->id, s->how, s->value, s->exited_ns - s->started_ns, s->text);
     s->phase = PHASE_OVER;
     r->active--;
     if (++r->left > RUNNER_LEFT_MAX)
@@ -472,7 +476,7 @@ static void start(struct runner *r, uint64_t id, const char *label, const struct
     pid_t pid = r->active < RUNNER_STEPS_MAX ? keeper_start(spec, fds) : -EAGAIN;
 
     if (pid < 0) {
-        report_done(r, id, FRAME_SPAWN_FAILED, (uint32_t)-pid, 0);
+        report_done(r, id, FRAME_SPAWN_FAILED, (uint32_t)-pid, 0, "");
         return;
     }
     s = xcalloc(1, sizeof(*s));
@@ -510,12 +514,13 @@ void steps_exec(struct runner *r, struct frame_reader *f)
 void steps_write(struct runner *r, struct frame_reader *f)
 {
     uint64_t id = frame_get_u64(f);
-    uint32_t kind = frame_get_u32(f), mode, confined;
+    uint32_t kind = frame_get_u32(f), mode, confined, fuzz;
     cleanup_free char *path = NULL;
     struct keeper_spec spec = {.argv = NULL};
 
     mode = frame_get_u32(f);
     confined = frame_get_u32(f);
+    fuzz = frame_get_u32(f);
     path = frame_get_text(f);
     spec.file.content = frame_get_bytes(f, &spec.file.len);
     f->bad = f->bad || !frame_complete(f) || path[0] != '/' || kind >= FRAME_WRITE_COUNT;
@@ -523,6 +528,7 @@ void steps_write(struct runner *r, struct frame_reader *f)
         return;
     spec.file.kind = (enum frame_write)kind;
     spec.file.mode = mode;
+    spec.file.fuzz = fuzz;
     spec.file.confined = confined != 0;
     spec.file.path = path;
     start(r, id, "", &spec);

@@ -1,20 +1,21 @@
 /*
- * Writing a whole file at once: readers see the old one or the new one, never a part. Symbolic
- * links are followed as far as walk.h says, and what they lead to must be there; nothing but a
- * regular file is replaced. A patch keeps the file's mode; the setuid, setgid and sticky bits only
- * if the file is the writing user's own, since the new one is.
+ * What a FilePatch step does in its process: writes a whole file (replace.h says how), or applies a
+ * patch to one or several (patch_files.h). Symbolic links are followed as far as walk.h says, and
+ * what they lead to must be there; nothing but a regular file is replaced.
  */
 #ifndef ARL_SIDECAR_RUNNER_WRITE_FILE_H
 #define ARL_SIDECAR_RUNNER_WRITE_FILE_H
 
 #include "common/base.h"
 #include "sidecar/runner/frames.h"
+#include "sidecar/runner/walk.h"
 
 struct write_spec {
     enum frame_write kind;
-    uint32_t mode;    /* FRAME_MODE_UNSET: 0644; a patch keeps what the file had */
+    uint32_t mode;    /* FRAME_MODE_UNSET: what the file has, 0644 for a new one */
+    uint32_t fuzz;    /* of a patch, see hunks.h */
     bool confined;    /* see walk.h */
-    const char *path; /* absolute */
+    const char *path; /* absolute; FRAME_WRITE_PATCHES: the folder that the names are below */
     const void *content;
     size_t len;
 };
@@ -24,9 +25,16 @@ struct write_spec {
 struct write_result {
     enum frame_how how;
     uint32_t value;
+    char text[FRAME_TEXT_MAX]; /* FRAME_PATCH_FAILED: a sentence */
 };
 
-/* Folders that are missing are made with mode 0755; if it fails nothing else is left behind. */
+/* Folders that are missing are made with mode 0755; if it fails nothing else is left behind. What a
+ * patch did beyond what it says goes to standard output. */
 struct write_result write_file(const struct write_spec *spec);
+
+/* An absolute path: what is there, as write_file() has it. make_folders false: that one is missing
+ * is no failure, and at->dir is -1. *at is closed before, if it is open. */
+struct write_result write_find(const char *path, bool confined, bool make_folders, struct walk *at);
+void write_walk_done(struct walk *at);
 
 #endif

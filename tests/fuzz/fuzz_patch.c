@@ -1,11 +1,23 @@
 /*
- * A diff and the file that it is for, with a NUL byte between them: both come from users. What
- * applies must apply backwards as well, and give the file that it began with: so nothing was
- * removed or passed over that is not in the diff. The way back is made by a reader of its own.
+ * A patch and the file that it is for, with a NUL byte between them: both come from users. What
+ * applies where its head says must apply backwards as well, and give the file that it began with:
+ * so nothing was removed or passed over that is not in the diff. The way back is made by a reader
+ * of its own.
  */
 #include "common/buf.h"
-#include "sidecar/runner/patch.h"
+#include "sidecar/runner/hunks.h"
 #include "tests/fuzz/fuzz.h"
+
+/* ---- what was read --------------------------------------------------------------------------- */
+
+static void check_file(const struct diff_file *f, const char *text, size_t len)
+{
+    property(!f->hunks || (f->hunks >= text && f->hunks + f->hunks_len <= text + len));
+    property((f->change != DIFF_RENAME && f->change != DIFF_COPY) || (f->old_path && f->new_path));
+    property(f->change != DIFF_CREATE || !f->old_path);
+    property(f->change != DIFF_DELETE || !f->new_path);
+    property((f->new_mode & ~0777) == 0 || (f->new_mode & 0170000) == 0100000);
+}
 
 /* ---- the diff reversed ----------------------------------------------------------------------- */
 
@@ -110,33 +122,48 @@ static bool turn(const char *diff, size_t len, struct buf *out)
     return good;
 }
 
+/* A fault is a sentence. */
+static bool apply(const char *old, size_t old_len, const char *text, size_t len, unsigned fuzz,
+                  struct hunks_text *ret)
+{
+    CLEANUP(diff_done) struct diff d = {0};
+    cleanup_free char *why = NULL;
+    bool good = diff_parse(text, len, &d, &why) == 0 && d.count == 1 &&
+                hunks_apply(old, old_len, d.files, fuzz, ret, &why) == 0;
+
+    property(good || d.count > 1 || (why && *why));
+    for (size_t i = 0; i < d.count; i++)
+        check_file(&d.files[i], text, len);
+    property(!good || ret->data);
+    return good;
+}
+
 static void check_back(const char *old, size_t old_len, const char *diff, size_t diff_len,
-                       const char *out, size_t out_len)
+                       const struct hunks_text *out)
 {
     cleanup_buf struct buf back = BUF_INIT(64 * (diff_len + 64));
-    cleanup_free char *again = NULL;
-    size_t len = 0;
+    CLEANUP(hunks_text_done) struct hunks_text again = {0};
 
     if (!turn(diff, diff_len, &back))
         return;
-    property(patch_apply(out, out_len, back.data, back.len, &again, &len) == 0);
-    property(len == old_len && memcmp(again, old, len) == 0);
+    property(apply(out->data, out->len, back.data, back.len, 0, &again));
+    property(again.len == old_len && memcmp(again.data, old, old_len) == 0);
 }
 
 /* ---- the target ------------------------------------------------------------------------------ */
 
-static void apply(const char *old, size_t old_len, const char *diff, size_t diff_len)
+static void apply_both(const char *old, size_t old_len, const char *diff, size_t diff_len)
 {
-    cleanup_free char *out = NULL, *text = NULL;
-    size_t out_len = 0;
-    uint32_t fault = patch_apply(old, old_len, diff, diff_len, &out, &out_len);
+    CLEANUP(hunks_text_done) struct hunks_text out = {0}, fuzzy = {0};
 
-    property((fault == 0) == (out != NULL));
-    property(out_len <= old_len + diff_len);
-    text = patch_fault_text(fault);
-    property(text[0]);
-    if (fault == 0)
-        check_back(old, old_len, diff, diff_len, out, out_len);
+    if (apply(old, old_len, diff, diff_len, 0, &out)) {
+        property(out.len <= old_len + diff_len);
+        /* One that was moved has other numbers than its head says. */
+        if (!out.notes)
+            check_back(old, old_len, diff, diff_len, &out);
+    }
+    if (apply(old, old_len, diff, diff_len, HUNKS_FUZZ_MAX, &fuzzy))
+        property(fuzzy.len <= old_len + diff_len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -152,6 +179,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(old, data, old_len);
     if (size > skip)
         memcpy(diff, data + skip, size - skip);
-    apply(old, old_len, diff, size - skip);
+    apply_both(old, old_len, diff, size - skip);
     return 0;
 }

@@ -102,7 +102,8 @@ static bool must_be_refused(const struct input *in)
         return true;
     if (in->flags & COMMAND)
         return false;
-    return in->path.len == 0 || has_nul(in->path) || has_dots(in->path) ||
+    /* A patch without a path names its files itself. */
+    return (in->path.len == 0 && !(in->flags & PATCH)) || has_nul(in->path) || has_dots(in->path) ||
            (!absolute(in->path) && !absolute(in->step_dir) && has_dots(in->step_dir));
 }
 

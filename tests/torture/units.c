@@ -24,7 +24,7 @@
 #include "operator/api/task_result.h"
 #include "operator/kube/config.h"
 #include "sidecar/journal.h"
-#include "sidecar/runner/patch.h"
+#include "sidecar/runner/hunks.h"
 
 #define HEAD                                                                                       \
     "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"x\",\"uid\":\"u\",\"resourceVersion\":\"7\"},"
@@ -261,14 +261,14 @@ static int patch(struct err *err)
 {
     static const char old[] = "one\ntwo\nthree\n";
     static const char diff[] = "@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
-    cleanup_free char *new = NULL;
-    size_t len;
-    uint32_t fault = patch_apply(old, strlen(old), diff, strlen(diff), &new, &len);
-    cleanup_free char *text = fault ? patch_fault_text(fault) : NULL;
+    CLEANUP(diff_done) struct diff d = {0};
+    CLEANUP(hunks_text_done) struct hunks_text new = {0};
+    cleanup_free char *why = NULL;
 
-    if (fault)
-        return err_set(err, -EINVAL, "%s", text);
-    printf("%.*s", (int)len, new);
+    if (diff_parse(diff, strlen(diff), &d, &why) < 0 ||
+        hunks_apply(old, strlen(old), d.files, 0, &new, &why) < 0)
+        return err_set(err, -EINVAL, "%s", why);
+    printf("%.*s", (int)new.len, new.data);
     return 0;
 }
 

@@ -2,7 +2,6 @@
 #include <signal.h>
 
 #include "sidecar/run_step.h"
-#include "sidecar/runner/patch.h"
 #include "sidecar/runner/walk.h"
 
 #include "tests/unit/unit.h"
@@ -86,11 +85,16 @@ static void tear_down(struct fixture *f)
     task_request_done(&f->req);
 }
 
-static void done(struct fixture *f, enum frame_how how, uint32_t value)
+static void done_text(struct fixture *f, enum frame_how how, uint32_t value, const char *text)
 {
     const struct now now = {.mono_ns = f->run.step_started_ns + 50};
 
-    run_on_done(&f->run, how, value, 40, &now, &f->acts);
+    run_on_done(&f->run, how, value, text, 40, &now, &f->acts);
+}
+
+static void done(struct fixture *f, enum frame_how how, uint32_t value)
+{
+    done_text(f, how, value, "");
 }
 
 #define CMD "{\"name\":\"a\",\"type\":\"Command\",\"command\":[\"x\"]}"
@@ -122,9 +126,7 @@ static void test_files(void **state)
     } rows[] = {
         {FRAME_WRITE_FAILED, ENOSPC, "f: No space left on device"},
         {FRAME_NOT_A_FILE, 0, "f: not a regular file"},
-        {FRAME_PATCH_FAILED, PATCH_MISMATCH << PATCH_FAULT_LINE_BITS | 7,
-         "f: the patch does not fit: line 7 of the file is not what it expects"},
-        {FRAME_PATCH_FAILED, UINT32_MAX, "f: the patch could not be applied"},
+        {FRAME_PATCH_FAILED, 0, "f: hunk 1 does not fit"},
         {FRAME_LINK_REFUSED, WALK_OUT_OF_VOLUME,
          "f: a symbolic link in a volume leads out of that volume, and is not followed"},
         {FRAME_LINK_REFUSED, WALK_FOREIGN_LINK,
@@ -141,7 +143,7 @@ static void test_files(void **state)
 
         set_up(&f, step);
         expect(&f.acts, "step 0\nwrite 0 in executor to /w/f\ntimer 2500\n");
-        done(&f, rows[i].how, rows[i].value);
+        done_text(&f, rows[i].how, rows[i].value, "hunk 1 does not fit");
         expect(&f.acts, want);
     }
 }
@@ -356,7 +358,7 @@ static void test_durations(void **state)
 
         set_up(&f, "[" CMD "]");
         run_actions_done(&f.acts);
-        run_on_done(&f.run, FRAME_EXITED, 0, rows[i][0], &now, &f.acts);
+        run_on_done(&f.run, FRAME_EXITED, 0, "", rows[i][0], &now, &f.acts);
         assert_int_equal(f.acts.list[1].type, RUN_EMIT_EXIT);
         assert_int_equal(f.acts.list[1].duration_ns, rows[i][1]);
         run_actions_done(&f.acts);

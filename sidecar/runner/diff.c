@@ -1,0 +1,640 @@
+#include "sidecar/runner/diff.h"
+
+#include <errno.h>
+
+/* A line's number in a hunk's head. Larger ones are in no file below the limit. */
+#define NUMBER_MAX 99999999u
+#define SHOWN_MAX 80 /* bytes of a line that a message quotes */
+
+#define MODE_KIND 0170000
+#define MODE_FILE 0100000
+#define MODE_LINK 0120000
+#define MODE_SUBMODULE 0160000
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+bool diff_peek(const struct diff_lines *l, struct diff_line *ret)
+{
+    size_t left = (size_t)(l->end - l->p);
+    const char *newline = left ? memchr(l->p, '\n', left) : NULL;
+
+    *ret = (struct diff_line){.p = l->p, .len = newline ? (size_t)(newline - l->p) + 1 : left};
+    return left > 0;
+}
+
+void diff_next(struct diff_lines *l)
+{
+    struct diff_line line;
+
+    if (!diff_peek(l, &line))
+        return;
+    l->p += line.len;
+    l->number++;
+}
+
+bool diff_line_starts(const struct diff_line *line, const char *s)
+{
+    return line->len >= strlen(s) && memcmp(line->p, s, strlen(s)) == 0;
+}
+
+bool diff_line_empty(const struct diff_line *line)
+{
+    return (line->len == 1 && line->p[0] == '\n') ||
+           (line->len == 2 && memcmp(line->p, "\r\n", 2) == 0);
+}
+
+/* Without its end. */
+static struct diff_line trimmed(struct diff_line l)
+{
+    if (l.len > 0 && l.p[l.len - 1] == '\n')
+        l.len--;
+    if (l.len > 0 && l.p[l.len - 1] == '\r')
+        l.len--;
+    return l;
+}
+
+static bool take_text(struct diff_line *l, const char *s)
+{
+    if (!diff_line_starts(l, s))
+        return false;
+    l->p += strlen(s);
+    l->len -= strlen(s);
+    return true;
+}
+
+static bool take_number(struct diff_line *l, size_t *ret)
+{
+    size_t v = 0, digits = 0;
+
+    for (; digits < l->len && l->p[digits] >= '0' && l->p[digits] <= '9'; digits++) {
+        v = 10 * v + (size_t)(l->p[digits] - '0');
+        if (v > NUMBER_MAX)
+            return false;
+    }
+    l->p += digits;
+    l->len -= digits;
+    *ret = v;
+    return digits > 0;
+}
+
+/* START[,COUNT] */
+static bool take_range(struct diff_line *l, size_t *ret_start, size_t *ret_count)
+{
+    *ret_count = 1;
+    return take_number(l, ret_start) && (!take_text(l, ",") || take_number(l, ret_count)) &&
+           (*ret_start > 0 || *ret_count == 0);
+}
+
+bool diff_hunk_head(struct diff_line l, struct diff_hunk *ret)
+{
+    return take_text(&l, "@@ -") && take_range(&l, &ret->old_start, &ret->old_count) &&
+           take_text(&l, " +") && take_range(&l, &ret->new_start, &ret->new_count) &&
+           take_text(&l, " @@") && (ret->old_count > 0 || ret->new_count > 0);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+struct parser {
+    struct diff_lines in;
+    struct diff *diff;
+    size_t other_line; /* the first that looks like another format; 0: none */
+    char *why;
+};
+
+static int bad(struct parser *p, char *why)
+{
+    str_set(&p->why, why);
+    return -EINVAL;
+}
+
+static int bad_line(struct parser *p, const char *expected)
+{
+    struct diff_line l;
+
+    if (!diff_peek(&p->in, &l))
+        return bad(p, xasprintf("the patch ends where %s is expected", expected));
+    l = trimmed(l);
+    return bad(p, xasprintf("line %zu of the patch: expected %s, found \"%.*s\"%s", p->in.number,
+                            expected, (int)MIN(l.len, (size_t)SHOWN_MAX), l.p,
+                            l.len > SHOWN_MAX ? "..." : ""));
+}
+
+static const char *name_of(const struct diff_file *f)
+{
+    return f->new_path ? f->new_path : f->old_path ? f->old_path : "the file";
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static int octal(const char *p, size_t len)
+{
+    int v = 0;
+
+    if (len < 3)
+        return -1;
+    for (int i = 0; i < 3; i++) {
+        if (p[i] < '0' || p[i] > '7')
+            return -1;
+        v = v * 8 + (p[i] - '0');
+    }
+    return v > 255 ? -1 : v;
+}
+
+/* What stands behind a backslash in git's quoted names; *ret_len: how many characters that is. */
+static int unescape(const char *p, size_t len, size_t *ret_len)
+{
+    static const char from[] = "abtnvfr\"\\", to[] = "\a\b\t\n\v\f\r\"\\";
+    const char *at = len ? memchr(from, p[0], sizeof(from) - 1) : NULL;
+
+    *ret_len = at ? 1 : 3;
+    return at ? (unsigned char)to[at - from] : octal(p, len);
+}
+
+/* A quoted name at the front of l, which is moved behind it. NULL: it is none. */
+static char *take_quoted(struct diff_line *l)
+{
+    cleanup_free char *name = xmalloc(l->len + 1);
+    size_t n = 0, i = 1;
+
+    while (i < l->len && l->p[i] != '"') {
+        size_t used = 0;
+        int c = (unsigned char)l->p[i++];
+
+        if (c == '\\') {
+            c = unescape(l->p + i, l->len - i, &used);
+            i += used;
+        }
+        if (c <= 0)
+            return NULL;
+        name[n++] = (char)c;
+    }
+    if (i >= l->len)
+        return NULL;
+    l->p += i + 1;
+    l->len -= i + 1;
+    name[n] = '\0';
+    return str_take(&name);
+}
+
+/* The rest of a line as a name: quoted, or up to a tab (behind which dates stand). */
+static char *rest_name(struct diff_line l)
+{
+    const char *tab;
+
+    if (l.len > 0 && l.p[0] == '"')
+        return take_quoted(&l);
+    tab = l.len ? memchr(l.p, '\t', l.len) : NULL;
+    if (tab)
+        l.len = (size_t)(tab - l.p);
+    return l.len > 0 && !memchr(l.p, '\0', l.len) ? xmemdup0(l.p, l.len) : NULL;
+}
+
+/* Cuts off the first component, "a/" or "b/". A name without a slash stays. */
+static void strip(char *name)
+{
+    char *slash = strchr(name, '/');
+
+    if (slash && slash != name)
+        memmove(name, slash + 1, strlen(slash + 1) + 1);
+}
+
+/* Of "--- " and "+++ ": *ret NULL for /dev/null. */
+static int take_file_name(struct parser *p, const char *mark, char **ret)
+{
+    cleanup_free char *name = NULL;
+    struct diff_line l;
+
+    if (!diff_peek(&p->in, &l) || !diff_line_starts(&l, mark))
+        return bad_line(p, mark[0] == '-' ? "a line \"--- NAME\"" : "a line \"+++ NAME\"");
+    l = trimmed(l);
+    l.p += strlen(mark);
+    l.len -= strlen(mark);
+    name = rest_name(l);
+    if (!name)
+        return bad_line(p, "a file's name");
+    diff_next(&p->in);
+    if (strcmp(name, "/dev/null") == 0) {
+        *ret = NULL;
+        return 0;
+    }
+    strip(name);
+    *ret = str_take(&name);
+    return 0;
+}
+
+/* Of "diff --git a/NAME b/NAME", where both are the same: the only case without a further line that
+ * has the name. NULL: they are not. */
+static char *git_name(struct diff_line l)
+{
+    cleanup_free char *first = NULL, *second = NULL;
+
+    if (l.len > 0 && l.p[0] == '"') {
+        first = take_quoted(&l);
+        if (!first || !take_text(&l, " "))
+            return NULL;
+        second = rest_name(l);
+    } else if (l.len % 2 == 1 && l.p[l.len / 2] == ' ') {
+        first = xmemdup0(l.p, l.len / 2);
+        second = xmemdup0(l.p + l.len / 2 + 1, l.len / 2);
+    }
+    if (!first || !second)
+        return NULL;
+    strip(first);
+    strip(second);
+    return strcmp(first, second) == 0 ? str_take(&first) : NULL;
+}
+
+/* ---- hunks ----------------------------------------------------------------------------------- */
+
+/* Lines of the hunk as they are, against what its head says. */
+static int count_wrong(struct parser *p, size_t number, const struct diff_hunk *h, size_t old,
+                       size_t new)
+{
+    bool of_old = old != h->old_count;
+
+    return bad(p, xasprintf("hunk %zu says %zu %s lines and has %s%zu (line %zu of the patch)",
+                            number, of_old ? h->old_count : h->new_count, of_old ? "old" : "new",
+                            (of_old ? old > h->old_count : new > h->new_count) ? "more: " : "",
+                            of_old ? old : new, p->in.number));
+}
+
+static bool is_edit(const struct diff_line *l)
+{
+    return l->len > 0 && (l->p[0] == ' ' || l->p[0] == '+' || l->p[0] == '-' || l->p[0] == '\\' ||
+                          diff_line_empty(l));
+}
+
+static bool begins_file(const struct diff_lines *in);
+
+/* Edits that follow a hunk whose head's counts are used up. */
+static void count_rest(const struct parser *p, size_t *old, size_t *new)
+{
+    struct diff_lines in = p->in;
+    struct diff_line l;
+
+    while (diff_peek(&in, &l) && is_edit(&l) && !diff_line_empty(&l) && !begins_file(&in) &&
+           !diff_line_starts(&l, "-- \n")) {
+        *old += l.p[0] == ' ' || l.p[0] == '-';
+        *new += l.p[0] == ' ' || l.p[0] == '+';
+        diff_next(&in);
+    }
+}
+
+static int skip_hunk(struct parser *p, size_t number)
+{
+    size_t old = 0, new = 0;
+    struct diff_hunk h;
+    struct diff_line l;
+
+    if (!diff_peek(&p->in, &l) || !diff_hunk_head(l, &h))
+        return bad_line(p, "a hunk's head such as \"@@ -1,3 +1,4 @@\"");
+    diff_next(&p->in);
+    while (old < h.old_count || new < h.new_count) {
+        bool in_old, in_new;
+
+        if (!diff_peek(&p->in, &l) || !is_edit(&l))
+            return count_wrong(p, number, &h, old, new);
+        in_old = l.p[0] == ' ' || l.p[0] == '-' || diff_line_empty(&l);
+        in_new = l.p[0] == ' ' || l.p[0] == '+' || diff_line_empty(&l);
+        if ((in_old && old == h.old_count) || (in_new && new == h.new_count)) {
+            count_rest(p, &old, &new);
+            return count_wrong(p, number, &h, old, new);
+        }
+        old += in_old;
+        new += in_new;
+        diff_next(&p->in);
+    }
+    while (diff_peek(&p->in, &l) && diff_line_starts(&l, "\\ "))
+        diff_next(&p->in);
+    count_rest(p, &old, &new);
+    return old == h.old_count && new == h.new_count ? 0 : count_wrong(p, number, &h, old, new);
+}
+
+/* Over empty lines to the next hunk, if there is one behind them. */
+static bool at_hunk(struct parser *p)
+{
+    struct diff_lines in = p->in;
+    struct diff_line l;
+
+    while (diff_peek(&in, &l) && diff_line_empty(&l))
+        diff_next(&in);
+    if (!diff_peek(&in, &l) || !diff_line_starts(&l, "@@ "))
+        return false;
+    p->in = in;
+    return true;
+}
+
+static int take_hunks(struct parser *p, struct diff_file *f)
+{
+    int r = 0;
+
+    f->hunks = p->in.p;
+    f->hunks_line = p->in.number;
+    for (size_t n = 1; r == 0 && at_hunk(p); n++) {
+        r = skip_hunk(p, n);
+        f->hunks_len = (size_t)(p->in.p - f->hunks);
+    }
+    if (f->hunks_len == 0)
+        f->hunks = NULL;
+    return r;
+}
+
+/* ---- git's extended header ------------------------------------------------------------------- */
+
+static int take_mode(struct parser *p, const struct diff_file *f, struct diff_line l, int *ret)
+{
+    int mode = 0;
+
+    for (size_t i = 0; i < l.len && l.p[i] >= '0' && l.p[i] <= '7' && i < 7; i++)
+        mode = mode * 8 + (l.p[i] - '0');
+    *ret = mode;
+    if ((mode & MODE_KIND) == MODE_LINK)
+        return bad(p, xasprintf("%s is a symbolic link in the patch (line %zu): make links with a "
+                                "Command step",
+                                name_of(f), p->in.number));
+    if ((mode & MODE_KIND) == MODE_SUBMODULE)
+        return bad(p, xasprintf("%s is a submodule in the patch (line %zu), which can not be "
+                                "applied",
+                                name_of(f), p->in.number));
+    return (mode & MODE_KIND) == MODE_FILE ? 0 : bad_line(p, "a mode such as 100644");
+}
+
+static int take_header_name(struct parser *p, struct diff_line l, enum diff_change change,
+                            struct diff_file *f, char **ret)
+{
+    char *name = rest_name(l);
+
+    if (!name)
+        return bad_line(p, "a file's name");
+    str_set(ret, name);
+    f->change = change;
+    return 0;
+}
+
+/* One line of the header; *ret_known: it was one. */
+static int take_header(struct parser *p, struct diff_file *f, bool *ret_known)
+{
+    struct diff_line l;
+
+    *ret_known = diff_peek(&p->in, &l);
+    l = trimmed(l);
+    if (take_text(&l, "old mode "))
+        return take_mode(p, f, l, &f->old_mode);
+    if (take_text(&l, "new mode "))
+        return take_mode(p, f, l, &f->new_mode);
+    if (take_text(&l, "new file mode ")) {
+        f->change = DIFF_CREATE;
+        return take_mode(p, f, l, &f->new_mode);
+    }
+    if (take_text(&l, "deleted file mode ")) {
+        f->change = DIFF_DELETE;
+        return take_mode(p, f, l, &f->old_mode);
+    }
+    if (take_text(&l, "rename from "))
+        return take_header_name(p, l, DIFF_RENAME, f, &f->old_path);
+    if (take_text(&l, "rename to "))
+        return take_header_name(p, l, DIFF_RENAME, f, &f->new_path);
+    if (take_text(&l, "copy from "))
+        return take_header_name(p, l, DIFF_COPY, f, &f->old_path);
+    if (take_text(&l, "copy to "))
+        return take_header_name(p, l, DIFF_COPY, f, &f->new_path);
+    if (take_text(&l, "index ")) {
+        const char *space = l.len ? memchr(l.p, ' ', l.len) : NULL;
+        int mode;
+
+        if (!space)
+            return 0;
+        l.len -= (size_t)(space + 1 - l.p);
+        l.p = space + 1;
+        return take_mode(p, f, l, &mode);
+    }
+    *ret_known = take_text(&l, "similarity index ") || take_text(&l, "dissimilarity index ");
+    return 0;
+}
+
+/* line: of its first line. */
+static int check_git(struct parser *p, const struct diff_file *f, size_t line)
+{
+    bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
+    struct diff_line l;
+
+    if (diff_peek(&p->in, &l) &&
+        (diff_line_starts(&l, "GIT binary patch") || diff_line_starts(&l, "Binary files ")))
+        return bad(p, xasprintf("%s is a binary file in the patch (line %zu), which can not be "
+                                "applied: write it with content and encoding base64",
+                                name_of(f), p->in.number));
+    if (moves && (!f->old_path || !f->new_path))
+        return bad_line(p, "both \"from\" and \"to\" of a file that is renamed or copied");
+    if (!f->old_path && !f->new_path)
+        return bad(p, xasprintf("line %zu of the patch: the two names differ, and no line with "
+                                "\"rename from\", \"copy from\" or \"--- NAME\" follows",
+                                line));
+    if (!f->hunks && f->change == DIFF_MODIFY && !f->new_mode)
+        return bad_line(p, "a hunk, a mode or new names");
+    return 0;
+}
+
+/* "--- " and "+++ " of a git header: they agree with what the header says. */
+static int take_git_names(struct parser *p, struct diff_file *f)
+{
+    cleanup_free char *old = NULL, *new = NULL;
+    bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
+    int r = take_file_name(p, "--- ", &old);
+
+    if (r == 0)
+        r = take_file_name(p, "+++ ", &new);
+    if (r < 0)
+        return r;
+    if (!old != (f->change == DIFF_CREATE) || !new != (f->change == DIFF_DELETE))
+        return bad(p, xasprintf("line %zu of the patch: %s stands for a file that git's header "
+                                "says is %s",
+                                p->in.number - 1, "/dev/null or a name",
+                                f->change == DIFF_CREATE   ? "new"
+                                : f->change == DIFF_DELETE ? "deleted"
+                                                           : "there before and after"));
+    if (moves)
+        return 0;
+    str_set(&f->old_path, str_take(&old));
+    str_set(&f->new_path, str_take(&new));
+    return 0;
+}
+
+static int take_git(struct parser *p, struct diff_file *f)
+{
+    size_t line = p->in.number;
+    struct diff_line l;
+    bool known = true;
+    int r = 0;
+
+    diff_peek(&p->in, &l);
+    l = trimmed(l);
+    take_text(&l, "diff --git ");
+    f->old_path = git_name(l);
+    f->new_path = xstrdup(f->old_path);
+    diff_next(&p->in);
+    while (r == 0 && known) {
+        r = take_header(p, f, &known);
+        if (r == 0 && known)
+            diff_next(&p->in);
+    }
+    if (r == 0 && diff_peek(&p->in, &l) && diff_line_starts(&l, "--- "))
+        r = take_git_names(p, f);
+    if (r == 0)
+        r = take_hunks(p, f);
+    if (r == 0)
+        r = check_git(p, f, line);
+    if (f->change == DIFF_CREATE)
+        str_set(&f->old_path, NULL);
+    if (f->change == DIFF_DELETE)
+        str_set(&f->new_path, NULL);
+    return r;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static bool at_names(const struct diff_lines *at)
+{
+    struct diff_lines in = *at;
+    struct diff_line l;
+
+    if (!diff_peek(&in, &l) || !diff_line_starts(&l, "--- "))
+        return false;
+    diff_next(&in);
+    return diff_peek(&in, &l) && diff_line_starts(&l, "+++ ");
+}
+
+static bool begins_file(const struct diff_lines *in)
+{
+    struct diff_line l;
+
+    return at_names(in) || (diff_peek(in, &l) && diff_line_starts(&l, "diff --git "));
+}
+
+/* As diff -u makes it. */
+static int take_plain(struct parser *p, struct diff_file *f)
+{
+    int r = take_file_name(p, "--- ", &f->old_path);
+
+    if (r == 0)
+        r = take_file_name(p, "+++ ", &f->new_path);
+    if (r == 0)
+        r = take_hunks(p, f);
+    if (r == 0 && !f->hunks)
+        return bad_line(p, "a hunk's head such as \"@@ -1,3 +1,4 @@\"");
+    if (r == 0 && !f->old_path && !f->new_path)
+        return bad(p, xstrdup("the patch names /dev/null on both sides"));
+    f->change = !f->old_path ? DIFF_CREATE : !f->new_path ? DIFF_DELETE : DIFF_MODIFY;
+    return r;
+}
+
+static struct diff_file *add_file(struct parser *p)
+{
+    struct diff *d = p->diff;
+
+    if (d->count == DIFF_FILES_MAX)
+        return NULL;
+    /* Doubled at each power of two. */
+    if ((d->count & (d->count - 1)) == 0)
+        d->files = xrealloc(d->files, MAX(2 * d->count, (size_t)1) * sizeof(*d->files));
+    d->files[d->count] = (struct diff_file){.change = DIFF_MODIFY};
+    return &d->files[d->count++];
+}
+
+static int take_file(struct parser *p)
+{
+    struct diff_file *f = add_file(p);
+    struct diff_line l;
+
+    if (!f)
+        return bad(p, xasprintf("the patch has more than %d files", DIFF_FILES_MAX));
+    diff_peek(&p->in, &l);
+    if (diff_line_starts(&l, "@@ "))
+        return take_hunks(p, f);
+    return diff_line_starts(&l, "diff ") ? take_git(p, f) : take_plain(p, f);
+}
+
+/* Text that belongs to no file. in_text: a signature or a mail's head has begun it. */
+static int skip_text(struct parser *p, bool *in_text)
+{
+    struct diff_line l;
+
+    diff_peek(&p->in, &l);
+    if (diff_line_starts(&l, "```"))
+        return bad(p, xasprintf("line %zu of the patch is a Markdown fence (```): leave the fences "
+                                "out",
+                                p->in.number));
+    if (diff_line_starts(&l, "*** ") && p->other_line == 0)
+        p->other_line = p->in.number;
+    if (diff_line_starts(&l, "-- \n") || diff_line_starts(&l, "From "))
+        *in_text = true;
+    else if (p->diff->count > 0 && !*in_text && !diff_line_empty(&l) &&
+             !diff_line_starts(&l, "Index: ") && !diff_line_starts(&l, "diff ") &&
+             !diff_line_starts(&l, "===") && !diff_line_starts(&l, "Only in "))
+        return bad_line(p, "the next file, the next hunk or the end");
+    if (diff_line_starts(&l, "Only in "))
+        return bad(
+            p, xasprintf("line %zu of the patch tells of a file without its text", p->in.number));
+    diff_next(&p->in);
+    return 0;
+}
+
+/* A hunk without names in front is allowed as the only file. */
+static bool at_bare_hunk(const struct parser *p)
+{
+    struct diff_line l;
+
+    return diff_peek(&p->in, &l) && diff_line_starts(&l, "@@ -");
+}
+
+static int take_all(struct parser *p)
+{
+    bool in_text = true; /* before the first file */
+    struct diff_line l;
+    int r = 0;
+
+    while (r == 0 && diff_peek(&p->in, &l)) {
+        if (begins_file(&p->in) || (at_bare_hunk(p) && p->diff->count == 0)) {
+            r = take_file(p);
+            in_text = false;
+        } else if (at_bare_hunk(p)) {
+            r = bad(p, xasprintf("line %zu of the patch: a hunk without the names of its file",
+                                 p->in.number));
+        } else {
+            r = skip_text(p, &in_text);
+        }
+    }
+    if (r == 0 && p->diff->count == 0 && p->other_line)
+        return bad(p, xasprintf("line %zu of the patch is of another format (a context diff, or "
+                                "\"*** Begin Patch\"): only unified diffs can be applied",
+                                p->other_line));
+    if (r == 0 && p->diff->count == 0)
+        return bad(p, xstrdup("the patch has no hunk: it is no unified diff"));
+    return r;
+}
+
+int diff_parse(const char *text, size_t len, struct diff *ret, char **ret_why)
+{
+    struct diff d = {0};
+    struct parser p = {.in = {text, text + len, 1}, .diff = &d};
+    int r = take_all(&p);
+
+    if (r < 0) {
+        diff_done(&d);
+        *ret_why = p.why;
+        return r;
+    }
+    *ret = d;
+    return 0;
+}
+
+void diff_done(struct diff *d)
+{
+    if (!d)
+        return;
+    for (size_t i = 0; i < d->count; i++) {
+        free(d->files[i].old_path);
+        free(d->files[i].new_path);
+    }
+    free(d->files);
+    *d = (struct diff){0};
+}

@@ -1,0 +1,74 @@
+/*
+ * Reads a patch: unified diffs of any number of files, as git and diff(1) make them. Pure: bytes
+ * in, a list of files out. Nothing of a patch is left out in silence: whatever is not understood,
+ * or cannot be done here (symbolic links, submodules, binary files), is refused by name.
+ *
+ * Text before the first file is skipped, as is what git format-patch puts between two patches.
+ * Names lose their first component ("a/", "b/"), as with git apply; git's quoted names are read.
+ *
+ * Limits: DIFF_FILES_MAX files; the time is linear.
+ */
+#ifndef ARL_SIDECAR_RUNNER_DIFF_H
+#define ARL_SIDECAR_RUNNER_DIFF_H
+
+#include "common/base.h"
+
+#define DIFF_FILES_MAX 4096
+
+enum diff_change {
+    DIFF_MODIFY, /* hunks, a mode, or both */
+    DIFF_CREATE,
+    DIFF_DELETE,
+    DIFF_RENAME, /* with hunks or without */
+    DIFF_COPY,
+};
+
+struct diff_file {
+    enum diff_change change;
+    char *old_path; /* NULL: DIFF_CREATE, or a diff without names */
+    char *new_path; /* NULL: DIFF_DELETE, or a diff without names */
+    int old_mode;   /* git's: 0100644 or 0100755; 0: not told */
+    int new_mode;
+    const char *hunks; /* inside of the patch: from the first "@@ " on; NULL: none */
+    size_t hunks_len;
+    size_t hunks_line; /* its number in the patch, from 1 */
+};
+
+struct diff {
+    struct diff_file *files;
+    size_t count;
+};
+
+/* 0; -EINVAL with a sentence in *ret_why (owned). The files point into the text. */
+int diff_parse(const char *text, size_t len, struct diff *ret, char **ret_why);
+void diff_done(struct diff *d);
+
+/* ---- lines, for those who read hunks as well ------------------------------------------------- */
+
+/* Text that is taken line by line, each with its newline if it has one. */
+struct diff_lines {
+    const char *p;
+    const char *end;
+    size_t number; /* of the next line, from 1 */
+};
+struct diff_line {
+    const char *p;
+    size_t len;
+};
+/* The next line, which stays; false at the end. */
+bool diff_peek(const struct diff_lines *l, struct diff_line *ret);
+void diff_next(struct diff_lines *l);
+bool diff_line_starts(const struct diff_line *line, const char *s);
+/* Nothing but its end: "\n" or "\r\n". */
+bool diff_line_empty(const struct diff_line *line);
+
+/* The head of a hunk: @@ -OLD[,COUNT] +NEW[,COUNT] @@. */
+struct diff_hunk {
+    size_t old_start;
+    size_t old_count;
+    size_t new_start;
+    size_t new_count;
+};
+bool diff_hunk_head(struct diff_line line, struct diff_hunk *ret);
+
+#endif

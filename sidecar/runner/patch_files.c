@@ -1,0 +1,457 @@
+#include "sidecar/runner/patch_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "sidecar/runner/hunks.h"
+#include "sidecar/runner/replace.h"
+
+/* What git's modes say of a file: who may read it may execute it, or nobody may. */
+#define GIT_EXECUTABLE 0100
+
+/* One file of the tree that the patch touches: as it is, and as it is to be. */
+struct entry {
+    char *name; /* as the patch has it */
+    struct walk at;
+    char *old; /* NULL: it is not there */
+    size_t old_len;
+    char *new; /* NULL: it is not to be there */
+    size_t new_len;
+    uint32_t mode; /* to be set; REPLACE_KEEP_MODE */
+    bool changed;
+    bool made; /* by this patch, which may take away what was there before */
+    struct replace put;
+};
+
+struct job {
+    const struct write_spec *spec;
+    struct diff diff;
+    struct entry **entries;
+    size_t count;
+    size_t bytes;
+    char *told; /* for standard output */
+    struct write_result result;
+};
+
+static void job_done(struct job *j)
+{
+    for (size_t i = 0; i < j->count; i++) {
+        struct entry *e = j->entries[i];
+
+        replace_done(&e->put);
+        write_walk_done(&e->at);
+        free(e->name);
+        free(e->old);
+        free(e->new);
+        free(e);
+    }
+    free(j->entries);
+    free(j->told);
+    diff_done(&j->diff);
+}
+
+static bool several(const struct job *j)
+{
+    return j->spec->kind == FRAME_WRITE_PATCHES;
+}
+
+/* ---- what goes wrong ------------------------------------------------------------------------- */
+
+/* Takes over `why`. name NULL: it is about the whole patch, or the step's only file. */
+static bool refuse(struct job *j, const char *name, char *why)
+{
+    j->result = (struct write_result){.how = FRAME_PATCH_FAILED};
+    snprintf(j->result.text, sizeof(j->result.text), "%s%s%s", name && several(j) ? name : "",
+             name && several(j) ? ": " : "", why);
+    free(why);
+    return false;
+}
+
+static bool refuse_errno(struct job *j, const char *name, int e)
+{
+    return refuse(j, name, xstrdup(strerror(e)));
+}
+
+static bool refuse_result(struct job *j, const char *name, const struct write_result *r)
+{
+    if (!several(j))
+        j->result = *r;
+    if (!several(j))
+        return false;
+    if (r->how == FRAME_LINK_REFUSED)
+        return refuse(j, name,
+                      xstrdup(r->value == WALK_OUT_OF_VOLUME
+                                  ? "a symbolic link in a volume leads out of that volume, and is "
+                                    "not followed"
+                                  : "a symbolic link belongs to neither root nor the user who "
+                                    "writes, and is not followed"));
+    if (r->how == FRAME_NOT_A_FILE)
+        return refuse(j, name, xstrdup("not a regular file"));
+    return refuse_errno(j, name, (int)r->value);
+}
+
+static void tell(struct job *j, char *text)
+{
+    cleanup_free char *line = text;
+
+    str_set(&j->told, xasprintf("%s%s", j->told ? j->told : "", line));
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static int read_all(int fd, char *data, size_t room, size_t *ret_len)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    do {
+        n = read(fd, data + len, room - len);
+        if (n < 0 && errno != EINTR)
+            return errno;
+        len += (size_t)MAX(n, 0);
+    } while (n != 0 && len < room);
+    *ret_len = len;
+    return 0;
+}
+
+/* What is opened may be another file than what was found. */
+static struct write_result read_entry(struct entry *e)
+{
+    struct write_result r = {.how = FRAME_EXITED};
+    int fd =
+        openat(e->at.dir, e->at.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int err = fd < 0 ? errno : 0;
+
+    if (!err && fstat(fd, &e->at.st) < 0)
+        err = errno;
+    if (!err && !S_ISREG(e->at.st.st_mode)) {
+        r.how = FRAME_NOT_A_FILE;
+    } else if (!err) {
+        /* One byte more than the limit, so that a file above it is seen. */
+        size_t room = MIN((size_t)e->at.st.st_size, (size_t)HUNKS_FILE_MAX) + 1;
+
+        e->old = xmalloc(room);
+        err = read_all(fd, e->old, room, &e->old_len);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (err)
+        r = (struct write_result){.how = FRAME_WRITE_FAILED, .value = (uint32_t)err};
+    return r;
+}
+
+static bool name_valid(const char *name)
+{
+    if (!*name || *name == '/')
+        return false;
+    for (const char *p = name; p;) {
+        size_t n = strcspn(p, "/");
+
+        if (n == 2 && p[0] == '.' && p[1] == '.')
+            return false;
+        p = p[n] ? p + n + 1 : NULL;
+    }
+    return name[strlen(name) - 1] != '/';
+}
+
+static bool count_bytes(struct job *j, size_t n)
+{
+    j->bytes += n;
+    return j->bytes <= PATCH_BYTES_MAX ||
+           refuse(j, NULL,
+                  xasprintf("the files of the patch are larger than %u bytes together",
+                            PATCH_BYTES_MAX));
+}
+
+/* The entry of this name, which is read the first time. name NULL: the step's own path. */
+static struct entry *entry_of(struct job *j, const char *name)
+{
+    cleanup_free char *path = NULL;
+    struct write_result r;
+    struct entry *e;
+
+    for (size_t i = 0; i < j->count; i++)
+        if (strcmp(j->entries[i]->name, str_or_empty(name)) == 0)
+            return j->entries[i];
+    if (name && !name_valid(name)) {
+        refuse(j, name, xstrdup("names in a patch are relative, without \"..\""));
+        return NULL;
+    }
+    path = name ? xasprintf("%s/%s", j->spec->path, name) : xstrdup(j->spec->path);
+    e = xcalloc(1, sizeof(*e));
+    e->name = xstrdup(str_or_empty(name));
+    e->at.dir = -1;
+    e->mode = REPLACE_KEEP_MODE;
+    j->entries = xrealloc(j->entries, (j->count + 1) * sizeof(struct entry *));
+    j->entries[j->count++] = e;
+    r = write_find(path, j->spec->confined, false, &e->at);
+    if (r.how == FRAME_EXITED && e->at.dir >= 0 && e->at.exists)
+        r = read_entry(e);
+    if (r.how != FRAME_EXITED) {
+        refuse_result(j, name, &r);
+        return NULL;
+    }
+    if (e->old)
+        e->new = xmemdup0(e->old, e->old_len);
+    e->new_len = e->old_len;
+    return count_bytes(j, 2 * e->old_len) ? e : NULL;
+}
+
+/* ---- one file of the patch ------------------------------------------------------------------- */
+
+static void set_mode(struct entry *to, const struct entry *from, int git_mode)
+{
+    uint32_t old = from && from->old ? from->at.st.st_mode & 0777 : 0644;
+
+    if (to->mode != REPLACE_KEEP_MODE)
+        old = to->mode;
+    if (git_mode)
+        to->mode = git_mode & GIT_EXECUTABLE ? old | (old & 0444) >> 2 : old & ~0111u;
+    else if (from && from != to)
+        to->mode = old; /* a copy has the mode of its source */
+}
+
+/* Another part of the patch takes the file of this name away, so that it may be made anew. */
+static bool goes_away(const struct job *j, const char *name)
+{
+    for (size_t i = 0; i < j->diff.count; i++) {
+        const struct diff_file *f = &j->diff.files[i];
+
+        if ((f->change == DIFF_RENAME || f->change == DIFF_DELETE) && f->old_path &&
+            strcmp(f->old_path, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool check_free(struct job *j, const struct diff_file *f, const struct entry *to)
+{
+    if (!to->new || (several(j) && goes_away(j, f->new_path)))
+        return true;
+    return refuse(j, f->new_path, xstrdup("the file exists already, and the patch makes it"));
+}
+
+static void put_text(struct entry *e, char *data, size_t len)
+{
+    str_set(&e->new, data);
+    e->new_len = len;
+    e->changed = true;
+}
+
+static void tell_change(struct job *j, const struct diff_file *f)
+{
+    if (!several(j))
+        return;
+    if (f->change == DIFF_RENAME || f->change == DIFF_COPY)
+        tell(j, xasprintf("File %s: %s to %s\n", f->change == DIFF_COPY ? "copied" : "renamed",
+                          f->old_path, f->new_path));
+    else
+        tell(j, xasprintf("File %s: %s\n",
+                          f->change == DIFF_CREATE   ? "created"
+                          : f->change == DIFF_DELETE ? "deleted"
+                                                     : "patched",
+                          f->new_path ? f->new_path : f->old_path));
+}
+
+static bool finish(struct job *j, const struct diff_file *f, struct entry *from, struct entry *to,
+                   struct hunks_text *t)
+{
+    if (t->notes)
+        tell(j, xasprintf("%s%s%s", several(j) ? to->name : "", several(j) ? ": " : "", t->notes));
+    tell_change(j, f);
+    if (!count_bytes(j, t->len))
+        return false;
+    if (f->change == DIFF_DELETE && t->len > 0)
+        return refuse(j, f->old_path,
+                      xstrdup("the patch deletes the file, and does not remove all of its lines"));
+    if (f->change == DIFF_DELETE) {
+        put_text(to, NULL, 0);
+        return true;
+    }
+    if (f->change == DIFF_RENAME && !from->made)
+        put_text(from, NULL, 0);
+    set_mode(to, f->change == DIFF_CREATE ? NULL : from, f->new_mode);
+    put_text(to, str_take(&t->data), t->len);
+    to->made = f->change != DIFF_MODIFY;
+    return true;
+}
+
+static bool apply_file(struct job *j, const struct diff_file *f)
+{
+    bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
+    const char *old_name = several(j) && f->old_path ? f->old_path : NULL;
+    const char *new_name = several(j) && f->new_path ? f->new_path : NULL;
+    struct entry *from = NULL, *to = entry_of(j, new_name ? new_name : old_name);
+    CLEANUP(hunks_text_done) struct hunks_text t = {0};
+    cleanup_free char *why = NULL;
+    const char *text;
+    size_t len;
+
+    if (!to)
+        return false;
+    from = moves ? entry_of(j, old_name) : to;
+    if (!from)
+        return false;
+    if (f->change != DIFF_MODIFY && f->change != DIFF_DELETE && !check_free(j, f, to))
+        return false;
+    text = f->change == DIFF_CREATE ? "" : moves ? from->old : from->new;
+    len = f->change == DIFF_CREATE ? 0 : moves ? from->old_len : from->new_len;
+    /* Without names a patch does not say that it makes its file. */
+    if (!text && (f->old_path || f->new_path))
+        return refuse_errno(j, f->old_path, ENOENT);
+    if (hunks_apply(str_or_empty(text), len, f, j->spec->fuzz, &t, &why) < 0)
+        return text ? refuse(j, to->name, str_take(&why)) : refuse_errno(j, NULL, ENOENT);
+    return finish(j, f, from, to, &t);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static bool check_one(struct job *j)
+{
+    const struct diff_file *f = j->diff.files;
+
+    if (j->diff.count > 1)
+        return refuse(j, NULL,
+                      xasprintf("the patch is for %zu files: leave path out, and it names its "
+                                "files itself",
+                                j->diff.count));
+    if (f->change == DIFF_RENAME || f->change == DIFF_COPY)
+        return refuse(j, NULL,
+                      xasprintf("the patch %s %s to %s: leave path out, and it names its files "
+                                "itself",
+                                f->change == DIFF_COPY ? "copies" : "renames", f->old_path,
+                                f->new_path));
+    return true;
+}
+
+static bool check_several(struct job *j)
+{
+    for (size_t i = 0; i < j->diff.count; i++)
+        if (!j->diff.files[i].old_path && !j->diff.files[i].new_path)
+            return refuse(j, NULL,
+                          xstrdup("the patch does not name its file, and the step has no path"));
+    return true;
+}
+
+/* New files complete, beside where they are to be. */
+static bool prepare(struct job *j, struct entry *e)
+{
+    cleanup_free char *path = xasprintf("%s%s%s", j->spec->path, several(j) ? "/" : "", e->name);
+    struct write_result r = {.how = FRAME_EXITED};
+    int err;
+
+    if (!e->changed || !e->new)
+        return true;
+    if (e->at.dir < 0)
+        r = write_find(path, j->spec->confined, true, &e->at);
+    if (r.how != FRAME_EXITED)
+        return refuse_result(j, e->name, &r);
+    if (!several(j) && j->spec->mode != FRAME_MODE_UNSET)
+        e->mode = j->spec->mode;
+    e->put = (struct replace){.at = &e->at, .mode = e->mode, .data = e->new, .len = e->new_len};
+    err = replace_prepare(&e->put);
+    if (!err)
+        return true;
+    r = (struct write_result){.how = FRAME_WRITE_FAILED, .value = (uint32_t)err};
+    return refuse_result(j, e->name, &r);
+}
+
+/* Folders that are empty now, up to the step's own, as git has it. */
+static void remove_folders(const struct job *j, const struct entry *e)
+{
+    cleanup_free char *path = xasprintf("%s/%s", j->spec->path, e->name);
+    char *slash;
+
+    while ((slash = strrchr(path, '/')) && slash > path + strlen(j->spec->path)) {
+        CLEANUP(write_walk_done) struct walk at = {.dir = -1};
+
+        *slash = '\0';
+        if (walk_to(path, j->spec->confined, false, &at) || !at.exists ||
+            unlinkat(at.dir, at.name, AT_REMOVEDIR) < 0)
+            return;
+    }
+}
+
+static int commit(struct entry *e)
+{
+    if (!e->changed)
+        return 0;
+    if (e->new)
+        return replace_commit(&e->put);
+    return e->old && unlinkat(e->at.dir, e->at.name, 0) < 0 ? errno : 0;
+}
+
+/* As it was. What cannot be put back is left: the caller tells of the failure that led here. */
+static void put_back(struct entry *e)
+{
+    struct replace put = {
+        .at = &e->at, .mode = e->at.st.st_mode & 07777, .data = e->old, .len = e->old_len};
+
+    if (!e->old) {
+        unlinkat(e->at.dir, e->at.name, 0);
+        return;
+    }
+    e->at.exists = e->new != NULL;
+    if (replace_prepare(&put) == 0)
+        replace_commit(&put);
+    replace_done(&put);
+}
+
+static bool commit_all(struct job *j)
+{
+    for (size_t i = 0; i < j->count; i++) {
+        struct entry *e = j->entries[i];
+        int err = commit(e);
+
+        if (err) {
+            for (size_t k = 0; k < i; k++)
+                if (j->entries[k]->changed)
+                    put_back(j->entries[k]);
+            return refuse_errno(j, e->name, err);
+        }
+    }
+    for (size_t i = 0; several(j) && i < j->count; i++)
+        if (j->entries[i]->changed && !j->entries[i]->new)
+            remove_folders(j, j->entries[i]);
+    return true;
+}
+
+static bool apply_all(struct job *j)
+{
+    cleanup_free char *why = NULL;
+
+    if (diff_parse(j->spec->content, j->spec->len, &j->diff, &why) < 0)
+        return refuse(j, NULL, str_take(&why));
+    if (!(several(j) ? check_several(j) : check_one(j)))
+        return false;
+    for (size_t i = 0; i < j->diff.count; i++)
+        if (!apply_file(j, &j->diff.files[i]))
+            return false;
+    for (size_t i = 0; i < j->count; i++)
+        if (!prepare(j, j->entries[i]))
+            return false;
+    return commit_all(j);
+}
+
+static void print(const char *text)
+{
+    for (size_t len = strlen(text); len > 0;) {
+        ssize_t n = write(STDOUT_FILENO, text, len);
+
+        if (n < 0 && errno != EINTR)
+            return;
+        text += MAX(n, 0);
+        len -= (size_t)MAX(n, 0);
+    }
+}
+
+struct write_result patch_files(const struct write_spec *spec)
+{
+    CLEANUP(job_done) struct job j = {.spec = spec, .result = {.how = FRAME_EXITED}};
+
+    if (apply_all(&j) && j.told)
+        print(j.told);
+    return j.result;
+}

@@ -1,0 +1,35 @@
+/*
+ * Writing all of a file's content, at a place that walk.h has found.
+ *
+ * A file is replaced at once: readers see the old one or the new one, never a part. What `cat >
+ * FILE` keeps of a file that is there is kept: owner, mode, ACLs and other extended attributes.
+ * Where a new file cannot have all that, or cannot be put in its place, the content is written into
+ * the file that is there, which is not at once: a file with several links, a file of another owner,
+ * a file that is a mount of its own (/etc/hosts), a file in a folder that cannot be written to.
+ */
+#ifndef ARL_SIDECAR_RUNNER_REPLACE_H
+#define ARL_SIDECAR_RUNNER_REPLACE_H
+
+#include "sidecar/runner/walk.h"
+
+#define REPLACE_KEEP_MODE UINT32_MAX
+/* Of all attributes of a file together. With more it is written in place. */
+#define REPLACE_XATTR_BYTES_MAX (64u << 10)
+
+struct replace {
+    const struct walk *at;
+    uint32_t mode; /* REPLACE_KEEP_MODE: of the file that is there, 0644 for a new one */
+    const void *data;
+    size_t len;
+    char temp[32]; /* a file beside it that is complete; "": none, it is written in place */
+};
+
+/* Makes ready what is to be there, without a change that anybody sees. 0 or an errno. */
+int replace_prepare(struct replace *r);
+/* Puts it in its place. 0 or an errno; then what was there is there, unless it was being written in
+ * place. */
+int replace_commit(struct replace *r);
+/* Removes what was made ready and not put in its place. */
+void replace_done(struct replace *r);
+
+#endif
