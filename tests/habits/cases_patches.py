@@ -1,0 +1,264 @@
+"""FilePatch with patches: what the headers of git say, refusals, and files that cannot be replaced. On a real sidecar and runner."""
+import base64
+import os
+import stat
+import subprocess
+
+CASES = []
+HUNK = "@@ -1 +1 @@\n-a\n+b\n"
+
+
+def case(f):
+    CASES.append(f)
+    return f
+
+
+def equal(got, want):
+    if got != want:
+        raise AssertionError(f"got  {got!r}\nwant {want!r}")
+
+
+def tree_step(diff, **more):
+    return {"name": "d", "type": "FilePatch", "patch": base64.b64encode(diff).decode(), "encoding": "base64", **more}
+
+
+class Tree:
+    """A folder of files for one case."""
+
+    def __init__(self, pod, name, **files):
+        self.pod, self.root = pod, os.path.join(pod.work, name)
+        os.makedirs(self.root)
+        for n, data in files.items():
+            self.put(n.replace("_", "."), data)
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def put(self, name, data, mode=0o644):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name), "wb") as f:
+            f.write(data if isinstance(data, bytes) else data.encode())
+        os.chmod(self.path(name), mode)
+
+    def get(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read().decode()
+
+    def mode(self, name):
+        return stat.S_IMODE(os.stat(self.path(name)).st_mode)
+
+    def names(self):
+        return sorted(os.path.relpath(os.path.join(d, f), self.root) for d, _, fs in os.walk(self.root) for f in fs)
+
+    def apply(self, diff, **more):
+        """Exit code, stdout, stderr."""
+        r = self.pod.run([{"name": "d", "type": "FilePatch", "patch": diff, "workDir": self.root, **more}])
+        return r.code, r.out.decode(), r.err.decode()
+
+    def write(self, name, content, **more):
+        r = self.pod.run([{"name": "w", "type": "FilePatch", "path": name, "content": content, "workDir": self.root, **more}])
+        return r.code, r.out.decode(), r.err.decode()
+
+
+def names(name, to=None):
+    return f"--- a/{name}\n+++ b/{to or name}\n"
+
+
+@case
+def several_files_in_one_patch(pod):
+    t = Tree(pod, "several", f="a\n", g="a\n")
+    diff = names("f") + HUNK + names("g") + HUNK + "--- /dev/null\n+++ b/new/h\n@@ -0,0 +1 @@\n+h\n"
+    equal(t.apply(diff), (0, "File patched: f\nFile patched: g\nFile created: new/h\n", ""))
+    equal((t.get("f"), t.get("g"), t.get("new/h")), ("b\n", "b\n", "h\n"))
+
+
+@case
+def all_or_nothing(pod):
+    t = Tree(pod, "nothing", f="a\n", g="x\n")
+    code, out, err = t.apply(names("f") + HUNK + "--- /dev/null\n+++ b/n/h\n@@ -0,0 +1 @@\n+h\n" + names("g") + HUNK)
+    equal((code, out, err), (1, "", 'arl: g: hunk 1 does not fit: expected "a" at line 1, found "x"\n'))
+    equal((t.names(), t.get("f")), (["f", "g"], "a\n"))
+    equal(sorted(os.listdir(t.root)), ["f", "g"])
+
+
+@case
+def what_cannot_be_put_in_place_puts_the_others_back(pod):
+    """The last of three files is one that cannot be written: the two before it are as they were."""
+    t = Tree(pod, "back", a="a\n", b="a\n")
+    os.mkdir(t.path("ro"))
+    t.put("ro/c", "a\n")
+    if subprocess.run(["chattr", "+i", t.path("ro/c")], capture_output=True, check=False).returncode != 0:
+        subprocess.run(["mount", "--bind", "-o", "ro", t.path("ro"), t.path("ro")], check=True)
+    try:
+        code, _, err = t.apply(names("a") + HUNK + names("b") + HUNK + names("ro/c") + HUNK)
+        equal((code, err.startswith("arl: ro/c: ")), (1, True))
+        equal((t.get("a"), t.get("b"), t.get("ro/c")), ("a\n", "a\n", "a\n"))
+    finally:
+        subprocess.run(["chattr", "-i", t.path("ro/c")], capture_output=True, check=False)
+        subprocess.run(["umount", t.path("ro")], capture_output=True, check=False)
+
+
+@case
+def modes(pod):
+    t = Tree(pod, "modes", f="a\n", g="a\n")
+    os.chmod(t.path("g"), 0o750)
+    diff = ("diff --git a/f b/f\nold mode 100644\nnew mode 100755\n"
+            "diff --git a/g b/g\nold mode 100755\nnew mode 100644\nindex 1..2\n" + names("g") + HUNK +
+            "diff --git a/s b/s\nnew file mode 100755\nindex 0..1\n--- /dev/null\n+++ b/s\n@@ -0,0 +1 @@\n+s\n")
+    equal(t.apply(diff)[0], 0)
+    equal((t.mode("f"), t.mode("g"), t.mode("s"), t.get("g")), (0o755, 0o640, 0o755, "b\n"))
+
+
+@case
+def empty_files_renames_copies_and_deletions(pod):
+    t = Tree(pod, "moves", f="a\n", g="a\n", d="a\n")
+    os.chmod(t.path("f"), 0o755)
+    diff = ("diff --git a/e b/e\nnew file mode 100644\nindex 0000000..e69de29\n"
+            "diff --git a/f b/x/f2\nsimilarity index 50%\nrename from f\nrename to x/f2\n" + names("f", "x/f2") + HUNK +
+            "diff --git a/g b/g2\nsimilarity index 100%\ncopy from g\ncopy to g2\n"
+            "diff --git a/d b/d\ndeleted file mode 100644\nindex 1..0\n--- a/d\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n")
+    equal(t.apply(diff), (0, "File created: e\nFile renamed: f to x/f2\nFile copied: g to g2\nFile deleted: d\n", ""))
+    equal((t.names(), t.get("x/f2"), t.mode("x/f2"), t.get("e")), (["e", "g", "g2", "x/f2"], "b\n", 0o755, ""))
+
+
+@case
+def two_files_change_places(pod):
+    t = Tree(pod, "swap", a="A\n", b="B\n")
+    diff = ("diff --git a/a b/b\nsimilarity index 100%\nrename from a\nrename to b\n"
+            "diff --git a/b b/a\nsimilarity index 100%\nrename from b\nrename to a\n")
+    equal(t.apply(diff)[0], 0)
+    equal((t.names(), t.get("a"), t.get("b")), (["a", "b"], "B\n", "A\n"))
+
+
+@case
+def a_folder_that_is_empty_goes(pod):
+    t = Tree(pod, "folders")
+    t.put("x/y/f", "a\n")
+    equal(t.apply("diff --git a/x/y/f b/f\nsimilarity index 100%\nrename from x/y/f\nrename to f\n")[0], 0)
+    equal(os.listdir(t.root), ["f"])
+
+
+@case
+def what_cannot_be_applied_is_refused_by_name(pod):
+    t = Tree(pod, "refused", f="a\n")
+    rows = [
+        ("diff --git a/l b/l\nnew file mode 120000\nindex 0..1\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+f\n\\ No newline at end of file\n",
+         "l is a symbolic link in the patch (line 2): make links with a Command step"),
+        ("diff --git a/s b/s\nindex 1..2 160000\n" + names("s") + HUNK, "s is a submodule in the patch (line 2), which can not be applied"),
+        ("diff --git a/f b/f\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZ\n\n",
+         "f is a binary file in the patch (line 3), which can not be applied: write it with content and encoding base64"),
+        ("--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+x\n", "f: the file exists already, and the patch makes it"),
+        ("--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n", 'f: hunk 1 does not fit: expected "x" at line 1, found "a"'),
+        (names("nosuch") + HUNK, "nosuch: No such file or directory"),
+        (names("../f") + HUNK, '../f: names in a patch are relative, without ".."'),
+        ("--- a//etc/passwd\n+++ b//etc/passwd\n" + HUNK, '/etc/passwd: names in a patch are relative, without ".."'),
+        (HUNK, "the patch does not name its file, and the step has no path"),
+        ("```diff\n" + names("f") + HUNK + "```\n", "line 1 of the patch is a Markdown fence (```): leave the fences out"),
+        (names("f") + "@@ -1,5 +1,5 @@\n-a\n+b\n c\n", "hunk 1 says 5 old lines and has 2 (line 7 of the patch)"),
+    ]
+    for diff, why in rows:
+        equal(t.apply(diff), (1, "", f"arl: {why}\n"))
+        equal((t.names(), t.get("f")), (["f"], "a\n"))
+
+
+@case
+def what_differs_is_said(pod):
+    t = Tree(pod, "differs", crlf="a\r\nb\r\n", bom=b"\xef\xbb\xbfa\n", none="a")
+    expected = 'hunk 1 does not fit: expected "a" at line 1, found '
+    rows = [("crlf", '"a\\r": they differ only in line ends, the file has CRLF and the patch LF'),
+            ("bom", '"\ufeffa": the file begins with a byte order mark, which the patch does not have'),
+            ("none", '"a": they differ only in the newline, which the file does not have')]
+    for name, why in rows:
+        equal(t.apply(HUNK, path=name), (1, "", f"arl: {name}: {expected}{why}\n"))
+
+
+@case
+def a_hunk_fits_elsewhere_and_stdout_says_so(pod):
+    t = Tree(pod, "elsewhere", f="0\nx\na\ny\n")
+    equal(t.apply("@@ -1,3 +1,3 @@\n x\n-a\n+b\n y\n", path="f"), (0, "hunk 1 fits at line 2, not at line 1\nFile patched: f\n", ""))
+    equal(t.get("f"), "0\nx\nb\ny\n")
+    equal(t.apply("@@ -2,3 +2,3 @@\n X\n-b\n+c\n y\n", path="f")[0], 1)
+    equal(t.apply("@@ -2,3 +2,3 @@\n X\n-b\n+c\n y\n", path="f", fuzz=1)[0], 0)
+    equal(t.get("f"), "0\nx\nc\ny\n")
+
+
+@case
+def with_a_path_the_patch_is_for_that_file(pod):
+    t = Tree(pod, "path", f="a\n")
+    equal(t.apply(names("other/name") + HUNK, path="f"), (0, "File patched: f\n", ""))
+    equal(t.apply(names("x") + HUNK + names("y") + HUNK, path="f"),
+          (1, "", "arl: f: the patch is for 2 files: leave path out, and it names its files itself\n"))
+    equal(t.apply("diff --git a/f b/g\nsimilarity index 100%\nrename from f\nrename to g\n", path="f"),
+          (1, "", "arl: f: the patch renames f to g: leave path out, and it names its files itself\n"))
+    equal(t.apply("--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n", path="f")[0], 0)
+    equal(t.names(), [])
+
+
+@case
+def base64_for_patches_that_are_not_utf_8(pod):
+    t = Tree(pod, "latin", f="x\n".encode())
+    t.put("f", "\u00e4\n".encode("latin-1"))
+    diff = names("f").encode() + b"@@ -1 +1 @@\n-\xe4\n+\xf6\n"
+    equal(t.apply(base64.b64encode(diff).decode(), encoding="base64")[0], 0)
+    with open(t.path("f"), "rb") as f:
+        equal(f.read(), b"\xf6\n")
+
+
+@case
+def content_without_a_path(pod):
+    r = pod.run([{"name": "p", "type": "FilePatch", "content": "x"}])
+    equal((r.code, r.err), (1, b"FilePatch step requires 'path' field\n"))
+
+
+# ---- files that cannot be replaced, or are not to be
+
+@case
+def a_mode_stays(pod):
+    t = Tree(pod, "stays")
+    t.put("run.sh", "old", 0o755)
+    equal(t.write("run.sh", "new")[0], 0)
+    equal((t.get("run.sh"), t.mode("run.sh")), ("new", 0o755))
+    equal(t.write("run.sh", "newer", mode="0600")[0], 0)
+    equal(t.mode("run.sh"), 0o600)
+
+
+@case
+def a_file_with_several_links_is_written_in_place(pod):
+    t = Tree(pod, "links", f="old and long")
+    os.link(t.path("f"), t.path("g"))
+    equal(t.write("f", "new")[0], 0)
+    equal((t.get("f"), t.get("g")), ("new", "new"))
+    equal(t.apply("@@ -1 +1 @@\n-new\n\\ No newline at end of file\n+newer\n", path="g")[0], 0)
+    equal(t.get("f"), "newer\n")
+
+
+@case
+def owner_attributes_and_acls_stay(pod):
+    t = Tree(pod, "owner", f="old", g="old")
+    os.chown(t.path("f"), 1234, 2345)
+    os.setxattr(t.path("g"), "user.colour", b"blue")
+    equal((t.write("f", "new")[0], t.write("g", "new")[0]), (0, 0))
+    st = os.stat(t.path("f"))
+    equal((t.get("f"), st.st_uid, st.st_gid), ("new", 1234, 2345))
+    equal((t.get("g"), os.getxattr(t.path("g"), "user.colour")), ("new", b"blue"))
+
+
+@case
+def a_file_that_is_a_mount_is_written_in_place(pod):
+    """As /etc/hosts and /etc/resolv.conf of a container are."""
+    t = Tree(pod, "mount", source="old and long\n", target="")
+
+    def sh(script):
+        r = pod.run([{"name": "s", "type": "Command", "command": ["sh", "-c", script], "workDir": t.root}])
+        equal((r.code, r.err), (0, b""))
+        return r.out
+
+    sh("mount --bind source target")    # in the container's own namespace of mounts
+    try:
+        equal(t.write("target", "new\n")[0], 0)
+        equal(sh("cat source target"), b"new\nnew\n")
+        equal(t.apply("@@ -1 +1 @@\n-new\n+newer\n", path="target")[0], 0)
+        equal(sh("cat source"), b"newer\n")
+        equal(sorted(os.listdir(t.root)), ["source", "target"])
+    finally:
+        sh("umount target")

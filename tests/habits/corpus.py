@@ -1,0 +1,160 @@
+"""Patches as git makes them, and the trees before and after: everything comes from a seed."""
+import os
+import random
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+ENV = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b",
+       "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+NAMES = ["a.txt", "src/b.c", "src/deep/er/c.py", "with space.txt", 'qu"ote.txt', "\u00fcmlaut.txt", "tab\there.txt", "sp ace/d d.txt",
+         "bin/run.sh", "x/y/z", "back\\slash", "-dash", "new\nline"]
+WORDS = ["alpha", "beta", "gamma", "x = 1", "\tif (a)", "", "}", "// t\u00e4xt", "return 0;"]
+OPTIONS = [[], ["-M"], ["-M", "-C", "--find-copies-harder"], ["--full-index"], ["-U1"], ["-U5"], ["--patience", "-M"], ["--no-renames"]]
+KINDS = ["edit", "edit", "edit", "new", "delete", "rename", "rename and edit", "copy", "mode", "mode and edit", "empty", "line ends",
+         "last newline", "link", "binary"]
+# Of the kinds that cannot be applied: so seldom that most patches can.
+SELDOM = 0.1
+
+
+@dataclass
+class Patch:
+    diff: bytes
+    ours: str       # a copy of the tree before
+    theirs: str     # what git makes of it
+    before: dict
+    special: bool   # it has something that cannot be applied
+
+
+def git(folder, *args, fails=False):
+    r = subprocess.run(["git", *args], cwd=folder, env={**os.environ, **ENV}, capture_output=True, check=False)
+    if r.returncode != 0 and not fails:
+        raise RuntimeError(f"git {' '.join(args)}: {r.stderr.decode(errors='replace')}")
+    return r
+
+
+def tree(root):
+    """What can be compared: names, whether they are executable, content; empty folders as well."""
+    found = {}
+    for folder, folders, files in os.walk(root):
+        if not folders and not files and folder != root:
+            found[os.path.relpath(folder, root)] = "empty folder"
+        for name in files:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):
+                found[os.path.relpath(path, root)] = os.readlink(path)
+            else:
+                with open(path, "rb") as f:
+                    found[os.path.relpath(path, root)] = (os.stat(path).st_mode & 0o777, f.read())
+    return found
+
+
+def text(rnd):
+    lines = [rnd.choice(WORDS) + (str(rnd.randrange(9)) if rnd.random() < .6 else "") for _ in range(rnd.randrange(40))]
+    end = "\r\n" if rnd.random() < .2 else "\n"
+    out = end.join(lines) + (end if lines and rnd.random() < .8 else "")
+    return (b"\xef\xbb\xbf" if rnd.random() < .1 else b"") + out.encode(rnd.choice(["utf-8", "utf-8", "latin-1"]))
+
+
+def put(root, name, data, mode=0o644):
+    path = os.path.join(root, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+    os.chmod(path, mode)
+
+
+def edit(rnd, path):
+    with open(path, "rb") as f:
+        lines = f.read().split(b"\n")
+    for _ in range(rnd.randrange(1, 4)):
+        at, what = rnd.randrange(len(lines)), rnd.random()
+        if what < .4:
+            lines[at] = b"changed" + str(rnd.randrange(99)).encode()
+        elif what < .7:
+            lines.insert(at, b"inserted")
+        elif len(lines) > 1:
+            del lines[at]
+    with open(path, "wb") as f:
+        f.write(b"\n".join(lines))
+
+
+def change(rnd, root):
+    """One change; whether it is one that cannot be applied."""
+    files = sorted(n for n, v in tree(root).items() if isinstance(v, tuple) and not n.startswith(".git"))
+    kind = rnd.choice(KINDS)
+    if kind == "new":
+        put(root, rnd.choice(["n/new.txt", "new \u00fc.txt", "new.sh"]), text(rnd), rnd.choice([0o644, 0o755]))
+    if kind == "empty":
+        put(root, f"empty{rnd.randrange(9)}", b"")
+    if kind == "binary" and rnd.random() < SELDOM:
+        put(root, "binary.dat", bytes(range(256)))
+        return True
+    if kind == "link" and rnd.random() < SELDOM and not os.path.lexists(os.path.join(root, "link")):
+        os.symlink("a.txt", os.path.join(root, "link"))
+        return True
+    if not files:
+        return False
+    name = rnd.choice(files)
+    path = os.path.join(root, name)
+    if "edit" in kind:
+        edit(rnd, path)
+    if "mode" in kind:
+        os.chmod(path, os.stat(path).st_mode ^ 0o111)
+    if "rename" in kind:
+        to = os.path.join(root, rnd.choice(["moved", "mo ved", "ren/a"]), os.path.basename(name))
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        os.rename(path, to)
+    if kind == "copy":
+        shutil.copy(path, os.path.join(root, f"copied{rnd.randrange(9)}"))
+    if kind == "delete":
+        os.unlink(path)
+    if kind in ("line ends", "last newline"):
+        with open(path, "rb") as f:
+            data = f.read()
+        if kind == "line ends":
+            data = data.replace(b"\r\n", b"\n") if b"\r\n" in data else data.replace(b"\n", b"\r\n")
+        else:
+            data = data[:-1] if data.endswith(b"\n") else data + b"\n"
+        with open(path, "wb") as f:
+            f.write(data)
+    return False
+
+
+def attempt(folder, rnd):
+    """A Patch, or None if nothing came of it, or git itself does not apply it."""
+    work = os.path.join(folder, "work")
+    os.makedirs(work)
+    git(work, "init", "-q")
+    for name in rnd.sample(NAMES, rnd.randrange(2, 8)):
+        put(work, name, text(rnd), 0o755 if rnd.random() < .2 else 0o644)
+    git(work, "add", "-A")
+    git(work, "commit", "-qm", "one")
+    trees = [os.path.join(folder, name) for name in ("ours", "theirs")]
+    for t in trees:
+        shutil.copytree(work, t, ignore=shutil.ignore_patterns(".git"))
+    special = any([change(rnd, work) for _ in range(rnd.randrange(1, 5))])
+    git(work, "add", "-A")
+    options = rnd.choice(OPTIONS)
+    if not git(work, "status", "--porcelain").stdout:
+        return None
+    if rnd.random() < .15:
+        git(work, "commit", "-qm", "two")
+        diff = git(work, "format-patch", "-1", "--stdout", *options).stdout
+    else:
+        diff = git(work, "diff", "--cached", *(["--binary"] if special else []), *options).stdout
+    with open(os.path.join(folder, "patch"), "wb") as f:
+        f.write(diff)
+    if git(trees[1], "apply", os.path.join(folder, "patch"), fails=True).returncode != 0:
+        return None
+    return Patch(diff, trees[0], trees[1], tree(trees[0]), special)
+
+
+def make(folder, seed):
+    """The first patch of this seed that git applies."""
+    rnd = random.Random(seed)
+    for number in range(100):
+        patch = attempt(os.path.join(folder, str(number)), rnd)
+        if patch:
+            return patch
+    raise RuntimeError(f"seed {seed}: git applies none of its own patches")
