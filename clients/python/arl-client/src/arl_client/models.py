@@ -3,6 +3,7 @@
 from __future__ import annotations
 from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from typing_extensions import TypeAliasType
 
 
 class Model(RootModel[Any]):
@@ -4235,7 +4236,7 @@ class Spec(BaseModel):
     """
     containers: Annotated[list[Container], Field(max_length=9, min_length=1)]
     """
-    The containers of each pod, at most 8 besides the one named sidecar. The container executor (or else the first one that is not sidecar) runs the steps of tasks; the container sidecar is arl's own and added if missing.
+    The containers of each pod, at most 8 besides the one named sidecar. The container executor (or else the first one that is not sidecar) runs the steps of tasks; the container sidecar is arl's own and added if missing, and only its resources are taken.
     """
     dns_config: Annotated[DnsConfig | None, Field(alias="dnsConfig")] = None
     """
@@ -4604,7 +4605,15 @@ class SandboxSpec(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    pool_ref: Annotated[str, Field(alias="poolRef", max_length=253, min_length=1)]
+    pool_ref: Annotated[
+        str,
+        Field(
+            alias="poolRef",
+            max_length=253,
+            min_length=1,
+            pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        ),
+    ]
     """
     The name of the WarmPool, in the same namespace. It cannot be changed.
     """
@@ -4711,6 +4720,15 @@ class Sandbox(BaseModel):
     """
 
 
+class CommandItem(RootModel[str]):
+    root: Annotated[str, Field(max_length=1441792)]
+
+
+EnvAdditionalProperty = TypeAliasType(
+    "EnvAdditionalProperty", Annotated[str, Field(max_length=131072)]
+)
+
+
 class TaskStep(BaseModel):
     model_config = ConfigDict(
         extra="allow",
@@ -4724,11 +4742,13 @@ class TaskStep(BaseModel):
     """
     Command: run a program. FilePatch: write a file.
     """
-    command: list[str] | None = None
+    command: Annotated[list[CommandItem] | None, Field(max_length=1536)] = None
     """
     Command: the program and its arguments. No shell is involved unless it is named here; a program without a slash is looked for in PATH.
     """
-    env: dict[str, str] | None = None
+    env: Annotated[dict[str, EnvAdditionalProperty] | None, Field(max_length=256)] = (
+        None
+    )
     """
     Command: environment variables, on top of those of the container.
     """
@@ -4738,25 +4758,31 @@ class TaskStep(BaseModel):
     """
     path: Annotated[str | None, Field(max_length=4096)] = None
     """
-    FilePatch: the file to write. Missing folders on the way are made. A step without path, or with a path or a relative workDir that has a .. component, fails when it runs.
+    FilePatch: the file to write. Missing folders on the way are made. A patch may do without it: then it names its files itself, below workDir. Content without path, and a path or a relative workDir that has a .. component, fail when they run.
     """
-    content: str | None = None
+    content: Annotated[str | None, Field(max_length=1441792)] = None
     """
     FilePatch: all of the file's new content, which may be empty.
     """
     encoding: Literal["text", "base64"] | None = None
     """
-    FilePatch: how content is written here. text, the default: as it is. base64: for bytes of any kind.
+    FilePatch: how content or patch is written here. text, the default: as it is. base64: for bytes of any kind.
     """
-    patch: str | None = None
+    patch: Annotated[str | None, Field(max_length=1441792)] = None
     """
-    FilePatch: a unified diff that is applied to the file, in place of content. It is applied as a whole or not at all, and every line that it keeps or removes must stand in the file exactly where it says. The file may have 8 MiB.
+    FilePatch: a unified diff, as git makes it, in place of content. All of it is applied or nothing. A hunk that fits at exactly one other place is applied there. Files may be made, deleted, renamed, copied and get other modes; symbolic links, submodules and binary files are refused. A file may have 8 MiB.
+    """
+    fuzz: Annotated[int | None, Field(ge=0, le=2)] = None
+    """
+    FilePatch: how many lines of context at each end of a hunk of the patch may differ from the file. Unset: 0.
     """
     mode: Annotated[str | None, Field(pattern="^[0-7]{3,4}$")] = None
     """
-    FilePatch: the file's permissions as octal digits, such as 0755. Unset, a file that is written has 0644, and one that is patched keeps its own.
+    FilePatch: the permissions of the file at path as octal digits, such as 0755. Unset, a file that is there keeps its own and a new one has 0644.
     """
-    container: Annotated[str | None, Field(max_length=63)] = None
+    container: Annotated[
+        str | None, Field(max_length=63, pattern="^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")
+    ] = None
     """
     The container of the pod that the step runs in. Unset: the container executor, else the first one that is not the sidecar.
     """
@@ -4771,7 +4797,15 @@ class TaskSpec(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    sandbox_ref: Annotated[str, Field(alias="sandboxRef", max_length=253, min_length=1)]
+    sandbox_ref: Annotated[
+        str,
+        Field(
+            alias="sandboxRef",
+            max_length=63,
+            min_length=1,
+            pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        ),
+    ]
     """
     The name of the Sandbox, in the same namespace.
     """
