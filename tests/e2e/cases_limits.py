@@ -24,7 +24,7 @@ def a_spec_that_leaves_no_room_for_a_status(t):
 def a_spec_that_leaves_no_room_at_all(t):
     """Three of them once made the operator believe that the API server was down, for everybody."""
     box = t.box()
-    names = [t.task(box, large(261_350)) for _ in range(4)]
+    names = [t.task(box, large(261_600)) for _ in range(4)]
     for name in names:
         wait(f"an Event of {name}", lambda n=name: t.events(n, "SpecTooLarge"), 20)
         equal(t.get("Task", name).get("status"), None, "its status")
