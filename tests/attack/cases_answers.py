@@ -28,7 +28,7 @@ def a_reset_in_the_stream(t):
     return injected(t, "root", "reset")
 
 
-@attack("", "noise injected into the answer's connection (root, NET_RAW)", then=None, seen=NOT_BELIEVED)
+@attack("", "noise injected into the answer's connection (root, NET_RAW)", then=None, seen=NOT_BELIEVED + ["metric attaches_total"])
 def noise_in_the_stream(t):
     return injected(t, "root", "garbage")
 
@@ -38,7 +38,7 @@ def forged_segments_of_another_container(t):
     return injected(t, "two", "forge", {**FAILS, "container": "executor"}, container="grader")
 
 
-@attack("", "an earlier answer's bytes injected into a later one", then=None, seen=NOT_BELIEVED)
+@attack("", "an earlier answer's bytes injected into a later one", then=None, seen=NOT_BELIEVED + ["metric attaches_total"])
 def an_earlier_answer_in_the_stream(t):
     box = t.armed("root")
     port = t.port_of(box)
@@ -97,7 +97,7 @@ def a_neighbours_false_success(t):
 @attack("R3", "another pod takes the address by ARP and reads what is sent: command, environment and their tokens", seen=NOT_BELIEVED)
 def a_neighbour_reads_the_request(t):
     thief, box = t.armed("root"), t.sandbox_of("user", env=[{"name": "TOKEN", "value": "secret-of-the-sandbox"}])
-    t.neighbour(thief, t.pod_of(box), "refuse:500")
+    t.neighbour(thief, t.pod_of(box), "forge")
     t.run(box, sh("echo secret-of-the-step >/dev/null"), limit=100)
     stolen = t.said(thief, "stolen")
     expect(stolen, "no request came to the neighbour")

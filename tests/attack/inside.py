@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -578,6 +579,28 @@ def survive(how, name):
         time.sleep(0.3)
         os.kill(os.getppid(), signal.SIGSTOP)
     time.sleep(100)
+
+
+def fifo_as_null(seconds):
+    """Lays a FIFO where /dev/null was, opens it so much later, and puts the old one back."""
+    os.unlink("/dev/null")
+    os.mkfifo("/dev/null", 0o666)
+    if os.fork():
+        return
+    os.setsid()
+    for fd in (0, 1, 2):
+        os.close(fd)
+    time.sleep(seconds)
+    for _ in range(20):
+        try:
+            fd = os.open("/dev/null", os.O_WRONLY | os.O_NONBLOCK)
+            os.write(fd, b"hostile\n")
+            os.close(fd)
+        except OSError:     # nobody reads
+            pass
+        time.sleep(0.1)
+    os.unlink("/dev/null")
+    os.mknod("/dev/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
 
 
 def pry(pid):
