@@ -127,7 +127,7 @@ def held_up(t, pool):
     return None if quick(lambda: t.get("Sandbox", box).get("status", {}).get("phase") == "Ready", 12) else box
 
 
-@attack("R16", "a claim that an admission policy refuses: the next sandbox waits beside an idle pod", seen=["condition ", "event "])
+@attack("R16", "a claim that an admission policy refuses: the next sandbox waits beside an idle pod", seen=["condition Sandbox ClaimRefused", "event ClaimRefused"])
 def a_claim_that_is_refused(t):
     pool, name = t.unique("pool"), f"refuse-{t.env.id}"
     t.create(pool_object(pool, "busybox"))

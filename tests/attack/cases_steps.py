@@ -79,7 +79,7 @@ def a_crowd_of_daemons(t):
 
 
 @attack("R6", "a setuid-root program in a container with uid 1000: its processes cannot be killed, and the next task begins beside them",
-        seen=["event ", "condition "])
+        seen=["event ContainerRestarted"])
 def a_setuid_program(t):
     box = t.sandbox_of("suid")
     s = t.run(box, sh(f"asroot sh -c 'trap : TERM HUP INT; while :; do date +%s >{WORK}/beat; sleep 0.1; done'"), timeout="2s", limit=100)
@@ -151,7 +151,7 @@ def every_signal_to_1(t):
     return signalled(t, "for n in $(seq 1 64); do kill -$n 1 2>/dev/null; done")
 
 
-@attack("R9", "restartPolicy Never, and the executor is ended: the sandbox stays Ready for ever", seen=["condition "])
+@attack("R9", "restartPolicy Never, and the executor is ended: the sandbox stays Ready for ever", seen=["condition Sandbox PodBroken"])
 def an_executor_that_does_not_come_back(t):
     box = t.sandbox_of("never")
     t.env.kill_container(t.pod_of(box), "executor")
