@@ -58,6 +58,9 @@ static void step_done(struct task_step *s)
     free(s->invalid);
     free(s->container);
     free(s->work_dir);
+    free(s->user);
+    free(s->stdin_data);
+    free(s->stdin_file);
     for (size_t i = 0; i < s->argc; i++)
         free(s->argv[i]);
     free(s->argv);
@@ -243,6 +246,43 @@ static void decode_mode(struct task_step *s, struct json_object *obj)
         s->mode = (int)strtol(mode, NULL, 8);
 }
 
+static void decode_stdin(struct task_step *s, struct json_object *obj)
+{
+    struct json_object *v = json_get(obj, "stdin");
+    cleanup_free char *encoding = step_optional_text(s, obj, "stdinEncoding");
+    char *bin;
+
+    s->stdin_file = step_optional_text(s, obj, "stdinFile");
+    if (v && s->stdin_file)
+        step_invalid(s, xstrdup("stdin and stdinFile do not go together"));
+    if (!v)
+        return;
+    if (!json_object_is_type(v, json_type_string)) {
+        step_invalid(s, xstrdup("stdin is not a string"));
+        return;
+    }
+    s->stdin_len = (size_t)json_object_get_string_len(v);
+    s->stdin_data = xmemdup0(json_object_get_string(v), s->stdin_len);
+    if (!encoding || strcmp(encoding, "text") == 0)
+        return;
+    if (strcmp(encoding, "base64") != 0)
+        step_invalid(
+            s, xasprintf("unknown stdinEncoding \"%.64s\", known are text and base64", encoding));
+    else if (base64_decode(s->stdin_data, s->stdin_len, "\r\n", &bin, &s->stdin_len) < 0)
+        step_invalid(s, xstrdup("stdin is not base64"));
+    else
+        str_set(&s->stdin_data, bin);
+}
+
+static void decode_on_error(struct task_step *s, struct json_object *obj)
+{
+    cleanup_free char *text = step_optional_text(s, obj, "onError");
+
+    s->goes_on = text && strcmp(text, "Continue") == 0;
+    if (text && !s->goes_on && strcmp(text, "Stop") != 0)
+        step_invalid(s, xasprintf("unknown onError \"%.64s\", known are Stop and Continue", text));
+}
+
 static void decode_type(struct task_step *s, struct json_object *obj)
 {
     cleanup_free char *type = step_optional_text(s, obj, "type");
@@ -251,6 +291,7 @@ static void decode_type(struct task_step *s, struct json_object *obj)
         s->type = STEP_COMMAND;
         decode_command(s, json_get(obj, "command"));
         decode_env(s, json_get(obj, "env"));
+        decode_stdin(s, obj);
     } else if (type && strcmp(type, "FilePatch") == 0) {
         s->type = STEP_FILE_PATCH;
         s->path = step_optional_text(s, obj, "path");
@@ -277,6 +318,8 @@ static void decode_step(struct task_step *s, struct json_object *obj)
     }
     s->container = step_optional_text(s, obj, "container");
     s->work_dir = step_optional_text(s, obj, "workDir");
+    s->user = step_optional_text(s, obj, "user");
+    decode_on_error(s, obj);
     decode_type(s, obj);
 }
 

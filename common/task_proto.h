@@ -47,11 +47,16 @@ struct task_step {
     enum step_type type;
     char *container; /* NULL: the default one */
     char *work_dir;  /* NULL: the task's */
+    char *user;      /* NULL: the container's */
+    bool goes_on;    /* if it fails, the steps behind it run all the same */
     /* STEP_COMMAND */
     char **argv; /* NULL-terminated; not empty */
     size_t argc;
     struct step_env *env;
     size_t env_count;
+    char *stdin_data; /* what it reads; NULL: nothing. May hold NUL bytes */
+    size_t stdin_len;
+    char *stdin_file; /* a path in the sandbox, instead; NULL: none */
     /* STEP_FILE_PATCH */
     char *path;         /* NULL: missing or empty (a failed step, but for a patch) */
     char *content;      /* decoded; the diff when is_patch */

@@ -11,7 +11,8 @@ void run_actions_done(struct run_actions *a)
 {
     for (size_t i = 0; i < a->count; i++)
         free(a->list[i].text);
-    a->count = 0;
+    free(a->list);
+    *a = (struct run_actions){0};
 }
 
 /* ---- helpers --------------------------------------------------------------------------------- */
@@ -21,7 +22,10 @@ static struct run_action *add(const struct run *r, struct run_actions *ret,
 {
     struct run_action *a;
 
-    assert(ret->count < RUN_ACTIONS_MAX);
+    if (ret->count == ret->alloc) {
+        ret->alloc = MAX(2 * ret->alloc, (size_t)8);
+        ret->list = xrealloc(ret->list, ret->alloc * sizeof(*ret->list));
+    }
     a = &ret->list[ret->count++];
     *a = (struct run_action){.type = type, .step = r->step};
     return a;
@@ -85,7 +89,7 @@ static const char *const state_names[RUN_STATES] = {
 static const bool followers[RUN_STATES][RUN_STATES] = {
     [RUN_NEW] = {[RUN_RUNNING] = true},
     [RUN_RUNNING] = {[RUN_KILLING] = true, [RUN_ENDED] = true},
-    [RUN_KILLING] = {[RUN_ENDED] = true},
+    [RUN_KILLING] = {[RUN_RUNNING] = true, [RUN_ENDED] = true},
 };
 
 const struct sm_table run_states = {"run", state_names, followers[0], RUN_STATES};
@@ -129,11 +133,37 @@ static void step_exit(struct run *r, int code, int64_t duration_ns, char *error,
     a->text = error;
 }
 
-static void fail_step(struct run *r, int code, int64_t duration_ns, char *error,
+/* The step is over, and the attempt if it was the last one. true: the next one is to begin. */
+static bool next_step(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    if (r->step + 1 == r->request->step_count) {
+        end(r, r->failed_code, r->failed_code ? TASK_END_STEP_FAILED : TASK_END_COMPLETED, now,
+            ret);
+        return false;
+    }
+    r->step++;
+    r->stop = RUN_STOP_NONE;
+    return true;
+}
+
+/* The step has failed; its last events are out. true: the next one is to begin. */
+static bool after_failure(struct run *r, int code, enum task_end_reason reason,
+                          const struct now *now, struct run_actions *ret)
+{
+    if (!current(r)->goes_on || reason != TASK_END_STEP_FAILED) {
+        end(r, r->failed_code ? r->failed_code : code, reason, now, ret);
+        return false;
+    }
+    if (!r->failed_code)
+        r->failed_code = code;
+    return next_step(r, now, ret);
+}
+
+static bool fail_step(struct run *r, int code, int64_t duration_ns, char *error,
                       enum task_end_reason reason, const struct now *now, struct run_actions *ret)
 {
     step_exit(r, code, duration_ns, error, ret);
-    end(r, code, reason, now, ret);
+    return after_failure(r, code, reason, now, ret);
 }
 
 /* ---- the beginning of a step ----------------------------------------------------------------- */
@@ -173,16 +203,15 @@ static char *refusal(const struct run *r)
     return NULL;
 }
 
-static void refuse(struct run *r, char *why, const struct now *now, struct run_actions *ret)
+static bool refuse(struct run *r, const char *why, const struct now *now, struct run_actions *ret)
 {
     cleanup_free char *name = label(r);
 
-    fail_step(r, 1, 0, xasprintf("%s: %s", name, why), TASK_END_STEP_FAILED, now, ret);
-    free(why);
+    return fail_step(r, 1, 0, xasprintf("%s: %s", name, why), TASK_END_STEP_FAILED, now, ret);
 }
 
 /* The predecessor's own words, which clients know. */
-static void refuse_no_path(struct run *r, const struct now *now, struct run_actions *ret)
+static bool refuse_no_path(struct run *r, const struct now *now, struct run_actions *ret)
 {
     struct run_action *a = add(r, ret, RUN_TEXT);
 
@@ -191,7 +220,7 @@ static void refuse_no_path(struct run *r, const struct now *now, struct run_acti
     a = add(r, ret, RUN_EMIT_EXIT);
     a->code = 1;
     a->text = xstrdup("FilePatch step requires 'path' field");
-    end(r, 1, TASK_END_STEP_FAILED, now, ret);
+    return after_failure(r, 1, TASK_END_STEP_FAILED, now, ret);
 }
 
 static void launch(struct run *r, struct run_actions *ret)
@@ -205,26 +234,33 @@ static void launch(struct run *r, struct run_actions *ret)
     add(r, ret, RUN_TIMER)->timeout_ms = r->request->timeout_ms;
 }
 
-static void begin_step(struct run *r, const struct now *now, struct run_actions *ret)
+/* true: it could not run, and the next one is to begin. */
+static bool begin_step(struct run *r, const struct now *now, struct run_actions *ret)
 {
     const struct task_step *s = current(r);
-    char *why = refusal(r);
+    cleanup_free char *why = refusal(r);
 
     r->step_started_ns = now->mono_ns;
     add(r, ret, RUN_EMIT_STEP);
     if (why)
-        refuse(r, why, now, ret);
-    else if (s->type == STEP_FILE_PATCH && !s->path && !s->is_patch)
-        refuse_no_path(r, now, ret);
-    else
-        launch(r, ret);
+        return refuse(r, why, now, ret);
+    if (s->type == STEP_FILE_PATCH && !s->path && !s->is_patch)
+        return refuse_no_path(r, now, ret);
+    launch(r, ret);
+    return false;
+}
+
+static void begin_steps(struct run *r, const struct now *now, struct run_actions *ret)
+{
+    while (begin_step(r, now, ret))
+        continue;
 }
 
 void run_start(struct run *r, const struct now *now, struct run_actions *ret)
 {
     move(r, RUN_RUNNING);
     r->started_ns = now->mono_ns;
-    begin_step(r, now, ret);
+    begin_steps(r, now, ret);
 }
 
 /* ---- the end of a step ----------------------------------------------------------------------- */
@@ -240,6 +276,10 @@ static char *signal_text(const struct run *r, uint32_t sig)
 
 static char *exec_text(const char *program, int e)
 {
+    if (e == E2BIG)
+        return xasprintf("%.*s: an argument is longer than 128 KiB, or all are too long together: "
+                         "write it into a file with a FilePatch step, or give it as stdin",
+                         NAME_SHOWN_MAX, program);
     if (e == ENOENT && !strchr(program, '/'))
         return xasprintf("%.*s: command not found", NAME_SHOWN_MAX, program);
     if (e == ENOENT)
@@ -283,6 +323,14 @@ static int result_of(const struct run *r, enum frame_how how, uint32_t value, co
     case FRAME_SIGNALED:
         *ret_error = signal_text(r, value);
         return 128 + (int)(value & 127);
+    case FRAME_USER_REFUSED:
+        *ret_error =
+            *text ? xstrdup(text) : xasprintf("user \"%s\" may not be used", str_or_empty(s->user));
+        return 126;
+    case FRAME_STDIN_FAILED:
+        *ret_error = xasprintf("stdinFile %s: %s", str_or_empty(s->stdin_file),
+                               e == EINVAL ? "not a regular file" : strerror(e));
+        return 1;
     case FRAME_CHDIR_FAILED:
         *ret_error = xasprintf("workDir %s: %s", dir, strerror(e));
         return 1;
@@ -316,8 +364,11 @@ static void finish_stopped(struct run *r, int code, char *error, int64_t duratio
     free(error);
     if (r->stop == RUN_STOP_TIMEOUT) {
         duration_format(limit, r->request->timeout_ms * NSEC_PER_MSEC);
-        fail_step(r, 124, duration_ns, xasprintf("%s timed out after %s", step, limit),
-                  TASK_END_STEP_FAILED, now, ret);
+        if (!fail_step(r, 124, duration_ns, xasprintf("%s timed out after %s", step, limit),
+                       TASK_END_STEP_FAILED, now, ret))
+            return;
+        move(r, RUN_RUNNING);
+        begin_steps(r, now, ret);
         return;
     }
     fail_step(r, code ? code : 128 + SIGTERM, duration_ns, xasprintf("%s was canceled", step),
@@ -343,7 +394,8 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
         return;
     }
     if (code != 0) {
-        fail_step(r, code, duration_ns, error, TASK_END_STEP_FAILED, now, ret);
+        if (fail_step(r, code, duration_ns, error, TASK_END_STEP_FAILED, now, ret))
+            begin_steps(r, now, ret);
         return;
     }
     /* A patch without a path tells of its files itself. */
@@ -354,12 +406,8 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
                             current(r)->path);
     }
     step_exit(r, 0, duration_ns, NULL, ret);
-    if (r->step + 1 == r->request->step_count) {
-        end(r, 0, TASK_END_COMPLETED, now, ret);
-        return;
-    }
-    r->step++;
-    begin_step(r, now, ret);
+    if (next_step(r, now, ret))
+        begin_steps(r, now, ret);
 }
 
 /* ---- from outside ---------------------------------------------------------------------------- */

@@ -4,13 +4,14 @@
  *
  *            start                 done (0): next step
  *   NEW ───────────────▶ RUNNING ◀──────┐
- *                          │ │ └────────┘
- *            time is over, │ │ done (not 0), a step that can not run, the last step, runner lost
- *            cancel        │ │
- *                          ▼ ▼
- *                    KILLING ──done, lost, no answer──▶ ENDED
+ *                        ▲ │ │ └────────┘
+ *                 goesOn │ │ │ time is over, cancel: KILLING
+ *                        │ │ │ done (not 0), a step that can not run, the last step, runner lost:
+ *                        │ ▼ ▼                                                           ENDED
+ *                      KILLING ──done, lost, no answer──▶ ENDED
  *
- * Steps run in order, and the first that fails ends the attempt.
+ * Steps run in order. The first that fails ends the attempt, unless it is one that lets the others
+ * go on (onError: Continue): then the attempt fails at its end, with that step's exit code.
  */
 #ifndef ARL_SIDECAR_RUN_STEP_H
 #define ARL_SIDECAR_RUN_STEP_H
@@ -40,6 +41,7 @@ struct run {
     enum run_state state;
     enum run_stop stop; /* why it is being killed */
     size_t step;
+    int failed_code; /* of the first step that failed and let the others go on; 0: none */
     int64_t started_ns;
     int64_t step_started_ns;
 };
@@ -69,17 +71,18 @@ struct run_action {
     enum task_end_reason reason;
 };
 
-#define RUN_ACTIONS_MAX 16
+/* Starts as all zeroes. Steps that cannot run and let the others go on have theirs all at once, so
+ * there is no other limit than LIMIT_STEPS times a few. */
 struct run_actions {
-    struct run_action list[RUN_ACTIONS_MAX];
+    struct run_action *list;
     size_t count;
+    size_t alloc;
 };
 void run_actions_done(struct run_actions *a);
 
 /* All append to *ret, in the order in which things are to be done. */
 void run_start(struct run *r, const struct now *now, struct run_actions *ret);
-/* The runner's DONE; duration_ns as it says. */
-/* text: of FRAME_PATCH_FAILED. */
+/* The runner's DONE; text and duration_ns as it says. */
 void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *text,
                  int64_t duration_ns, const struct now *now, struct run_actions *ret);
 void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret);

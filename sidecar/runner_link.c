@@ -483,11 +483,15 @@ int runner_exec(struct runner_links *links, size_t container, uint64_t id, const
     frame_begin(&b, FRAME_EXEC);
     frame_put_u64(&b, id);
     frame_put_text(&b, label);
+    frame_put_text(&b, step->user);
     frame_put_text(&b, work_dir);
     frame_put_u32(&b, (uint32_t)step->argc);
     for (size_t i = 0; i < step->argc; i++)
         frame_put_text(&b, step->argv[i]);
     put_env(&b, step);
+    frame_put_text(&b, step->stdin_file);
+    frame_put_u32(&b, step->stdin_data != NULL);
+    frame_put_bytes(&b, step->stdin_data ? step->stdin_data : "", step->stdin_len);
     return send_to(links, container, &b);
 }
 
@@ -498,6 +502,7 @@ int runner_write(struct runner_links *links, size_t container, uint64_t id, cons
 
     frame_begin(&b, FRAME_WRITE);
     frame_put_u64(&b, id);
+    frame_put_text(&b, step->user);
     frame_put_u32(&b, !step->is_patch ? FRAME_WRITE_CONTENT
                       : step->path    ? FRAME_WRITE_PATCH
                                       : FRAME_WRITE_PATCHES);

@@ -7,7 +7,8 @@
  *     HELLO {version, token}          ->              the first frame of a connection, and nothing
  *                                                     behind it before the answer
  *                                     <-  WELCOME {}
- *                                     <-  EXEC {id, label, work dir, argv, env} or WRITE {id, kind,
+ *                                     <-  EXEC {id, label, user, work dir, argv, env,
+ *                                               stdin file, stdin} or WRITE {id, user, kind,
  *                                               mode, confined, fuzz, path,
  *                                               content}
  *     OUT {id, fd, bytes}...          ->
@@ -23,7 +24,7 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define FRAMES_VERSION 6
+#define FRAMES_VERSION 7
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
 /* A sentence, with its NUL. Longer: the connection ends. */
 #define FRAME_TEXT_MAX 480
@@ -58,6 +59,8 @@ enum frame_write {
 enum frame_how {
     FRAME_EXITED,       /* exit status */
     FRAME_SIGNALED,     /* number of the signal */
+    FRAME_USER_REFUSED, /* 0, and a text: nothing ran */
+    FRAME_STDIN_FAILED, /* errno: the file of stdin is not usable; nothing ran */
     FRAME_CHDIR_FAILED, /* errno: the work directory is not usable; nothing ran */
     FRAME_EXEC_FAILED,  /* errno: the program could not be started */
     FRAME_WRITE_FAILED, /* errno: the file was not written */

@@ -5,10 +5,14 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "sidecar/runner/user.h"
 
 #define STATUS_FD 3
 /* In this order they are put where they belong, so that none is put over one that is to come. */
@@ -119,11 +123,68 @@ static void tell(enum keeper_kind kind, enum frame_how how, int value)
     tell_text(kind, how, value, "");
 }
 
+static _Noreturn void fail(enum frame_how how, int value, const char *text)
+{
+    tell_text(KEEPER_FAILED, how, value, text);
+    _exit(how == FRAME_EXEC_FAILED ? 127 : 1);
+}
+
+/* *env: that of the step, in which HOME may be replaced. */
+static void switch_user(const struct keeper_spec *spec, char ***env)
+{
+    char why[FRAME_TEXT_MAX];
+    struct user u;
+
+    if (user_find("", spec->user, &u, why) < 0 || user_become(&u, spec->user, why) < 0)
+        fail(FRAME_USER_REFUSED, 0, why);
+    if (*env && !spec->own_home)
+        *env = keeper_env(*env, (char *[]){xasprintf("HOME=%s", u.home), NULL});
+    user_done(&u);
+}
+
+static void open_stdin_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        fail(FRAME_STDIN_FAILED, errno, "");
+    if (!S_ISREG(st.st_mode))
+        fail(FRAME_STDIN_FAILED, S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "");
+    fcntl(fd, F_SETFL, 0);
+    dup2(fd, STDIN_FILENO);
+    close(fd);
+}
+
+/* In memory, and no pipe: whatever reads it, nobody has to stay and write. */
+static void make_stdin(const char *data, size_t len)
+{
+    int fd = memfd_create("stdin", MFD_CLOEXEC);
+
+    if (fd < 0)
+        fail(FRAME_SPAWN_FAILED, errno, "");
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno != EINTR)
+            fail(FRAME_SPAWN_FAILED, errno, "");
+        data += MAX(n, 0);
+        len -= (size_t)MAX(n, 0);
+    }
+    lseek(fd, 0, SEEK_SET);
+    dup2(fd, STDIN_FILENO);
+    close(fd);
+}
+
 static _Noreturn void child_main(const struct keeper_spec *spec)
 {
+    char **env = spec->env;
+
     setsid();
     /* Before any code of the user's: should it kill the keeper, this is how we find it. */
     tell(KEEPER_PID, 0, getpid());
+    if (spec->user)
+        switch_user(spec, &env);
     if (!spec->argv) {
         struct write_result r = write_file(&spec->file);
 
@@ -131,12 +192,13 @@ static _Noreturn void child_main(const struct keeper_spec *spec)
             tell_text(KEEPER_FAILED, r.how, (int)r.value, r.text);
         _exit(r.how == FRAME_EXITED ? 0 : 1);
     }
-    if (spec->work_dir && chdir(spec->work_dir) < 0) {
-        tell(KEEPER_FAILED, FRAME_CHDIR_FAILED, errno);
-        _exit(1);
-    }
-    tell(KEEPER_FAILED, FRAME_EXEC_FAILED, exec_program(spec->argv, spec->env));
-    _exit(127);
+    if (spec->work_dir && chdir(spec->work_dir) < 0)
+        fail(FRAME_CHDIR_FAILED, errno, "");
+    if (spec->stdin_file)
+        open_stdin_file(spec->stdin_file);
+    else if (spec->stdin_data)
+        make_stdin(spec->stdin_data, spec->stdin_len);
+    fail(FRAME_EXEC_FAILED, exec_program(spec->argv, env), "");
 }
 
 static void close_from(unsigned first)

@@ -24,12 +24,17 @@
 #include "sidecar/runner/write_file.h"
 
 struct keeper_spec {
+    const char *user; /* see user.h; NULL: the container's */
     /* A command: */
-    char **argv;          /* NULL: write a file */
-    char **env;           /* all of the environment */
-    const char *work_dir; /* NULL: where the runner is */
-    bool own_stdin;       /* keeps the runner's: the main command */
-    bool own_output;      /* stdout and stderr, too: where they are a terminal */
+    char **argv;            /* NULL: write a file */
+    char **env;             /* all of the environment */
+    const char *work_dir;   /* NULL: where the runner is */
+    bool own_home;          /* env names HOME itself: another user's does not replace it */
+    const char *stdin_file; /* NULL: none */
+    const void *stdin_data; /* NULL: none; stdin is empty without both */
+    size_t stdin_len;
+    bool own_stdin;  /* keeps the runner's: the main command */
+    bool own_output; /* stdout and stderr, too: where they are a terminal */
     /* A file: */
     struct write_spec file;
 };

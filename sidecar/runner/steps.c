@@ -490,6 +490,19 @@ static void start(struct runner *r, uint64_t id, const char *label, const struct
     r->active++;
 }
 
+static const char *text_or_null(const char *s)
+{
+    return *s ? s : NULL;
+}
+
+static bool names_home(char **env)
+{
+    for (; *env; env++)
+        if (strncmp(*env, "HOME=", 5) == 0)
+            return true;
+    return false;
+}
+
 static void free_pointers(char ***p)
 {
     free(*p);
@@ -499,12 +512,24 @@ void steps_exec(struct runner *r, struct frame_reader *f)
 {
     uint64_t id = frame_get_u64(f);
     cleanup_free char *label = frame_get_text(f);
+    cleanup_free char *user = frame_get_text(f);
     cleanup_free char *work_dir = frame_get_text(f);
     size_t argc, envc;
     CLEANUP(frame_list_free) char **argv = frame_get_list(f, &argc);
     CLEANUP(frame_list_free) char **more = frame_get_list(f, &envc);
     CLEANUP(free_pointers) char **env = keeper_env(r->env, more);
-    struct keeper_spec spec = {.argv = argv, .env = env, .work_dir = work_dir};
+    cleanup_free char *stdin_file = frame_get_text(f);
+    bool has_stdin = frame_get_u32(f) != 0;
+    struct keeper_spec spec = {.user = text_or_null(user),
+                               .argv = argv,
+                               .env = env,
+                               .work_dir = work_dir,
+                               .own_home = names_home(more),
+                               .stdin_file = text_or_null(stdin_file)};
+
+    spec.stdin_data = frame_get_bytes(f, &spec.stdin_len);
+    if (!has_stdin)
+        spec.stdin_data = NULL;
 
     f->bad = f->bad || !frame_complete(f) || argc == 0;
     if (!f->bad)
@@ -514,9 +539,10 @@ void steps_exec(struct runner *r, struct frame_reader *f)
 void steps_write(struct runner *r, struct frame_reader *f)
 {
     uint64_t id = frame_get_u64(f);
+    cleanup_free char *user = frame_get_text(f);
     uint32_t kind = frame_get_u32(f), mode, confined, fuzz;
     cleanup_free char *path = NULL;
-    struct keeper_spec spec = {.argv = NULL};
+    struct keeper_spec spec = {.user = text_or_null(user)};
 
     mode = frame_get_u32(f);
     confined = frame_get_u32(f);

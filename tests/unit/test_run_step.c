@@ -148,6 +148,83 @@ static void test_files(void **state)
     }
 }
 
+#define CONTINUE(name)                                                                             \
+    "{\"name\":\"" name "\",\"type\":\"Command\",\"command\":[\"x\"],\"onError\":\"Continue\"}"
+
+/* Those behind a step that fails run all the same; the code is that of the first that failed. */
+static void test_steps_that_go_on(void **state)
+{
+    CLEANUP(tear_down) struct fixture f;
+
+    set_up(&f, "[" CONTINUE("a") "," CONTINUE("b") "," CMD "]");
+    expect(&f.acts, LAUNCHED);
+    done(&f, FRAME_EXITED, 3);
+    expect(&f.acts,
+           "flush\nexit 0: 3 after 40 (-)\nstep 1\nexec 1 in executor at /w\ntimer 2500\n");
+    done(&f, FRAME_EXITED, 4);
+    expect(&f.acts,
+           "flush\nexit 1: 4 after 40 (-)\nstep 2\nexec 2 in executor at /w\ntimer 2500\n");
+    done(&f, FRAME_EXITED, 0);
+    expect(&f.acts, "flush\nexit 2: 0 after 40 (-)\ntimer 0\nend 3 after 150 StepFailed\n");
+}
+
+/* One that lets them go on after its time is over, one that does not. */
+static void test_going_on_after_a_time_limit(void **state)
+{
+    const struct now now = {.mono_ns = 1000};
+    CLEANUP(tear_down) struct fixture f;
+
+    set_up(&f, "[" CONTINUE("a") "," CMD "]");
+    run_actions_done(&f.acts);
+    run_on_timer(&f.run, &now, &f.acts);
+    run_actions_done(&f.acts);
+    done(&f, FRAME_SIGNALED, SIGTERM);
+    expect(&f.acts, "flush\ntext 2 arl: step \"a\" timed out after 2.5s\n"
+                    "exit 0: 124 after 50 (step \"a\" timed out after 2.5s)\n"
+                    "step 1\nexec 1 in executor at /w\ntimer 2500\n");
+    assert_int_equal(f.run.state, RUN_RUNNING);
+    done(&f, FRAME_EXITED, 9);
+    expect(&f.acts, "flush\nexit 1: 9 after 40 (-)\ntimer 0\nend 124 after 100 StepFailed\n");
+}
+
+/* What is canceled or lost does not go on. */
+static void test_nothing_goes_on_after_a_cancel(void **state)
+{
+    const struct now now = {.mono_ns = 1000};
+
+    for (int lost = 0; lost < 2; lost++) {
+        CLEANUP(tear_down) struct fixture f;
+
+        set_up(&f, "[" CONTINUE("a") "," CMD "]");
+        run_actions_done(&f.acts);
+        if (lost)
+            run_on_lost(&f.run, &now, &f.acts);
+        else
+            run_on_cancel(&f.run, &now, &f.acts);
+        if (!lost)
+            done(&f, FRAME_SIGNALED, SIGTERM);
+        run_actions_done(&f.acts);
+        assert_int_equal(f.run.state, RUN_ENDED);
+        assert_int_equal(f.run.step, 0);
+    }
+}
+
+/* As many steps as there may be that cannot run, and all let the others go on. */
+static void test_many_that_cannot_run(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT(1 << 20);
+    CLEANUP(tear_down) struct fixture f;
+
+    for (int i = 0; i < LIMIT_STEPS; i++)
+        buf_printf(&b, "%s{\"type\":\"Dance\",\"onError\":\"Continue\"}", i ? "," : "[");
+    buf_puts(&b, "]");
+    set_up(&f, buf_str(&b));
+    assert_int_equal(f.run.state, RUN_ENDED);
+    assert_int_equal(f.acts.list[f.acts.count - 1].code, 1);
+    assert_true(f.acts.count >= 3 * LIMIT_STEPS);
+    run_actions_done(&f.acts);
+}
+
 static void test_patched(void **state)
 {
     CLEANUP(tear_down) struct fixture f;
@@ -177,7 +254,12 @@ static void test_ends(void **state)
         {FRAME_EXEC_FAILED, ENOENT, "x", 127, "x: command not found"},
         {FRAME_EXEC_FAILED, ENOENT, "./x", 127, "./x: No such file or directory"},
         {FRAME_EXEC_FAILED, EACCES, "x", 126, "x: cannot execute: Permission denied"},
-        {FRAME_EXEC_FAILED, E2BIG, "x", 126, "x: cannot execute: Argument list too long"},
+        {FRAME_EXEC_FAILED, E2BIG, "x", 126,
+         "x: an argument is longer than 128 KiB, or all are too long together: write it into a "
+         "file "
+         "with a FilePatch step, or give it as stdin"},
+        {FRAME_USER_REFUSED, 0, "x", 126, "user \"\" may not be used"},
+        {FRAME_STDIN_FAILED, ENOENT, "x", 1, "stdinFile : No such file or directory"},
         {FRAME_EXEC_FAILED, 0, "x", 126, "x: cannot execute: Input/output error"},
         {FRAME_SPAWN_FAILED, EAGAIN, "x", 126,
          "the step could not be started: Resource temporarily unavailable"},
@@ -368,12 +450,22 @@ static void test_durations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_steps),   cmocka_unit_test(test_files),
-        cmocka_unit_test(test_patched),     cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_no_path),
-        cmocka_unit_test(test_directories), cmocka_unit_test(test_timeout),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_lost),
-        cmocka_unit_test(test_stuck),       cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_two_steps),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_patched),
+        cmocka_unit_test(test_steps_that_go_on),
+        cmocka_unit_test(test_going_on_after_a_time_limit),
+        cmocka_unit_test(test_nothing_goes_on_after_a_cancel),
+        cmocka_unit_test(test_many_that_cannot_run),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_path),
+        cmocka_unit_test(test_directories),
+        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_durations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
