@@ -4752,6 +4752,32 @@ class TaskStep(BaseModel):
     """
     Command: environment variables, on top of those of the container.
     """
+    stdin: Annotated[str | None, Field(max_length=1441792)] = None
+    """
+    Command: what the program reads from standard input, then its end. Unset: its end at once.
+    """
+    stdin_encoding: Annotated[
+        Literal["text", "base64"] | None, Field(alias="stdinEncoding")
+    ] = None
+    """
+    Command: how stdin is written here. text, the default: as it is. base64: for bytes of any kind.
+    """
+    stdin_file: Annotated[str | None, Field(alias="stdinFile", max_length=4096)] = None
+    """
+    Command: a file in the sandbox that the program reads as standard input. A relative path is below workDir.
+    """
+    user: Annotated[str | None, Field(max_length=128, pattern="^[^:]+(:[^:]+)?$")] = (
+        None
+    )
+    """
+    Who runs the step: a name or number, or both with a group, such as 1000:1000. Names are those of the container's /etc/passwd and /etc/group. Unset: the container's own user. Another one than that needs a container that runs as root.
+    """
+    on_error: Annotated[Literal["Stop", "Continue"] | None, Field(alias="onError")] = (
+        None
+    )
+    """
+    Stop, the default: if this step fails, the task fails and no later step runs. Continue: later steps run all the same, and the task fails in the end, with the exit code of the first step that failed.
+    """
     work_dir: Annotated[str | None, Field(alias="workDir", max_length=4096)] = None
     """
     The directory that the step runs in and that its relative path is below. A relative one is below the sandbox's.
@@ -4811,7 +4837,7 @@ class TaskSpec(BaseModel):
     """
     steps: Annotated[list[TaskStep], Field(max_length=256, min_length=1)]
     """
-    What to do, in order. The first step that fails ends the attempt.
+    What to do, in order. The first step that fails ends the attempt, unless it has onError Continue.
     """
     timeout: Annotated[str | None, Field(max_length=64)] = None
     """
