@@ -32,8 +32,9 @@ static void check_applies(const char *old, const char *diff, unsigned fuzz, cons
         fail_msg("%s\n%s", why, diff);
     if (t.len != strlen(want) || memcmp(t.data, want, t.len) != 0)
         fail_msg("got \"%.*s\", want \"%s\"", (int)t.len, t.data, want);
-    if (strcmp(t.notes ? t.notes : "", want_notes ? want_notes : "") != 0)
-        fail_msg("got the notes \"%s\", want \"%s\"", t.notes ? t.notes : "", want_notes);
+    if (strcmp(str_or_empty(t.notes), str_or_empty(want_notes)) != 0)
+        fail_msg("got the notes \"%s\", want \"%s\"", str_or_empty(t.notes),
+                 str_or_empty(want_notes));
 }
 
 static void check_refused(const char *old, const char *diff, const char *want)
