@@ -246,9 +246,14 @@ bool http_peer_is_loopback(const struct http_peer *p)
 
 /* ---- the budget ------------------------------------------------------------------------------ */
 
+size_t http_server_room(const struct http_server *s)
+{
+    return s->opts.max_held > 0 ? s->opts.max_held - MIN(s->held, s->opts.max_held) : SIZE_MAX / 2;
+}
+
 bool http_server_hold(struct http_server *s, size_t bytes)
 {
-    if (s->opts.max_held > 0 && bytes > s->opts.max_held - MIN(s->held, s->opts.max_held))
+    if (bytes > http_server_room(s))
         return false;
     s->held += bytes;
     return true;

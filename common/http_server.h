@@ -81,6 +81,8 @@ struct http_stream_opts {
 struct http_stream *http_reply_stream(struct http_exchange *x, const struct http_stream_opts *opts);
 int http_stream_write(struct http_stream *s, const void *data, size_t len);
 size_t http_stream_queued(const struct http_stream *s);
+/* The longest write that is taken now. */
+size_t http_stream_room(const struct http_stream *s);
 /* Flushes what is queued and ends the answer; no callback comes after that. */
 void http_stream_end(struct http_stream *s);
 

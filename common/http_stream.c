@@ -82,21 +82,31 @@ size_t http_stream_queued(const struct http_stream *st)
     return st->queue.len - st->sent;
 }
 
-int http_stream_write(struct http_stream *st, const void *data, size_t len)
+/* What was sent is dropped only when it is the larger part, so that each byte moves once. */
+static size_t droppable(const struct http_stream *st)
 {
-    size_t queued = http_stream_queued(st);
+    return st->sent > http_stream_queued(st) ? st->sent : 0;
+}
 
-    assert(!st->ended && !st->broken);
-    if (len > st->opts.max_queue - MIN(queued, st->opts.max_queue))
-        return -ENOBUFS;
-    /* What was sent is dropped only when it is the larger part, so that each byte moves once. */
-    if (st->sent > queued)
-        drop_sent(st);
+size_t http_stream_room(const struct http_stream *st)
+{
+    size_t queued = http_stream_queued(st),
+           room = st->opts.max_queue - MIN(queued, st->opts.max_queue);
+
     /* One with nothing queued would never be told that there is room again. */
     if (queued == 0)
-        http_server_hold_anyway(st->exchange->server, len);
-    else if (!http_server_hold(st->exchange->server, len))
+        return room;
+    return MIN(room, http_server_room(st->exchange->server) + droppable(st));
+}
+
+int http_stream_write(struct http_stream *st, const void *data, size_t len)
+{
+    assert(!st->ended && !st->broken);
+    if (len > http_stream_room(st))
         return -ENOBUFS;
+    if (droppable(st) > 0)
+        drop_sent(st);
+    http_server_hold_anyway(st->exchange->server, len);
     buf_append(&st->queue, data, len);
     if (len > 0)
         resume(st);

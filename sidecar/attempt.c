@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/http_server.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "sidecar/seal.h"
 
 /* What waits for a reader; the rest waits in the log, where it is anyway. */
 #define STREAM_QUEUE_BYTES (256u << 10)
@@ -18,8 +18,11 @@
 struct stream {
     struct list node; /* in attempt->streams */
     struct attempt *attempt;
-    struct http_stream *http;
+    struct sealed_stream *out;
     uint64_t next_seq;
+    /* An attempt whose last events were lost with the machine: the reader may have seen more of
+     * them than are here. The end gets the number that it waits for next. */
+    bool end_anew;
 };
 
 /* ---- streams --------------------------------------------------------------------------------- */
@@ -31,44 +34,51 @@ static void stream_free(struct stream *s)
     free(s);
 }
 
-/*
- * An attempt whose last events were lost with the machine: the reader may have seen more of them
- * than are here. The end gets the number that it waits for next.
- */
-static bool send_end_anew(struct stream *s)
+/* The lines that come next, as many as go into a frame; the number of the one behind them. */
+static uint64_t gather(const struct stream *s, struct buf *b)
 {
-    const struct attempt *a = s->attempt;
+    size_t room = sealed_stream_room(s->out);
+    uint64_t seq = s->next_seq;
+    const struct outlog_line *line;
+
+    buf_clear(b);
+    while ((line = outlog_line(&s->attempt->log, seq)) && b->len + line->len <= room) {
+        buf_append(b, line->text, line->len);
+        seq++;
+    }
+    return seq;
+}
+
+static void put_end_anew(const struct stream *s, struct buf *b)
+{
     struct task_event ev = {.seq = s->next_seq,
                             .type = TASK_EVENT_END,
                             .code = RUN_CODE_LOST,
                             .reason = TASK_END_AGENT_LOST};
-    cleanup_buf struct buf b = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
 
-    if (!a->lost_unseen || s->next_seq <= a->log.count)
-        return true;
-    task_event_encode(&ev, &b);
-    return http_stream_write(s->http, b.data, b.len) == 0;
+    task_event_encode(&ev, b);
 }
 
-static bool at_end(const struct stream *s)
-{
-    return !s->attempt->running && s->next_seq > s->attempt->log.count;
-}
-
-/* Hands over as many lines as the stream takes, and ends it behind the last one. */
+/* Hands over as many lines as the stream takes, and ends it with the last one. */
 static void stream_pump(struct stream *s)
 {
-    const struct outlog_line *line;
+    cleanup_buf struct buf b = BUF_INIT(CHANNEL_FRAME_MAX);
 
-    while ((line = outlog_line(&s->attempt->log, s->next_seq))) {
-        if (http_stream_write(s->http, line->text, line->len) < 0)
+    for (;;) {
+        uint64_t next = gather(s, &b);
+
+        if (!s->attempt->running && next > s->attempt->log.count) {
+            if (s->end_anew)
+                put_end_anew(s, &b);
+            if (sealed_stream_end(s->out, b.data, b.len) == 0)
+                stream_free(s);
             return;
-        s->next_seq++;
+        }
+        if (b.len == 0)
+            return;
+        sealed_stream_write(s->out, b.data, b.len);
+        s->next_seq = next;
     }
-    if (!at_end(s))
-        return;
-    http_stream_end(s->http);
-    stream_free(s);
 }
 
 static void on_drain(void *arg)
@@ -81,24 +91,19 @@ static void on_gone(void *arg)
     stream_free(arg);
 }
 
-void attempt_attach(struct attempt *a, struct http_exchange *x, uint64_t after)
+void attempt_attach(struct attempt *a, struct sealed_exchange *x, uint64_t after)
 {
     struct stream *s = xcalloc(1, sizeof(*s));
-    struct http_stream_opts opts = {.status = 200,
-                                    .content_type = "application/x-ndjson",
-                                    .max_queue = STREAM_QUEUE_BYTES,
-                                    .on_drain = on_drain,
-                                    .on_gone = on_gone,
-                                    .arg = s};
+    struct sealed_stream_opts opts = {
+        .max_queue = STREAM_QUEUE_BYTES, .on_drain = on_drain, .on_gone = on_gone, .arg = s};
 
     s->attempt = a;
     s->next_seq = after + 1;
+    s->end_anew = !a->running && a->lost_unseen && s->next_seq > a->log.count;
     list_push_back(&a->streams, &s->node);
     a->table->streams++;
-    s->http = http_reply_stream(x, &opts);
+    s->out = sealed_reply_stream(x, 200, &opts);
     run_table_want_heartbeat(a->table);
-    if (!a->running && !send_end_anew(s))
-        return;
     stream_pump(s);
 }
 
@@ -404,7 +409,7 @@ void attempt_free(struct attempt *a)
     list_for_each_safe (it, &a->streams) {
         struct stream *s = list_entry(it, struct stream, node);
 
-        http_stream_end(s->http);
+        sealed_stream_cut(s->out);
         stream_free(s);
     }
     drop_timer(a);
@@ -461,6 +466,8 @@ void attempt_restore(struct attempt *a)
     while ((newline = memchr(p, '\n', text.len - (size_t)(p - buf_str(&text))))) {
         size_t len = (size_t)(newline - p) + 1;
 
+        if (len > CHANNEL_FRAME_MAX)
+            break; /* no line of ours */
         complete = is_end(p, len - 1);
         outlog_restore(&a->log, p, len);
         p = newline + 1;
@@ -484,7 +491,7 @@ void attempt_beat(struct attempt *a)
         struct stream *s = list_entry(it, struct stream, node);
 
         /* A reader that is behind gets lines anyway. */
-        if (http_stream_queued(s->http) == 0)
-            http_stream_write(s->http, "\n", 1);
+        if (sealed_stream_queued(s->out) == 0 && sealed_stream_room(s->out) > 0)
+            sealed_stream_write(s->out, "\n", 1);
     }
 }

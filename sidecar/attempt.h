@@ -74,7 +74,7 @@ void attempt_lost(struct attempt *a);
 void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, const char *text,
                      int64_t duration_ns);
 /* Answers the exchange with the events after a sequence number, and those to come. */
-void attempt_attach(struct attempt *a, struct http_exchange *x, uint64_t after);
+void attempt_attach(struct attempt *a, struct sealed_exchange *x, uint64_t after);
 /* Loads an attempt of a sidecar before us; one that had not ended is lost. */
 void attempt_restore(struct attempt *a);
 /* Hands new events to whoever is attached. */

@@ -5,9 +5,9 @@
 #include <malloc.h>
 #include <stdio.h>
 
-#include "common/http_server.h"
 #include "common/log.h"
 #include "sidecar/attempt.h"
+#include "sidecar/seal.h"
 
 /* ---- the heartbeat --------------------------------------------------------------------------- */
 
@@ -251,19 +251,17 @@ static int journal_new(struct run_table *t, const struct journal_key *key,
     return r;
 }
 
-static enum run_put put_new(struct run_table *t, struct http_exchange *x,
+static enum run_put put_new(struct run_table *t, struct sealed_exchange *x,
                             const struct journal_key *key, const unsigned char *digest,
                             const char *label, uint64_t after, struct err *err)
 {
     CLEANUP(task_request_done) struct task_request req = {0};
     struct attempt *a;
     enum run_put put;
-    size_t len;
-    const char *body = http_body(x, &len);
 
-    if (task_request_decode(body, len, &req, err) < 0)
+    if (task_request_decode(x->body, x->body_len, &req, err) < 0)
         return RUN_BAD;
-    put = check_sandbox(t, &req, http_header(x, "Arl-Sandbox-Uid"), err);
+    put = check_sandbox(t, &req, x->sandbox_uid, err);
     if (put != RUN_STARTED)
         return put;
     if (check_ready(t, &req, err) < 0)
@@ -278,7 +276,7 @@ static enum run_put put_new(struct run_table *t, struct http_exchange *x,
 }
 
 /* An attempt that the journal knows: attaches to what there is of it. */
-static enum run_put attach(struct run_table *t, struct http_exchange *x,
+static enum run_put attach(struct run_table *t, struct sealed_exchange *x,
                            const struct journal_key *key, const char *label, uint64_t after,
                            struct err *err)
 {
@@ -292,17 +290,15 @@ static enum run_put attach(struct run_table *t, struct http_exchange *x,
     return RUN_ATTACHED;
 }
 
-enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const char *task_uid,
+enum run_put run_table_put(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
                            unsigned attempt, uint64_t after, struct err *err)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);
     const struct journal_entry *e = journal_find(t->opts.journal, &key);
     cleanup_free char *label = xasprintf("%s/%u", task_uid, attempt);
     unsigned char digest[JOURNAL_DIGEST_BYTES];
-    size_t len;
-    const char *body = http_body(x, &len);
 
-    journal_digest(body, len, digest);
+    journal_digest(x->body, x->body_len, digest);
     if (!e)
         return put_new(t, x, &key, digest, label, after, err);
     if (!e->forgotten && memcmp(e->digest, digest, sizeof(digest)) != 0) {
@@ -312,7 +308,7 @@ enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const c
     return attach(t, x, &key, label, after, err);
 }
 
-enum run_put run_table_attach(struct run_table *t, struct http_exchange *x, const char *task_uid,
+enum run_put run_table_attach(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
                               unsigned attempt, uint64_t after, struct err *err)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);

@@ -24,8 +24,8 @@
  * container can dial as often as he likes while its runner is not in. */
 #define RUN_REFUSED_LOG_MS 60000
 
-struct http_exchange;
 struct run_table;
+struct sealed_exchange;
 struct uv_loop_s;
 
 struct run_table_opts {
@@ -65,12 +65,12 @@ enum run_put {
     RUN_UNKNOWN_TASK,  /* attaching: never started here */
 };
 /* err is set for all but the first two. */
-enum run_put run_table_put(struct run_table *t, struct http_exchange *x, const char *task_uid,
+enum run_put run_table_put(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
                            unsigned attempt, uint64_t after, struct err *err);
 
 /* Attaches to an attempt that is known, whatever its body was. RUN_FORGOTTEN as above;
  * RUN_UNKNOWN_TASK: it was never started here. */
-enum run_put run_table_attach(struct run_table *t, struct http_exchange *x, const char *task_uid,
+enum run_put run_table_attach(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
                               unsigned attempt, uint64_t after, struct err *err);
 /* Calls tell() with "uid/attempt" of each attempt that runs, and its task's namespace/name. */
 void run_table_each_running(const struct run_table *t,

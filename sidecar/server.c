@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "sidecar/seal.h"
 
 #define TASK_LIST "/v1/tasks"
 #define TASKS TASK_LIST "/"
@@ -15,6 +16,7 @@
 #define UID_MAX 64
 #define ATTEMPT_MAX 1000
 #define BODY_MAX (64u << 10)
+#define OLDER "this agent speaks wire version 2, the operator is older: update the operator"
 
 struct server {
     struct server_opts opts;
@@ -27,14 +29,29 @@ struct server {
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static void reply_error(struct http_exchange *x, int status, const char *message)
+static void put_error(struct buf *b, const char *message)
 {
-    cleanup_buf struct buf b = BUF_INIT(4 * ERR_MSG_MAX);
-    struct json_writer w = JSON_WRITER_INIT(&b);
+    struct json_writer w = JSON_WRITER_INIT(b);
 
     json_w_object(&w, NULL);
     json_w_str(&w, "error", message);
     json_w_end_object(&w);
+}
+
+static void reply_error(struct sealed_exchange *x, int status, const char *message)
+{
+    cleanup_buf struct buf b = BUF_INIT(4 * ERR_MSG_MAX);
+
+    put_error(&b, message);
+    sealed_reply(x, status, b.data, b.len);
+}
+
+/* For who has no right to a sealed answer. */
+static void reply_unsealed(struct http_exchange *x, int status, const char *message)
+{
+    cleanup_buf struct buf b = BUF_INIT(4 * ERR_MSG_MAX);
+
+    put_error(&b, message);
     http_reply(x, status, "application/json", b.data, b.len);
 }
 
@@ -69,7 +86,7 @@ static void put_ended(const struct run_table_stats *st, struct buf *b)
     }
 }
 
-static void get_metrics(struct server *s, struct http_exchange *x)
+static void get_metrics(struct server *s, struct sealed_exchange *x)
 {
     const struct run_table_stats *st = run_table_stats(s->opts.table);
     const struct {
@@ -101,7 +118,7 @@ static void get_metrics(struct server *s, struct http_exchange *x)
     metrics_histogram(&b, "arl_sidecar_journal_seconds", &st->journal_ns, NULL);
     metrics_head(&b, "arl_sidecar_task_seconds", "histogram", "Time that attempts took.");
     metrics_histogram(&b, "arl_sidecar_task_seconds", &st->duration_ns, NULL);
-    http_reply(x, 200, "text/plain; version=0.0.4", b.data, b.len);
+    sealed_reply(x, 200, b.data, b.len);
 }
 
 /* ---- who asks -------------------------------------------------------------------------------- */
@@ -150,7 +167,7 @@ static int check_signature(struct server *s, const struct http_exchange *x,
                            err);
 }
 
-static void refuse(struct server *s, struct http_exchange *x, const char *why)
+static void refuse(struct server *s, struct http_exchange *x, int status, const char *why)
 {
     uint64_t left_out;
     char others[24];
@@ -161,7 +178,7 @@ static void refuse(struct server *s, struct http_exchange *x, const char *why)
         log_warn("request refused", "method", http_method(x), "path", http_path(x), "why", why,
                  "others", others, NULL);
     }
-    reply_error(x, 401, why);
+    reply_unsealed(x, status, why);
 }
 
 static bool is_get(const struct http_exchange *x, const char *path)
@@ -185,37 +202,81 @@ static bool is_for_everybody(const struct http_exchange *x)
     return is_get(x, "/healthz") || is_get(x, "/readyz");
 }
 
+/* Of an operator that spoke in the clear: it signs, and says no key to seal the answer to. */
+static bool is_older(const struct http_exchange *x)
+{
+    return http_header(x, "Signature-Input") && !http_header(x, "Arl-Operator-Key");
+}
+
+static void free_sealed(void *user)
+{
+    sealed_done(user);
+    free(user);
+}
+
+/* What a request may have of a body, as it is sent. */
+static size_t body_limit(const struct http_exchange *x)
+{
+    if (is_task(x) && strcmp(http_method(x), "PUT") == 0)
+        return LIMIT_TASK_REQUEST_BYTES + CHANNEL_SEAL_BYTES;
+    return is_acknowledgement(x) ? BODY_MAX + CHANNEL_SEAL_BYTES : 0;
+}
+
+/* Whoever has signed the head: the keys of the exchange. NULL: it was refused. */
+static struct sealed_exchange *admit(struct server *s, struct http_exchange *x)
+{
+    struct signature_proof proof;
+    struct sealed_exchange sealed;
+    struct err err;
+
+    if (is_older(x)) {
+        refuse(s, x, 426, OLDER);
+        return NULL;
+    }
+    if (check_signature(s, x, &proof, &err) < 0 ||
+        sealed_begin(s->opts.seal, x, proof.nonce, &sealed, &err) < 0) {
+        refuse(s, x, 401, err.msg);
+        return NULL;
+    }
+    return memcpy(xmalloc(sizeof(sealed)), &sealed, sizeof(sealed));
+}
+
 /* All that can be known without the body. Who has signed nothing sends none. */
 static size_t on_head(struct http_exchange *x, void *arg)
 {
-    struct server *s = arg;
-    struct signature_proof proof;
-    struct err err;
+    struct sealed_exchange *sealed = is_for_everybody(x) ? NULL : admit(arg, x);
+    const char *length = http_header(x, "Content-Length");
+    size_t limit = body_limit(x);
 
-    if (is_for_everybody(x))
+    if (!sealed)
         return 0;
-    if (check_signature(s, x, &proof, &err) < 0) {
-        refuse(s, x, err.msg);
-        return 0;
-    }
     http_trust(x);
-    http_set_user(x, xmemdup0(&proof, sizeof(proof)), free);
-    if (is_task(x) && strcmp(http_method(x), "PUT") == 0)
-        return LIMIT_TASK_REQUEST_BYTES;
-    return is_acknowledgement(x) ? BODY_MAX : 0;
+    http_set_user(x, sealed, free_sealed);
+    /* What is told in chunks shows itself later. */
+    if (length && strtoull(length, NULL, 10) > limit)
+        reply_error(sealed, 413, "the body is too large");
+    return limit;
 }
 
-/* The head was good: answers itself when the body is not the one that it speaks of. */
-static bool body_is_signed(struct server *s, struct http_exchange *x)
+/* The head was good: answers itself when the body is not the one that it speaks of, or was not
+ * sealed for it. */
+static bool body_is_good(struct server *s, struct sealed_exchange *x)
 {
     struct err err;
     size_t len;
-    const char *body = http_body(x, &len);
+    const char *body = http_body(x->http, &len);
+    int r;
 
-    if (signature_verify_body(http_header(x, "Content-Digest"), body, len, &err) == 0)
-        return true;
-    refuse(s, x, err.msg);
-    return false;
+    if (signature_verify_body(http_header(x->http, "Content-Digest"), body, len, &err) < 0) {
+        refuse(s, x->http, 401, err.msg);
+        return false;
+    }
+    r = sealed_open(x, &err);
+    if (r == -EPROTO)
+        refuse(s, x->http, 426, OLDER);
+    else if (r < 0)
+        reply_error(x, 400, err.msg);
+    return r == 0;
 }
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
@@ -280,12 +341,12 @@ static bool parse_task(const struct http_exchange *x, struct task_path *ret)
     return strncmp(query, "after=", 6) == 0 && parse_number(query + 6, INT64_MAX - 1, &ret->after);
 }
 
-typedef enum run_put run_table_fn(struct run_table *t, struct http_exchange *x,
+typedef enum run_put run_table_fn(struct run_table *t, struct sealed_exchange *x,
                                   const char *task_uid, unsigned attempt, uint64_t after,
                                   struct err *err);
 
 /* PUT starts or attaches, GET only attaches. */
-static void stream_task(struct server *s, struct http_exchange *x, const struct task_path *p,
+static void stream_task(struct server *s, struct sealed_exchange *x, const struct task_path *p,
                         run_table_fn *fn)
 {
     static const int statuses[] = {
@@ -298,18 +359,19 @@ static void stream_task(struct server *s, struct http_exchange *x, const struct 
 
     if (r == RUN_STARTED || r == RUN_ATTACHED)
         return;
-    log_warn("task refused", "method", http_method(x), "path", http_path(x), "why", err.msg, NULL);
+    log_warn("task refused", "method", http_method(x->http), "path", http_path(x->http), "why",
+             err.msg, NULL);
     reply_error(x, statuses[r], err.msg);
 }
 
-static void delete_task(struct server *s, struct http_exchange *x, const struct task_path *p)
+static void delete_task(struct server *s, struct sealed_exchange *x, const struct task_path *p)
 {
     switch (run_table_delete(s->opts.table, p->uid, p->attempt)) {
     case RUN_CANCELED:
-        http_reply(x, 202, NULL, NULL, 0);
+        sealed_reply(x, 202, NULL, 0);
         break;
     case RUN_ACKNOWLEDGED:
-        http_reply(x, 204, NULL, NULL, 0);
+        sealed_reply(x, 204, NULL, 0);
         break;
     case RUN_UNKNOWN:
         reply_error(x, 404, "this attempt was never started here");
@@ -320,14 +382,14 @@ static void delete_task(struct server *s, struct http_exchange *x, const struct 
     }
 }
 
-static void one_task(struct server *s, struct http_exchange *x)
+static void one_task(struct server *s, struct sealed_exchange *x)
 {
-    const char *method = http_method(x);
+    const char *method = http_method(x->http);
     struct task_path p;
 
-    if (!parse_task(x, &p))
+    if (!parse_task(x->http, &p))
         reply_error(x, 400, "the path is not " TASKS "{uid}/{attempt}?after={number}");
-    else if (!run_table_serves(s->opts.table, http_header(x, "Arl-Sandbox-Uid")))
+    else if (!run_table_serves(s->opts.table, x->sandbox_uid))
         reply_error(x, 403, "this pod serves another sandbox");
     else if (strcmp(method, "PUT") == 0)
         stream_task(s, x, &p, run_table_put);
@@ -348,7 +410,7 @@ static void put_running(const char *label, const char *task, void *arg)
 }
 
 /* What runs, for an operator that wants to know whether somebody still wants it. */
-static void list_tasks(struct server *s, struct http_exchange *x)
+static void list_tasks(struct server *s, struct sealed_exchange *x)
 {
     cleanup_buf struct buf b = BUF_INIT(BODY_MAX);
     struct json_writer w = JSON_WRITER_INIT(&b);
@@ -358,24 +420,22 @@ static void list_tasks(struct server *s, struct http_exchange *x)
     run_table_each_running(s->opts.table, put_running, &w);
     json_w_end_array(&w);
     json_w_end_object(&w);
-    http_reply(x, 200, "application/json", b.data, b.len);
+    sealed_reply(x, 200, b.data, b.len);
 }
 
 /* Results that are written where they belong and not needed here any more. */
-static void acknowledge(struct server *s, struct http_exchange *x)
+static void acknowledge(struct server *s, struct sealed_exchange *x)
 {
     cleanup_json struct json_object *obj = NULL;
     struct json_object *attempts;
     struct task_path p;
     struct err err;
-    size_t len;
-    const char *body = http_body(x, &len);
 
-    if (!run_table_serves(s->opts.table, http_header(x, "Arl-Sandbox-Uid"))) {
+    if (!run_table_serves(s->opts.table, x->sandbox_uid)) {
         reply_error(x, 403, "this pod serves another sandbox");
         return;
     }
-    if (json_parse(body, len, &obj, &err) < 0) {
+    if (json_parse(x->body, x->body_len, &obj, &err) < 0) {
         reply_error(x, 400, err.msg);
         return;
     }
@@ -383,29 +443,30 @@ static void acknowledge(struct server *s, struct http_exchange *x)
     for (size_t i = 0; i < json_array_len(attempts); i++)
         if (parse_label(str_or_empty(json_array_str(attempts, i)), &p))
             run_table_acknowledge(s->opts.table, p.uid, p.attempt);
-    http_reply(x, 204, NULL, NULL, 0);
+    sealed_reply(x, 204, NULL, 0);
 }
 
 static void on_request(struct http_exchange *x, void *arg)
 {
+    struct sealed_exchange *sealed = http_user(x);
     struct server *s = arg;
 
     if (is_get(x, "/healthz"))
         http_reply(x, 200, "text/plain", "ok\n", 3);
     else if (is_get(x, "/readyz"))
         get_ready(s, x);
-    else if (!body_is_signed(s, x))
+    else if (!body_is_good(s, sealed))
         return;
     else if (is_task(x))
-        one_task(s, x);
+        one_task(s, sealed);
     else if (is_acknowledgement(x))
-        acknowledge(s, x);
+        acknowledge(s, sealed);
     else if (is_get(x, TASK_LIST))
-        list_tasks(s, x);
+        list_tasks(s, sealed);
     else if (is_get(x, "/metrics"))
-        get_metrics(s, x);
+        get_metrics(s, sealed);
     else
-        reply_error(x, 404, "there is nothing at this path");
+        reply_error(sealed, 404, "there is nothing at this path");
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
@@ -415,7 +476,7 @@ int server_new(struct uv_loop_s *loop, const struct server_opts *opts, struct se
 {
     struct server *s = xcalloc(1, sizeof(*s));
     struct http_server_opts ho = {.address = opts->listen,
-                                  .max_body = LIMIT_TASK_REQUEST_BYTES,
+                                  .max_body = LIMIT_TASK_REQUEST_BYTES + CHANNEL_SEAL_BYTES,
                                   .max_held = LIMIT_HTTP_HELD_BYTES,
                                   .max_connections = LIMIT_HTTP_CONNECTIONS,
                                   .request_total_ms = LIMIT_HTTP_REQUEST_TOTAL_MS,

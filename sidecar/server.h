@@ -1,7 +1,9 @@
 /*
- * The sidecar's HTTP routes. All but the first two need a signature:
+ * The sidecar's HTTP routes (docs/protocol.md). All but the first two need a signature, and get a
+ * sealed answer:
  *
- *   GET /healthz /readyz /metrics;  PUT, DELETE /v1/tasks/{uid}/{attempt}
+ *   GET /healthz /readyz /metrics /v1/tasks;  PUT, GET, DELETE /v1/tasks/{uid}/{attempt};
+ *   POST /v1/acknowledged
  */
 #ifndef ARL_SIDECAR_SERVER_H
 #define ARL_SIDECAR_SERVER_H
@@ -9,6 +11,7 @@
 #include "common/err.h"
 #include "sidecar/auth.h"
 #include "sidecar/run_table.h"
+#include "sidecar/seal.h"
 
 struct uv_loop_s;
 struct server;
@@ -18,6 +21,7 @@ struct server_opts {
     const char *const *containers;
     size_t container_count;
     struct auth *auth;
+    struct seal *seal;
     struct run_table *table;
 };
 

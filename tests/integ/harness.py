@@ -1,7 +1,7 @@
-"""What the integration tests need: a signing client, a sidecar and a runner on loopback.
+"""What the integration tests need: a client that signs and seals, a sidecar and a runner on loopback.
 
 The signature's form is common/signature.h; Ed25519 comes from libsodium, which the sidecar is linked
-to, through ctypes.
+to, through ctypes. channel.py seals.
 """
 import base64
 import ctypes
@@ -17,6 +17,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import channel  # noqa: E402
+from channel import SODIUM, url64  # noqa: E402
+
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 POD = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 SANDBOX = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
@@ -25,44 +29,60 @@ PATIENCE_S = 60
 AGENT_PORT = 27182      # common/task_proto.h
 
 
-def url64(data):
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
 def std64(data):
     return base64.b64encode(data).decode()
 
 
 class Key:
+    """What an operator has: a key that signs, and a pair to which answers are sealed."""
+
     def __init__(self):
-        self.sodium = ctypes.CDLL("libsodium.so.23")
-        if self.sodium.sodium_init() < 0:
-            raise RuntimeError("libsodium does not start")
         self.public = ctypes.create_string_buffer(32)
         self.secret = ctypes.create_string_buffer(64)
-        self.sodium.crypto_sign_keypair(self.public, self.secret)
-        self.operator = url64(os.urandom(32))
+        SODIUM.crypto_sign_keypair(self.public, self.secret)
+        self.operator = channel.Pair()
         self.id = url64(hashlib.sha256(self.public.raw).digest()[:12])
 
     def sign(self, text):
         out = ctypes.create_string_buffer(64)
-        self.sodium.crypto_sign_detached(out, None, text, ctypes.c_ulonglong(len(text)), self.secret)
+        SODIUM.crypto_sign_detached(out, None, text, ctypes.c_ulonglong(len(text)), self.secret)
         return out.raw
 
     def ring(self):
         return "%s=%s" % (self.id, url64(self.public.raw))
 
 
-def signed_headers(key, method, target, body, pod=POD, sandbox=SANDBOX, created=None):
+def signed_headers(key, method, target, body, pod=POD, sandbox=SANDBOX, created=None, nonce=None):
+    """For a body as it is sent."""
     path, _, query = target.partition("?")
     digest = "sha-256=:%s:" % std64(hashlib.sha256(body).digest())
     params = '%s;created=%d;nonce="%s";keyid="%s";alg="ed25519"' % (
-        COMPONENTS, time.time() if created is None else created, url64(os.urandom(16)), key.id)
+        COMPONENTS, time.time() if created is None else created, nonce or url64(os.urandom(16)), key.id)
     base = "\n".join(['"@method": ' + method, '"@path": ' + path, '"@query": ?' + query, '"content-digest": ' + digest,
                       '"arl-pod-uid": ' + pod, '"arl-sandbox-uid": ' + sandbox,
-                      '"arl-operator-key": ' + key.operator, '"@signature-params": ' + params])
+                      '"arl-operator-key": ' + key.operator.text, '"@signature-params": ' + params])
     return {"Signature-Input": "arl=" + params, "Signature": "arl=:%s:" % std64(key.sign(base.encode())),
-            "Content-Digest": digest, "Arl-Pod-Uid": pod, "Arl-Sandbox-Uid": sandbox, "Arl-Operator-Key": key.operator}
+            "Content-Digest": digest, "Arl-Pod-Uid": pod, "Arl-Sandbox-Uid": sandbox, "Arl-Operator-Key": key.operator.text}
+
+
+class Request:
+    """A request for the agent of a pod, sealed and signed; it can be sent more than once."""
+
+    def __init__(self, key, agent_key, method, target, plain=b"", pod=POD, sandbox=SANDBOX, created=None, shared=None):
+        path, _, query = target.partition("?")
+        nonce = url64(os.urandom(16))
+        shared = shared or key.operator.shared(agent_key, pod)
+        about = (method, path, query, sandbox, nonce)
+        self.method, self.target = method, target
+        self.answer_key = channel.derive(shared, "answer", *about)
+        self.body = channel.seal(channel.derive(shared, "request", *about), plain) if plain else b""
+        self.headers = signed_headers(key, method, target, self.body, pod, sandbox, created, nonce)
+        self.headers.update({"Content-Type": channel.CONTENT_TYPE} if plain else {})
+
+
+def in_the_clear(status):
+    """What status() gives for an answer that is not sealed."""
+    return "%d in the clear" % status
 
 
 class Result:
@@ -166,6 +186,7 @@ class Pod:
         os.mkdir(self.work)
         self.count = 0
         self.sidecar_env, self.sidecar_prefix = {}, []
+        self.shared = {}
         self.namespace = namespace()
         self.logs = open(os.path.join(self.dir, "log"), "wb")
         san = os.path.exists(os.path.join(build_dir, "sidecar/runner/arl-runner-san"))
@@ -176,10 +197,15 @@ class Pod:
         self.install()
 
     def install(self):
-        """What the init container does."""
+        """What the first init container does."""
         subprocess.run([self.sidecar_file(), "install", "--dir", self.dir, "--state", os.path.join(self.dir, "state"),
                         "--termination-log", os.path.join(self.dir, "message"), "--runner", os.path.join(self.build, "sidecar/runner", self.runner_name)] +
                        [a for c in self.containers for a in ("--container", c)], check=True)
+        with open(os.path.join(self.dir, "message"), encoding="ascii") as f:
+            message = f.read()
+        if not re.fullmatch(channel.KEY_PREFIX + "[A-Za-z0-9_-]{43}", message):
+            raise AssertionError("the termination message: %r" % message)
+        self.agent_key = channel.unurl64(message.removeprefix(channel.KEY_PREFIX))
 
     def secret(self, container="executor"):
         """What the runner says who it is by, until it was let in."""
@@ -269,13 +295,29 @@ class Pod:
         finally:
             c.close()
 
-    def request(self, method, target, body=b"", headers=None, **sign):
-        """(status, connection, response)"""
+    def sealed(self, method, target, plain=b"", key=None, **more):
+        """The shared secret is kept, as the operator does it."""
+        key, pod = key or self.key, more.get("pod", POD)
+        which = (key, self.agent_key, pod)
+        if which not in self.shared:
+            self.shared[which] = key.operator.shared(self.agent_key, pod)
+        return Request(key, self.agent_key, method, target, plain, shared=self.shared[which], **more)
+
+    def send(self, method, target, body, headers):
         c = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
-        c.request(method, target, body=body,
-                  headers=signed_headers(self.key, method, target, body, **sign) if headers is None else headers)
-        r = c.getresponse()
-        return r.status, c, r
+        c.request(method, target, body=body, headers=headers)
+        return c, c.getresponse()
+
+    def request(self, method, target, plain=b"", send=None, **sign):
+        """(status, connection, answer): the true status of a sealed answer, in_the_clear() of another one. send: a Request."""
+        q = send or self.sealed(method, target, plain, **sign)
+        c, r = self.send(q.method, q.target, q.body, q.headers)
+        if r.status != 200:
+            return in_the_clear(r.status), c, r
+        if r.getheader("Content-Type") != channel.CONTENT_TYPE:
+            raise channel.NotBelieved("an answer of type %r" % r.getheader("Content-Type"))
+        answer = channel.Answer(r, q.answer_key)
+        return answer.status, c, answer
 
     def status(self, *args, **kwargs):
         status, c, r = self.request(*args, **kwargs)
@@ -283,12 +325,19 @@ class Pod:
         c.close()
         return status
 
+    def clear_status(self, method, target, body=b"", headers=None):
+        """The status of a request that is sent as it is given."""
+        c, r = self.send(method, target, body, headers or {})
+        r.read()
+        c.close()
+        return r.status
+
     def metrics(self):
         status, c, r = self.request("GET", "/metrics")
         text = r.read().decode()
         c.close()
         if status != 200:
-            raise AssertionError("/metrics: %d %s" % (status, text))
+            raise AssertionError("/metrics: %s %s" % (status, text))
         return text
 
     def body(self, steps, timeout_ms=30000, limit=262144, work_dir=None, sandbox=SANDBOX):
@@ -306,7 +355,7 @@ class Pod:
         if status != 200:
             text = r.read()
             c.close()
-            raise AssertionError("PUT answered %d %r" % (status, text))
+            raise AssertionError("PUT answered %s %r" % (status, text))
         return Stream(c, r)
 
     def run(self, steps, **kwargs):
