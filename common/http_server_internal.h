@@ -82,9 +82,9 @@ struct http_stream {
 /* See http_trust(). */
 void http_conn_trust(struct http_conn *c);
 
-/* Takes from the budget, or says that it is used up. Gives back what is no longer held. */
 /* What the budget has left. */
 size_t http_server_room(const struct http_server *s);
+/* Takes from the budget, or says that it is used up. Gives back what is no longer held. */
 bool http_server_hold(struct http_server *s, size_t bytes);
 bool http_peer_is_loopback(const struct http_peer *p);
 void http_server_hold_anyway(struct http_server *s, size_t bytes);

@@ -1,5 +1,6 @@
 """What hostile code in a pod reaches: the agent's endpoints, its socket, secrets. It gets nothing, and the operator is served meanwhile."""
 import base64
+import io
 import json
 import time
 
@@ -9,7 +10,7 @@ from tools import INTEG, figure
 
 SLOW_CONNECTIONS = 500
 
-# Sends what is in requests.json; prints one status a line.
+# Sends what is in requests.json; prints one status a line, and the body of a sealed answer.
 SENDER = r"""
 import base64, json, socket, sys
 for what, raw in json.load(open('requests.json')):
@@ -17,27 +18,35 @@ for what, raw in json.load(open('requests.json')):
     s.sendall(base64.b64decode(raw))
     answer = b''
     try:
-        while b'\r\n' not in answer:
-            more = s.recv(4096)
-            if not more: break
+        while more := s.recv(65536):
             answer += more
     except OSError as e:
         answer = b'x ' + repr(e).encode()
     s.close()
-    print(what, (answer.split() + [b'closed', b'closed'])[1].decode(), sep='\t')
+    head, _, body = answer.partition(b'\r\n\r\n')
+    sealed = base64.b64encode(body).decode() if b'vnd.arl.sealed' in head else ''
+    print(what, (answer.split() + [b'closed', b'closed'])[1].decode(), sealed, sep='\t')
 """
 
 
 class Signer:
-    """Signs as the operator does, with the key of its Secret."""
+    """Signs as the operator does, with the key of its Secret, and seals as it could."""
 
     def __init__(self, t):
         secret = t.api.get(f"/api/v1/namespaces/{tools.SYSTEM}/secrets/arl-signing-key")
         self.text = base64.b64decode(secret["data"]["key"]).decode().strip()
         key_id, seed = self.text.split(":")
         self.key = INTEG.Key()
-        self.key.sodium.crypto_sign_seed_keypair(self.key.public, self.key.secret, base64.urlsafe_b64decode(seed + "=="))
+        INTEG.SODIUM.crypto_sign_seed_keypair(self.key.public, self.key.secret, base64.urlsafe_b64decode(seed + "=="))
         self.key.id = key_id
+
+
+def agent_key(pod):
+    """What the first init container has told."""
+    state = [s["state"] for s in pod["status"]["initContainerStatuses"] if s["name"] == "arl-init"][0]
+    message = state["terminated"]["message"]
+    expect(len(message) == 14 + 43 and message.startswith("arl-agent-key:"), f"the message of arl-init: {message!r}")
+    return INTEG.channel.unurl64(message[14:])
 
 
 def raw(method, target, headers, body=b"", length=None):
@@ -46,7 +55,7 @@ def raw(method, target, headers, body=b"", length=None):
     return base64.b64encode(text.encode() + b"\r\n" + body).decode()
 
 
-def forgeries(signer, pod, sandbox, uid):
+def forgeries(signer, agent, pod, sandbox, uid):
     """(what, request, the status that is due) for every endpoint and every way to get a signature wrong."""
     body = json.dumps({"sandboxUID": sandbox, "task": "x/intruder", "workDir": "/workspace", "timeoutMs": 5000, "outputLimit": 1024,
                        "steps": [sh("touch /workspace/intruder")]}).encode()
@@ -58,18 +67,24 @@ def forgeries(signer, pod, sandbox, uid):
                                  ("POST", "/v1/acknowledged", json.dumps({"attempts": [f"{uid}/1"]}).encode()), ("GET", "/metrics", b""),
                                  ("GET", "/nothing/here", b"")):
         def sign(key=signer.key, method=method, target=target, data=data, **more):
-            return INTEG.signed_headers(key, method, target, data, **{"pod": pod, "sandbox": sandbox, **more})
-        good = sign()
+            return INTEG.Request(key, agent, method, target, data, **{"pod": pod, "sandbox": sandbox, **more})
+        q = sign()
+        good, sealed = q.headers, q.body
 
-        def made(what, headers=good, method=method, target=target, data=data, want="401", **more):
-            return f"{method} {target.split('?')[0].replace(uid, 'UID')} {what}", raw(method, target, headers, data, **more), want
+        def made(what, headers=good, method=method, target=target, body=sealed, due="401", **more):
+            return f"{method} {target.split('?')[0].replace(uid, 'UID')} {what}", raw(method, target, headers, body, **more), due
+
+        def whole(what, q):
+            return made(what, q.headers, body=q.body)
         yield made("unsigned", {})
-        yield made("signed by another key", sign(other))
-        yield made("signed by another key under this one's name", sign(named))
-        yield made("for another pod", sign(pod="00000000-0000-4000-8000-000000000000"))
+        yield whole("signed by another key", sign(other))
+        yield whole("signed by another key under this one's name", sign(named))
+        yield whole("for another pod", sign(pod="00000000-0000-4000-8000-000000000000"))
+        yield made("with somebody else's key for the answer", {**good, "Arl-Operator-Key": other.operator.text})
+        yield made("without a key for the answer", {**good, "Arl-Operator-Key": None}, due="426")
         yield made("for another sandbox than it says", {**good, "Arl-Sandbox-Uid": "00000000-0000-4000-8000-000000000000"})
-        yield made("of yesterday", sign(created=time.time() - 86400))
-        yield made("of six minutes ahead", sign(created=time.time() + 360))
+        yield whole("of yesterday", sign(created=time.time() - 86400))
+        yield whole("of six minutes ahead", sign(created=time.time() + 360))
         yield made("with a signature cut short", {**good, "Signature": good["Signature"][:-20] + ":"})
         yield made("with a signature cut off", {**good, "Signature": good["Signature"][:30]})
         yield made("with its parameters cut off", {**good, "Signature-Input": good["Signature-Input"][:60]})
@@ -78,9 +93,11 @@ def forgeries(signer, pod, sandbox, uid):
         yield made("with another method", method="DELETE" if method != "DELETE" else "PUT")
         yield made("with another path", target=target + "0")
         # One that takes no body is refused by the length that the head announces, before the digest could be.
-        yield made("with another body", data=data + b" ", want="401" if data else "413")
+        yield made("with another body", body=sealed + b" ", due="401" if data else "413")
         if data:
-            yield made("with half of its body", length=len(data) // 2)
+            yield made("with half of its body", length=len(sealed) // 2)
+            clear = INTEG.signed_headers(signer.key, method, target, data, pod=pod, sandbox=sandbox)
+            yield made("with a body in the clear", clear, body=data, due="426")
 
 
 def flipped(signature):
@@ -90,22 +107,22 @@ def flipped(signature):
 @case(shared=True)
 def every_endpoint_refuses_what_the_operator_did_not_sign(t):
     box = t.box()
-    pod, sandbox = t.pod_of(box)["metadata"]["uid"], t.get("Sandbox", box)["metadata"]["uid"]
+    pod, sandbox, agent = t.pod_of(box)["metadata"]["uid"], t.get("Sandbox", box)["metadata"]["uid"], agent_key(t.pod_of(box))
     signer = Signer(t)
     first = t.task(box, sh("echo first"))
     t.finished(first)
     uid = t.get("Task", first)["metadata"]["uid"]
-    good = raw("GET", "/v1/tasks", INTEG.signed_headers(signer.key, "GET", "/v1/tasks", b"", pod=pod, sandbox=sandbox))
+    good = raw("GET", "/v1/tasks", INTEG.Request(signer.key, agent, "GET", "/v1/tasks", pod=pod, sandbox=sandbox).headers)
     # A good one first, so that what follows fails for its own reason; then the same again.
     requests = [("a good one", good, "200"), ("the same, replayed", good, "401"), ("and again", good, "401")]
-    requests += list(forgeries(signer, pod, sandbox, "6b9b6f0e-0000-4000-8000-000000000001"))
+    requests += list(forgeries(signer, agent, pod, sandbox, "6b9b6f0e-0000-4000-8000-000000000001"))
     requests += [("no HTTP", base64.b64encode(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").decode(), None),
                  ("the open ones", raw("GET", "/healthz", {}), "200"), ("are two", raw("GET", "/readyz", {}), "200")]
     s = t.run(box, {"name": "write", "type": "FilePatch", "path": "requests.json", "content": json.dumps([r[:2] for r in requests])},
               {"name": "program", "type": "FilePatch", "path": "send.py", "content": SENDER}, INTEG.command("python3", "send.py"),
               sh("ls; rm requests.json send.py"), limit=100)
     equal(s["state"], "Succeeded", f"state ({shorten(s.get('stderr'))})")
-    got = dict(line.split("\t") for line in s["steps"][2]["stdout"].splitlines())
+    got = dict(line.split("\t")[:2] for line in s["steps"][2]["stdout"].splitlines())
     wrong = {what: got.get(what) for what, _, want in requests if want and got.get(what) != want}
     expect(not wrong, f"{len(wrong)} of {len(requests)} were answered otherwise than they should: {wrong}")
     expect(got["no HTTP"] in ("400", "closed"), f"what is no HTTP: {got['no HTTP']}")
@@ -113,10 +130,12 @@ def every_endpoint_refuses_what_the_operator_did_not_sign(t):
     figure(f"{len(requests)} requests from inside of a pod, {sum(v == '401' for v in got.values())} refused with 401")
     # In place of its sandbox, a signature of the operator itself does nothing either.
     target = f"/v1/tasks/{uid}/1"
-    headers = INTEG.signed_headers(signer.key, "DELETE", target, b"", pod=pod, sandbox="00000000-0000-4000-8000-000000000000")
-    s = t.run(box, {"name": "w", "type": "FilePatch", "path": "requests.json", "content": json.dumps([("other", raw("DELETE", target, headers))])},
+    q = INTEG.Request(signer.key, agent, "DELETE", target, pod=pod, sandbox="00000000-0000-4000-8000-000000000000")
+    s = t.run(box, {"name": "w", "type": "FilePatch", "path": "requests.json", "content": json.dumps([("other", raw("DELETE", target, q.headers))])},
               {"name": "program", "type": "FilePatch", "path": "send.py", "content": SENDER}, INTEG.command("python3", "send.py"))
-    equal(s["steps"][2]["stdout"], "other\t403\n", "a signed request for a sandbox that this pod does not serve")
+    what, status, sealed = s["steps"][2]["stdout"].rstrip("\n").split("\t")
+    answer = INTEG.channel.Answer(io.BytesIO(base64.b64decode(sealed)), q.answer_key)
+    equal((what, status, answer.status), ("other", "200", 403), "a signed request for a sandbox that this pod does not serve")
 
 
 SLOW = r"""

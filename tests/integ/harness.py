@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 import channel  # noqa: E402
 from channel import SODIUM, url64  # noqa: E402
 
@@ -202,10 +202,10 @@ class Pod:
                         "--termination-log", os.path.join(self.dir, "message"), "--runner", os.path.join(self.build, "sidecar/runner", self.runner_name)] +
                        [a for c in self.containers for a in ("--container", c)], check=True)
         with open(os.path.join(self.dir, "message"), encoding="ascii") as f:
-            message = f.read()
-        if not re.fullmatch(channel.KEY_PREFIX + "[A-Za-z0-9_-]{43}", message):
-            raise AssertionError("the termination message: %r" % message)
-        self.agent_key = channel.unurl64(message.removeprefix(channel.KEY_PREFIX))
+            self.message = f.read()
+        if not re.fullmatch(channel.KEY_PREFIX + "[A-Za-z0-9_-]{43}", self.message):
+            raise AssertionError("the termination message: %r" % self.message)
+        self.agent_key = channel.unurl64(self.message.removeprefix(channel.KEY_PREFIX))
 
     def secret(self, container="executor"):
         """What the runner says who it is by, until it was let in."""

@@ -37,7 +37,7 @@ class Control:
         self.pod = harness.Pod(build)
         self.pod.host, self.pod.port = address(), harness.AGENT_PORT
         self.listen = "127.0.0.1:0"
-        self.cluster = Cluster(harness.POD, self.pod.host)
+        self.cluster = Cluster(harness.POD, self.pod.host, self.pod.message)
         self.server = Server(self.cluster, SHARED["cert"])
         self.fault = Fault(build, self.dir, cls, k)
         self.operator, self.faulty, self.log = None, True, os.path.join(self.dir, "log")

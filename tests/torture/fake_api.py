@@ -37,10 +37,10 @@ class Refused(Exception):
 class Cluster:
     """The objects, and what happened to them; all under one lock."""
 
-    def __init__(self, pod_uid, pod_ip):
+    def __init__(self, pod_uid, pod_ip, agent_key):
         self.changed = threading.Condition()
         self.objects, self.log, self.version = {}, [], 1
-        self.pod_uid, self.pod_ip = pod_uid, pod_ip
+        self.pod_uid, self.pod_ip, self.agent_key = pod_uid, pod_ip, agent_key
         self.owners, self.stopped = set(), False
 
     def happened(self, what, plural, obj):
@@ -71,7 +71,8 @@ class Cluster:
         obj["status"] = {"phase": "Pending"}
         if self.pod_uid:
             obj["metadata"]["uid"], self.pod_uid = self.pod_uid, None
-            obj["status"] = {"phase": "Running", "podIP": self.pod_ip, "conditions": [{"type": "Ready", "status": "True"}]}
+            obj["status"] = {"phase": "Running", "podIP": self.pod_ip, "conditions": [{"type": "Ready", "status": "True"}],
+                             "initContainerStatuses": [{"name": "arl-init", "state": {"terminated": {"exitCode": 0, "message": self.agent_key}}}]}
 
     def find(self, key):
         if key not in self.objects:

@@ -85,7 +85,7 @@ class Tortured(Pod):
                     if result.end:
                         return result
                     said = result.types
-            except (OSError, http.client.HTTPException, ValueError) as e:
+            except (OSError, http.client.HTTPException, ValueError, harness.channel.CutShort) as e:
                 said = repr(e)
             time.sleep(0.02)    # as the operator backs off
         raise Finding("HANG: task %s has no end within %d s, last: %r\n%r" % (uid, TASK_S, said, self.sidecar_log()[-2000:]))
