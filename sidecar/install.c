@@ -31,15 +31,17 @@ int install_runner(const char *dir, const char *name, const char *runner, const 
 static int write_message(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r = 0;
-    ssize_t n;
 
     if (fd < 0)
         return -errno;
-    do {
-        n = write(fd, text, strlen(text));
-    } while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)strlen(text))
-        r = n < 0 ? -errno : -ENOSPC;
+    while (r == 0 && *text) {
+        ssize_t n = write(fd, text, strlen(text));
+
+        if (n >= 0)
+            text += n;
+        else if (errno != EINTR)
+            r = -errno;
+    }
     if (close(fd) < 0 && r == 0)
         r = -errno;
     return r;

@@ -23,6 +23,8 @@
 #include "operator/api/sandbox.h"
 #include "operator/api/task_result.h"
 #include "operator/kube/config.h"
+#include "sidecar/agent_key.h"
+#include "sidecar/install.h"
 #include "sidecar/journal.h"
 #include "sidecar/runner/hunks.h"
 
@@ -482,11 +484,42 @@ static int journal(struct err *err)
     return r;
 }
 
+/* What init containers and sidecars of one pod see, one after the other. */
+static int agent_key(struct err *err)
+{
+    char dir[] = "/tmp/arl-torture-key-XXXXXX";
+    cleanup_free char *message = NULL;
+    struct channel_pair first = {0}, pair;
+    int r = mkdtemp(dir) ? 0 : err_errno(err, errno, "mkdtemp");
+
+    if (r < 0)
+        return r;
+    message = xasprintf("%s/message", dir);
+    for (int i = 0; i < 3; i++) {
+        struct err e;
+        int now = i < 2 ? install_key(dir, message, &e) : 0;
+
+        if (now == 0)
+            now = agent_key_load(dir, &pair, &e);
+        if (now == 0 && i > 0 && r == 0 && memcmp(&pair, &first, sizeof(pair)) != 0)
+            printf("LOST: the key\n");
+        first = now == 0 ? pair : first;
+        if (now < 0 && r == 0) {
+            r = now;
+            *err = e;
+        }
+    }
+    if (r == 0)
+        printf("one key\n");
+    remove_folder(dir);
+    return r;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct err *err);
-} scenarios[] = {{"objects", objects}, {"config", config}, {"proto", proto},
-                 {"patch", patch},     {"http", http},     {"journal", journal}};
+} scenarios[] = {{"objects", objects}, {"config", config},   {"proto", proto},  {"patch", patch},
+                 {"http", http},       {"journal", journal}, {"key", agent_key}};
 
 int main(int argc, char **argv)
 {

@@ -5,7 +5,7 @@ import tempfile
 
 from tools import Fault, Finding, check_log, run_program, tail
 
-NAMES = ("objects", "config", "proto", "patch", "http", "journal")
+NAMES = ("objects", "config", "proto", "patch", "http", "journal", "key")
 LIMIT_S = 90
 CONFIG = """apiVersion: v1
 kind: Config
