@@ -6,7 +6,7 @@
 
 #include "common/limits.h"
 #include "common/log.h"
-#include "sidecar/seal.h"
+#include "sidecar/sealed.h"
 
 /* What waits for a reader; the rest waits in the log, where it is anyway. */
 #define STREAM_QUEUE_BYTES (256u << 10)

@@ -18,7 +18,7 @@
 #include "sidecar/journal.h"
 #include "sidecar/run_table.h"
 #include "sidecar/runner/outside.h"
-#include "sidecar/seal.h"
+#include "sidecar/sealed.h"
 #include "sidecar/server.h"
 #include "sidecar/spool.h"
 #include "version.h"
@@ -86,7 +86,7 @@ struct app {
     uv_poll_t signals;
     int signal_fd; /* every signal but faults; libuv's own do not tell who sent them */
     struct auth auth;
-    struct seal *seal;
+    struct sealer *sealer;
     struct journal *journal;
     struct spool *spool;
     struct run_table *table;
@@ -218,7 +218,7 @@ static int set_up(struct app *app, struct err *err)
         return -EINVAL;
     if (auth_init(&app->auth, getenv("ARL_POD_UID"), getenv("ARL_PUBLIC_KEYS"), err) < 0)
         return -EINVAL;
-    if (seal_new(opts.state, app->auth.pod_uid, &app->seal, err) < 0)
+    if (sealer_new(opts.state, app->auth.pod_uid, &app->sealer, err) < 0)
         return -EIO;
     if (journal_open(opts.state, &app->journal, err) < 0 ||
         spool_open(opts.state, &app->spool, err) < 0)
@@ -231,14 +231,14 @@ static int set_up(struct app *app, struct err *err)
     if (run_table_new(&app->loop, &to, &app->table, err) < 0)
         return -EIO;
     so.table = app->table;
-    so.seal = app->seal;
+    so.sealer = app->sealer;
     return server_new(&app->loop, &so, &app->server, err);
 }
 
 static void tear_down(struct app *app)
 {
     auth_done(&app->auth);
-    seal_free(app->seal);
+    sealer_free(app->sealer);
     journal_free(app->journal);
     spool_free(app->spool);
     free(app->containers_text);

@@ -7,7 +7,7 @@
 
 #include "common/log.h"
 #include "sidecar/attempt.h"
-#include "sidecar/seal.h"
+#include "sidecar/sealed.h"
 
 /* ---- the heartbeat --------------------------------------------------------------------------- */
 

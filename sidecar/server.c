@@ -8,7 +8,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
-#include "sidecar/seal.h"
+#include "sidecar/sealed.h"
 
 #define TASK_LIST "/v1/tasks"
 #define TASKS TASK_LIST "/"
@@ -234,7 +234,7 @@ static struct sealed_exchange *admit(struct server *s, struct http_exchange *x)
         return NULL;
     }
     if (check_signature(s, x, &proof, &err) < 0 ||
-        sealed_begin(s->opts.seal, x, proof.nonce, &sealed, &err) < 0) {
+        sealed_begin(s->opts.sealer, x, proof.nonce, &sealed, &err) < 0) {
         refuse(s, x, 401, err.msg);
         return NULL;
     }

@@ -11,7 +11,7 @@
 #include "common/err.h"
 #include "sidecar/auth.h"
 #include "sidecar/run_table.h"
-#include "sidecar/seal.h"
+#include "sidecar/sealed.h"
 
 struct uv_loop_s;
 struct server;
@@ -21,7 +21,7 @@ struct server_opts {
     const char *const *containers;
     size_t container_count;
     struct auth *auth;
-    struct seal *seal;
+    struct sealer *sealer;
     struct run_table *table;
 };
 

@@ -68,7 +68,7 @@ static struct {
     struct spool *spool;
     struct run_table *table;
     struct server *server;
-    struct seal *seal;
+    struct sealer *sealer;
     struct channel_shared shared;
     char operator_key[CHANNEL_KEY_TEXT];
     unsigned char answer_key[CHANNEL_KEY_BYTES]; /* of the last signed request */
@@ -129,7 +129,7 @@ static void set_up_keys(void)
 
     property(signature_init() == 0 && signature_key_parse(KEY, &app.key, NULL) == 0);
     property(agent_key_make(app.dir, &agent_pair, NULL) == 0);
-    property(seal_new(app.dir, POD, &app.seal, NULL) == 0);
+    property(sealer_new(app.dir, POD, &app.sealer, NULL) == 0);
     channel_pair_init(&operator_pair, secret);
     channel_key_format(operator_pair.public_key, app.operator_key);
     property(channel_shared_operator(&operator_pair, agent_pair.public_key, POD, &app.shared) == 0);
@@ -154,7 +154,7 @@ static void set_up(void)
     to.spool = app.spool;
     property(run_table_new(&app.loop, &to, &app.table, NULL) == 0);
     so.table = app.table;
-    so.seal = app.seal;
+    so.sealer = app.sealer;
     property(server_new(&app.loop, &so, &app.server, NULL) == 0);
 }
 

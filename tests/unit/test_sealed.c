@@ -10,7 +10,7 @@
 
 #include "common/http_server.h"
 #include "sidecar/agent_key.h"
-#include "sidecar/seal.h"
+#include "sidecar/sealed.h"
 
 #include "tests/unit/unit.h"
 
@@ -30,7 +30,7 @@ static struct {
     struct http_server *server;
     struct channel_pair agent;
     struct channel_pair operator;
-    struct seal *seal;
+    struct sealer *sealer;
     serve_fn *serve;
     int begun;  /* what sealed_begin() said */
     int opened; /* what sealed_open() said */
@@ -46,7 +46,7 @@ static void on_request(struct http_exchange *x, void *arg)
 {
     CLEANUP(sealed_done) struct sealed_exchange sealed = {0};
 
-    app.begun = sealed_begin(app.seal, x, NONCE, &sealed, NULL);
+    app.begun = sealed_begin(app.sealer, x, NONCE, &sealed, NULL);
     if (app.begun == 0)
         app.opened = sealed_open(&sealed, NULL);
     if (app.begun == 0 && app.opened == 0) {
@@ -81,12 +81,12 @@ static int begin(void **state)
     app.stream = NULL;
     buf_clear(&app.told);
     return agent_key_make(app.dir, &app.agent, NULL) < 0 ||
-           seal_new(app.dir, POD, &app.seal, NULL) < 0;
+           sealer_new(app.dir, POD, &app.sealer, NULL) < 0;
 }
 
 static int end(void **state)
 {
-    seal_free(app.seal);
+    sealer_free(app.sealer);
     return 0;
 }
 
@@ -338,10 +338,10 @@ static void test_many_operators(void **state)
 
 static void test_no_key_no_seal(void **state)
 {
-    struct seal *s = NULL;
+    struct sealer *s = NULL;
     struct err err;
 
-    assert_int_equal(seal_new("/nonexistent", POD, &s, &err), -ENOENT);
+    assert_int_equal(sealer_new("/nonexistent", POD, &s, &err), -ENOENT);
     assert_null(s);
     assert_non_null(strstr(err.msg, "/nonexistent"));
 }

@@ -5,8 +5,8 @@
  * Shared secrets are kept for CHANNEL_PEERS_MAX operators, the least recently used one goes. That
  * only saves time.
  */
-#ifndef ARL_SIDECAR_SEAL_H
-#define ARL_SIDECAR_SEAL_H
+#ifndef ARL_SIDECAR_SEALED_H
+#define ARL_SIDECAR_SEALED_H
 
 #include "common/channel.h"
 
@@ -14,11 +14,11 @@
 #define CHANNEL_PEERS_MAX 8
 
 struct http_exchange;
-struct seal;
+struct sealer;
 
 /* The key is read from the journal's folder. */
-int seal_new(const char *state, const char *pod_uid, struct seal **ret, struct err *err);
-void seal_free(struct seal *s);
+int sealer_new(const char *state, const char *pod_uid, struct sealer **ret, struct err *err);
+void sealer_free(struct sealer *s);
 
 /* A request whose signature was good. */
 struct sealed_exchange {
@@ -30,7 +30,7 @@ struct sealed_exchange {
     unsigned char answer_key[CHANNEL_KEY_BYTES];
 };
 /* Works out the keys of an exchange. -EACCES: what was signed as the operator's key is none. */
-int sealed_begin(struct seal *s, struct http_exchange *x, const char *nonce,
+int sealed_begin(struct sealer *s, struct http_exchange *x, const char *nonce,
                  struct sealed_exchange *ret, struct err *err);
 /* Forgets the keys; a stream has what it needs. */
 void sealed_done(struct sealed_exchange *x);

@@ -1,4 +1,4 @@
-#include "sidecar/seal.h"
+#include "sidecar/sealed.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -12,16 +12,16 @@ struct peer {
     uint64_t used; /* 0: the place is free */
 };
 
-struct seal {
+struct sealer {
     struct channel_pair pair;
     char *pod_uid;
     struct peer peers[CHANNEL_PEERS_MAX];
     uint64_t uses;
 };
 
-int seal_new(const char *state, const char *pod_uid, struct seal **ret, struct err *err)
+int sealer_new(const char *state, const char *pod_uid, struct sealer **ret, struct err *err)
 {
-    struct seal *s = xcalloc(1, sizeof(*s));
+    struct sealer *s = xcalloc(1, sizeof(*s));
     int r = agent_key_load(state, &s->pair, err);
 
     if (r < 0) {
@@ -33,7 +33,7 @@ int seal_new(const char *state, const char *pod_uid, struct seal **ret, struct e
     return 0;
 }
 
-void seal_free(struct seal *s)
+void sealer_free(struct sealer *s)
 {
     if (!s)
         return;
@@ -44,7 +44,7 @@ void seal_free(struct seal *s)
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-static struct peer *find(struct seal *s, const unsigned char *operator_key)
+static struct peer *find(struct sealer *s, const unsigned char *operator_key)
 {
     for (size_t i = 0; i < CHANNEL_PEERS_MAX; i++)
         if (s->peers[i].used > 0 &&
@@ -53,7 +53,7 @@ static struct peer *find(struct seal *s, const unsigned char *operator_key)
     return NULL;
 }
 
-static struct peer *least_used(struct seal *s)
+static struct peer *least_used(struct sealer *s)
 {
     struct peer *p = &s->peers[0];
 
@@ -64,7 +64,7 @@ static struct peer *least_used(struct seal *s)
 }
 
 /* NULL: the key is one that no honest side has. */
-static const struct channel_shared *shared_with(struct seal *s, const unsigned char *operator_key)
+static const struct channel_shared *shared_with(struct sealer *s, const unsigned char *operator_key)
 {
     struct peer *p = find(s, operator_key);
 
@@ -82,7 +82,7 @@ static const struct channel_shared *shared_with(struct seal *s, const unsigned c
     return &p->shared;
 }
 
-int sealed_begin(struct seal *s, struct http_exchange *x, const char *nonce,
+int sealed_begin(struct sealer *s, struct http_exchange *x, const char *nonce,
                  struct sealed_exchange *ret, struct err *err)
 {
     const char *text = str_or_empty(http_header(x, "Arl-Operator-Key"));
