@@ -250,6 +250,12 @@ static int base_build(const struct signature_input *in, const char *digest, cons
     return 0;
 }
 
+void signature_nonce_format(const unsigned char nonce[SIGNATURE_NONCE_BYTES],
+                            char ret[SIGNATURE_NONCE_TEXT])
+{
+    sodium_bin2base64(ret, SIGNATURE_NONCE_TEXT, nonce, SIGNATURE_NONCE_BYTES, TEXT_VARIANT);
+}
+
 int signature_sign(const struct signature_key *key, const struct signature_input *in,
                    int64_t created_unix_s, const unsigned char nonce[SIGNATURE_NONCE_BYTES],
                    struct signature_headers *ret, struct err *err)
@@ -262,7 +268,7 @@ int signature_sign(const struct signature_key *key, const struct signature_input
     char sig_text[SIGNATURE_TEXT_MAX];
     int r;
 
-    sodium_bin2base64(p.nonce, sizeof(p.nonce), nonce, SIGNATURE_NONCE_BYTES, TEXT_VARIANT);
+    signature_nonce_format(nonce, p.nonce);
     memcpy(p.keyid, key->id, sizeof(p.keyid));
     digest_format(in->body, in->body_len, digest);
     params_format(&p, params);

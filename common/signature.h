@@ -68,6 +68,9 @@ void signature_key_public(const struct signature_key *key, struct signature_publ
 void signature_keyring_format(const struct signature_keyring *ring, char *ret, size_t size);
 int signature_keyring_parse(const char *text, struct signature_keyring *ret, struct err *err);
 
+/* As it stands in the signature, and in what is derived from it. */
+void signature_nonce_format(const unsigned char nonce[SIGNATURE_NONCE_BYTES],
+                            char ret[SIGNATURE_NONCE_TEXT]);
 int signature_sign(const struct signature_key *key, const struct signature_input *in,
                    int64_t created_unix_s, const unsigned char nonce[SIGNATURE_NONCE_BYTES],
                    struct signature_headers *ret, struct err *err);

@@ -15,7 +15,6 @@
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
-#define ERRAND_TIMEOUT_MS 5000
 /* Cancels go on until the attempt is over or the pod is gone; only refusals are counted. What one
  * of those left running is found by the audit behind it. */
 #define CANCEL_REFUSALS 20
@@ -40,7 +39,7 @@ struct line {
 struct errands {
     struct ops *ops;
     struct world *world;
-    const struct signing_keys *keys;
+    struct agent_caller *agents;
     struct list errands;
     struct line audits[LINES];
     bool in_audits;
@@ -62,7 +61,7 @@ struct errand {
     enum errand_kind kind;
     struct run_target target;
     int64_t attempt;
-    struct ops_call *call;
+    struct agent_call *call;
     struct ops_timer *timer;
     int64_t retry_ms;
     int tries_left;         /* cancel: after refusals; acknowledgement: after any failure */
@@ -125,8 +124,7 @@ static void errand_free(struct errand *e)
     struct errands *es = e->es;
     struct ops *ops = es->ops;
 
-    if (e->call)
-        ops_cancel(ops, e->call);
+    agent_call_cancel(e->call);
     kube_cancel(e->read);
     ops->v->timer_free(ops, e->timer);
     list_remove(&e->node);
@@ -158,26 +156,14 @@ static void errand_refused(struct errand *e)
         errand_again(e);
 }
 
-static void errand_request(struct errand *e, const char *method, const struct buf *body,
-                           struct agent_request *sr, const struct ops_handler *handler)
+static void errand_request(struct errand *e, const char *method, const char *path,
+                           const struct buf *body, const struct agent_handler *handler)
 {
-    struct ops_request req = {.target = OPS_AGENT,
-                              .address = e->target.address,
-                              .method = method,
-                              .path = sr->target,
-                              .headers = sr->headers,
-                              .timeout_ms = ERRAND_TIMEOUT_MS};
+    const struct agent_request req = {
+        .target = &e->target, .method = method, .path = path, .body = body};
 
-    if (body) {
-        req.content_type = "application/json";
-        req.body = body->data;
-        req.body_len = body->len;
-    }
-    if (agent_sign(e->es->ops, e->es->keys, &e->target, method, req.body, req.body_len, sr, NULL) <
-        0)
+    if (agent_call_start(e->es->agents, &req, handler, e, &e->call, NULL) < 0)
         errand_free(e);
-    else
-        e->call = ops_start(e->es->ops, &req, handler, e);
 }
 
 /* Takes over the texts of target. ns may be NULL. */
@@ -201,18 +187,18 @@ static struct errand *errand_new(struct errands *es, enum errand_kind kind, cons
 
 static bool refused(int status)
 {
-    return status == 401 || status == 403 || status == 429 || status >= 500;
+    return status == 403 || status == 429 || status >= 500;
 }
 
 /* 202: it is being killed. Told again, the agent says when it is over. */
-static void on_cancelled(void *arg, const struct ops_response *resp)
+static void on_cancelled(void *arg, const struct agent_answer *answer)
 {
     struct errand *e = arg;
 
     e->call = NULL;
-    if (resp->error || resp->status == 202)
+    if (answer->outcome != AGENT_ANSWERED || answer->status == 202)
         errand_again(e);
-    else if (refused(resp->status))
+    else if (refused(answer->status))
         errand_refused(e);
     else
         errand_free(e);
@@ -220,16 +206,16 @@ static void on_cancelled(void *arg, const struct ops_response *resp)
 
 static void cancel_send(void *arg)
 {
-    static const struct ops_handler handler = {NULL, on_cancelled};
+    static const struct agent_handler handler = {NULL, on_cancelled};
     struct errand *e = arg;
-    struct agent_request sr = {0};
+    char path[AGENT_PATH_MAX];
 
     if (!agent_follow(e->es->world, e->ns, &e->target)) {
         errand_free(e);
         return;
     }
-    agent_task_path(sr.path, e->target.task_uid, e->attempt);
-    errand_request(e, "DELETE", NULL, &sr, &handler);
+    agent_task_path(path, e->target.task_uid, e->attempt);
+    errand_request(e, "DELETE", path, NULL, &handler);
 }
 
 void errands_cancel(struct errands *es, const char *ns, struct run_target target, int64_t attempt)
@@ -244,12 +230,12 @@ void errands_cancel(struct errands *es, const char *ns, struct run_target target
 
 /* ---- acknowledgements ------------------------------------------------------------------------ */
 
-static void on_acknowledged(void *arg, const struct ops_response *resp)
+static void on_acknowledged(void *arg, const struct agent_answer *answer)
 {
     struct errand *e = arg;
 
     e->call = NULL;
-    if (resp->error == 0 && resp->status < 500)
+    if (answer->outcome == AGENT_ANSWERED && answer->status < 500)
         errand_free(e);
     else
         errand_refused(e);
@@ -257,14 +243,13 @@ static void on_acknowledged(void *arg, const struct ops_response *resp)
 
 static void ack_send(void *arg)
 {
-    static const struct ops_handler handler = {NULL, on_acknowledged};
+    static const struct agent_handler handler = {NULL, on_acknowledged};
     cleanup_buf struct buf body = BUF_INIT(ACK_BATCH_BYTES + 64);
-    struct agent_request sr = {.path = "/v1/acknowledged"};
     struct errand *e = arg;
 
     buf_printf(&body, "{\"attempts\":[%s]}", buf_str(&e->acks));
     e->sent = true;
-    errand_request(e, "POST", &body, &sr, &handler);
+    errand_request(e, "POST", "/v1/acknowledged", &body, &handler);
 }
 
 /* The batch for a pod that has not been sent yet. */
@@ -378,14 +363,15 @@ static bool audit_one(struct errand *e, struct json_object *running)
 }
 
 /* true: nothing runs there that is not wanted. */
-static bool audit_all(struct errand *e, const struct ops_response *resp)
+static bool audit_all(struct errand *e, const struct agent_answer *answer)
 {
     cleanup_json struct json_object *obj = NULL;
     struct json_object *running;
     bool clean = true;
 
-    if (resp->error || resp->status != 200 || resp->body_len > LIMIT_AGENT_ANSWER_BYTES ||
-        json_parse_max(resp->body, resp->body_len, LIMIT_AGENT_ANSWER_TREE_BYTES, &obj, NULL) < 0) {
+    if (answer->outcome != AGENT_ANSWERED || answer->status != 200 ||
+        json_parse_max(answer->body, answer->body_len, LIMIT_AGENT_ANSWER_TREE_BYTES, &obj, NULL) <
+            0) {
         e->line = &e->es->audits[LINE_AGAIN];
         return false;
     }
@@ -412,7 +398,7 @@ static void audit_later(struct errand *e)
                       ops_now(e->es->ops).mono_ns);
 }
 
-static void on_audited(void *arg, const struct ops_response *resp)
+static void on_audited(void *arg, const struct agent_answer *answer)
 {
     struct errand *e = arg;
     struct errands *es = e->es;
@@ -421,7 +407,7 @@ static void on_audited(void *arg, const struct ops_response *resp)
     e->call = NULL;
     turn_over(e);
     /* What came up meanwhile needs another answer; world_audited() sees to it. */
-    if (!st || st->doubts != e->doubts || audit_all(e, resp)) {
+    if (!st || st->doubts != e->doubts || audit_all(e, answer)) {
         errand_free(e);
     } else {
         audit_later(e);
@@ -430,6 +416,7 @@ static void on_audited(void *arg, const struct ops_response *resp)
     audits_go_on(es);
 }
 
+/* One that was Ready and is Bound has an agent that is doubted: its next answer ends that. */
 static bool in_vain(struct errand *e)
 {
     const struct sandbox *s;
@@ -437,14 +424,15 @@ static bool in_vain(struct errand *e)
 
     meta_key(key, e->ns, e->name);
     s = world_sandbox(e->es->world, key);
-    return !s || !str_eq(s->meta.uid, e->target.sandbox_uid) || s->status.phase != SANDBOX_READY ||
+    return !s || !str_eq(s->meta.uid, e->target.sandbox_uid) ||
+           !(s->status.phase == SANDBOX_READY ||
+             (s->status.phase == SANDBOX_BOUND && s->status.agent_key)) ||
            !agent_follow(e->es->world, e->ns, &e->target);
 }
 
 static void audit_send(struct errand *e)
 {
-    static const struct ops_handler handler = {NULL, on_audited};
-    struct agent_request sr = {.path = "/v1/tasks"};
+    static const struct agent_handler handler = {NULL, on_audited};
     const struct sandbox_state *st = state_of(e);
 
     e->doubts = WORLD_NOT_TOLD;
@@ -457,7 +445,7 @@ static void audit_send(struct errand *e)
         e->doubts = st->doubts;
         e->under_way = true;
         e->line->under_way++;
-        errand_request(e, "GET", NULL, &sr, &handler);
+        errand_request(e, "GET", "/v1/tasks", NULL, &handler);
     }
 }
 
@@ -510,13 +498,13 @@ void errands_audit(struct errands *es, const char *ns, const char *sandbox)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-struct errands *errands_new(struct ops *ops, struct world *w, const struct signing_keys *keys)
+struct errands *errands_new(struct ops *ops, struct world *w, struct agent_caller *agents)
 {
     struct errands *es = xcalloc(1, sizeof(*es));
 
     es->ops = ops;
     es->world = w;
-    es->keys = keys;
+    es->agents = agents;
     list_init(&es->errands);
     for (size_t i = 0; i < LINES; i++)
         list_init(&es->audits[i].waiting);

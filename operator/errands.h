@@ -5,13 +5,13 @@
 #ifndef ARL_OPERATOR_ERRANDS_H
 #define ARL_OPERATOR_ERRANDS_H
 
+#include "operator/agent_call.h"
 #include "operator/core/world.h"
 #include "operator/ops.h"
-#include "operator/signing.h"
 
 struct errands;
 
-struct errands *errands_new(struct ops *ops, struct world *w, const struct signing_keys *keys);
+struct errands *errands_new(struct ops *ops, struct world *w, struct agent_caller *agents);
 void errands_free(struct errands *es);
 
 /* Both take over the texts of target. A cancel goes on until the attempt is over or its pod gone.

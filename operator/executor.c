@@ -20,13 +20,30 @@ static const struct {
     const struct api_kind *kind;
     const char *reason;
 } ends[] = {
-    {&api_sandbox, "InvalidSpec"}, {&api_sandbox, "NoPodAvailable"}, {&api_sandbox, "PodBroken"},
-    {&api_sandbox, "PodLost"},     {&api_sandbox, "PoolNotFound"},   {&api_task, "AgentRefused"},
-    {&api_task, "AgentRestarted"}, {&api_task, "AgentUnavailable"},  {&api_task, "Canceled"},
-    {&api_task, "Completed"},      {&api_task, "InvalidSpec"},       {&api_task, "PodLost"},
-    {&api_task, "ResultLost"},     {&api_task, "Retrying"},          {&api_task, "SandboxDeleted"},
-    {&api_task, "SandboxFailed"},  {&api_task, "SandboxNotFound"},   {&api_task, "SpecTooLarge"},
-    {&api_task, "StepFailed"},     {&api_task, "Deleted"},           {&api_sandbox, "Deleted"},
+    {&api_sandbox, "AgentKeyChanged"},
+    {&api_sandbox, "AgentNotBelieved"},
+    {&api_sandbox, "AgentTooOld"},
+    {&api_sandbox, "InvalidSpec"},
+    {&api_sandbox, "NoPodAvailable"},
+    {&api_sandbox, "PodBroken"},
+    {&api_sandbox, "PodLost"},
+    {&api_sandbox, "PoolNotFound"},
+    {&api_task, "AgentRefused"},
+    {&api_task, "AgentRestarted"},
+    {&api_task, "AgentUnavailable"},
+    {&api_task, "Canceled"},
+    {&api_task, "Completed"},
+    {&api_task, "InvalidSpec"},
+    {&api_task, "PodLost"},
+    {&api_task, "ResultLost"},
+    {&api_task, "Retrying"},
+    {&api_task, "SandboxDeleted"},
+    {&api_task, "SandboxFailed"},
+    {&api_task, "SandboxNotFound"},
+    {&api_task, "SpecTooLarge"},
+    {&api_task, "StepFailed"},
+    {&api_task, "Deleted"},
+    {&api_sandbox, "Deleted"},
 };
 #define END_REASONS ARRAY_SIZE(ends)
 

@@ -275,6 +275,8 @@ static const struct meta *sandbox_key(const struct world *w, const char *key, st
         json_w_bool(jw, "auditing", st->auditing);
         json_w_str(jw, "ranAtAudit", st->running_uid);
         json_w_str(jw, "lostPod", st->lost_pod_uid);
+        json_w_bool(jw, "agentHeard", st->agent_heard);
+        json_w_str(jw, "agentDoubted", st->doubted_why);
     }
     return s ? &s->meta : NULL;
 }

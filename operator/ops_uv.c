@@ -11,7 +11,8 @@
 #include "operator/credentials.h"
 #include "operator/kube/request.h"
 
-/* What a sidecar may answer besides its stream. */
+/* What a sidecar may answer besides its stream: sealed, with room for frames. */
+#define AGENT_RESPONSE_BYTES (LIMIT_AGENT_ANSWER_BYTES + 4096)
 /* The text of an error instead of a stream. */
 #define STREAM_ERROR_BYTES (64u << 10)
 #define HEADERS_MAX (REQUEST_HEADERS_MAX + 3) /* and what this side knows */
@@ -190,7 +191,7 @@ static size_t response_max(const struct ops_request *req)
 {
     if (req->stream)
         return STREAM_ERROR_BYTES;
-    return req->target == OPS_API ? LIMIT_RESPONSE_BYTES : LIMIT_AGENT_ANSWER_BYTES;
+    return req->target == OPS_API ? LIMIT_RESPONSE_BYTES : AGENT_RESPONSE_BYTES;
 }
 
 static struct http_client *client_of(const struct ops_uv *u, const struct ops_request *req)

@@ -29,6 +29,7 @@ struct sidecar_client {
     struct ops *ops;
     struct sidecar_client_opts opts;
     struct list streams;
+    struct agent_caller *agents;
     struct errands *errands;
     uint64_t started;
     uint64_t attached_again;
@@ -46,7 +47,7 @@ struct stream {
     struct sidecar_client *c;
     struct run *run;
     char *task_key;
-    struct ops_call *call;
+    struct agent_call *call;
     struct kube_call *read; /* of the task, for its steps */
     struct ops_timer *timer;
     struct ops_timer *deadline;
@@ -68,8 +69,7 @@ static void stream_free(struct stream *s)
 {
     struct ops *ops = s->c->ops;
 
-    if (s->call)
-        ops_cancel(ops, s->call);
+    agent_call_cancel(s->call);
     kube_cancel(s->read);
     ops->v->timer_free(ops, s->timer);
     ops->v->timer_free(ops, s->deadline);
@@ -198,8 +198,7 @@ static bool has_all(const struct run *r)
 
 static void drop_call(struct stream *s)
 {
-    if (s->call)
-        ops_cancel(s->c->ops, s->call);
+    agent_call_cancel(s->call);
     s->call = NULL;
     buf_clear(&s->line);
 }
@@ -288,14 +287,14 @@ static void on_data(void *arg, const char *data, size_t len)
         world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to show it in time */
 }
 
-/* What an answer other than a stream means. */
-static void on_refusal(struct stream *s, const struct ops_response *resp)
+/* What an answer of the agent other than a stream means. */
+static void on_refusal(struct stream *s, const struct agent_answer *answer)
 {
-    cleanup_free char *why = xstrdup_foreign(resp->body, LIMIT_FOREIGN_MESSAGE_BYTES);
+    cleanup_free char *why = xstrdup_foreign(answer->body, LIMIT_FOREIGN_MESSAGE_BYTES);
     cleanup_free char *message =
-        xasprintf("the agent refused the task: HTTP status %d: %s", resp->status, why);
+        xasprintf("the agent refused the task: HTTP status %d: %s", answer->status, why);
 
-    switch (resp->status) {
+    switch (answer->status) {
     case 409: /* the same steps, under other flags than ours: an operator before us began it */
         if (s->attach_only) {
             again(s, message);
@@ -322,7 +321,7 @@ static void on_refusal(struct stream *s, const struct ops_response *resp)
     }
 }
 
-static void on_done(void *arg, const struct ops_response *resp)
+static void on_done(void *arg, const struct agent_answer *answer)
 {
     struct stream *s = arg;
 
@@ -331,10 +330,10 @@ static void on_done(void *arg, const struct ops_response *resp)
     start_done(s);
     if (has_all(s->run))
         return;
-    if (resp->error)
-        again(s, resp->error_msg);
-    else if (resp->status / 100 != 2)
-        on_refusal(s, resp);
+    if (answer->outcome != AGENT_ANSWERED)
+        again(s, answer->error);
+    else if (answer->status / 100 != 2)
+        on_refusal(s, answer);
     else
         again(s, "it ended the stream early");
 }
@@ -363,37 +362,27 @@ static int encode(const struct stream *s, const struct task *t, struct buf *out,
 /* t has its steps, unless the agent knows them. */
 static void send(struct stream *s, const struct task *t, bool get)
 {
-    static const struct ops_handler handler = {on_data, on_done};
+    static const struct agent_handler handler = {on_data, on_done};
     cleanup_buf struct buf body = BUF_INIT(LIMIT_TASK_REQUEST_BYTES);
-    struct agent_request sr = {0};
-    struct ops_request req = {.target = OPS_AGENT,
-                              .method = "PUT",
-                              .path = sr.target,
-                              .content_type = get ? NULL : "application/json",
-                              .headers = sr.headers,
-                              .stream = true,
-                              .idle_timeout_ms = AGENT_SILENCE_MS};
+    char path[AGENT_PATH_MAX], query[32] = "";
+    struct agent_request req = {.target = &s->run->target,
+                                .method = get ? "GET" : "PUT",
+                                .path = path,
+                                .query = query,
+                                .body = get ? NULL : &body,
+                                .stream = true};
     struct err err = {0};
     int r;
 
     agent_follow(s->c->opts.world, t->meta.ns, &s->run->target);
-    agent_task_path(sr.path, s->run->target.task_uid, s->run->result->attempt);
+    agent_task_path(path, s->run->target.task_uid, s->run->result->attempt);
     if (s->run->last_seq > 0)
-        snprintf(sr.query, sizeof(sr.query), "after=%" PRIu64, s->run->last_seq);
-    if (get)
-        req.method = "GET";
+        snprintf(query, sizeof(query), "after=%" PRIu64, s->run->last_seq);
     r = get ? 0 : encode(s, t, &body, &err);
     if (r == 0)
-        r = agent_sign(s->c->ops, s->c->opts.keys, &s->run->target, req.method, body.data, body.len,
-                       &sr, &err);
-    if (r < 0) {
+        r = agent_call_start(s->c->agents, &req, &handler, s, &s->call, &err);
+    if (r < 0)
         fail(s, r == -ENOKEY ? "AgentUnavailable" : "InvalidSpec", err.msg, true);
-        return;
-    }
-    req.address = s->run->target.address;
-    req.body = body.data;
-    req.body_len = body.len;
-    s->call = ops_start(s->c->ops, &req, &handler, s);
 }
 
 static void on_steps(void *arg, struct kube_result *res)
@@ -510,7 +499,7 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
     meta_key(sandbox_key, ns, t->sandbox);
     sandbox = world_sandbox(w, sandbox_key);
     pod = sandbox ? world_sandbox_pod(w, sandbox) : NULL;
-    if (!pod || !pod->ip)
+    if (!pod || !pod->ip || !(sandbox->status.agent_key || pod->agent_key))
         return;
     s = xcalloc(1, sizeof(*s));
     s->c = c;
@@ -569,7 +558,8 @@ struct sidecar_client *sidecar_client_new(struct ops *ops, const struct sidecar_
     c->opts = *opts;
     list_init(&c->streams);
     buf_init(&c->scratch, LIMIT_EVENT_LINE_BYTES);
-    c->errands = errands_new(ops, opts->world, opts->keys);
+    c->agents = agent_caller_new(ops, opts->world, opts->keys);
+    c->errands = errands_new(ops, opts->world, c->agents);
     return c;
 }
 
@@ -581,6 +571,7 @@ void sidecar_client_free(struct sidecar_client *c)
         stream_free(list_entry(it, struct stream, node));
     errands_free(c->errands);
     buf_done(&c->scratch);
+    agent_caller_free(c->agents);
     free(c);
 }
 
@@ -604,6 +595,7 @@ void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out)
         metrics_head(out, rows[i].name, "counter", rows[i].help);
         metrics_value(out, rows[i].name, NULL, (double)rows[i].value);
     }
+    agent_caller_metrics(c->agents, out);
     metrics_head(out, "arl_task_seconds", "histogram", "How long attempts ran.");
     metrics_histogram(out, "arl_task_seconds", &c->task_time, &c->task_traces);
 }

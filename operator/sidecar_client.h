@@ -4,16 +4,16 @@
  * its task's key goes into the queue.
  *
  * Limits: an event line of LIMIT_EVENT_LINE_BYTES; AGENT_SILENCE_MS without a byte breaks a stream
- * (the sidecar sends heartbeats); an agent that does not answer for AGENT_LOST_MS ends the attempt.
+ * (the sidecar sends heartbeats); an agent that does not answer for AGENT_LOST_MS, itself, ends the
+ * attempt.
  */
 #ifndef ARL_OPERATOR_SIDECAR_CLIENT_H
 #define ARL_OPERATOR_SIDECAR_CLIENT_H
 
+#include "operator/agent_call.h"
 #include "operator/core/world.h"
 #include "operator/ops.h"
 #include "operator/signing.h"
-
-#define AGENT_SILENCE_MS 15000
 
 struct sidecar_client;
 struct buf;

@@ -4,6 +4,7 @@
 
 #include <json-c/json.h>
 
+#include "common/channel.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/limits.h"
@@ -19,6 +20,11 @@
 bool pod_terminal(const struct pod *p)
 {
     return p->phase == POD_FAILED || p->phase == POD_SUCCEEDED;
+}
+
+bool pod_speaks(const struct pod *p)
+{
+    return p->agent_key && p->wire_version == WIRE_VERSION;
 }
 
 bool pod_idle(const struct pod *p)
@@ -46,6 +52,7 @@ static void pod_free(struct meta *obj)
     free(p->key_id);
     free(p->pool_uid);
     free(p->seal);
+    free(p->agent_key);
     free(p->ip);
     free(p->node);
     free(p->trouble_reason);
@@ -171,6 +178,30 @@ static void decode_containers(struct json_object *spec, struct json_object *stat
     }
 }
 
+/* Only what the kubelet wrote down of the init container counts: labels and annotations are written
+ * by others, too. While the container runs again, its last end is the one before. */
+static void decode_agent_key(struct json_object *statuses, struct pod *p)
+{
+    static const char *const ends[] = {"state.terminated", "lastState.terminated"};
+    const size_t prefix = strlen(CHANNEL_KEY_PREFIX);
+    unsigned char key[CHANNEL_KEY_BYTES];
+
+    for (size_t i = 0; i < json_array_len(statuses); i++) {
+        struct json_object *c = json_object_array_get_idx(statuses, i);
+
+        if (!str_eq(json_get_str(c, "name"), POD_INIT))
+            continue;
+        for (size_t j = 0; j < ARRAY_SIZE(ends) && !p->agent_key; j++) {
+            const char *m = str_or_empty(json_get_str(json_get_path(c, ends[j]), "message"));
+
+            if (strncmp(m, CHANNEL_KEY_PREFIX, prefix) == 0 &&
+                channel_key_parse(m + prefix, strnlen(m + prefix, CHANNEL_KEY_TEXT), key))
+                p->agent_key = xstrdup(m + prefix);
+        }
+        return;
+    }
+}
+
 static void decode_conditions(struct json_object *status, struct pod *p)
 {
     struct json_object *conditions = json_get(status, "conditions");
@@ -265,6 +296,7 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
     if (json_get_str(status, "reason"))
         set_trouble(p, NULL, json_get_str(status, "reason"), json_get_str(status, "message"));
     decode_containers(spec, json_get(status, "initContainerStatuses"), true, p);
+    decode_agent_key(json_get(status, "initContainerStatuses"), p);
     decode_containers(spec, json_get(status, "containerStatuses"), false, p);
     decode_conditions(status, p);
     *ret = &p->meta;

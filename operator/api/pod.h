@@ -22,6 +22,7 @@ struct buf;
 #define POD_ANNOTATION_POOL_UID "arl.infra.io/pool-uid"
 #define POD_ANNOTATION_SEAL "arl.infra.io/seal" /* see pod_seal.h */
 
+#define POD_INIT "arl-init"   /* name of the init container that makes the agent's key */
 #define POD_SIDECAR "sidecar" /* name of the container that runs arl-sidecar */
 
 enum pod_phase {
@@ -45,6 +46,7 @@ struct pod {
     int wire_version;    /* annotation; WIRE_VERSION_OLD where it is absent or no number */
     char *pool_uid;      /* annotation: of the pool that it was made for; see sealed */
     char *seal;          /* annotation */
+    char *agent_key;     /* as channel_key_format() has it; NULL: arl-init has not told it */
     char *ip;
     char *node;
     enum pod_phase phase;
@@ -70,6 +72,8 @@ struct pod {
 
 /* Ended, evicted or lost: it will never be ready again. */
 bool pod_terminal(const struct pod *p);
+/* This operator and the agent in it can talk: it is of the same wire version, and has a key. */
+bool pod_speaks(const struct pod *p);
 /* Belongs to its pool and to nobody else. */
 bool pod_idle(const struct pod *p);
 

@@ -343,7 +343,7 @@ static void build_init(struct builder *b)
 {
     struct json_object *before = json_get(b->spec, "initContainers");
     struct json_object *inits = json_object_new_array();
-    struct json_object *c = new_container(b, "arl-init");
+    struct json_object *c = new_container(b, POD_INIT);
     struct json_object *args = parse("[\"install\",\"--dir\",\"/arl\"]");
 
     for (size_t i = 0; i < b->user_count; i++) {

@@ -2,6 +2,7 @@
 
 #include <json-c/json.h>
 
+#include "common/channel.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/limits.h"
@@ -30,6 +31,7 @@ void sandbox_status_done(struct sandbox_status *s)
     free(s->pod_uid);
     free(s->pod_ip);
     free(s->work_dir);
+    free(s->agent_key);
     condition_done(&s->ready);
     condition_done(&s->restarted);
     *s = (struct sandbox_status){0};
@@ -42,6 +44,7 @@ void sandbox_status_copy(struct sandbox_status *to, const struct sandbox_status 
     to->pod_uid = xstrdup(from->pod_uid);
     to->pod_ip = xstrdup(from->pod_ip);
     to->work_dir = xstrdup(from->work_dir);
+    to->agent_key = xstrdup(from->agent_key);
     to->ready = to->restarted = (struct condition){0};
     condition_copy(&to->ready, &from->ready);
     condition_copy(&to->restarted, &from->restarted);
@@ -105,6 +108,14 @@ static void decode_spec(struct json_object *obj, struct sandbox *s)
     s->max_lifetime_s = MIN(s->max_lifetime_s, INT32_MAX);
 }
 
+/* What is no key is as good as none: the next look at the pod pins its key. */
+static char *decode_key(const char *s)
+{
+    unsigned char key[CHANNEL_KEY_BYTES];
+
+    return s && channel_key_parse(s, strnlen(s, CHANNEL_KEY_TEXT), key) ? xstrdup(s) : NULL;
+}
+
 /* Written by the operator, or by whoever may do as it does. A pod counts only if it is named and
  * has a UID: one without the other is no pod that was ever bound. */
 static void decode_status(struct json_object *status, struct sandbox_status *s)
@@ -121,6 +132,7 @@ static void decode_status(struct json_object *status, struct sandbox_status *s)
     s->pod_ip = meta_is_ip(ip) ? xstrdup(ip) : NULL;
     if (dir && dir[0] == '/' && strnlen(dir, LIMIT_PATH_BYTES) < LIMIT_PATH_BYTES)
         s->work_dir = xstrdup(dir);
+    s->agent_key = decode_key(json_get_str(status, "agentKey"));
     json_get_int(status, "observedGeneration", &s->observed_generation);
     s->last_task_wall_ns = meta_time(status, "lastTaskTime");
     json_get_int(status, "containerRestarts", &s->container_restarts);
@@ -164,6 +176,7 @@ int sandbox_status_patch(const struct sandbox *s, const struct sandbox_status *s
     write_known(&w, "podUID", status->pod_uid);
     write_known(&w, "podIP", status->pod_ip);
     write_known(&w, "workDir", status->work_dir);
+    write_known(&w, "agentKey", status->agent_key);
     if (status->last_task_wall_ns > 0) {
         rfc3339_format(last, status->last_task_wall_ns);
         json_w_str(&w, "lastTaskTime", last);

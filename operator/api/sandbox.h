@@ -24,6 +24,7 @@ struct sandbox_status {
     char *pod_uid;
     char *pod_ip;
     char *work_dir;
+    char *agent_key;            /* of the agent in the pod, since it was Ready for the first time */
     int64_t last_task_wall_ns;  /* 0: never used */
     int64_t container_restarts; /* of the pod's user containers, as far as they were told of */
     int64_t observed_generation;

@@ -3,8 +3,9 @@
  *
  * - spec.replicas counts idle pods. Missing ones are made, surplus ones deleted: outdated ones
  *   first, then the ones that are not ready, then the youngest.
- * - A changed template, or another signing key, replaces idle pods, never so many at once that
- *   fewer than replicas minus max(1, a quarter) are ready. Bound pods are left alone.
+ * - A changed template, another signing key or another wire version replaces idle pods, never so
+ * many at once that fewer than replicas minus max(1, a quarter) are ready. Bound pods are left
+ * alone.
  * - Claims go first: while one is under way, and for REFILL_HOLD after, no pod is made, since that
  *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
  *   waits.
@@ -59,11 +60,13 @@ static void census_done(struct census *c)
     free(c->pods);
 }
 
-/* Made from the present template, and knows the present signing key. */
+/* Made from the present template, knows the present signing key and speaks as this operator does.
+ */
 static bool is_fresh(const struct world *w, const struct warmpool *pool, const struct pod *p)
 {
     return str_eq(p->template_hash, pool->template_hash) &&
-           (!p->key_id || str_eq(p->key_id, w->policy->pod.key_id));
+           (!p->key_id || str_eq(p->key_id, w->policy->pod.key_id)) &&
+           p->wire_version == WIRE_VERSION;
 }
 
 static void count_idle(const struct world *w, const struct warmpool *pool, const struct pod *p,

@@ -23,23 +23,29 @@ struct run *run_new(struct run_target target, int64_t attempt, size_t step_count
 
 void run_target_done(struct run_target *t)
 {
+    free(t->ns);
+    free(t->sandbox);
     free(t->task_uid);
     free(t->sandbox_uid);
     free(t->pod_uid);
     free(t->pod_name);
     free(t->address);
     free(t->key_id);
+    free(t->agent_key);
     *t = (struct run_target){0};
 }
 
 struct run_target run_target_copy(const struct run_target *t, char *task_uid)
 {
-    return (struct run_target){.task_uid = task_uid,
+    return (struct run_target){.ns = xstrdup(t->ns),
+                               .sandbox = xstrdup(t->sandbox),
+                               .task_uid = task_uid,
                                .sandbox_uid = xstrdup(t->sandbox_uid),
                                .pod_uid = xstrdup(t->pod_uid),
                                .pod_name = xstrdup(t->pod_name),
                                .address = xstrdup(t->address),
-                               .key_id = xstrdup(t->key_id)};
+                               .key_id = xstrdup(t->key_id),
+                               .agent_key = xstrdup(t->agent_key)};
 }
 
 void run_free(struct run *r)

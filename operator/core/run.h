@@ -50,12 +50,15 @@ enum run_refusal {
 };
 
 struct run_target {
+    char *ns;
+    char *sandbox;
     char *task_uid;
     char *sandbox_uid;
     char *pod_uid;
     char *pod_name;
     char *address; /* of the sidecar */
     char *key_id;  /* signing key that the pod knows */
+    char *agent_key;
 };
 
 struct run {

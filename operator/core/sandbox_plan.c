@@ -3,7 +3,8 @@
  *
  *   (none) --> Pending --> Ready <--> Bound --> Failed
  *      \          \          \-------------------^
- *       \--> Ready \--> Bound           Bound only while the pod is not ready (any more)
+ *       \--> Ready \--> Bound           Bound only while the pod is not ready (any more), or
+ *                                       somebody else answers in the place of its agent
  *
  * - The oldest waiting sandbox of a pool gets the oldest idle ready pod. The claim makes the
  *   sandbox the pod's owner; the status goes straight to Ready.
@@ -13,6 +14,9 @@
  * - A Ready sandbox whose pod has not been ready for two minutes is Bound until it is again; one
  *   whose pod never will be, since a container has ended for good, fails at once. That, and the
  *   restart of a container, is written at most once in TELL_INTERVAL.
+ * - The key of the agent is pinned by the write that says Ready for the first time. Another key
+ *   later ends in Failed. So does an agent in whose place only others answer, in time; until then
+ *   it is asked again and again.
  * - An expired sandbox is deleted; a sandbox that is gone takes its pod along at once.
  */
 #include "operator/core/plan.h"
@@ -26,6 +30,7 @@
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
 #define TELL_INTERVAL_NS (10 * NSEC_PER_SEC)
+#define AGENT_DOUBTED "AgentNotBelieved"
 #define TELL_REFUSALS 3 /* one may be an accident */
 /* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
  * for so long, or when it is behind by a quarter of the idle limit. */
@@ -69,6 +74,8 @@ static void move_as(const struct view *v, enum sandbox_phase phase, const char *
         str_set(&to.work_dir, xstrdup(v->pod->work_dir));
         if (v->s->status.phase < SANDBOX_BOUND) /* what came before is nobody's loss */
             to.container_restarts = v->pod->restarts;
+        if (phase == SANDBOX_READY && !to.agent_key)
+            str_set(&to.agent_key, xstrdup(v->pod->agent_key));
     }
     write_status(v, &to, why);
     if (phase == SANDBOX_FAILED)
@@ -263,9 +270,17 @@ static bool is_told(const struct view *v, enum sandbox_phase phase, const char *
     return v->s->status.phase == phase && str_eq(v->s->status.ready.message, message);
 }
 
+static bool knows_key(const struct view *v)
+{
+    return v->s->status.agent_key || v->pod->agent_key;
+}
+
 static void plan_unready(const struct view *v)
 {
-    const char *trouble = v->pod->trouble_message;
+    const char *trouble = v->pod->trouble_message          ? v->pod->trouble_message
+                          : !knows_key(v) && v->pod->ready ? "the pod's init container " POD_INIT
+                                                             " has told no key of it"
+                                                           : NULL;
     bool over = bound_for_too_long(v);
     cleanup_free char *message =
         xasprintf("the agent in the pod does not answer%s%s%s", over ? "" : " yet",
@@ -283,10 +298,12 @@ static void plan_unready(const struct view *v)
 static void plan_claimed(const struct view *v)
 {
     bool first = v->s->status.phase < SANDBOX_BOUND;
+    /* That an agent is doubted is told seldom enough. */
+    bool was_doubted = str_eq(v->s->status.ready.reason, AGENT_DOUBTED);
 
-    if (!v->pod->ready || !v->pod->ip)
+    if (!v->pod->ready || !v->pod->ip || !knows_key(v))
         plan_unready(v);
-    else if (first || !v->st->was_ready || may_tell(v))
+    else if (first || was_doubted || !v->st->was_ready || may_tell(v))
         move_as(v, SANDBOX_READY, "PodReady", "the agent in the pod answers",
                 first ? "PodReady" : "PodReadyAgain");
 }
@@ -305,6 +322,27 @@ static void fail_broken(const struct view *v)
                                            str_or_empty(v->s->status.pod_name), v->pod->broken);
 
     move(v, SANDBOX_FAILED, "PodBroken", message);
+}
+
+/* Pods outlive operators. Returns whether the sandbox has failed, or fails now. */
+static bool plan_old_agent(const struct view *v)
+{
+    const struct pod *p = v->pod;
+    cleanup_free char *message = NULL;
+
+    /* A key that is pinned was told by an agent of this wire version, whatever an annotation says.
+     */
+    if (p->wire_version < WIRE_VERSION && !v->s->status.agent_key) {
+        message = xasprintf("pod %s was made by an earlier release, whose agent this operator does "
+                            "not understand: make the Sandbox anew",
+                            p->meta.name);
+        move(v, SANDBOX_FAILED, "AgentTooOld", message);
+    } else if (v->s->status.agent_key && p->agent_key &&
+               !str_eq(v->s->status.agent_key, p->agent_key)) {
+        message = xasprintf("the agent in pod %s has another key than at first", p->meta.name);
+        move(v, SANDBOX_FAILED, "AgentKeyChanged", message);
+    }
+    return message != NULL;
 }
 
 /* Bound or Ready: does the pod still live? */
@@ -379,6 +417,46 @@ static bool plan_readiness(const struct view *v)
     return true;
 }
 
+static void plan_audit(const struct view *v);
+
+/* Somebody answers who is not the agent. Nothing is told of what that one says. */
+static void plan_doubted(const struct view *v)
+{
+    int64_t deadline = v->st->doubted_mono_ns + patience_ns(v);
+    bool over = v->now.mono_ns >= deadline;
+    cleanup_free char *message = NULL;
+    char wait[DURATION_MAX];
+
+    duration_format(wait, patience_ns(v));
+    if (over) {
+        message = xasprintf("only others have answered in place of the agent in the pod for %s: %s",
+                            wait, v->st->doubted_why);
+        move(v, SANDBOX_FAILED, AGENT_DOUBTED, message);
+        return;
+    }
+    action_after(v->out, deadline);
+    plan_audit(v);
+    if (v->s->status.phase == SANDBOX_BOUND && str_eq(v->s->status.ready.reason, AGENT_DOUBTED))
+        return;
+    if (!may_tell(v))
+        return;
+    message =
+        xasprintf("somebody else answers in place of the agent in the pod: %s", v->st->doubted_why);
+    move(v, SANDBOX_BOUND, AGENT_DOUBTED, message);
+}
+
+/* An earlier process has written it. */
+static void inherit_doubt(const struct view *v)
+{
+    const struct sandbox_status *status = &v->s->status;
+
+    if (status->phase != SANDBOX_BOUND || !str_eq(status->ready.reason, AGENT_DOUBTED) ||
+        v->st->agent_heard || v->st->doubted_mono_ns)
+        return;
+    v->st->doubted_mono_ns = v->now.mono_ns;
+    str_set(&v->st->doubted_why, xstrdup("an operator before this one has found that"));
+}
+
 static int64_t idle_limit_s(const struct view *v)
 {
     if (v->s->idle_timeout_s >= 0)
@@ -448,16 +526,23 @@ static void plan_last_task(const struct view *v)
     sandbox_status_done(&to);
 }
 
-/* A pod whose containers all begin anew, as after a restart of its node, gets another address. */
+/* A pod whose containers all begin anew, as after a restart of its node, gets another address. And
+ * an operator of an earlier release knows of no keys: it may have taken a pod of this one. */
 static bool plan_address(const struct view *v)
 {
+    const struct sandbox_status *is = &v->s->status;
+    bool moved = v->pod->ip && is->pod_ip && !str_eq(v->pod->ip, is->pod_ip);
+    bool unpinned = !is->agent_key && v->pod->agent_key;
     struct sandbox_status to;
 
-    if (!v->pod->ip || !v->s->status.pod_ip || str_eq(v->pod->ip, v->s->status.pod_ip))
+    if (!moved && !unpinned)
         return false;
     sandbox_status_copy(&to, &v->s->status);
-    str_set(&to.pod_ip, xstrdup(v->pod->ip));
-    write_status(v, &to, "PodAddress");
+    if (moved)
+        str_set(&to.pod_ip, xstrdup(v->pod->ip));
+    if (unpinned)
+        str_set(&to.agent_key, xstrdup(v->pod->agent_key));
+    write_status(v, &to, moved ? "PodAddress" : "AgentKey");
     sandbox_status_done(&to);
     return true;
 }
@@ -466,10 +551,17 @@ static bool plan_address(const struct view *v)
  * other one, what was given up or deleted just now. */
 static void plan_audit(const struct view *v)
 {
-    if (v->st->audited || v->st->auditing || !v->pod->ip)
+    if (v->st->audited || v->st->auditing || !v->pod->ip || !knows_key(v))
         return;
     v->st->auditing = true;
     action_add(v->out, ACTION_AUDIT, &api_sandbox, &v->s->meta);
+}
+
+static void plan_ready(const struct view *v)
+{
+    plan_audit(v);
+    if (!plan_readiness(v) && !plan_restarts(v) && !plan_address(v))
+        plan_last_task(v);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -532,21 +624,22 @@ static void plan_phase(const struct view *v)
     switch (v->s->status.phase) {
     case SANDBOX_PHASE_NONE:
     case SANDBOX_PENDING:
-        if (v->pod)
-            plan_claimed(v);
-        else
+        if (!v->pod)
             plan_waiting(v);
+        else if (!plan_old_agent(v))
+            plan_claimed(v);
         break;
     case SANDBOX_BOUND:
-        if (plan_pod_alive(v) && !plan_restarts(v))
-            plan_claimed(v);
-        break;
     case SANDBOX_READY:
-        if (plan_pod_alive(v)) {
-            plan_audit(v);
-            if (!plan_readiness(v) && !plan_restarts(v) && !plan_address(v))
-                plan_last_task(v);
-        }
+        if (!plan_pod_alive(v) || plan_old_agent(v))
+            break;
+        inherit_doubt(v);
+        if (v->st->doubted_mono_ns)
+            plan_doubted(v);
+        else if (v->s->status.phase == SANDBOX_READY)
+            plan_ready(v);
+        else if (!plan_restarts(v))
+            plan_claimed(v);
         break;
     case SANDBOX_FAILED:
         break;

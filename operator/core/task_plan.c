@@ -183,6 +183,19 @@ static void plan_over(const struct view *v)
         write_end(v);
 }
 
+/* A sandbox that failed because its agent cannot be asked: what became of the attempt, nobody
+ * knows.
+ */
+static bool failed_by_agent(const struct sandbox *s)
+{
+    static const char *const reasons[] = {"AgentNotBelieved", "AgentKeyChanged", "AgentTooOld"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+        if (str_eq(s->status.ready.reason, reasons[i]))
+            return true;
+    return false;
+}
+
 /* ---- waiting --------------------------------------------------------------------------------- */
 
 static void progress(const struct view *v, enum task_state state, const char *sandbox_uid,
@@ -269,6 +282,8 @@ static char *failure_text(const struct sandbox *s)
 
 static const char *failure_reason(const struct sandbox *s)
 {
+    if (failed_by_agent(s))
+        return "AgentUnavailable";
     return str_eq(s->status.ready.reason, "PodLost") ? "PodLost" : "SandboxFailed";
 }
 
@@ -455,7 +470,7 @@ static void fail_with_sandbox(const struct view *v, const struct sandbox *s)
 {
     cleanup_free char *message = failure_text(s);
 
-    run_fail(v->run, "SandboxFailed", message, true, v->now);
+    run_fail(v->run, failure_reason(s), message, true, v->now);
     plan_over(v);
 }
 

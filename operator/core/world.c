@@ -81,6 +81,7 @@ static void sandbox_state_free(struct sandbox_state *st)
     free(st->lost_pod_uid);
     free(st->running_uid);
     free(st->claim_error);
+    free(st->doubted_why);
     free(st);
 }
 
@@ -171,8 +172,8 @@ bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p)
 
 static bool claimable(const struct world *w, const struct warmpool *pool, const struct pod *p)
 {
-    return p->ours && pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && !p->meta.deleting &&
-           !pod_terminal(p) && !p->broken && p->ip &&
+    return p->ours && pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && pod_speaks(p) &&
+           !p->meta.deleting && !pod_terminal(p) && !p->broken && p->ip &&
            !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
 }
 
@@ -359,6 +360,7 @@ static void sandbox_gone(struct sandbox_state *st, const char *uid)
     free(st->lost_pod_uid);
     free(st->running_uid);
     free(st->claim_error);
+    free(st->doubted_why);
     *st = (struct sandbox_state){.gone_uid = xstrdup(uid)};
 }
 
@@ -495,6 +497,40 @@ void world_was_used(struct world *w, const char *ns, const char *sandbox, const 
     if (!st)
         return;
     st->task_dropped = true;
+    world_queue(w, PLAN_SANDBOX, key);
+}
+
+void world_agent_heard(struct world *w, const char *ns, const char *sandbox,
+                       const char *sandbox_uid)
+{
+    char key[META_KEY_MAX];
+    struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
+
+    if (!st)
+        return;
+    st->agent_heard = true;
+    if (!st->doubted_mono_ns)
+        return;
+    st->doubted_mono_ns = 0;
+    str_set(&st->doubted_why, NULL);
+    world_queue(w, PLAN_SANDBOX, key);
+}
+
+/* Its answers are asked for until one is the agent's own: by the audit. */
+void world_agent_doubted(struct world *w, const char *ns, const char *sandbox,
+                         const char *sandbox_uid, const char *why, int64_t now_mono_ns)
+{
+    char key[META_KEY_MAX];
+    struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
+
+    if (!st)
+        return;
+    st->agent_heard = false;
+    st->audited = false;
+    if (st->doubted_mono_ns)
+        return;
+    st->doubted_mono_ns = now_mono_ns;
+    str_set(&st->doubted_why, xstrdup(why));
     world_queue(w, PLAN_SANDBOX, key);
 }
 
@@ -673,6 +709,8 @@ static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)
         index_pod(w, old_obj, false);
     if (new_obj)
         index_pod(w, new_obj, true);
+    if (old_pod && w->on_pod_gone && (!new_pod || !str_eq(old_pod->meta.uid, new_pod->meta.uid)))
+        w->on_pod_gone(w->on_pod_gone_arg, old_pod->meta.uid);
     if (old_pod)
         queue_pod_users(w, old_pod, false);
     if (new_pod)

@@ -84,6 +84,9 @@ struct sandbox_state {
     int64_t used_mono_ns;       /* when that was, or a task was dropped; 0: never */
     int known_phase;            /* at the last plan */
     int64_t phase_mono_ns;      /* since when */
+    bool agent_heard;           /* the last answer of its agent was its own */
+    int64_t doubted_mono_ns;    /* since when no answer was the agent's, but others came; 0: none */
+    char *doubted_why;
 };
 
 struct world {
@@ -116,6 +119,9 @@ struct world {
     struct run *progress_next;  /* of those in line; NULL: none is */
     int64_t progress_free_ns;   /* when the next one may */
     struct map progress_served; /* bytes of each namespace since the line was empty last */
+    /* A pod that is not there any more; may be NULL. */
+    void (*on_pod_gone)(void *arg, const char *uid);
+    void *on_pod_gone_arg;
 };
 
 struct world *world_new(const struct policy *policy);
@@ -170,6 +176,12 @@ void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
                        const char *sandbox_uid, int64_t now_mono_ns);
 /* Something has run there until now that belongs to no task any more: the sandbox was not idle. */
 void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid);
+/* The agent in the sandbox's pod has answered: it has proven itself. */
+void world_agent_heard(struct world *w, const char *ns, const char *sandbox,
+                       const char *sandbox_uid);
+/* Somebody who is not the agent has answered in its place, or changed its answer. */
+void world_agent_doubted(struct world *w, const char *ns, const char *sandbox,
+                         const char *sandbox_uid, const char *why, int64_t now_mono_ns);
 /* Whether this attempt is to run on. t: of its name; NULL: none. */
 bool world_task_wants(const struct task *t, const char *uid, int64_t attempt);
 /* The API server has no room for any status of this task: its line goes on without it. */

@@ -65,7 +65,7 @@ static void say(struct sim *s, struct attempt *a, struct task_event ev)
     buf_append(&a->lines, line.data, line.len);
     for (size_t i = 0; i < STREAMS; i++)
         if (a->streams[i])
-            stream_write(s, a->streams[i], line.data, line.len);
+            seal_write(s, a->streams[i], line.data, line.len, false);
 }
 
 static void end(struct sim *s, struct attempt *a, enum task_end_reason reason, int code)
@@ -80,7 +80,7 @@ static void end(struct sim *s, struct attempt *a, enum task_end_reason reason, i
                             .reason = reason,
                             .duration_ns = s->now_ns - a->begun_ns});
     for (size_t i = 0; i < STREAMS; i++) {
-        stream_end(s, a->streams[i]);
+        seal_write(s, a->streams[i], "", 0, true);
         a->streams[i] = 0;
     }
     sim_move(s, "attempt %s/%" PRId64 ": %s %d", a->req.task_name, a->number, a->reason, code);
@@ -190,17 +190,18 @@ static void on_heartbeat(struct sim *s, struct msg *m, uint64_t call, uint64_t b
 {
     if (!stream_alive(s, call))
         return;
-    stream_write(s, call, "\n", 1);
+    seal_write(s, call, "\n", 1, false);
     sim_after_ms(s, HEARTBEAT_MS, on_heartbeat, call, 0);
 }
 
-static void attach(struct sim *s, struct attempt *a, struct msg *m)
+static void attach(struct sim *s, struct kpod *k, struct attempt *a, struct msg *m)
 {
     char text[32];
     uint64_t after = 0, seq = 0;
     const char *p = buf_str(&a->lines);
 
     m->status = 200;
+    seal_begin(s, k, m);
     if (query_get(m, "after", text, sizeof(text)))
         after = strtoull(text, NULL, 10);
     while (*p && seq < after) {
@@ -208,9 +209,9 @@ static void attach(struct sim *s, struct attempt *a, struct msg *m)
         seq++;
     }
     if (*p)
-        stream_write(s, m->call, p, strlen(p));
+        seal_write(s, m->call, p, strlen(p), false);
     if (!a->running) {
-        stream_end(s, m->call);
+        seal_write(s, m->call, "", 0, true);
         return;
     }
     for (size_t i = 0; i < STREAMS; i++)
@@ -296,7 +297,7 @@ static void start(struct sim *s, struct kpod *k, struct msg *m, const char *uid,
     sim_move(s, "attempt %s/%" PRId64 ": starts", a->req.task_name, number);
     say(s, a, (struct task_event){.type = TASK_EVENT_ACCEPTED});
     begin_step(s, k, a);
-    attach(s, a, m);
+    attach(s, k, a, m);
 }
 
 static void put(struct sim *s, struct kpod *k, struct msg *m, const char *uid, int64_t number)
@@ -313,7 +314,7 @@ static void put(struct sim *s, struct kpod *k, struct msg *m, const char *uid, i
     else if (!get && strcmp(a->body, m->body) != 0)
         api_status(m, 409, "", "another body");
     else
-        attach(s, a, m);
+        attach(s, k, a, m);
 }
 
 /* a: pod and attempt, b: generation of the step */
@@ -405,6 +406,20 @@ static struct kpod *pod_at(struct sim *s, const char *address)
     return NULL;
 }
 
+static void refuse(struct sim *s, struct msg *m)
+{
+    char uid[128];
+
+    api_status(m, 403, "", "this pod serves another sandbox");
+    if (strcmp(m->method, "PUT") == 0 && sscanf(m->path, "/v1/tasks/%127[^/]", uid) == 1)
+        map_put(&s->refusals, uid, s);
+}
+
+bool agent_refused(struct sim *s, const char *task_uid)
+{
+    return map_get(&s->refusals, task_uid) != NULL;
+}
+
 static void route(struct sim *s, struct kpod *k, struct msg *m)
 {
     char uid[128];
@@ -434,6 +449,10 @@ void agent_handle(struct sim *s, struct msg *m)
         m->error = -ETIMEDOUT;
         return;
     }
+    if (k->hostile == HOSTILE_IN_PLACE) {
+        hostile_answer(s, k, m);
+        return;
+    }
     if (!k->agent_up) {
         m->error = -ECONNREFUSED;
         return;
@@ -442,11 +461,17 @@ void agent_handle(struct sim *s, struct msg *m)
         api_status(m, 401, "", "signed for another pod");
         return;
     }
+    if (!seal_open(k, m)) {
+        api_status(m, 426, "", "not sealed for this agent");
+        return;
+    }
     oracle_request(s, k, m->sandbox_uid);
     if (k->served && !str_eq(k->served, m->sandbox_uid))
-        api_status(m, 403, "", "this pod serves another sandbox");
+        refuse(s, m);
     else
         route(s, k, m);
+    if (!m->stream || m->status != 200)
+        seal_answer(s, k, m);
 }
 
 /*
@@ -496,12 +521,8 @@ void agent_cut_off(struct sim *s, struct kpod *k)
             stream_silence(s, list_entry(it, struct attempt, node)->streams[i]);
 }
 
-static void on_up(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
+void agent_up(struct sim *s, struct kpod *k)
 {
-    struct kpod *k = s->pods[i];
-
-    if (k->state != KPOD_RUNNING || k->agent_life != life)
-        return;
     k->agent_up = true;
     list_for_each (it, &k->attempts) {
         struct attempt *a = list_entry(it, struct attempt, node);
@@ -512,9 +533,19 @@ static void on_up(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
     kubelet_set_ready(s, k, true);
 }
 
+static void on_up(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
+{
+    struct kpod *k = s->pods[i];
+
+    if (k->state == KPOD_RUNNING && k->agent_life == life && k->hostile != HOSTILE_IN_PLACE)
+        agent_up(s, k);
+}
+
 /* The sidecar dies and comes back: what ran is lost, what the journal has is not. */
 void agent_restart(struct sim *s, struct kpod *k)
 {
+    if (k->hostile == HOSTILE_IN_PLACE)
+        return;
     sim_note(s, "agent of %s restarts", k->name);
     agent_down(s, k);
     if (sim_chance(s, 500))

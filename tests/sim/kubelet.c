@@ -55,13 +55,31 @@ static void write_status(struct sim *s, struct kpod *k, const char *phase, const
     api_merge(s, o, patch);
 }
 
+/* arl-init has ended and told this key. */
+void kubelet_tell_key(struct sim *s, struct kpod *k, const unsigned char *public_key)
+{
+    struct obj *o = object_of(s, k);
+    char key[CHANNEL_KEY_TEXT];
+    cleanup_free char *patch = NULL;
+
+    if (!o)
+        return;
+    channel_key_format(public_key, key);
+    patch =
+        xasprintf("{\"status\":{\"initContainerStatuses\":[{\"name\":\"" POD_INIT "\",\"state\":{"
+                  "\"terminated\":{\"exitCode\":0,\"message\":\"" CHANNEL_KEY_PREFIX "%s\"}}}]}}",
+                  key);
+    api_merge(s, o, patch);
+}
+
 /* ---- starting -------------------------------------------------------------------------------- */
 
 static void on_ready(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
 {
     struct kpod *k = s->pods[i];
 
-    if (k->state != KPOD_RUNNING || !k->agent_up || k->agent_life != life || k->ready)
+    if (k->state != KPOD_RUNNING || k->agent_life != life || k->ready ||
+        !(k->agent_up || k->hostile == HOSTILE_IN_PLACE)) /* a probe looks at the port alone */
         return;
     if (k->broken)
         return;
@@ -139,8 +157,11 @@ static void on_run(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
     k->ip = free_address(s);
     k->state = KPOD_RUNNING;
     k->agent_up = true;
+    seal_make_key(k, 0);
+    kubelet_tell_key(s, k, k->pair.public_key);
     write_status(s, k, "Running", "");
     become_ready_later(s, i, 200, 1000);
+    hostile_choose(s, i);
     if (!s->quiet && sim_chance(s, s->cfg.pod_faults))
         sim_after_ms(s, sim_between(s, 100, 30000), on_trouble, i, sim_below(s, 5));
 }

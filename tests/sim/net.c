@@ -32,6 +32,9 @@ void msg_free(struct msg *m)
     free(m->query);
     free(m->pod_uid);
     free(m->sandbox_uid);
+    free(m->path_query);
+    free(m->operator_key);
+    free(m->signature_input);
     free(m->body);
     free(m->reply);
     free(m);
@@ -91,10 +94,38 @@ static void finish_error(struct ops_call *c, int status, int error, bool maybe_s
            false);
 }
 
+/* How many answers the operator has found to be nobody's. */
+static double disbelieved(const struct proc *p)
+{
+    static const char name[] = "\narl_agent_not_believed_total ";
+    cleanup_buf struct buf out = BUF_INIT(1u << 20);
+    const char *at;
+
+    if (!p->m)
+        return -1;
+    manager_metrics(p->m, &out);
+    at = strstr(buf_str(&out), name);
+    return at ? strtod(at + strlen(name), NULL) : -1;
+}
+
+/* Whatever is not the agent's has to be found out. */
+static void check_lie(struct sim *s, const struct msg *m, const struct proc *p, double before)
+{
+    double after = disbelieved(p);
+
+    s->lies++;
+    if (after >= 0 && after != before + 1)
+        sim_fail(s, "op%d took what was not the agent's for its answer to %s %s", m->proc,
+                 m->method, m->path);
+}
+
 static void on_reply(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
 {
     struct ops_call *c = net_find(s, m->call);
     const char *body = str_or_empty(m->reply);
+    bool lied = m->lied && m->error == 0 && m->fault == FAULT_NONE;
+    struct proc *p = c ? c->p : NULL;
+    double before = -1;
 
     if (!c) {
         msg_free(m);
@@ -104,15 +135,19 @@ static void on_reply(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
         return;
     sim_note(s, "op%d %s %s -> %d%s", m->proc, m->method, m->path, m->status ? m->status : m->error,
              m->fault ? fault_str(m->fault) : "");
+    if (lied)
+        before = disbelieved(p);
     finish(c,
            &(struct ops_response){.status = m->status,
                                   .body = body,
-                                  .body_len = strlen(body),
+                                  .body_len = m->reply_len ? m->reply_len : strlen(body),
                                   .retry_after_ms = m->retry_after_ms,
                                   .error = m->error,
                                   .error_msg = m->error ? strerror(-m->error) : "",
                                   .maybe_sent = m->maybe_sent},
            m->fault == FAULT_CRASH_ANSWERED);
+    if (lied)
+        check_lie(s, m, p, before);
     msg_free(m);
 }
 
@@ -334,8 +369,10 @@ static void on_arrival(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
                    m->fault == FAULT_RESET_APPLIED ? 1 : hang_ms(m));
         return;
     }
-    if (m->fault == FAULT_504_APPLIED)
+    if (m->fault == FAULT_504_APPLIED) {
+        m->reply_len = 0;
         api_status(m, 504, "Timeout", "request did not complete within the allotted timeout");
+    }
     if (m->stream && m->status == 200)
         msg_free(m); /* what is written to the stream is the answer */
     else
@@ -396,6 +433,9 @@ static struct msg *msg_new(const struct ops_call *c, const struct ops_request *r
     m->query = query ? xstrdup(query + 1) : NULL;
     m->pod_uid = header_of(req, "Arl-Pod-Uid");
     m->sandbox_uid = header_of(req, "Arl-Sandbox-Uid");
+    m->operator_key = header_of(req, "Arl-Operator-Key");
+    m->signature_input = header_of(req, "Signature-Input");
+    m->path_query = xstrdup(req->path);
     m->body = xmemdup0(req->body_len ? req->body : "", req->body_len);
     m->body_len = req->body_len;
     m->stream = req->stream;

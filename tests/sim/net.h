@@ -18,6 +18,8 @@ struct ops_call {
     bool pumping;
     bool answered;
     enum stream_end end;
+    struct kpod *agent; /* that answers, sealed */
+    struct channel_writer writer;
 };
 
 extern const struct ops_vtable net_vtable;

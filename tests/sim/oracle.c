@@ -15,6 +15,7 @@ struct shadow {
     char phase[16];  /* of a pool or sandbox; state of a task; of a pod: see pod_phase() */
     char pod_name[128];
     char pod_uid[128];
+    char agent_key[64];
     char owner[128];
     bool bound;      /* the owner is a Sandbox */
     bool known;      /* forged pods: not the first change */
@@ -225,10 +226,26 @@ static void stays(struct sim *s, const struct obj *o, const char *field, char *w
     snprintf(was, size, "%s", is);
 }
 
+/* The key that is believed is the one of the agent that was there first. */
+static void check_key(struct sim *s, const struct obj *o)
+{
+    const struct kpod *k = kubelet_find(s, status_str(o, "podUID"));
+    const char *is = status_str(o, "agentKey");
+    char real[CHANNEL_KEY_TEXT];
+
+    if (!*is || !k)
+        return;
+    channel_key_format(k->pair.public_key, real);
+    if (strcmp(is, real) != 0)
+        sim_fail(s, "sandbox %s believes %s, which is not the key of its agent", o->name, is);
+}
+
 static void check_sandbox(struct sim *s, const struct obj *o, struct shadow *was)
 {
     stays(s, o, "podName", was->pod_name, sizeof(was->pod_name));
     stays(s, o, "podUID", was->pod_uid, sizeof(was->pod_uid));
+    stays(s, o, "agentKey", was->agent_key, sizeof(was->agent_key));
+    check_key(s, o);
     if (forged_name(status_str(o, "podName")))
         sim_fail(s, "sandbox %s got a pod that no operator has made", o->name);
     if (strcmp(was->phase, "Failed") == 0 && strcmp(status_str(o, "phase"), "Failed") != 0)
@@ -267,9 +284,28 @@ static bool is_end(struct sim *s, const struct obj *o, const struct agent_truth 
     const char *out = status_str(o, "stdout");
     bool too_much =
         s->cfg.refuse_status == 422; /* for the API server, which takes no output then */
+    const char *whole = str_or_empty(truth->out);
 
     return str_eq(truth->reason, reason) && truth->code == code &&
-           (str_eq(truth->out, out) || (too_much && !*out) || is_tail(o, out, truth->out));
+           (str_eq(whole, out) || (too_much && !*out) || is_tail(o, out, whole));
+}
+
+/* Ends that only an agent tells; *reason becomes the agent's own word. */
+static bool agent_tells(const char **reason)
+{
+    static const struct {
+        const char *told, *own;
+    } rows[] = {{"Completed", "Completed"},
+                {"StepFailed", "StepFailed"},
+                {"Canceled", "Canceled"},
+                {"AgentRestarted", "AgentLost"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strcmp(*reason, rows[i].told) == 0) {
+            *reason = rows[i].own;
+            return true;
+        }
+    return false;
 }
 
 /* The end that was written has to be one that there was: whether there may be two of an attempt, in
@@ -285,7 +321,9 @@ static void check_end(struct sim *s, const struct obj *o)
     json_get_int(json_get(o->j, "status"), "exitCode", &code);
     if (strcmp(reason, "ResultLost") == 0)
         sim_fail(s, "task %s: its result was dropped before it was written", o->name);
-    if (strcmp(reason, "Completed") != 0 && strcmp(reason, "StepFailed") != 0) {
+    if (strcmp(reason, "AgentRefused") == 0 && !agent_refused(s, o->uid))
+        sim_fail(s, "task %s: its agent has not refused it", o->name);
+    if (!agent_tells(&reason)) {
         if (strcmp(status_str(o, "state"), "Succeeded") == 0)
             sim_fail(s, "task %s succeeded with reason %s", o->name, reason);
         return;
@@ -568,6 +606,7 @@ void oracle_done(struct sim *s)
                 free(((struct shadow *)s->api.objs[k][i]->shadow)->final);
     free_values(&s->starts);
     map_done(&s->doomed_pods);
+    map_done(&s->refusals);
     free_values(&s->bindings);
     free_values(&s->most);
 }

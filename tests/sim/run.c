@@ -17,6 +17,7 @@ struct sim *sim_new(const struct sim_config *cfg)
     static struct seal_keys seal;
     struct sim *s = xcalloc(1, sizeof(*s));
 
+    seal_init(cfg->seed);
     if (sim_keys.count == 0) {
         signature_init();
         signature_key_generate(&sim_keys.keys[0]);
@@ -52,6 +53,8 @@ void sim_free(struct sim *s)
     api_done(s);
     buf_done(&s->trace);
     buf_done(&s->moves);
+    for (size_t i = 0; i < SIM_RECORDED; i++)
+        buf_done(&s->recorded[i]);
     free(s->heap);
     free(s->failure);
     free(s);
@@ -134,6 +137,8 @@ void sim_config_of_seed(struct sim_config *c, uint64_t seed)
         c->cuts = (unsigned)sim_below(&r, 100);
     if (sim_below(&r, 2))
         c->pod_faults = (unsigned)sim_below(&r, 300);
+    if (sim_below(&r, 3) == 0)
+        c->hostile = (unsigned)sim_below(&r, 600);
 }
 
 bool sim_run_seed(uint64_t seed, bool trace, struct sim_sum *sum)

@@ -8,7 +8,8 @@
  *   api.c      the API server: objects, verbs; api_watch.c: lists, watches and their faults
  *   known.c    trees of texts that the API server has sent
  *   kubelet.c  pods that start, fail and end; garbage collection
- *   agent.c    the sidecar in each pod
+ *   agent.c    the sidecar in each pod; seal.c: its side of the sealed channel
+ *   hostile.c  who answers in its place
  *   client.c   what people do, by chance
  *   oracle.c   what must hold after every change, and at rest
  *   phases.c   which phase may follow which
@@ -21,12 +22,15 @@
 
 #include "common/base.h"
 #include "common/buf.h"
+#include "common/channel.h"
 #include "common/list.h"
 #include "common/map.h"
 #include "operator/kube/lease.h"
 #include "operator/manager.h"
 
 #define SIM_PROCS 2
+#define SIM_PEERS 4
+#define SIM_RECORDED 16u
 #define SIM_NS "ns"
 #define SIM_MS NSEC_PER_MSEC
 
@@ -78,6 +82,7 @@ struct sim_config {
     unsigned watch_faults;
     unsigned cuts;
     unsigned pod_faults;     /* in thousandths of pods */
+    unsigned hostile;        /* the same */
     int64_t watch_delay_ms;  /* the most that a watch is behind */
     int64_t answer_delay_ms; /* the most that a request or an answer travels */
     /* One fault, at one call or watch event, counted from 1; 0: none. */
@@ -173,14 +178,21 @@ struct msg {
     char *query; /* NULL: none */
     char *pod_uid;
     char *sandbox_uid;
+    char *path_query;
+    char *operator_key;
+    char *signature_input;
     char *body;
     size_t body_len;
     bool stream;
     int64_t timeout_ms;
     enum fault fault;
+    bool sealed;                          /* the agent takes the request for an operator's */
+    unsigned char key[CHANNEL_KEY_BYTES]; /* of the answer */
     /* the answer */
     int status;
     char *reply;
+    size_t reply_len; /* 0: it is text */
+    bool lied;        /* and is not the agent's */
     int64_t retry_after_ms;
     int error;
     bool maybe_sent;
@@ -231,7 +243,11 @@ struct sim {
     unsigned known_holes;   /* see oracle_step_starts() */
     unsigned doubles;       /* second pods of a sandbox, by two operators that acted at once */
     unsigned client_seq;
-    unsigned forged; /* pods that were, see forged.c */
+    unsigned forged;                   /* pods that were, see forged.c */
+    struct map refusals;               /* task UIDs that an agent would not take */
+    struct buf recorded[SIM_RECORDED]; /* what agents have sealed */
+    size_t recorded_next;
+    unsigned lies; /* that an operator was told */
 };
 
 /* loop.c */
@@ -293,6 +309,14 @@ enum kpod_state { KPOD_NEW, KPOD_RUNNING, KPOD_ENDED, KPOD_GONE };
 
 struct kstep_log; /* agent.c */
 
+/* Who answers in place of its agent. */
+enum hostile { HOSTILE_NOT, HOSTILE_ON_THE_WAY, HOSTILE_IN_PLACE };
+
+struct sim_peer {
+    char operator_key[CHANNEL_KEY_TEXT];
+    struct channel_shared shared;
+};
+
 struct kpod {
     char *name;
     char *uid;
@@ -307,6 +331,10 @@ struct kpod {
     char *served;      /* the sandbox UID that the agent was bound to */
     struct list attempts;
     unsigned agent_life;
+    enum hostile hostile;
+    struct channel_pair pair;
+    struct sim_peer peers[SIM_PEERS]; /* operators that it knows */
+    unsigned next_peer;
 };
 
 void kubelet_pod_made(struct sim *s, struct obj *o);
@@ -320,6 +348,8 @@ void kubelet_cut_off(struct sim *s, struct kpod *k);
 void kubelet_come_back(struct sim *s, struct kpod *k);
 struct kpod *kubelet_find(struct sim *s, const char *uid);
 void agent_handle(struct sim *s, struct msg *m);
+void kubelet_tell_key(struct sim *s, struct kpod *k, const unsigned char *public_key);
+void agent_up(struct sim *s, struct kpod *k);
 void agent_restart(struct sim *s, struct kpod *k);
 void agent_down(struct sim *s, struct kpod *k);
 void agent_cut_off(struct sim *s, struct kpod *k);
@@ -332,8 +362,25 @@ struct agent_truth {
     char *out;          /* all standard output, joined; owned by the agent */
 };
 size_t agent_running(const struct kpod *k);
+bool agent_refused(struct sim *s, const char *task_uid); /* an agent has, by a 4xx of its own */
 bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attempt,
                  struct agent_truth *ret);
+
+/* seal.c */
+void seal_init(uint64_t seed);
+void seal_make_key(struct kpod *k, unsigned generation);
+/* Of the answer to m, by whoever has this pair. */
+bool seal_key(const struct channel_pair *pair, const struct msg *m,
+              unsigned char ret[CHANNEL_KEY_BYTES]);
+bool seal_open(struct kpod *k, struct msg *m); /* the body, in place */
+void seal_begin(struct sim *s, struct kpod *k, const struct msg *m);
+void seal_write(struct sim *s, uint64_t call, const char *data, size_t len, bool final);
+void seal_answer(struct sim *s, struct kpod *k, struct msg *m);
+
+/* hostile.c */
+void hostile_choose(struct sim *s, size_t i);
+bool hostile_on_the_way(struct sim *s, struct kpod *k, struct msg *m, struct buf *b);
+void hostile_answer(struct sim *s, struct kpod *k, struct msg *m);
 
 /* client.c */
 void client_start(struct sim *s);

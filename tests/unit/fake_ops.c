@@ -3,6 +3,9 @@
 #include <errno.h>
 
 #include "common/buf.h"
+#include "common/limits.h"
+
+#define SEALED_MAX (2 * LIMIT_OBJECT_BYTES)
 
 struct ops_timer {
     struct list link;
@@ -10,6 +13,93 @@ struct ops_timer {
     void *arg;
     int64_t due_ns; /* 0: not armed */
 };
+
+/* ---- the agent's side ------------------------------------------------------------------------ */
+
+static const struct channel_pair *agent_pair(void)
+{
+    static const unsigned char secret[CHANNEL_KEY_BYTES] = AGENT_SIDE_SECRET;
+    static struct channel_pair pair;
+
+    if (pair.secret[0] == 0)
+        channel_pair_init(&pair, secret);
+    return &pair;
+}
+
+static bool is_sealed(const struct ops_call *call)
+{
+    return strstr(call->headers, "Arl-Operator-Key: ") != NULL;
+}
+
+static char *header_of(const struct ops_call *call, const char *name)
+{
+    cleanup_free char *start = xasprintf("%s: ", name);
+    const char *at = strstr(call->headers, start);
+
+    assert(at);
+    return xmemdup0(at + strlen(start), strcspn(at + strlen(start), "\n"));
+}
+
+static void agent_key_of(const struct ops_call *call, enum channel_direction direction,
+                         unsigned char ret[CHANNEL_KEY_BYTES])
+{
+    cleanup_free char *pod = header_of(call, "Arl-Pod-Uid");
+    cleanup_free char *sandbox = header_of(call, "Arl-Sandbox-Uid");
+    cleanup_free char *key = header_of(call, "Arl-Operator-Key");
+    cleanup_free char *input = header_of(call, "Signature-Input");
+    const struct agent_side_request r = {call->method, call->path, pod, sandbox, key, input};
+    struct channel_shared shared;
+    bool ok = agent_side_shared(agent_pair(), &r, &shared) &&
+              agent_side_derive(&shared, &r, direction, ret);
+
+    assert(ok);
+}
+
+/* The body as the agent opens it. */
+static void open_body(struct ops_call *call, size_t len)
+{
+    unsigned char key[CHANNEL_KEY_BYTES];
+    int r;
+
+    if (len == 0)
+        return;
+    assert(strcmp(call->content_type, CHANNEL_CONTENT_TYPE) == 0);
+    agent_key_of(call, CHANNEL_REQUEST, key);
+    r = channel_open(key, call->body, len, &len);
+    assert(r == 0);
+    call->body[len] = '\0';
+}
+
+static void begin_answer(struct ops_call *call, int status, struct buf *out)
+{
+    unsigned char key[CHANNEL_KEY_BYTES];
+
+    if (call->sealed)
+        return;
+    call->sealed = true;
+    agent_key_of(call, CHANNEL_ANSWER, key);
+    channel_writer_begin(&call->writer, key, status, out);
+}
+
+/* In frames, as agents do; the last one may be empty. */
+static void put_sealed(struct ops_call *call, const char *data, size_t len, bool final,
+                       struct buf *out)
+{
+    int r;
+
+    for (; len > CHANNEL_FRAME_MAX; data += CHANNEL_FRAME_MAX, len -= CHANNEL_FRAME_MAX)
+        channel_writer_put(&call->writer, data, CHANNEL_FRAME_MAX, false, out);
+    r = channel_writer_put(&call->writer, data, len, final, out);
+    assert(r == 0);
+}
+
+void fake_seal(struct ops_call *call, int status, const char *body, struct buf *out)
+{
+    begin_answer(call, status, out);
+    put_sealed(call, body, strlen(body), true, out);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void call_free(struct ops_call *call)
 {
@@ -39,6 +129,7 @@ static struct ops_call *fake_start(struct ops *ops, const struct ops_request *re
     struct ops_call *call = xcalloc(1, sizeof(*call));
 
     assert(req->timeout_ms > 0 || req->stream);
+    call->owner = f;
     call->target = req->target;
     call->address = xstrdup(req->address);
     call->method = xstrdup(req->method);
@@ -52,6 +143,8 @@ static struct ops_call *fake_start(struct ops *ops, const struct ops_request *re
     call->answer_timeout_ms = req->answer_timeout_ms;
     call->handler = *handler;
     call->arg = arg;
+    if (is_sealed(call))
+        open_body(call, req->body_len);
     list_push_back(&f->calls, &call->link);
     call->number = ++f->started;
     return call;
@@ -156,8 +249,34 @@ void fake_answer_full(struct ops_call *call, const struct ops_response *resp)
     call_free(call);
 }
 
+static bool is_under_way(const struct fake_ops *f, unsigned number);
+
+static void answer_sealed(struct ops_call *call, int status, const char *body)
+{
+    cleanup_buf struct buf out = BUF_INIT(SEALED_MAX);
+    struct ops_response resp = {.status = 200, .body = "", .retry_after_ms = -1, .error_msg = ""};
+
+    fake_seal(call, status, body, &out);
+    if (call->stream) {
+        struct fake_ops *f = call->owner;
+        unsigned number = call->number;
+
+        call->handler.on_data(call->arg, out.data, out.len);
+        if (!is_under_way(f, number))
+            return;
+    } else {
+        resp.body = out.data;
+        resp.body_len = out.len;
+    }
+    fake_answer_full(call, &resp);
+}
+
 void fake_answer(struct ops_call *call, int status, const char *body)
 {
+    if (is_sealed(call)) {
+        answer_sealed(call, status, body);
+        return;
+    }
     fake_answer_full(call, &(struct ops_response){.status = status,
                                                   .body = body,
                                                   .body_len = strlen(body),
@@ -183,7 +302,7 @@ static bool is_under_way(const struct fake_ops *f, unsigned number)
     return false;
 }
 
-bool fake_data(struct fake_ops *f, struct ops_call *call, const char *data, size_t len)
+bool fake_raw_data(struct fake_ops *f, struct ops_call *call, const char *data, size_t len)
 {
     /* A copy of its own, so that reading past the end is caught. */
     char *copy = xmalloc(len ? len : 1);
@@ -194,6 +313,17 @@ bool fake_data(struct fake_ops *f, struct ops_call *call, const char *data, size
     call->handler.on_data(call->arg, copy, len);
     free(copy);
     return is_under_way(f, number);
+}
+
+bool fake_data(struct fake_ops *f, struct ops_call *call, const char *data, size_t len)
+{
+    cleanup_buf struct buf out = BUF_INIT(SEALED_MAX);
+
+    if (!is_sealed(call))
+        return fake_raw_data(f, call, data, len);
+    begin_answer(call, 200, &out);
+    put_sealed(call, data, len, false, &out);
+    return fake_raw_data(f, call, out.data, out.len);
 }
 
 bool fake_line(struct fake_ops *f, struct ops_call *call, const char *line)

@@ -56,21 +56,25 @@ static inline void learn_hash(struct rig *r)
     api_warmpool.free(m);
 }
 
+/* Of a pod that is Ready. */
+#define POD_STATUS(ip)                                                                             \
+    "\"status\":{\"phase\":\"Running\",\"podIP\":\"" ip "\",\"conditions\":["                      \
+    "{\"type\":\"Ready\",\"status\":\"True\"}]," AGENT_SIDE_TOLD(AGENT_SIDE_KEY) "}"
+
 static inline char *pod_object(struct rig *r, const char *name, const char *sandbox)
 {
     cleanup_free char *label =
         sandbox ? xasprintf(",\"arl.infra.io/sandbox\":\"%s\"", sandbox) : xstrdup("");
-    cleanup_free char *md = xasprintf(
-        ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"%s},"
-        "\"annotations\":{\"arl.infra.io/work-dir\":\"/w\",\"arl.infra.io/template-hash\":\"%s\"},"
-        "\"ownerReferences\":[{\"kind\":\"%s\","
-        "\"uid\":\"uid-%s\",\"controller\":true}]",
-        sandbox ? "allocated" : "idle", label, r->hash, sandbox ? "Sandbox" : "WarmPool",
-        sandbox ? sandbox : "p");
+    cleanup_free char *md =
+        xasprintf(",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"%s},"
+                  "\"annotations\":{\"arl.infra.io/wire-version\":\"2\",\"arl.infra.io/"
+                  "work-dir\":\"/w\",\"arl.infra.io/template-hash\":\"%s\"},"
+                  "\"ownerReferences\":[{\"kind\":\"%s\","
+                  "\"uid\":\"uid-%s\",\"controller\":true}]",
+                  sandbox ? "allocated" : "idle", label, r->hash, sandbox ? "Sandbox" : "WarmPool",
+                  sandbox ? sandbox : "p");
 
-    return object(r, name, md,
-                  "\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\",\"conditions\":["
-                  "{\"type\":\"Ready\",\"status\":\"True\"}]}");
+    return object(r, name, md, POD_STATUS("10.0.0.1"));
 }
 
 static inline char *sandbox_object(struct rig *r, const char *name, const char *status)
@@ -81,7 +85,8 @@ static inline char *sandbox_object(struct rig *r, const char *name, const char *
 }
 
 #define READY                                                                                      \
-    "\"phase\":\"Ready\",\"podName\":\"a\",\"podUID\":\"uid-a\",\"workDir\":\"/"                   \
+    "\"phase\":\"Ready\",\"agentKey\":\"" AGENT_SIDE_KEY                                           \
+    "\",\"podName\":\"a\",\"podUID\":\"uid-a\",\"workDir\":\"/"                                    \
     "w\",\"conditions\":["                                                                         \
     "{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"PodReady\",\"message\":\"the agent in "  \
     "the pod answers\",\"lastTransitionTime\":\"2026-01-02T03:04:05Z\"}]"

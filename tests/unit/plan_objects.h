@@ -5,6 +5,7 @@
 #ifndef ARL_TESTS_PLAN_OBJECTS_H
 #define ARL_TESTS_PLAN_OBJECTS_H
 
+#include "tests/agent_side.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/world_fixture.h"
 
@@ -47,14 +48,15 @@ static inline void put_pod_at(struct fixture *f, const char *name, const char *c
             : xstrdup("{\"kind\":\"WarmPool\",\"uid\":\"uid-p\",\"controller\":true}");
     cleanup_free char *label =
         sandbox ? xasprintf(",\"arl.infra.io/sandbox\":\"%s\"", sandbox) : xstrdup("");
-    cleanup_free char *md = xasprintf(
-        ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"%s},"
-        "\"annotations\":{\"arl.infra.io/template-hash\":\"%s\",\"arl.infra.io/work-dir\":\"/w\"},"
-        "\"ownerReferences\":[%s]",
-        sandbox ? "allocated" : "idle", label, hash, owner);
+    cleanup_free char *md =
+        xasprintf(",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"%s},"
+                  "\"annotations\":{\"arl.infra.io/wire-version\":\"2\",\"arl.infra.io/"
+                  "template-hash\":\"%s\",\"arl.infra.io/work-dir\":\"/w\"},"
+                  "\"ownerReferences\":[%s]",
+                  sandbox ? "allocated" : "idle", label, hash, owner);
     cleanup_free char *rest = xasprintf(
         "\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\",\"conditions\":[{\"type\":"
-        "\"Ready\",\"status\":\"%s\"}]}",
+        "\"Ready\",\"status\":\"%s\"}]," AGENT_SIDE_TOLD(AGENT_SIDE_KEY) "}",
         ready ? "True" : "False");
 
     fixture_put_at(f, &api_pod, name, created, md, rest);
@@ -82,7 +84,8 @@ static inline void put_sandbox(struct fixture *f, const char *name, const char *
 }
 
 #define READY_STATUS                                                                               \
-    "\"phase\":\"Ready\",\"podName\":\"a\",\"podUID\":\"uid-a\",\"podIP\":\"10.0.0.1\","           \
+    "\"phase\":\"Ready\",\"agentKey\":\"" AGENT_SIDE_KEY                                           \
+    "\",\"podName\":\"a\",\"podUID\":\"uid-a\",\"podIP\":\"10.0.0.1\","                            \
     "\"workDir\":\"/w\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":"       \
     "\"PodReady\",\"message\":\"the agent in the pod answers\",\"lastTransitionTime\":\"" T0_TEXT  \
     "\"}]"

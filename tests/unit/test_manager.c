@@ -658,8 +658,9 @@ static void start_with_boxes(struct rig *r, int count)
 
     for (int i = 0; i < count; i++) {
         cleanup_free char *pod = xasprintf("pod%d", i), *box = xasprintf("box%d", i);
-        cleanup_free char *status =
-            xasprintf("\"phase\":\"Ready\",\"podName\":\"%s\",\"podUID\":\"uid-%s\"", pod, pod);
+        cleanup_free char *status = xasprintf("\"phase\":\"Ready\",\"agentKey\":\"" AGENT_SIDE_KEY
+                                              "\",\"podName\":\"%s\",\"podUID\":\"uid-%s\"",
+                                              pod, pod);
         char *p = pod_object(r, pod, box), *s = sandbox_object(r, box, status);
 
         pods = pods ? join(pods, p) : p;

@@ -8,9 +8,10 @@
     "\",\"lastTransitionTime\":\"" since "\"}]"
 #define T5_TEXT "2025-06-15T15:06:45Z"
 #define STARTED ",\"startTime\":\"" T0_TEXT "\","
-#define IS_READY ",\"phase\":\"Running\"" STARTED READY("True", T5_TEXT)
-#define NEVER_READY ",\"phase\":\"Running\"" STARTED READY("False", T0_TEXT)
-#define READY_NO_MORE ",\"phase\":\"Running\"" STARTED READY("False", T5_TEXT)
+#define TOLD "," AGENT_SIDE_TOLD(AGENT_SIDE_KEY)
+#define IS_READY ",\"phase\":\"Running\"" STARTED READY("True", T5_TEXT) TOLD
+#define NEVER_READY ",\"phase\":\"Running\"" STARTED READY("False", T0_TEXT) TOLD
+#define READY_NO_MORE ",\"phase\":\"Running\"" STARTED READY("False", T5_TEXT) TOLD
 #define RESTARTS(n)                                                                                \
     ",\"containerStatuses\":[{\"name\":\"sidecar\",\"restartCount\":7},{\"name\":\"executor\","    \
     "\"restartCount\":" #n ",\"state\":{\"running\":{}}}]"
@@ -27,7 +28,8 @@ static void put_like(struct fixture *f, const char *name, const char *sandbox, c
             : xstrdup("\"kind\":\"WarmPool\",\"name\":\"p\",\"uid\":\"uid-p\"");
     cleanup_free char *md = xasprintf(
         ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"},\"annotations\":{"
-        "\"arl.infra.io/template-hash\":\"%s\",\"arl.infra.io/work-dir\":\"/w\"},"
+        "\"arl.infra.io/wire-version\":\"2\",\"arl.infra.io/template-hash\":\"%s\",\"arl.infra.io/"
+        "work-dir\":\"/w\"},"
         "\"ownerReferences\":[{%s,\"controller\":true}]",
         sandbox ? "allocated" : "idle", pool_hash(f), owner);
     cleanup_free char *rest =
@@ -181,7 +183,7 @@ static void put_box(struct fixture *f, const char *phase, const char *more)
 {
     cleanup_free char *status =
         xasprintf("\"phase\":\"%s\",\"podName\":\"a\",\"podUID\":\"uid-a\",\"podIP\":\"10.0.0.1\","
-                  "\"workDir\":\"/w\"%s",
+                  "\"workDir\":\"/w\",\"agentKey\":\"" AGENT_SIDE_KEY "\"%s",
                   phase, more);
 
     put_sandbox(f, "s", "", status);

@@ -59,9 +59,9 @@ static void put_member(struct json_object *o, const char *name, const char *valu
 static void arrive(struct fixture *f, struct json_object *pod, const char *uid, const char *created)
 {
     cleanup_free char *rv = xasprintf("%llu", (unsigned long long)++f->rv);
-    cleanup_json struct json_object *status =
-        parsed("{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\",\"conditions\":[{\"type\":\"Ready\","
-               "\"status\":\"True\"}]}");
+    cleanup_json struct json_object *status = parsed("{\"phase\":\"Running\"," AGENT_SIDE_TOLD(
+        AGENT_SIDE_KEY) ",\"podIP\":\"10.0.0.1\",\"conditions\":[{\"type\":\"Ready\","
+                        "\"status\":\"True\"}]}");
     struct json_object *md = json_get(pod, "metadata");
     struct meta *m = NULL;
 

@@ -2,6 +2,7 @@
  * Every state in which a person can be stuck says so: a condition with a reason and a sentence, and
  * a Warning Event where nothing will come of it by itself. One row a state.
  */
+#include "tests/agent_side.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/world_fixture.h"
 
@@ -31,16 +32,19 @@ static void put_pool(struct fixture *f, int replicas, const char *status)
     fixture_put(f, &api_warmpool, "p", "", rest);
 }
 
+static int wire_version = WIRE_VERSION; /* of what put_pod() puts */
+
 static void put_pod(struct fixture *f, const char *name, const char *sandbox, const char *status)
 {
     cleanup_free char *label =
         sandbox ? xasprintf(",\"arl.infra.io/sandbox\":\"%s\"", sandbox) : xstrdup("");
-    cleanup_free char *md = xasprintf(
-        ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"%s},"
-        "\"annotations\":{\"arl.infra.io/template-hash\":\"%s\"},\"ownerReferences\":[{\"kind\":"
-        "\"X\",\"uid\":\"uid-%s\",\"controller\":true}]",
-        sandbox ? "allocated" : "idle", label, world_pool(f->w, "ns/p")->template_hash,
-        sandbox ? sandbox : "p");
+    cleanup_free char *md =
+        xasprintf(",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"%s\"%s},"
+                  "\"annotations\":{\"arl.infra.io/wire-version\":\"%d\",\"arl.infra.io/"
+                  "template-hash\":\"%s\"},\"ownerReferences\":[{\"kind\":"
+                  "\"X\",\"uid\":\"uid-%s\",\"controller\":true}]",
+                  sandbox ? "allocated" : "idle", label, wire_version,
+                  world_pool(f->w, "ns/p")->template_hash, sandbox ? sandbox : "p");
     cleanup_free char *rest =
         xasprintf("\"spec\":{\"restartPolicy\":\"Never\"},\"status\":{%s}", status);
 
@@ -65,7 +69,8 @@ static void put_task(struct fixture *f, const char *name, const char *status)
 }
 
 #define RUNNING "\"phase\":\"Running\",\"podIP\":\"10.0.0.1\",\"conditions\":[{\"type\":\"Ready\","
-#define POD_READY RUNNING "\"status\":\"True\"}]"
+#define POD_KEYLESS RUNNING "\"status\":\"True\"}]"
+#define POD_READY POD_KEYLESS "," AGENT_SIDE_TOLD(AGENT_SIDE_KEY)
 #define POD_UNREADY RUNNING "\"status\":\"False\"}]"
 #define WAITS(reason, message)                                                                     \
     "\"containerStatuses\":[{\"name\":\"executor\",\"state\":{\"waiting\":{\"reason\":\"" reason   \
@@ -73,7 +78,9 @@ static void put_task(struct fixture *f, const char *name, const char *status)
 #define FAILING                                                                                    \
     "\"conditions\":[{\"type\":\"PodsFailing\",\"status\":\"True\",\"reason\":\"ErrImagePull\","   \
     "\"message\":\"pod a: no such image\"}]"
-#define BOX_READY "\"phase\":\"Ready\",\"podName\":\"a\",\"podUID\":\"uid-a\""
+#define BOX_READY                                                                                  \
+    "\"phase\":\"Ready\",\"agentKey\":\"" AGENT_SIDE_KEY "\",\"podName\":\"a\",\"podUID\":\"uid-"  \
+    "a\""
 #define BOX_FAILED                                                                                 \
     "\"phase\":\"Failed\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":\""  \
     "NoPodAvailable\",\"message\":\"no pod came\"}]"
@@ -280,6 +287,43 @@ static void box_with_pod(struct fixture *f, const char *pod_status)
     world_sandbox_state(f->w, "ns/s")->audited = true;
 }
 
+static void pod_tells_no_key(struct fixture *f)
+{
+    put_pool(f, 1, "");
+    put_pod(f, "a", "s", POD_KEYLESS);
+    put_sandbox(f, "");
+}
+
+static void pod_of_earlier_release(struct fixture *f)
+{
+    wire_version = 1;
+    put_pool(f, 1, "");
+    put_pod(f, "a", "s", POD_KEYLESS);
+    put_sandbox(f, "\"phase\":\"Ready\",\"podName\":\"a\",\"podUID\":\"uid-a\"");
+    wire_version = WIRE_VERSION;
+}
+
+static void pod_with_another_key(struct fixture *f)
+{
+    box_with_pod(f, POD_KEYLESS "," AGENT_SIDE_TOLD(AGENT_SIDE_OTHER_KEY));
+}
+
+static void others_answer(struct fixture *f)
+{
+    box_with_pod(f, POD_READY);
+    world_agent_doubted(f->w, "ns", "s", "uid-s", "it says so", f->now.mono_ns);
+}
+
+static void others_answer_for_long(struct fixture *f)
+{
+    others_answer(f);
+    fixture_pass(f, 300000);
+}
+
+#define BOX_DOUBTED                                                                                \
+    "\"phase\":\"Failed\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":\""  \
+    "AgentNotBelieved\",\"message\":\"only others have answered\"}]"
+
 static void pod_gone(struct fixture *f)
 {
     box_with_pod(f, POD_READY);
@@ -325,6 +369,12 @@ static void box_failed(struct fixture *f)
 {
     put_task(f, "t", "");
     put_sandbox(f, BOX_FAILED);
+}
+
+static void box_doubted(struct fixture *f)
+{
+    put_task(f, "t", "");
+    put_sandbox(f, BOX_DOUBTED);
 }
 
 static void earlier_task(struct fixture *f)
@@ -379,6 +429,12 @@ static void agent_refuses(struct fixture *f)
 static void result_dropped(struct fixture *f)
 {
     running(f)->result_gone = true;
+}
+
+static void box_doubted_under_it(struct fixture *f)
+{
+    running(f);
+    put_sandbox(f, BOX_DOUBTED);
 }
 
 static void pod_lost_under_it(struct fixture *f)
@@ -441,6 +497,11 @@ static const struct {
     {waited_at_a_failing_pool, "sandbox/ns/s", "NoPodAvailable", "5m0s: pod a: no such", true},
     {pod_unready, "sandbox/ns/s", "PodNotReady", "does not answer yet\"", false},
     {pod_crashes, "sandbox/ns/s", "PodNotReady", "yet: container executor: Crash", false},
+    {pod_tells_no_key, "sandbox/ns/s", "PodNotReady", "arl-init has told no key of it", false},
+    {pod_of_earlier_release, "sandbox/ns/s", "AgentTooOld", "make the Sandbox anew", true},
+    {pod_with_another_key, "sandbox/ns/s", "AgentKeyChanged", "pod a has another key", true},
+    {others_answer, "sandbox/ns/s", "AgentNotBelieved", "place of the agent in the pod: it", false},
+    {others_answer_for_long, "sandbox/ns/s", "AgentNotBelieved", "pod for 5m0s: it says so", true},
     {pod_unready_for_long, "sandbox/ns/s", "PodNotReady", "pod does not answer\"", true},
     {claims_refused, "sandbox/ns/s", "ClaimRefused", "cannot be taken: not by you", false},
     {claims_refused_for_long, "sandbox/ns/s", "NoPodAvailable", "cannot be taken: not by", true},
@@ -452,6 +513,8 @@ static const struct {
     {box_missing_too_long, "task/ns/t", "SandboxNotFound", "sandbox s not found", false},
     {box_pending, "task/ns/t", "WaitingForSandbox", "s is Pending: waiting for an idle", false},
     {box_failed, "task/ns/t", "SandboxFailed", "sandbox s failed: no pod came", false},
+    {box_doubted, "task/ns/t", "AgentUnavailable", "s failed: only others have", false},
+    {box_doubted_under_it, "task/ns/t", "AgentUnavailable", "s failed: only others have", true},
     {earlier_task, "task/ns/t", "Queued", "earlier tasks of the sandbox", false},
     {agent_is_asked, "task/ns/t", "WaitingForAgent", "waiting for the agent in the pod", false},
     {runs, "task/ns/t", "Running", "", false},
