@@ -11,6 +11,8 @@ CLASSES = ("malloc", "read", "write", "net", "fd", "sync", "name", "spawn", "pol
 SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer|Sanitizer:DEADLYSIGNAL|AddressSanitizer CHECK")
 OUT_OF_MEMORY = re.compile(rb"^out of memory: \d+ bytes asked for$", re.M)
 OUT_OF_MEMORY_STATUS = 134
+RETIRED_STATUS = 76     # a runner's: the sidecar has lost it, and lets its container's next start in only
+RETIRED = b"arl-runner: the sidecar waits for another start of this container"
 REPORT_LINES = 16
 NUMBERS = itertools.count(1)
 STATE = "QQ48s"
@@ -46,6 +48,8 @@ class Fault:
         if status == OUT_OF_MEMORY_STATUS and self.cls == "malloc" and OUT_OF_MEMORY.search(text):
             return "oom"
         if status in (1, 2, 3, 126) and text.strip():
+            return "exit"
+        if who == "runner" and status == RETIRED_STATUS and RETIRED in text:
             return "exit"
         if status == -6 and self.cls in ("poll", "fd"):
             return "abort"      # libuv's own: it can not watch, or has no pipe for signals, and says nothing
