@@ -105,6 +105,13 @@ static bool turn_hunk(struct reader *r, struct buf *out, struct place *place)
     return good;
 }
 
+/* Text before the file may have any line but one that begins a hunk, also "@@ " with something else
+ * behind it. */
+static bool at_hunk(const struct reader *r)
+{
+    return at(r, "@@ -");
+}
+
 /* Of a diff that applies. */
 static bool turn(const char *diff, size_t len, struct buf *out)
 {
@@ -112,11 +119,11 @@ static bool turn(const char *diff, size_t len, struct buf *out)
     struct place place = {1, 0};
     bool good = true;
 
-    while (!at(&r, "@@ "))
+    while (r.p < r.end && !at_hunk(&r))
         r.p += line_len(&r);
-    while (at(&r, "@@ ")) {
+    while (at_hunk(&r)) {
         good = turn_hunk(&r, out, &place) && good;
-        while (r.p < r.end && !at(&r, "@@ ") && !at(&r, "-- \n"))
+        while (r.p < r.end && !at_hunk(&r) && !at(&r, "-- \n"))
             r.p += line_len(&r);
     }
     return good;
@@ -146,6 +153,11 @@ static void check_back(const char *old, size_t old_len, const char *diff, size_t
 
     if (!turn(diff, diff_len, &back))
         return;
+    /* Other names or another mode, and not a hunk. */
+    if (back.len == 0) {
+        property(out->len == old_len && memcmp(out->data, old, old_len) == 0);
+        return;
+    }
     property(apply(out->data, out->len, back.data, back.len, 0, &again));
     property(again.len == old_len && memcmp(again.data, old, old_len) == 0);
 }
