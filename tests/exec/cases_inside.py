@@ -56,7 +56,7 @@ def raw(method, target, headers, body=b"", length=None):
 
 
 def forgeries(signer, agent, pod, sandbox, uid):
-    """(what, request, the status that is due) for every endpoint and every way to get a signature wrong."""
+    """(what, request, the status that is due, and who can open the answer) for every endpoint and every way to get a signature wrong."""
     body = json.dumps({"sandboxUID": sandbox, "task": "x/intruder", "workDir": "/workspace", "timeoutMs": 5000, "outputLimit": 1024,
                        "steps": [sh("touch /workspace/intruder")]}).encode()
     other = INTEG.Key()
@@ -71,8 +71,8 @@ def forgeries(signer, agent, pod, sandbox, uid):
         q = sign()
         good, sealed = q.headers, q.body
 
-        def made(what, headers=good, method=method, target=target, body=sealed, due="401", **more):
-            return f"{method} {target.split('?')[0].replace(uid, 'UID')} {what}", raw(method, target, headers, body, **more), due
+        def made(what, headers=good, method=method, target=target, body=sealed, due="401", opener=None, **more):
+            return f"{method} {target.split('?')[0].replace(uid, 'UID')} {what}", raw(method, target, headers, body, **more), due, opener
 
         def whole(what, q):
             return made(what, q.headers, body=q.body)
@@ -92,12 +92,20 @@ def forgeries(signer, agent, pod, sandbox, uid):
         yield made("with one bit of the signature changed", {**good, "Signature": flipped(good["Signature"])})
         yield made("with another method", method="DELETE" if method != "DELETE" else "PUT")
         yield made("with another path", target=target + "0")
-        # One that takes no body is refused by the length that the head announces, before the digest could be.
-        yield made("with another body", body=sealed + b" ", due="401" if data else "413")
+        # One that takes no body is refused by the length that the head announces, before the digest could be. The head is the
+        # operator's own, so that the refusal is sealed for it.
+        yield made("with another body", body=sealed + b" ", **({} if data else {"due": "sealed 413", "opener": q}))
         if data:
             yield made("with half of its body", length=len(sealed) // 2)
             clear = INTEG.signed_headers(signer.key, method, target, data, pod=pod, sandbox=sandbox)
             yield made("with a body in the clear", clear, body=data, due="426")
+
+
+def status_of(status, sealed, opener=None):
+    """The status of the head, or the true one, if this request's answer is sealed."""
+    if not opener or status != "200":
+        return status
+    return f"sealed {INTEG.channel.Answer(io.BytesIO(base64.b64decode(sealed)), opener.answer_key).status}"
 
 
 def flipped(signature):
@@ -114,16 +122,18 @@ def every_endpoint_refuses_what_the_operator_did_not_sign(t):
     uid = t.get("Task", first)["metadata"]["uid"]
     good = raw("GET", "/v1/tasks", INTEG.Request(signer.key, agent, "GET", "/v1/tasks", pod=pod, sandbox=sandbox).headers)
     # A good one first, so that what follows fails for its own reason; then the same again.
-    requests = [("a good one", good, "200"), ("the same, replayed", good, "401"), ("and again", good, "401")]
+    requests = [("a good one", good, "200", None), ("the same, replayed", good, "401", None), ("and again", good, "401", None)]
     requests += list(forgeries(signer, agent, pod, sandbox, "6b9b6f0e-0000-4000-8000-000000000001"))
-    requests += [("no HTTP", base64.b64encode(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").decode(), None),
-                 ("the open ones", raw("GET", "/healthz", {}), "200"), ("are two", raw("GET", "/readyz", {}), "200")]
+    requests += [("no HTTP", base64.b64encode(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").decode(), None, None),
+                 ("the open ones", raw("GET", "/healthz", {}), "200", None), ("are two", raw("GET", "/readyz", {}), "200", None)]
     s = t.run(box, {"name": "write", "type": "FilePatch", "path": "requests.json", "content": json.dumps([r[:2] for r in requests])},
               {"name": "program", "type": "FilePatch", "path": "send.py", "content": SENDER}, INTEG.command("python3", "send.py"),
               sh("ls; rm requests.json send.py"), limit=100)
     equal(s["state"], "Succeeded", f"state ({shorten(s.get('stderr'))})")
-    got = dict(line.split("\t")[:2] for line in s["steps"][2]["stdout"].splitlines())
-    wrong = {what: got.get(what) for what, _, want in requests if want and got.get(what) != want}
+    openers = {what: opener for what, _, _, opener in requests}
+    answers = (line.split("\t") for line in s["steps"][2]["stdout"].splitlines())
+    got = {what: status_of(status, sealed, openers[what]) for what, status, sealed in answers}
+    wrong = {what: got.get(what) for what, _, want, _ in requests if want and got.get(what) != want}
     expect(not wrong, f"{len(wrong)} of {len(requests)} were answered otherwise than they should: {wrong}")
     expect(got["no HTTP"] in ("400", "closed"), f"what is no HTTP: {got['no HTTP']}")
     equal(s["steps"][3]["stdout"], "requests.json\nsend.py\n", "files in the workspace")
@@ -133,9 +143,8 @@ def every_endpoint_refuses_what_the_operator_did_not_sign(t):
     q = INTEG.Request(signer.key, agent, "DELETE", target, pod=pod, sandbox="00000000-0000-4000-8000-000000000000")
     s = t.run(box, {"name": "w", "type": "FilePatch", "path": "requests.json", "content": json.dumps([("other", raw("DELETE", target, q.headers))])},
               {"name": "program", "type": "FilePatch", "path": "send.py", "content": SENDER}, INTEG.command("python3", "send.py"))
-    what, status, sealed = s["steps"][2]["stdout"].rstrip("\n").split("\t")
-    answer = INTEG.channel.Answer(io.BytesIO(base64.b64decode(sealed)), q.answer_key)
-    equal((what, status, answer.status), ("other", "200", 403), "a signed request for a sandbox that this pod does not serve")
+    what, *answer = s["steps"][2]["stdout"].rstrip("\n").split("\t")
+    equal((what, status_of(*answer, q)), ("other", "sealed 403"), "a signed request for a sandbox that this pod does not serve")
 
 
 SLOW = r"""
