@@ -603,6 +603,11 @@ static void do_run_cancel(struct executor *x, const char *key, const struct acti
     sidecar_client_drop(x->agents, a->ns, a->name, true);
 }
 
+static void do_run_stop(struct executor *x, const char *key, const struct action *a)
+{
+    sidecar_client_stop(x->agents, a->ns, a->name);
+}
+
 static void do_run_forget(struct executor *x, const char *key, const struct action *a)
 {
     sidecar_client_drop(x->agents, a->ns, a->name, false);
@@ -623,6 +628,7 @@ void executor_do(struct executor *x, const char *key, const struct action *a)
         [ACTION_READ] = do_read,
         [ACTION_RUN_START] = do_run_start,
         [ACTION_RUN_CANCEL] = do_run_cancel,
+        [ACTION_RUN_STOP] = do_run_stop,
         [ACTION_RUN_FORGET] = do_run_forget,
         [ACTION_AUDIT] = do_audit,
         [ACTION_EVENT] = do_event,

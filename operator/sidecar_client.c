@@ -543,6 +543,18 @@ void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *n
     others_go_on(c);
 }
 
+void sidecar_client_stop(struct sidecar_client *c, const char *ns, const char *name)
+{
+    char key[META_KEY_MAX];
+    const struct run *r;
+
+    meta_key(key, ns, name);
+    r = world_run(c->opts.world, key);
+    if (r)
+        errands_cancel(c->errands, ns, run_target_copy(&r->target, xstrdup(r->target.task_uid)),
+                       r->result->attempt);
+}
+
 void sidecar_client_audit(struct sidecar_client *c, const char *ns, const char *sandbox)
 {
     errands_audit(c->errands, ns, sandbox);

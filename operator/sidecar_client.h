@@ -39,6 +39,8 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
  * pod is gone; else tells the sidecar, within a second or so, that the result is not needed any
  * more. */
 void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *name, bool cancel);
+/* Stops what the task runs; its run goes on and gets the end that the agent tells of. */
+void sidecar_client_stop(struct sidecar_client *c, const char *ns, const char *name);
 /* Asks the pod of a sandbox what runs there, cancels what no task wants any more (it was deleted
  * while no operator looked), and asks again until there is nothing of that kind or its pod is gone.
  * Behind cancels and for a pod that is being audited: the caller asks once at a time. */

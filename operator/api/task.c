@@ -74,6 +74,7 @@ static void task_free(struct meta *obj)
 static const struct json_field fields[] = {
     {"spec.sandboxRef", JSON_STRING, offsetof(struct task, sandbox)},
     {"spec.retries", JSON_INT, offsetof(struct task, retries)},
+    {"spec.cancel", JSON_BOOL, offsetof(struct task, cancel)},
     {"spec.ttlSecondsAfterFinished", JSON_INT, offsetof(struct task, ttl_s)},
     {NULL},
 };

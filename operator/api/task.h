@@ -37,6 +37,7 @@ struct task {
     int64_t timeout_ms;  /* -1: not given */
     int64_t retries;     /* 0..LIMIT_RETRIES */
     int64_t ttl_s;       /* -1: kept */
+    bool cancel;         /* it is to be stopped, or never to begin */
     char *trace_id;      /* NULL: none */
     char *invalid;       /* why the spec cannot be run; NULL: it can */
     size_t spec_bytes;   /* of the object as it is stored, without its status; 0: final */

@@ -543,7 +543,7 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
 {
     struct json_writer w = JSON_WRITER_INIT(out);
     int64_t start = r && r->start_wall_ns ? r->start_wall_ns : t->start_wall_ns;
-    int code = r ? r->code : 1;
+    int code = end->code ? end->code : r ? r->code : 1;
 
     meta_patch_begin(&w, &t->meta, true);
     json_w_object(&w, "status");

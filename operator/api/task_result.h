@@ -84,6 +84,7 @@ struct task_end {
     enum task_state state; /* TASK_SUCCEEDED or TASK_FAILED */
     const char *reason;    /* documented in docs/api.md */
     const char *message;
+    int code; /* 0: that of the result */
 };
 
 /*

@@ -15,6 +15,7 @@ enum action_type {
     ACTION_READ,       /* ask the API server for the object, since the cache may be behind */
     ACTION_RUN_START,  /* start or attach to attempt `number` of the task */
     ACTION_RUN_CANCEL, /* stop what the task runs; its result is not wanted any more */
+    ACTION_RUN_STOP,   /* the same, and its end is waited for */
     ACTION_RUN_FORGET, /* the result is written: the sidecar may drop it */
     ACTION_AUDIT,      /* ask the Sandbox's pod what runs there; cancel what nobody wants */
     ACTION_EVENT,      /* a Kubernetes Event for people */

@@ -86,7 +86,8 @@ struct run {
     bool ended;               /* the end has come, but not all output is here: reason is set */
     bool reading;             /* once more from the first event on */
     struct task_result *kept; /* reading: what the first time has brought */
-    bool result_gone; /* the agent says that it dropped the result; the task is being read */
+    bool result_gone;     /* the agent says that it dropped the result; the task is being read */
+    int64_t stop_mono_ns; /* since when its end is waited for, as it is cancelled; 0: it is not */
     bool over;
     int64_t over_mono_ns; /* once over: since when */
     const char *reason;   /* once over; a constant */

@@ -32,6 +32,10 @@
 #define RUNNING_AFTER_NS (400 * NSEC_PER_MSEC)
 #define PROGRESS_INTERVAL_NS NSEC_PER_SEC
 #define CLOCKS_DIFFER_NS (CLOCKS_DIFFER_MS * NSEC_PER_MSEC)
+/* Until the agent has told the end of what is cancelled: it kills half a second after SIGTERM. */
+#define CANCEL_LIMIT_NS (4 * NSEC_PER_SEC)
+/* What a shell gives a command that was killed. */
+#define CODE_CANCELED 137
 #define RETRY_FIRST_NS NSEC_PER_SEC
 #define RETRY_MAX_NS (30 * NSEC_PER_SEC)
 
@@ -68,13 +72,19 @@ static bool deserves_event(const char *reason)
     return false;
 }
 
+static void end_early(const struct view *v, const struct task_end *end)
+{
+    cleanup_free char *line = xasprintf("%s\n", end->message);
+
+    finish(v, NULL, end, line);
+}
+
 /* Ends a task that never ran: the sentence is all that there is to read. */
 static void fail_early(const struct view *v, const char *reason, const char *sentence)
 {
     struct task_end end = {.state = TASK_FAILED, .reason = reason, .message = sentence};
-    cleanup_free char *line = xasprintf("%s\n", sentence);
 
-    finish(v, NULL, &end, line);
+    end_early(v, &end);
 }
 
 /* The object has no room for a status with the steps' ends; without them it may have. */
@@ -146,6 +156,7 @@ static struct task_end end_of(const struct run *run)
         .state = strcmp(run->reason, "Completed") == 0 ? TASK_SUCCEEDED : TASK_FAILED,
         .reason = run->reason,
         .message = run->message,
+        .code = strcmp(run->reason, "Canceled") == 0 ? CODE_CANCELED : 0,
     };
 }
 
@@ -514,6 +525,42 @@ static void plan_active(const struct view *v)
     progress(v, TASK_RUNNING, v->run->target.sandbox_uid, "Running", "", v->run->begun_wall_ns);
 }
 
+/* ---- spec.cancel ----------------------------------------------------------------------------- */
+
+#define CANCELED "the Task was canceled (spec.cancel)"
+
+/* It runs: its end is told by the agent, with what it has printed. One that does not tell it in
+ * time is told again until nothing runs there, before the next task begins. */
+static void cancel_active(const struct view *v)
+{
+    struct run *run = v->run;
+
+    if (!run->stop_mono_ns) {
+        run->stop_mono_ns = v->now.mono_ns;
+        action_add(v->out, ACTION_RUN_STOP, &api_task, &v->t->meta);
+    }
+    if (!run->result_gone && v->now.mono_ns < run->stop_mono_ns + CANCEL_LIMIT_NS) {
+        action_after(v->out, run->stop_mono_ns + CANCEL_LIMIT_NS);
+        return;
+    }
+    run_fail(run, "Canceled", CANCELED, !run->result_gone, v->now);
+    plan_over(v);
+}
+
+static void plan_cancel(const struct view *v)
+{
+    struct task_end end = {
+        .state = TASK_FAILED, .reason = "Canceled", .message = CANCELED, .code = CODE_CANCELED};
+
+    if (v->run && v->run->over)
+        plan_over(v);
+    else if (v->run)
+        cancel_active(v);
+    else if (!v->t->unwritable)
+        /* If it may run all the same, as another operator has begun it, its sandbox is asked. */
+        end_early(v, &end);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 /* Counted from when this process has seen the end; of a task that had ended before, see
@@ -601,6 +648,8 @@ void task_plan(struct world *w, const char *key, struct now now, struct actions 
         plan_final(&v);
     else if (v.t->meta.deleting)
         end_deleted(&v);
+    else if (v.t->cancel)
+        plan_cancel(&v);
     else if (v.t->invalid && !v.t->unwritable)
         fail_early(&v, "InvalidSpec", v.t->invalid);
     else if (v.t->too_large && !v.run)

@@ -284,6 +284,49 @@ def a_finished_task_is_never_written_again(t):
     contains(said, "spec is immutable", what="the refusal of a change of spec")
 
 
+def cancel(t, name):
+    t.merge("Task", name, {"spec": {"cancel": True}})
+
+
+@case(shared=True)
+def a_task_that_runs_is_canceled(t):
+    """It ends within five seconds, with what it has printed; nothing of it runs then, and the next task is not held up."""
+    box = t.box()
+    name = t.task(box, sh("echo begun; (setsid sh -c 'while :; do touch /workspace/alive; sleep 0.1; done' &); trap '' TERM; while :; do sleep 1; done",
+                          name="long"), sh("touch /workspace/second"), timeout="600s", retries=3)
+    t.state(name, "Running")
+    wait("its output", lambda: "begun" in t.get("Task", name)["status"].get("stdout", ""), 10)
+    cancel(t, name)
+    s = t.finished(name, 5)
+    equal((s["state"], s["exitCode"], finished(s)["reason"]), ("Failed", 137, "Canceled"), "state, exit code and reason")
+    contains(s["stdout"], "begun", what="stdout")
+    out = t.out(box, sh("rm -f alive; sleep 0.5; ls; ps | grep -c '[w]hile :' || true", workDir="/workspace"))
+    equal(out, "0\n", "what is left of it")
+    expect(t.find("Task", name), "the record is gone")
+
+
+@case(shared=True)
+def a_task_that_waits_is_canceled(t):
+    box = t.box()
+    first = t.task(box, sh("sleep 3"))
+    second = t.task(box, sh("touch /workspace/never"))
+    cancel(t, second)
+    s = t.finished(second, 5)
+    equal((s["state"], s["exitCode"], finished(s)["reason"]), ("Failed", 137, "Canceled"), "state, exit code and reason")
+    equal(t.finished(first)["state"], "Succeeded", "the task before it")
+    equal(t.out(box, sh("ls /workspace | wc -l")), "0\n", "files of the canceled task")
+
+
+@case(shared=True)
+def a_task_that_has_ended_keeps_its_end(t):
+    name = t.task(t.box(), sh("echo done"))
+    t.finished(name)
+    cancel(t, name)
+    t.alive(t.box())
+    s = t.get("Task", name)["status"]
+    equal((s["state"], s["stdout"]), ("Succeeded", "done\n"), "state and stdout")
+
+
 @case(shared=True)
 def a_task_name_can_be_used_again_at_once(t):
     box, name = t.box(), t.unique("again")

@@ -34,7 +34,7 @@ def commands() -> CommandResult:
     """The classes of our own."""
     pool = Pool.ensure("image", replicas=2).wait_ready(10)
     with Sandbox.create(pool.name, env={"A": "b"}, idle_timeout=60, max_lifetime=600, labels={"a": "b"}) as sandbox:
-        code: int = sandbox.run("true", check=True).exit_code
+        code: int = sandbox.run("true", user="nobody", stdin=b"x", check=True).exit_code
         task = sandbox.execute([arl.Command(command=["true"]), arl.FilePatch(path="a", content="b"), {"type": "Command", "command": ["true"]}])
         process = sandbox.start(["sleep", str(code)])
         process.kill()

@@ -4816,13 +4816,17 @@ class TaskStep(BaseModel):
 
 class TaskSpec(BaseModel):
     """
-    What is to be done. It cannot be changed.
+    What is to be done. It cannot be changed, but for cancel.
     """
 
     model_config = ConfigDict(
         extra="allow",
         populate_by_name=True,
     )
+    cancel: bool | None = None
+    """
+    true: what runs of the task is killed, and what has not begun never begins. It fails with the reason Canceled and exit code 137. The one field that can be changed, from false to true.
+    """
     sandbox_ref: Annotated[
         str,
         Field(
@@ -5022,7 +5026,7 @@ class Task(BaseModel):
     metadata: ObjectMeta
     spec: Annotated[TaskSpec, Field(title="TaskSpec")]
     """
-    What is to be done. It cannot be changed.
+    What is to be done. It cannot be changed, but for cancel.
     """
     status: Annotated[TaskStatus | None, Field(title="TaskStatus")] = None
     """

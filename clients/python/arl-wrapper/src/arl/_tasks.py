@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -91,10 +92,23 @@ def task_body(
     }
 
 
-def command_step(command: str | Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> dict[str, Any]:
+def command_step(
+    command: str | Sequence[str],
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    user: str | int | None,
+    stdin: str | bytes | None,
+) -> dict[str, Any]:
     """A step that runs a command; a text is run by ``sh -c``."""
-    argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-    return steps_.Command(name="run", command=argv, env=dict(env) if env else None, work_dir=cwd).as_dict()
+    return steps_.Command(
+        name="run",
+        command=["sh", "-c", command] if isinstance(command, str) else list(command),
+        env=dict(env) if env else None,
+        work_dir=cwd,
+        user=None if user is None else str(user),
+        stdin=base64.b64encode(stdin).decode() if isinstance(stdin, bytes) else stdin,
+        stdin_encoding="base64" if isinstance(stdin, bytes) else None,
+    ).as_dict()
 
 
 def look_ready(obj: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -107,12 +107,14 @@ class AsyncSandbox:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        user: str | int | None = None,
+        stdin: str | bytes | None = None,
         timeout: float | None = None,
         retries: int = 0,
         check: bool = False,
     ) -> CommandResult:
         """Runs a command and waits for its end; see ``Sandbox.run``."""
-        step = _tasks.command_step(command, env, cwd)
+        step = _tasks.command_step(command, env, cwd, user, stdin)
         task = await self.execute([step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S)
         return _tasks.command_result(task, check)
 

@@ -210,6 +210,8 @@ class Sandbox:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        user: str | int | None = None,
+        stdin: str | bytes | None = None,
         timeout: float | None = None,
         retries: int = 0,
         check: bool = False,
@@ -220,6 +222,8 @@ class Sandbox:
             command: A text is run by ``sh -c``; a list is a program and its arguments.
             env: Environment variables.
             cwd: The directory it runs in; relative to the sandbox's work directory.
+            user: Who runs it: a name, a number, or both with a group, such as ``1000:1000``.
+            stdin: What it reads from standard input.
             timeout: Seconds after which it and all that it started are killed; by default as the cluster has it (300).
             retries: Further attempts if it fails, by the operator.
             check: Raise CommandFailed if it does not exit with 0.
@@ -230,7 +234,10 @@ class Sandbox:
             SandboxGone: The sandbox was deleted.
         """
         task = self._execute(
-            [_tasks.command_step(command, env, cwd)], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S
+            [_tasks.command_step(command, env, cwd, user, stdin)],
+            timeout=timeout,
+            retries=retries,
+            ttl=_tasks.RUN_TTL_S,
         )
         return _tasks.command_result(task, check)
 
@@ -295,11 +302,13 @@ class Sandbox:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        user: str | int | None = None,
+        stdin: str | bytes | None = None,
         timeout: float | None = None,
         retries: int = 0,
     ) -> Process:
         """Starts a command and does not wait for it; see ``run``."""
-        step = _tasks.command_step(command, env, cwd)
+        step = _tasks.command_step(command, env, cwd, user, stdin)
         body = _tasks.task_body(
             self.name, self.namespace, [step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S
         )
@@ -340,9 +349,12 @@ class Process:
             wait.future.cancel()
 
     def kill(self) -> None:
-        """Ends it and all that it started; its Task is deleted. Harmless when it has ended."""
+        """Ends it and all that it started; ``wait`` returns its result then, with exit code 137.
+
+        Harmless when it has ended.
+        """
         s = self._sandbox
-        s._connection.delete(s.namespace, "tasks", self.task_name)
+        s._connection.patch(s.namespace, "tasks", self.task_name, {"spec": {"cancel": True}})
 
     def __repr__(self) -> str:
         return f"<Process {self._sandbox.namespace}/{self.task_name}>"

@@ -16,6 +16,10 @@ class _Step(BaseModel):
         default=None, validation_alias=AliasChoices("work_dir", "workDir"), serialization_alias="workDir"
     )
     container: str | None = None
+    user: str | None = None
+    on_error: Literal["Stop", "Continue"] | None = Field(
+        default=None, validation_alias=AliasChoices("on_error", "onError"), serialization_alias="onError"
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """The form that the Task has."""
@@ -28,29 +32,43 @@ class Command(_Step):
     Attributes:
         command: The program and its arguments.
         env: Environment variables, on top of the container's and the sandbox's.
+        stdin: What it reads from standard input.
+        stdin_encoding: ``base64`` for stdin that is not text.
+        stdin_file: A file in the sandbox that it reads instead.
     """
 
     type: Literal["Command"] = "Command"
     command: list[str] = Field(min_length=1)
     env: dict[str, str] | None = None
+    stdin: str | None = None
+    stdin_encoding: Literal["text", "base64"] | None = Field(
+        default=None,
+        validation_alias=AliasChoices("stdin_encoding", "stdinEncoding"),
+        serialization_alias="stdinEncoding",
+    )
+    stdin_file: str | None = Field(
+        default=None, validation_alias=AliasChoices("stdin_file", "stdinFile"), serialization_alias="stdinFile"
+    )
 
 
 class FilePatch(_Step):
     """Writes a file, or applies a unified diff to it.
 
     Attributes:
-        path: The file; relative to the work directory.
+        path: The file; relative to the work directory. None: a patch that names its files itself.
         content: All of its new content.
         encoding: ``base64`` for content that is not text.
         patch: A unified diff, in place of content.
+        fuzz: How many lines of context at the ends of a hunk may differ.
         mode: Octal digits, such as ``0755``.
     """
 
     type: Literal["FilePatch"] = "FilePatch"
-    path: str
+    path: str | None = None
     content: str | None = None
     encoding: Literal["text", "base64"] | None = None
     patch: str | None = None
+    fuzz: int | None = Field(default=None, ge=0, le=2)
     mode: str | None = None
 
 

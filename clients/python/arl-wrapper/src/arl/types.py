@@ -18,6 +18,12 @@ class TaskStep(TypedDict, total=False):
     encoding: str
     patch: str
     mode: str
+    fuzz: int
+    stdin: str
+    stdinEncoding: str
+    stdinFile: str
+    user: str
+    onError: str
     container: str
     traceID: str
 
