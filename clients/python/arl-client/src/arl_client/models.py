@@ -4680,6 +4680,10 @@ class SandboxStatus(BaseModel):
     """
     How many restarts of the pod's user containers the condition ContainerRestarted has told of, and those before the pod was bound.
     """
+    agent_key: Annotated[str | None, Field(alias="agentKey", max_length=43)] = None
+    """
+    The public key of the agent in that pod, which was told by the pod's init container arl-init. It is written together with the first Ready and never changes; what is not sealed with it is no answer of that agent.
+    """
     last_task_time: Annotated[AwareDatetime | None, Field(alias="lastTaskTime")] = None
     """
     When the last task ended.
