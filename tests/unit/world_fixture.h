@@ -98,9 +98,9 @@ static inline void fixture_line(struct fixture *f, const struct action *a)
         [ACTION_CREATE_POD] = "create", [ACTION_CLAIM_POD] = "claim",
         [ACTION_DELETE] = "delete",     [ACTION_STATUS] = "status",
         [ACTION_READ] = "read",         [ACTION_RUN_START] = "start",
-        [ACTION_RUN_CANCEL] = "cancel", [ACTION_RUN_STOP] = "stop", [ACTION_RUN_FORGET] = "forget",
-        [ACTION_AUDIT] = "audit",       [ACTION_EVENT] = "event",
-        [ACTION_AFTER] = "after",
+        [ACTION_RUN_CANCEL] = "cancel", [ACTION_RUN_STOP] = "stop",
+        [ACTION_RUN_FORGET] = "forget", [ACTION_AUDIT] = "audit",
+        [ACTION_EVENT] = "event",       [ACTION_AFTER] = "after",
     };
 
     buf_puts(&f->text, names[a->type]);
