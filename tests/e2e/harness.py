@@ -292,7 +292,7 @@ class Env:
 
     def run_kubectl(self, *args, body=None, limit=120):
         text = json.dumps(body) if isinstance(body, (dict, list)) else body
-        return subprocess.run(self.kubectl + list(args), input=text, capture_output=True, text=True, timeout=limit)
+        return subprocess.run(self.kubectl + list(args), input=text, capture_output=True, encoding="utf-8", errors="replace", timeout=limit)
 
     def make_namespace(self, suffix):
         name = f"{self.id}-{suffix}"
