@@ -206,7 +206,7 @@ static void on_arrive(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
 {
     struct kpod *k = s->pods[i];
 
-    if (k->state != KPOD_RUNNING || !k->agent_up || s->quiet)
+    if (k->state != KPOD_RUNNING || !k->agent_up || !k->ready || s->quiet)
         return;
     switch (sim_below(s, 4)) {
     case 0:

@@ -74,12 +74,17 @@ void kubelet_tell_key(struct sim *s, struct kpod *k, const unsigned char *public
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
+/* It looks at the port alone, whoever has it. */
+static bool probe_ok(const struct kpod *k)
+{
+    return k->agent_up || k->hostile == HOSTILE_IN_PLACE;
+}
+
 static void on_ready(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
 {
     struct kpod *k = s->pods[i];
 
-    if (k->state != KPOD_RUNNING || k->agent_life != life || k->ready ||
-        !(k->agent_up || k->hostile == HOSTILE_IN_PLACE)) /* a probe looks at the port alone */
+    if (k->state != KPOD_RUNNING || k->agent_life != life || k->ready || !probe_ok(k))
         return;
     if (k->broken)
         return;
@@ -294,7 +299,7 @@ void kubelet_come_back(struct sim *s, struct kpod *k)
     if (k->ends_unheard)
         on_gone(s, NULL, index_of(s, k), 0);
     else if (k->state == KPOD_RUNNING)
-        kubelet_set_ready(s, k, k->agent_up);
+        kubelet_set_ready(s, k, probe_ok(k));
 }
 
 /* ---- garbage --------------------------------------------------------------------------------- */

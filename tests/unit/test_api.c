@@ -248,6 +248,53 @@ static const char *line(struct json_object *o, const char *name)
 
 #define RUNNER "\"/.arl/runner\",\"run\",\"--socket\",\"/.arl/sock\",\"--\""
 
+/* Only arl-init's own last words, in one form. */
+static void test_agent_key_of_a_pod(void **state)
+{
+#define KEY "YlixYooR7snTD4Nq7li5n-bkwwPwN_08f_uu2ucuH1g"
+#define ENDED(state, message)                                                                      \
+    "\"" state "\":{\"terminated\":{\"exitCode\":0,\"message\":\"" message "\"}}"
+    static const struct {
+        const char *name, *states;
+        bool good;
+    } rows[] = {
+        {"arl-init", ENDED("state", "arl-agent-key:" KEY), true},
+        {"arl-init", "\"state\":{\"running\":{}}," ENDED("lastState", "arl-agent-key:" KEY), true},
+        {"arl-init", ENDED("state", "no room") "," ENDED("lastState", "arl-agent-key:" KEY), true},
+        {"mine", ENDED("state", "arl-agent-key:" KEY), false},
+        {"arl-init", "\"state\":{\"waiting\":{\"message\":\"arl-agent-key:" KEY "\"}}", false},
+        {"arl-init", ENDED("state", ""), false},
+        {"arl-init", ENDED("state", KEY), false},
+        {"arl-init", ENDED("state", "arl-agent-key:"), false},
+        {"arl-init", ENDED("state", "arl-agent-key:" KEY "\\n"), false},
+        {"arl-init", ENDED("state", "arl-agent-key:" KEY "A"), false},
+        {"arl-init", ENDED("state", " arl-agent-key:" KEY), false},
+        /* 43 characters, whose last one has bits that no key has. */
+        {"arl-init", ENDED("state", "arl-agent-key:YlixYooR7snTD4Nq7li5n-bkwwPwN_08f_uu2ucuH1h"),
+         false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_json struct json_object *obj = NULL;
+        cleanup_free char *text = xasprintf(
+            "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"a\",\"uid\":\"u\","
+            "\"resourceVersion\":\"1\",\"annotations\":{\"arl.infra.io/agent-key\":\"" KEY "\"}},"
+            "\"status\":{\"initContainerStatuses\":[{\"name\":\"%s\",%s}]}}",
+            rows[i].name, rows[i].states);
+        struct meta *m = NULL;
+        const char *key;
+
+        assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
+        assert_int_equal(api_pod.decode(obj, &m, NULL), 0);
+        key = container_of(m, struct pod, meta)->agent_key;
+        if (rows[i].good ? !str_eq(key, KEY) : key != NULL)
+            fail_msg("row %zu: %s", i, key ? key : "none");
+        api_pod.free(m);
+    }
+#undef KEY
+#undef ENDED
+}
+
 static void test_pod_of_the_python_client(void **state)
 {
     cleanup_json struct json_object *pod = NULL;
@@ -530,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_output_file),
         cmocka_unit_test(test_cut_splits_no_character),
         cmocka_unit_test(test_bytes_survive),
+        cmocka_unit_test(test_agent_key_of_a_pod),
         cmocka_unit_test(test_pod_of_the_python_client),
         cmocka_unit_test(test_pod_of_one_container_without_a_command),
         cmocka_unit_test(test_pod_port),
