@@ -40,7 +40,7 @@ def a_fifo_in_place_of_a_patched_file(t):
 
 def survivor(t, how, kind="user"):
     box = t.armed(kind)
-    s = t.run(box, sh(f"exec python3 {WORK}/inside.py survive {how} beat"), timeout="2s", limit=60)
+    s = t.run(box, sh(f"exec python3 {WORK}/inside.py survive {how} beat"), timeout="4s", limit=60)
     expect(t.inside(box, f"cat {WORK}/beat", fails=True), f"the process did not run: {s}")
     if s["state"] == "Succeeded":
         return "the step counts as a success"

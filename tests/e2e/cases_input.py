@@ -174,7 +174,7 @@ def huge_objects_are_refused_and_nothing_else_suffers(t):
     steps = [patch(f"/workspace/f{i}", "x" * 700_000) for i in range(4)]
     status, text = t.api.request("POST", path_of(t.ns, "Task"), {"apiVersion": "arl.infra.io/v1alpha1", **task_of(box, steps)})
     expect(status >= 400, f"HTTP {status}")
-    contains(text, "large", what="the refusal")
+    contains(text, "spec.steps may have at most 1441792 characters", what="the refusal")
     t.alive(box)
 
 
