@@ -120,6 +120,8 @@ deploy_local() {
     local work rc=0
     work=$(mktemp -d)
     "$ARL_ROOT/deploy/images/build" -o "$work" || { rm -rf "$work"; exit 1; }
+    # The caller's, too, who goes on with it: what is set in the brackets is gone behind them.
+    KUBECTL=("$ARL_ROOT/deploy/local-cluster/cluster" --name "$1" kubectl)
     (deploy_archives "$1" "$work") || rc=$?
     rm -rf "$work"
     [ $rc = 0 ] || exit $rc
