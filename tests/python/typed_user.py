@@ -45,10 +45,33 @@ def commands() -> CommandResult:
             raise
 
 
+def files_and_shells(sandbox: Sandbox) -> str:
+    """What is no task."""
+    sandbox.files.write("a", "text", mode=0o755, user="nobody")
+    sandbox.files.write_many({"b": b"bytes", "c": "text"})
+    sandbox.files.upload_dir(".", "/tmp/here")
+    sizes = [info.size for info in sandbox.files.list("/tmp") if info.is_file]
+    data: bytes = sandbox.files.read_bytes("b", offset=1, length=2)
+    for output in sandbox.start("make"):
+        data += output.data
+    result = sandbox.run("make", on_stdout=print)
+    with sandbox.pty(80, 24) as pty, sandbox.forward(80) as local:
+        pty.resize(100, 30)
+        pty.write(local.address)
+        text: str = pty.read_until("$ ")
+    return text + str(result.stdout_bytes() + data) + str(sizes)
+
+
 async def many() -> list[str]:
     """asyncio and maps."""
     async with AsyncSandbox.create("pool") as sandbox:
-        first: CommandResult = await sandbox.run("true")
+        first: CommandResult = await sandbox.run("true", on_stderr=print)
+        await sandbox.files.write("a", await sandbox.files.read("b"))
+        async for output in await sandbox.start("make"):
+            print(output.stream, output.text)
+        async with await sandbox.shell() as shell:
+            await shell.write("exit\n")
+            print(await shell.wait())
     async for item, result in arl.amap(job, [1, 2], "pool"):
         print(item + 1, result.stdout)
     return [first.stdout] + [text for _, text in arl.map(lambda s, i: s.run(str(i)).stdout, [1, 2], "pool", concurrency=2)]

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from arl import errors
 from arl.aio import AsyncSandbox
+from arl.files import FileInfo
 from arl.mapping import amap, map
 from arl.pool import Pool, PoolStatus
+from arl.process import AsyncProcess, Output, Process
 from arl.results import CommandResult, TaskResult
-from arl.sandbox import Process, Sandbox
+from arl.sandbox import Sandbox
 from arl.session import SandboxSession
+from arl.shells import Forward, Pty, Shell
 from arl.steps import Command, FilePatch
 from arl.types import SandboxResource, TaskResource, TaskStatus, TaskStep, TaskStepResult
 from arl.warmpool import WarmPoolManager
@@ -25,17 +28,23 @@ if TYPE_CHECKING:
 
 __version__ = _version("arl-wrapper")
 __all__ = [
+    "AsyncProcess",
     "AsyncSandbox",
     "Command",
     "CommandResult",
+    "FileInfo",
     "FilePatch",
+    "Forward",
     "InteractiveShellClient",
+    "Output",
     "Pool",
     "PoolStatus",
     "Process",
+    "Pty",
     "Sandbox",
     "SandboxResource",
     "SandboxSession",
+    "Shell",
     "TaskResource",
     "TaskResult",
     "TaskStatus",

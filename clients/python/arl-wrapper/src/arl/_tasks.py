@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from arl import _cleanup
 from arl import steps as steps_
-from arl._connection import API_VERSION
+from arl._connection import API_VERSION, Connection
+from arl._hub import Wait, hub
 from arl._names import CLIENT_LABEL, client_id, random_name
+from arl._ops import Call, Late, Op, Until
 from arl.errors import (
+    ArlError,
     CommandFailed,
     CommandTimeout,
     PoolNotFound,
     SandboxFailed,
     SandboxGone,
+    SandboxTimeout,
     TaskGone,
     TaskLost,
+    TaskTimeout,
 )
 from arl.results import LOST, CommandResult, TaskResult, condition
+
+if TYPE_CHECKING:
+    from arl.sandbox import Sandbox
+
+Box = TypeVar("Box", bound="Sandbox")
 
 # Of the tasks that run() makes; those of execute() are kept, as they are a record that somebody asked for.
 RUN_TTL_S = 600
@@ -26,6 +38,8 @@ RUN_TTL_S = 600
 TASK_GRACE_S = 420.0
 DEFAULT_STEP_TIMEOUT_S = 300.0
 EXIT_TIMEOUT = 124
+# How often a wait for a change is looked after, if nothing changes.
+LOOK_S = 60.0
 
 
 def sandbox_body(
@@ -151,7 +165,12 @@ def wait_limit(steps: int, timeout: float | None, retries: int) -> float:
 
 def command_result(task: TaskResult, check: bool) -> CommandResult:
     """The result of run(), or the error that it stands for."""
-    result = task.result
+    return checked(task.result, check)
+
+
+def checked(result: CommandResult, check: bool) -> CommandResult:
+    """A result as it is, or the error that it stands for."""
+    task = result.task
     if result.reason in LOST:
         raise TaskLost(
             f"task {task['metadata']['name']}: {result.message or result.reason}",
@@ -172,3 +191,209 @@ def _raise_failed(result: CommandResult) -> NoReturn:
         reason=result.reason,
         object=result.task,
     )
+
+
+# ---- what sync and async do alike --------------------------------------------------------------------------------
+
+
+def create_sandbox(
+    make: Callable[[dict[str, Any]], Box],
+    connection: Connection,
+    body: dict[str, Any],
+    *,
+    timeout: float,
+    wait: bool,
+    named: bool = False,
+    keep: bool = False,
+) -> Op[Box]:
+    """Makes a sandbox and waits until it is ready; if that fails it is deleted.
+
+    Args:
+        make: Makes the Python object of the Kubernetes object.
+        connection: The cluster.
+        body: The Sandbox.
+        timeout: Seconds to wait.
+        wait: False: do not.
+        named: The caller has named it, so that one of this name may be somebody else's.
+        keep: Do not delete it at the end of the process.
+    """
+    meta = body["metadata"]
+    where = (meta["namespace"], "sandboxes", meta["name"])
+    ready = hub(connection).wait_own(*where, look_ready)
+    made: list[dict[str, Any]] = []
+    try:
+        yield Call(lambda: made.append(connection.create(where[0], where[1], body)))
+        box = make(made[0])
+        if not keep:
+            _cleanup.remember(box.uid, box.delete)
+        ready.exists(made[0])
+        if wait:
+            yield from wait_ready(box, ready, timeout)
+        return box
+    except BaseException as e:
+        uid = made[0]["metadata"]["uid"] if made else None
+        # Whether it was made is not known when a signal or a cancellation came between.
+        if uid or not (named or isinstance(e, Exception)):
+            _cleanup.forget(uid or "")
+            yield Call(lambda: connection.delete(*where, uid))
+        raise
+    finally:
+        ready.future.cancel()
+
+
+def wait_ready(box: Box, ready: Wait, timeout: float) -> Op[None]:
+    """Waits until a sandbox is ready."""
+    try:
+        box.object = yield Until(ready.future, timeout)
+        return
+    except Late:
+        pass
+    finally:
+        ready.future.cancel()
+    try:
+        yield Call(box.refresh)
+    except ArlError:
+        pass  # then the last that is known will do
+    condition_ = condition(box.object, "Ready")
+    raise SandboxTimeout(
+        f"sandbox {box.name} in namespace {box.namespace} was not ready after {timeout:g} s: "
+        f"{condition_.get('message') or 'nobody has looked at it yet; does arl-operator run?'}",
+        reason=condition_.get("reason") or None,
+        object=box.object,
+    )
+
+
+class Watched:
+    """A Task that is watched: its states as they come, and its end.
+
+    Attributes:
+        name: Its name.
+        namespace: Its namespace.
+        wait: Its end.
+    """
+
+    def __init__(self, connection: Connection, namespace: str, name: str) -> None:
+        self.name = name
+        self.namespace = namespace
+        self._connection = connection
+        self._changed = threading.Condition()
+        self._state: dict[str, Any] = {}
+        self._changes = 0
+        self.wait: Wait
+
+    def begin(self, body: dict[str, Any]) -> Op[None]:
+        """Makes it; what has been made is broken off again if the caller goes."""
+        self.wait = hub(self._connection).wait_own(self.namespace, "tasks", self.name, self._look)
+        made: list[dict[str, Any]] = []
+        try:
+            yield Call(lambda: made.append(self._connection.create(self.namespace, "tasks", body)))
+            self.wait.exists(made[0])
+        except BaseException as e:
+            self.wait.future.cancel()
+            if not isinstance(e, Exception):
+                yield Call(self.cancel_quietly)
+            raise
+
+    def find(self) -> None:
+        """Finds one that is there; NotFound."""
+        self.wait = hub(self._connection).wait_for(self.namespace, "tasks", self.name, self._look)
+
+    def _look(self, obj: dict[str, Any] | None) -> TaskResult | None:
+        try:
+            if obj is not None:
+                self._state = obj
+            return look_finished(obj)
+        finally:
+            with self._changed:
+                self._changes += 1
+                self._changed.notify_all()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The Task as it was seen last."""
+        return self._state
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Its status as it was seen last."""
+        status: dict[str, Any] = self._state.get("status") or {}
+        return status
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that runs, as far as is known."""
+        return int(self.status.get("attempt") or 1)
+
+    def goes_on_after(self, attempt: int) -> bool:
+        """Waits for its end or a further attempt; True: there is one."""
+        while True:
+            seen = self.changes()
+            if self.attempt > attempt:
+                return True
+            if self.wait.future.done() or int(self._state["spec"].get("retries") or 0) < attempt:
+                return False
+            self.wait_change(seen, LOOK_S)
+
+    def abort(self) -> None:
+        """Wakes who waits for a change."""
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+
+    def changes(self) -> int:
+        """Counts them, for ``wait_change``."""
+        with self._changed:
+            return self._changes
+
+    def wait_change(self, seen: int, timeout: float) -> None:
+        """Waits until there was another change."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._changes != seen, timeout)
+
+    def cancel(self) -> None:
+        """Ends it; its record stays. Harmless when it has ended."""
+        self._connection.patch(self.namespace, "tasks", self.name, {"spec": {"cancel": True}})
+
+    def cancel_quietly(self) -> None:
+        """The same for a caller who has another error already."""
+        try:
+            self.cancel()
+        except ArlError:
+            pass
+
+    def end(self, limit: float) -> Op[TaskResult]:
+        """Waits for its end. When the caller is cancelled, it is, too."""
+        try:
+            result: TaskResult = yield Until(self.wait.future, limit)
+            return result
+        except Late:
+            raise TaskTimeout(
+                f"task {self.name} in namespace {self.namespace} has no result after {limit:g} s",
+                hint=f"It may still run. See: kubectl -n {self.namespace} describe tsk {self.name}",
+            ) from None
+
+
+def execute(
+    connection: Connection,
+    sandbox: str,
+    namespace: str,
+    steps: Sequence[steps_.Step],
+    *,
+    timeout: float | None = None,
+    retries: int = 0,
+    ttl: int | None = None,
+    trace_id: str | None = None,
+    limit: float | None = None,
+) -> Op[TaskResult]:
+    """Makes a Task and waits for its end; it is cancelled if the caller goes."""
+    body = task_body(sandbox, namespace, steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id)
+    task = Watched(connection, namespace, body["metadata"]["name"])
+    yield from task.begin(body)
+    try:
+        return (yield from task.end(wait_limit(len(steps), timeout, retries) if limit is None else limit))
+    except BaseException as e:
+        if not isinstance(e, Exception):
+            yield Call(task.cancel_quietly)
+        raise
+    finally:
+        task.wait.future.cancel()

@@ -1,24 +1,18 @@
-"""The same with asyncio. Waits are Futures of the shared watch; requests run in threads of the loop's executor."""
+"""The same with asyncio. Waits are Futures of the shared watch; requests and transfers run in threads."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from arl import _cleanup, _tasks
-from arl._connection import Connection
-from arl._hub import hub
-from arl.errors import TaskTimeout
+from arl import _ops, _tasks
+from arl.files import AsyncFiles
+from arl.process import AsyncProcess, OnOutput
 from arl.results import CommandResult, TaskResult
 from arl.sandbox import Sandbox
+from arl.shells import AsyncPty, AsyncShell, Forward
 from arl.steps import Step
-
-
-async def _result(future: Future[Any], timeout: float) -> Any:
-    return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
 
 
 class _Creation:
@@ -29,8 +23,11 @@ class _Creation:
         self._options = options
         self._made: AsyncSandbox | None = None
 
+    async def _create(self) -> AsyncSandbox:
+        return AsyncSandbox(await _ops.arun(Sandbox._create(self._pool, **self._options)))
+
     def __await__(self) -> Generator[Any, None, AsyncSandbox]:
-        return AsyncSandbox._create(self._pool, **self._options).__await__()
+        return self._create().__await__()
 
     async def __aenter__(self) -> AsyncSandbox:
         self._made = await self
@@ -49,12 +46,16 @@ class AsyncSandbox:
     Attributes:
         name: Its name.
         namespace: Its namespace.
+        files: Its files.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sync = sandbox
         self.name = sandbox.name
         self.namespace = sandbox.namespace
+        self.files = AsyncFiles(sandbox.files)
+
+    # ---- life ----------------------------------------------------------------------------------------------------
 
     @classmethod
     def create(cls, pool: str, **options: Any) -> _Creation:
@@ -65,41 +66,79 @@ class AsyncSandbox:
         return _Creation(pool, options)
 
     @classmethod
-    async def _create(cls, pool: str, *, timeout: float = 300, wait: bool = True, **options: Any) -> AsyncSandbox:
-        connection = options.pop("connection", None) or await asyncio.to_thread(Connection.load)
-        namespace = options.pop("namespace", None) or connection.namespace
-        for missing in ("resources", "network"):
-            if options.pop(missing, None) is not None:
-                raise NotImplementedError(f"{missing}= at claim is not there yet: set it for the pool")
-        body = _tasks.sandbox_body(pool, namespace, **options)
-        ready = hub(connection).wait_own(namespace, "sandboxes", body["metadata"]["name"], _tasks.look_ready)
-        try:
-            made = await asyncio.to_thread(connection.create, namespace, "sandboxes", body)
-        except BaseException:
-            ready.future.cancel()
-            raise
-        sandbox = Sandbox(connection, namespace, made)
-        _cleanup.remember(sandbox._uid, sandbox.delete)
-        ready.exists(made)
-        self = cls(sandbox)
-        if not wait:
-            ready.future.cancel()
-            return self
-        try:
-            sandbox._obj = await _result(ready.future, timeout)
-        except asyncio.TimeoutError:
-            error = await asyncio.to_thread(sandbox._timed_out, timeout)
-            await self.delete()
-            raise error from None
-        except BaseException:
-            await asyncio.shield(self.delete())
-            raise
-        return self
-
-    @classmethod
     async def attach(cls, name: str, **options: Any) -> AsyncSandbox:
         """A sandbox that is there; see ``Sandbox.attach``."""
-        return cls(await asyncio.to_thread(lambda: Sandbox.attach(name, **options)))
+        return cls(await _ops.request(lambda: Sandbox.attach(name, **options)))
+
+    @classmethod
+    async def list(cls, **options: Any) -> list[AsyncSandbox]:
+        """The sandboxes of a namespace; see ``Sandbox.list``."""
+        return [cls(sandbox) for sandbox in await _ops.request(lambda: Sandbox.list(**options))]
+
+    async def wait_ready(self, timeout: float = 300) -> AsyncSandbox:
+        """Waits until it can run commands; see ``Sandbox.wait_ready``."""
+        await _ops.arun(self._sync._wait_ready(timeout))
+        return self
+
+    async def refresh(self) -> AsyncSandbox:
+        """Reads it again."""
+        await _ops.request(self._sync.refresh)
+        return self
+
+    async def renew(self) -> None:
+        """Counts as use; see ``Sandbox.renew``."""
+        await _ops.request(self._sync.renew)
+
+    async def delete(self) -> None:
+        """Deletes it; see ``Sandbox.delete``."""
+        await _ops.request(self._sync.delete)
+
+    async def __aenter__(self) -> AsyncSandbox:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.delete()
+
+    def __repr__(self) -> str:
+        return f"<AsyncSandbox {self.namespace}/{self.name} {self.phase}>"
+
+    @property
+    def uid(self) -> str:
+        """The UID of the Kubernetes object."""
+        return self._sync.uid
+
+    @property
+    def phase(self) -> str:
+        """Pending, Bound, Ready or Failed, as it was seen last."""
+        return self._sync.phase
+
+    @property
+    def pod(self) -> str | None:
+        """The name of its pod, as it was seen last."""
+        return self._sync.pod
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The Kubernetes object as it was seen last."""
+        return self._sync.object
+
+    # ---- programs that are no tasks ------------------------------------------------------------------------------
+
+    async def shell(self, command: Sequence[str] = ("/bin/sh",)) -> AsyncShell:
+        """Starts a program, by default a shell; see ``Sandbox.shell``."""
+        return AsyncShell(await _ops.in_thread(lambda: self._sync.shell(command)))
+
+    async def pty(self, cols: int = 80, rows: int = 24, command: Sequence[str] = ("/bin/sh",)) -> AsyncPty:
+        """The same in a terminal; see ``Sandbox.pty``."""
+        return AsyncPty(await _ops.in_thread(lambda: self._sync.pty(cols, rows, command)))
+
+    async def forward(self, port: int, local_port: int = 0) -> Forward:
+        """Opens a local port that leads to one of the sandbox; see ``Sandbox.forward``."""
+        return await _ops.in_thread(lambda: self._sync.forward(port, local_port))
+
+    # ---- commands ------------------------------------------------------------------------------------------------
 
     async def run(
         self,
@@ -112,11 +151,23 @@ class AsyncSandbox:
         timeout: float | None = None,
         retries: int = 0,
         check: bool = False,
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
     ) -> CommandResult:
-        """Runs a command and waits for its end; see ``Sandbox.run``."""
+        """Runs a command and waits for its end. It is ended if this is cancelled. See ``Sandbox.run``."""
         step = _tasks.command_step(command, env, cwd, user, stdin)
-        task = await self.execute([step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S)
-        return _tasks.command_result(task, check)
+        if on_stdout is None and on_stderr is None:
+            task = await _ops.arun(self._sync._execute([step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S))
+            return _tasks.checked(self._sync._result(task), check)
+        process = await _ops.arun(self._sync._start(step, timeout, retries))
+        try:
+            async for output in AsyncProcess(process):
+                output.tell(on_stdout, on_stderr)
+            result = await AsyncProcess(process).wait()
+        except BaseException:
+            await _ops.request(process._task.cancel_quietly)
+            raise
+        return _tasks.checked(result, check)
 
     async def execute(
         self,
@@ -128,40 +179,31 @@ class AsyncSandbox:
         trace_id: str | None = None,
     ) -> TaskResult:
         """Runs several steps and waits for the end; see ``Sandbox.execute``."""
-        connection = self._sync._connection
-        body = _tasks.task_body(
-            self.name, self.namespace, steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id
-        )
-        name = body["metadata"]["name"]
-        wait = hub(connection).wait_own(self.namespace, "tasks", name, _tasks.look_finished)
-        limit = _tasks.wait_limit(len(steps), timeout, retries)
-        try:
-            wait.exists(await asyncio.to_thread(connection.create, self.namespace, "tasks", body))
-            result: TaskResult = await _result(wait.future, limit)
-            return result
-        except asyncio.TimeoutError:
-            raise TaskTimeout(
-                f"task {name} in namespace {self.namespace} has no result after {limit:g} s",
-                hint=f"It may still run. See: kubectl -n {self.namespace} describe tsk {name}",
-            ) from None
-        finally:
-            wait.future.cancel()
+        return await _ops.arun(self._sync._execute(steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id))
 
-    async def renew(self) -> None:
-        """Counts as use; see ``Sandbox.renew``."""
-        await asyncio.to_thread(self._sync.renew)
+    async def start(
+        self,
+        command: str | Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | int | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> AsyncProcess:
+        """Starts a command and does not wait for it; see ``Sandbox.start``."""
+        step = _tasks.command_step(command, env, cwd, user, stdin)
+        return AsyncProcess(await _ops.arun(self._sync._start(step, timeout, retries)))
 
-    async def delete(self) -> None:
-        """Deletes it; see ``Sandbox.delete``."""
-        await asyncio.to_thread(self._sync.delete)
+    async def process(self, task_name: str) -> AsyncProcess:
+        """A command that was started before; see ``Sandbox.process``."""
+        return AsyncProcess(await _ops.request(lambda: self._sync.process(task_name)))
 
-    async def __aenter__(self) -> AsyncSandbox:
-        return self
+    async def stdout_bytes(self, result: CommandResult) -> bytes:
+        """See ``CommandResult.stdout_bytes``, which waits."""
+        return await _ops.in_thread(result.stdout_bytes)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.delete()
-
-    def __repr__(self) -> str:
-        return f"<AsyncSandbox {self.namespace}/{self.name}>"
+    async def stderr_bytes(self, result: CommandResult) -> bytes:
+        """See ``CommandResult.stderr_bytes``, which waits."""
+        return await _ops.in_thread(result.stderr_bytes)

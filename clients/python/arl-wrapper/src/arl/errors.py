@@ -169,6 +169,83 @@ class CommandTimeout(CommandFailed, TimeoutError):
     default_reason = "StepTimeout"
 
 
+class ExecFailed(ArlError):
+    """A program could not be started in a container."""
+
+    default_reason = "ExecFailed"
+
+
+class StreamLost(ArlError, ConnectionError):
+    """A connection into a pod broke: a transfer, a shell, a port. What had begun there may have ended or not."""
+
+    default_reason = "StreamLost"
+
+
+class StreamTimeout(ArlError, TimeoutError):
+    """A transfer was not done when the caller's time was over."""
+
+    default_reason = "StreamTimeout"
+
+
+class FileError(ArlError, OSError):
+    """A file of a sandbox could not be read, written or removed.
+
+    Attributes:
+        path: The file.
+    """
+
+    default_reason = "FileError"
+
+    def __init__(self, message: str, *, path: str = "", **more: Any) -> None:
+        ArlError.__init__(self, message, **more)
+        self.path = path
+
+    def __str__(self) -> str:
+        return RuntimeError.__str__(self)
+
+
+class FileMissing(FileError, FileNotFoundError):
+    """There is no such file or directory in the sandbox."""
+
+    default_reason = "FileMissing"
+
+
+class FileThere(FileError, FileExistsError):
+    """There is something already where something was to be made."""
+
+    default_reason = "FileThere"
+
+
+class FileIsDirectory(FileError, IsADirectoryError):
+    """A directory is where a file is wanted."""
+
+    default_reason = "FileIsDirectory"
+
+
+class FileNotDirectory(FileError, NotADirectoryError):
+    """Something else is where a directory is wanted."""
+
+    default_reason = "FileNotDirectory"
+
+
+class FileDenied(FileError, PermissionError):
+    """The user may not do that with this file, or its path is refused."""
+
+    default_reason = "FileDenied"
+
+
+class ChecksumMismatch(FileError):
+    """What arrived is not what was sent. A file that was to be replaced is as it was."""
+
+    default_reason = "ChecksumMismatch"
+
+
+class OutputTooLarge(FileError, ValueError):
+    """A file, or an output, is larger than the caller wants to have in memory."""
+
+    default_reason = "OutputTooLarge"
+
+
 def from_api(error: ApiException, what: str) -> ArlError:
     """Makes an error of this tree out of a ``kubernetes.client.ApiException``."""
     status = getattr(error, "status", None) or 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ class CommandResult:
         reason: Why the task ended, a row of docs/api.md, such as ``Completed`` or ``StepFailed``.
         message: The same as a sentence.
         duration: How long it ran, as a Go duration such as ``1.5s``.
-        truncated: Whether a part of the output is not here; ``task`` names the file that has all of it.
+        truncated: Whether a part of the output is not here; ``stdout_bytes`` gets all of it.
         attempt: Which attempt this is the result of; 1 without retries.
         task: The whole Task.
     """
@@ -55,13 +55,42 @@ class CommandResult:
     truncated: bool
     attempt: int
     task: Mapping[str, Any] = field(repr=False)
+    _stored: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         """Whether it exited with 0."""
         return self.exit_code == 0
 
+    def stdout_bytes(self) -> bytes:
+        """All that it wrote to standard output, also what is left out of ``stdout``; asks the sandbox for that.
+
+        Bytes that are not UTF-8 are U+FFFD as long as nothing was left out.
+
+        Raises:
+            FileMissing: The agent has dropped it: it keeps 32 MiB of a stream, and 64 MiB in all.
+            SandboxGone: The sandbox is gone.
+        """
+        return self._bytes("stdout", "1")
+
+    def stderr_bytes(self) -> bytes:
+        """The same of standard error."""
+        return self._bytes("stderr", "2")
+
+    def _bytes(self, stream: str, number: str) -> bytes:
+        whole = bytearray()
+        for step in self.task.get("status", {}).get("steps") or []:
+            # Names end in the number of the stream; only a stream that was cut has one.
+            files = [f for f in (step.get("outputFile") or "").split() if f.endswith(f".{number}")]
+            data = (step.get(stream) or "").encode()
+            if files and self._stored is not None:
+                data = self._stored(files[0])
+            if whole and data and not whole.endswith(b"\n"):
+                whole += b"\n"
+            whole += data
+        return bytes(whole)
+
     @classmethod
-    def of(cls, task: Mapping[str, Any]) -> CommandResult:
+    def of(cls, task: Mapping[str, Any], stored: Callable[[str], bytes] | None = None) -> CommandResult:
         """Reads the status of a Task that has ended."""
         status = task.get("status", {})
         finished = condition(task, "Finished")
@@ -75,6 +104,7 @@ class CommandResult:
             truncated=any(step.get("truncated") for step in status.get("steps") or []),
             attempt=int(status.get("attempt") or 1),
             task=task,
+            _stored=stored,
         )
 
 

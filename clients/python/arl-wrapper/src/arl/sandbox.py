@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from arl import _cleanup, _tasks
+from arl import _cleanup, _exec, _ops, _tasks
 from arl._connection import Connection
+from arl._exec import Exec
 from arl._hub import Wait, hub
-from arl.errors import NotFound, SandboxTimeout, TaskTimeout
-from arl.results import CommandResult, TaskResult, condition
+from arl._use import Use
+from arl.errors import FileMissing, NotFound, Refused, SandboxGone
+from arl.files import Files
+from arl.process import OnOutput, Process
+from arl.results import CommandResult, TaskResult
+from arl.shells import Forward, Pty, Shell
 from arl.steps import Step
 
 USED_AT = "arl.infra.io/used-at"
+DEFAULT_CONTAINER = "executor"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the commands of a sandbox run.
+
+    Attributes:
+        pod: The name of its pod.
+        container: The container.
+        work_dir: What relative paths are below.
+    """
+
+    pod: str
+    container: str
+    work_dir: str | None
 
 
 class Sandbox:
@@ -27,13 +48,18 @@ class Sandbox:
     Attributes:
         name: Its name.
         namespace: Its namespace.
+        object: The Kubernetes object as it was seen last.
+        files: Its files.
     """
 
     def __init__(self, connection: Connection, namespace: str, obj: Mapping[str, Any]) -> None:
         self._connection = connection
-        self._obj = dict(obj)
+        self._use = Use(self.renew)
+        self._container: str | None = None
+        self.object = dict(obj)
         self.namespace = namespace
         self.name = str(obj["metadata"]["name"])
+        self.files = Files(self)
 
     # ---- life ----------------------------------------------------------------------------------------------------
 
@@ -75,52 +101,48 @@ class Sandbox:
             SandboxFailed: It cannot be had; the message says why.
             SandboxTimeout: It was not ready in time; it has been deleted again.
         """
+        return _ops.run(
+            cls._create(
+                pool,
+                namespace=namespace,
+                name=name,
+                env=env,
+                resources=resources,
+                network=network,
+                idle_timeout=idle_timeout,
+                max_lifetime=max_lifetime,
+                labels=labels,
+                timeout=timeout,
+                wait=wait,
+                connection=connection,
+            )
+        )
+
+    @classmethod
+    def _create(
+        cls,
+        pool: str,
+        *,
+        namespace: str | None = None,
+        name: str | None = None,
+        resources: Mapping[str, Any] | None = None,
+        network: Mapping[str, Any] | None = None,
+        timeout: float = 300,
+        wait: bool = True,
+        connection: Connection | None = None,
+        **spec: Any,
+    ) -> _ops.Op[Sandbox]:
         if resources is not None:
             raise NotImplementedError("resources= at claim is not there yet: set them in the pool's template")
         if network is not None:
             raise NotImplementedError("network= at claim is not there yet: use a NetworkPolicy for the pool's pods")
-        connection = connection or Connection.load()
-        namespace = namespace or connection.namespace
-        body = _tasks.sandbox_body(
-            pool, namespace, name=name, env=env, idle_timeout=idle_timeout, max_lifetime=max_lifetime, labels=labels
-        )
-        ready = hub(connection).wait_own(namespace, "sandboxes", body["metadata"]["name"], _tasks.look_ready)
-        try:
-            made = connection.create(namespace, "sandboxes", body)
-        except BaseException as e:
-            ready.future.cancel()
-            raise e
-        self = cls(connection, namespace, made)
-        _cleanup.remember(self._uid, self.delete)
-        ready.exists(made)
-        if not wait:
-            ready.future.cancel()
-            return self
-        try:
-            self._wait_ready(ready, timeout)
-        except BaseException:
-            self.delete()
-            raise
-        return self
-
-    def _wait_ready(self, wait: Wait, timeout: float) -> None:
-        try:
-            self._obj = wait.future.result(timeout)
-        except FutureTimeout:
-            wait.future.cancel()
-            raise self._timed_out(timeout) from None
-
-    def _timed_out(self, timeout: float) -> SandboxTimeout:
-        try:
-            self.refresh()
-        except NotFound:
-            pass
-        ready = condition(self._obj, "Ready")
-        return SandboxTimeout(
-            f"sandbox {self.name} in namespace {self.namespace} was not ready after {timeout:g} s: "
-            f"{ready.get('message') or 'nobody has looked at it yet; does arl-operator run?'}",
-            reason=ready.get("reason") or None,
-            object=self._obj,
+        known: Connection = connection or (yield _ops.Call(Connection.load))
+        where = namespace or known.namespace
+        body = _tasks.sandbox_body(pool, where, name=name, **spec)
+        return (
+            yield from _tasks.create_sandbox(
+                lambda made: cls(known, where, made), known, body, timeout=timeout, wait=wait, named=name is not None
+            )
         )
 
     @classmethod
@@ -151,14 +173,17 @@ class Sandbox:
 
     def wait_ready(self, timeout: float = 300) -> Sandbox:
         """Waits until it can run commands; see ``create``."""
-        self._wait_ready(
-            hub(self._connection).wait_for(self.namespace, "sandboxes", self.name, _tasks.look_ready), timeout
-        )
+        _ops.run(self._wait_ready(timeout))
         return self
+
+    def _wait_ready(self, timeout: float) -> _ops.Op[None]:
+        find = hub(self._connection).wait_for
+        ready: Wait = yield _ops.Call(lambda: find(self.namespace, "sandboxes", self.name, _tasks.look_ready))
+        yield from _tasks.wait_ready(self, ready, timeout)
 
     def refresh(self) -> Sandbox:
         """Reads it again."""
-        self._obj = self._connection.get(self.namespace, "sandboxes", self.name)
+        self.object = self._connection.get(self.namespace, "sandboxes", self.name)
         return self
 
     def renew(self) -> None:
@@ -168,8 +193,8 @@ class Sandbox:
 
     def delete(self) -> None:
         """Deletes it, and its pod with all that runs there. Harmless when it is gone."""
-        _cleanup.forget(self._uid)
-        self._connection.delete(self.namespace, "sandboxes", self.name, self._uid)
+        _cleanup.forget(self.uid)
+        self._connection.delete(self.namespace, "sandboxes", self.name, self.uid)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -183,24 +208,79 @@ class Sandbox:
         return f"<Sandbox {self.namespace}/{self.name} {self.phase}>"
 
     @property
-    def _uid(self) -> str:
-        return str(self._obj["metadata"]["uid"])
+    def uid(self) -> str:
+        """The UID of the Kubernetes object."""
+        return str(self.object["metadata"]["uid"])
 
     @property
     def phase(self) -> str:
         """Pending, Bound, Ready or Failed, as it was seen last."""
-        return str(self._obj.get("status", {}).get("phase") or "Pending")
+        return str(self.object.get("status", {}).get("phase") or "Pending")
 
     @property
     def pod(self) -> str | None:
         """The name of its pod, as it was seen last."""
-        name: str | None = self._obj.get("status", {}).get("podName")
+        name: str | None = self.object.get("status", {}).get("podName")
         return name
 
-    @property
-    def object(self) -> dict[str, Any]:
-        """The Sandbox as it was seen last."""
-        return self._obj
+    # ---- programs that are no tasks ------------------------------------------------------------------------------
+
+    def _place(self) -> Place:
+        """Where its programs run; waits until it is ready."""
+        if not self.pod:
+            self.wait_ready()
+        status = self.object["status"]
+        return Place(status["podName"], self._container or DEFAULT_CONTAINER, status.get("workDir"))
+
+    def _exec(
+        self, command: Sequence[str], *, container: str | None = None, stdin: bool = False, tty: bool = False
+    ) -> Exec:
+        """Starts a program in its pod, by default in the container that its commands run in."""
+        place = self._place()
+        start = partial(
+            _exec.open_exec, self._connection, self.namespace, place.pod, command=command, stdin=stdin, tty=tty
+        )
+        try:
+            try:
+                return start(container=container or place.container)
+            except Refused:
+                if container or self._container:
+                    raise
+            self._container = self._find_container()
+            return start(container=self._container)
+        except NotFound as e:
+            raise SandboxGone(
+                f"the pod {place.pod} of sandbox {self.name} in namespace {self.namespace} is gone",
+                hint="The sandbox was deleted, or has lost its pod: take another one.",
+                object=self.object,
+            ) from e
+
+    def _find_container(self) -> str:
+        """The container that commands run in where none has the usual name: the first that is not the agent's."""
+        pool = self._connection.get(self.namespace, "warmpools", self.object["spec"]["poolRef"])
+        names = [c["name"] for c in pool["spec"]["template"]["spec"]["containers"] if c["name"] != "sidecar"]
+        return names[0] if names and DEFAULT_CONTAINER not in names else DEFAULT_CONTAINER
+
+    def shell(self, command: Sequence[str] = ("/bin/sh",)) -> Shell:
+        """Starts a program, by default a shell, whose input is sent and whose output is read while it runs.
+
+        It is no task: nothing of it is recorded. It keeps the sandbox while it is open.
+        """
+        return Shell(self._exec(command, stdin=True), self._use)
+
+    def pty(self, cols: int = 80, rows: int = 24, command: Sequence[str] = ("/bin/sh",)) -> Pty:
+        """The same in a terminal."""
+        pty = Pty(self._exec(command, stdin=True, tty=True), self._use)
+        pty.resize(cols, rows)
+        return pty
+
+    def forward(self, port: int, local_port: int = 0) -> Forward:
+        """Opens a local port, by default any that is free, that leads to one of the sandbox.
+
+        It keeps the sandbox while it is open.
+        """
+        pod = self._place().pod
+        return Forward(lambda: _exec.open_port(self._connection, self.namespace, pod, port), self._use, local_port)
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
@@ -215,8 +295,10 @@ class Sandbox:
         timeout: float | None = None,
         retries: int = 0,
         check: bool = False,
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
     ) -> CommandResult:
-        """Runs a command and waits for its end.
+        """Runs a command and waits for its end. It is ended if the wait is broken off, as by Ctrl-C.
 
         Args:
             command: A text is run by ``sh -c``; a list is a program and its arguments.
@@ -227,19 +309,38 @@ class Sandbox:
             timeout: Seconds after which it and all that it started are killed; by default as the cluster has it (300).
             retries: Further attempts if it fails, by the operator.
             check: Raise CommandFailed if it does not exit with 0.
+            on_stdout: Called with the text of its output, as it comes.
+            on_stderr: Called with the text of its errors, as it comes.
 
         Raises:
             CommandFailed: With ``check``; CommandTimeout if its time was over.
             TaskLost: Its pod, agent or sandbox was lost. It may have run, and was not repeated.
             SandboxGone: The sandbox was deleted.
         """
-        task = self._execute(
-            [_tasks.command_step(command, env, cwd, user, stdin)],
-            timeout=timeout,
-            retries=retries,
-            ttl=_tasks.RUN_TTL_S,
-        )
-        return _tasks.command_result(task, check)
+        step = _tasks.command_step(command, env, cwd, user, stdin)
+        if on_stdout is None and on_stderr is None:
+            task = _ops.run(self._execute([step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S))
+            return _tasks.checked(self._result(task), check)
+        process = _ops.run(self._start(step, timeout, retries))
+        try:
+            process.follow(on_stdout, on_stderr)
+            result = process.wait()
+        except BaseException:
+            process._task.cancel_quietly()
+            raise
+        return _tasks.checked(result, check)
+
+    def _result(self, task: TaskResult) -> CommandResult:
+        return CommandResult.of(task, self._stored)
+
+    def _stored(self, file: str) -> bytes:
+        """What the agent has kept of an output."""
+        with self._exec(["arl-sidecar", "cat", file], container="sidecar") as process:
+            data = b"".join(process.output())
+            if process.code():
+                said = process.errors.decode(errors="replace").strip()
+                raise FileMissing(f"{file} cannot be had: {said}", path=file, hint="The agent drops the oldest ones.")
+        return data
 
     def execute(
         self,
@@ -262,39 +363,10 @@ class Sandbox:
         Returns:
             The Task, as a dict. A task that failed is no error: see ``state``.
         """
-        return self._execute(steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id)
+        return _ops.run(self._execute(steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id))
 
-    def _execute(
-        self,
-        steps: Sequence[Step],
-        *,
-        timeout: float | None,
-        retries: int,
-        ttl: int | None,
-        trace_id: str | None = None,
-    ) -> TaskResult:
-        body = _tasks.task_body(
-            self.name, self.namespace, steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id
-        )
-        name = body["metadata"]["name"]
-        wait = hub(self._connection).wait_own(self.namespace, "tasks", name, _tasks.look_finished)
-        try:
-            wait.exists(self._connection.create(self.namespace, "tasks", body))
-            limit = _tasks.wait_limit(len(steps), timeout, retries)
-            return self._finished(wait, name, limit)
-        except BaseException:
-            wait.future.cancel()
-            raise
-
-    def _finished(self, wait: Wait, name: str, limit: float) -> TaskResult:
-        try:
-            result: TaskResult = wait.future.result(limit)
-            return result
-        except FutureTimeout:
-            raise TaskTimeout(
-                f"task {name} in namespace {self.namespace} has no result after {limit:g} s",
-                hint=f"It may still run. See: kubectl -n {self.namespace} describe tsk {name}",
-            ) from None
+    def _execute(self, steps: Sequence[Step], **options: Any) -> _ops.Op[TaskResult]:
+        return _tasks.execute(self._connection, self.name, self.namespace, steps, **options)
 
     def start(
         self,
@@ -308,53 +380,22 @@ class Sandbox:
         retries: int = 0,
     ) -> Process:
         """Starts a command and does not wait for it; see ``run``."""
-        step = _tasks.command_step(command, env, cwd, user, stdin)
+        return _ops.run(self._start(_tasks.command_step(command, env, cwd, user, stdin), timeout, retries))
+
+    def _start(self, step: Step, timeout: float | None, retries: int) -> _ops.Op[Process]:
         body = _tasks.task_body(
             self.name, self.namespace, [step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S
         )
-        made = self._connection.create(self.namespace, "tasks", body)
-        return Process(self, made["metadata"]["name"], _tasks.wait_limit(1, timeout, retries))
+        task = _tasks.Watched(self._connection, self.namespace, body["metadata"]["name"])
+        yield from task.begin(body)
+        return Process(self, task, _tasks.wait_limit(1, timeout, retries))
 
     def process(self, task_name: str) -> Process:
-        """A command that was started before, also by another process."""
-        return Process(self, task_name, _tasks.wait_limit(1, None, 0))
-
-
-class Process:
-    """A command that was started.
-
-    Attributes:
-        task_name: The name of its Task, by which another process finds it again.
-    """
-
-    def __init__(self, sandbox: Sandbox, task_name: str, limit: float) -> None:
-        self._sandbox = sandbox
-        self._limit = limit
-        self._began = time.monotonic()
-        self.task_name = task_name
-
-    def wait(self, timeout: float | None = None, *, check: bool = False) -> CommandResult:
-        """Waits for its end.
+        """A command that was started before, also by another process.
 
         Raises:
-            TaskTimeout: It had none within this time; it runs on.
-            TaskGone: Its Task was deleted.
+            NotFound: There is no Task of this name.
         """
-        s = self._sandbox
-        wait = hub(s._connection).wait_for(s.namespace, "tasks", self.task_name, _tasks.look_finished)
-        try:
-            limit = timeout if timeout is not None else max(0.0, self._began + self._limit - time.monotonic())
-            return _tasks.command_result(s._finished(wait, self.task_name, limit), check)
-        finally:
-            wait.future.cancel()
-
-    def kill(self) -> None:
-        """Ends it and all that it started; ``wait`` returns its result then, with exit code 137.
-
-        Harmless when it has ended.
-        """
-        s = self._sandbox
-        s._connection.patch(s.namespace, "tasks", self.task_name, {"spec": {"cancel": True}})
-
-    def __repr__(self) -> str:
-        return f"<Process {self._sandbox.namespace}/{self.task_name}>"
+        task = _tasks.Watched(self._connection, self.namespace, task_name)
+        task.find()
+        return Process(self, task, _tasks.wait_limit(1, None, 0))

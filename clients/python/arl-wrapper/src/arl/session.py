@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from kubernetes import client
 
-from arl import _cleanup, _tasks
+from arl import _cleanup, _ops, _tasks
 from arl._connection import Connection
-from arl._hub import hub
 from arl.errors import NotFound, PoolNotFound
 from arl.pool import pool_not_found
 from arl.sandbox import Sandbox
@@ -130,27 +129,22 @@ class SandboxSession:
             idle = KEEP_ALIVE_IDLE_S
         sandbox = self._create(idle)
         self.sandbox_name = sandbox.name
-        self._sandbox_uid = sandbox._uid
+        self._sandbox_uid = sandbox.uid
         _log.info("sandbox %s is ready", sandbox.name)
         return cast(SandboxResource, sandbox.object)
 
     def _create(self, idle: int | None) -> Sandbox:
         body = _tasks.sandbox_body(self.pool_ref, self.namespace, idle_timeout=idle, keep_alive=self.keep_alive)
-        wait = hub(self.connection).wait_own(self.namespace, "sandboxes", body["metadata"]["name"], _tasks.look_ready)
-        try:
-            made = self.connection.create(self.namespace, "sandboxes", body)
-            sandbox = Sandbox(self.connection, self.namespace, made)
-            if not self.keep_alive:
-                _cleanup.remember(sandbox._uid, sandbox.delete)
-            wait.exists(made)
-            try:
-                sandbox._wait_ready(wait, self.timeout)
-            except BaseException:
-                sandbox.delete()
-                raise
-            return sandbox
-        finally:
-            wait.future.cancel()
+        return _ops.run(
+            _tasks.create_sandbox(
+                lambda made: Sandbox(self.connection, self.namespace, made),
+                self.connection,
+                body,
+                timeout=self.timeout,
+                wait=True,
+                keep=self.keep_alive,
+            )
+        )
 
     def delete_sandbox(self) -> None:
         """Deletes the sandbox. Harmless when there is none."""
@@ -197,17 +191,15 @@ class SandboxSession:
         Raises:
             RuntimeError: There is no sandbox, or no result within ``timeout`` seconds.
         """
-        sandbox = self._name()
-        body = _tasks.task_body(sandbox, self.namespace, steps, trace_id=None if trace_id is None else str(trace_id))
-        name = body["metadata"]["name"]
-        wait = hub(self.connection).wait_own(self.namespace, "tasks", name, _tasks.look_finished)
-        try:
-            made = self.connection.create(self.namespace, "tasks", body)
-            wait.exists(made)
-            holder = Sandbox(self.connection, self.namespace, {"metadata": {"name": sandbox}})
-            result = cast(TaskResource, holder._finished(wait, name, self.timeout))
-        finally:
-            wait.future.cancel()
+        task = _tasks.execute(
+            self.connection,
+            self._name(),
+            self.namespace,
+            steps,
+            trace_id=None if trace_id is None else str(trace_id),
+            limit=self.timeout,
+        )
+        result = cast(TaskResource, _ops.run(task))
         self._call_back("on_task_complete", result)
         succeeded = result["status"]["state"] == "Succeeded"
         self._call_back("on_task_success" if succeeded else "on_task_failure", result)

@@ -1,0 +1,540 @@
+"""pods/exec and pods/portforward, each over one WebSocket.
+
+The WebSocket library of the official package shakes hands; from then on the frames are read and written here, without
+blocking, so that one thread can send a file and see at once that its reader has ended.
+
+A message begins with a byte that names its channel: 0 is standard input, 1 output, 2 errors, 3 the end as a Status, 4
+the size of a terminal. ``v5.channel.k8s.io`` has one more, 255, which closes another one: the end of standard input.
+With ``v4.channel.k8s.io``, the fall-back, the end of standard input cannot be told.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+from kubernetes import client
+
+from arl._connection import CONNECT_TIMEOUT_S, Connection
+from arl.errors import ArlError, ExecFailed, StreamLost, StreamTimeout
+
+STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
+
+# What is sent as one message, and read from the socket at once.
+SEND_SIZE = 64 << 10
+READ_SIZE = 256 << 10
+# No server sends a message of this size: whoever does is not one.
+MESSAGE_MAX = 32 << 20
+# Of standard error, where it is only wanted for its last line.
+STDERR_MAX = 64 << 10
+# After so much silence the server is asked for a sign of life; without any for so long it is lost.
+PING_S = 15.0
+LOST_S = 90.0
+
+_TEXT, _BINARY, _CLOSED, _PING, _PONG = 1, 2, 8, 9, 10
+_CONTROL = 8
+
+
+class Frames:
+    """Cuts a stream of bytes into WebSocket messages."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._parts: list[bytes] = []
+        self._kind = 0
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Takes what was read and yields ``(opcode, payload)`` of each message that is whole now."""
+        self._data += data
+        at = 0
+        try:
+            while (found := self._frame(at)) is not None:
+                begin, at, final, kind = found
+                payload = bytes(memoryview(self._data)[begin:at])
+                if kind >= _CONTROL:
+                    yield kind, payload
+                    continue
+                self._parts.append(payload)
+                self._kind = kind or self._kind
+                if sum(map(len, self._parts)) > MESSAGE_MAX:
+                    raise ValueError("a message is too large")
+                if final:
+                    whole = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+                    self._parts = []
+                    yield self._kind, whole
+        finally:
+            del self._data[:at]
+
+    def _frame(self, at: int) -> tuple[int, int, bool, int] | None:
+        """Where the payload of the frame begins and ends, whether it is the message's last, and its opcode."""
+        head = self._data[at : at + 10]
+        if len(head) < 2:
+            return None
+        size, begin = head[1] & 0x7F, at + 2
+        if head[1] & 0x80:
+            raise ValueError("a server must not mask its frames")
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            if len(head) < 2 + width:
+                return None
+            size, begin = int.from_bytes(head[2 : 2 + width], "big"), begin + width
+        if size > MESSAGE_MAX:
+            raise ValueError("a frame is too large")
+        if len(self._data) < begin + size:
+            return None
+        return begin, begin + size, bool(head[0] & 0x80), head[0] & 0x0F
+
+
+def frame(kind: int, payload: bytes, key: bytes) -> bytes:
+    """A frame as a client sends it: one message, masked with this key. The key 0 leaves it as it is."""
+    size = len(payload)
+    if size < 126:
+        head = bytes((0x80 | kind, 0x80 | size))
+    elif size < 1 << 16:
+        head = bytes((0x80 | kind, 0x80 | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((0x80 | kind, 0x80 | 127)) + size.to_bytes(8, "big")
+    if key != bytes(4):
+        mask = (key * (size // 4 + 1))[:size]
+        payload = (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+    return head + key + payload
+
+
+def _wait_for(sock: socket.socket, write: bool, timeout: float) -> None:
+    """Waits until the socket can be read, or written to; select() would stop at descriptor 1024."""
+    if not hasattr(select, "poll"):
+        select.select([sock], [sock] if write else [], [], timeout)
+        return
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | (select.POLLOUT if write else 0))
+    poll.poll(max(0.0, timeout) * 1000)
+
+
+class Stream:
+    """An open WebSocket. One thread may read it while another one writes.
+
+    Args:
+        sock: Connected, the handshake done.
+        protocol: That which the server has chosen.
+        what: Begins the message of an error.
+
+    Attributes:
+        ended: The server has said that it is over.
+    """
+
+    def __init__(self, sock: socket.socket, protocol: str, what: str) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._what = what
+        self._lock = threading.Lock()
+        self._frames = Frames()
+        self._out: deque[memoryview] = deque()
+        # Masks keep what lies between from taking data for requests. Nobody lies within TLS.
+        self._masked = not isinstance(sock, ssl.SSLSocket)
+        self._heard = time.monotonic()
+        self._pinged = False
+        self.protocol = protocol
+        self.ended = False
+
+    # ---- without waiting ------------------------------------------------------------------------------------------
+
+    def queue(self, channel: int, data: bytes) -> None:
+        """Appends a message to what is to be sent."""
+        self._queue(_BINARY, bytes((channel,)) + data)
+
+    def _queue(self, kind: int, payload: bytes) -> None:
+        data = memoryview(frame(kind, payload, os.urandom(4) if self._masked else bytes(4)))
+        with self._lock:
+            self._out.append(data)
+
+    def queue_end(self, channel: int = STDIN) -> bool:
+        """Closes a channel; False: this protocol cannot say that."""
+        if self.protocol != V5:
+            return False
+        self.queue(CLOSE, bytes((channel,)))
+        return True
+
+    def flush(self) -> bool:
+        """Sends what the connection takes now; True: nothing is left."""
+        with self._lock:
+            try:
+                while self._out:
+                    sent = self._sock.send(self._out[0])
+                    if sent == len(self._out[0]):
+                        self._out.popleft()
+                    else:
+                        self._out[0] = self._out[0][sent:]
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                pass
+            except OSError as e:
+                if not self.ended:
+                    raise self._lost(str(e)) from e
+                self._out.clear()
+            return not self._out
+
+    def receive(self) -> list[tuple[int, bytes]]:
+        """The messages that are there now, as ``(channel, data)``.
+
+        Raises:
+            StreamLost: The connection broke.
+        """
+        found: list[tuple[int, bytes]] = []
+        data = None if self.ended else self._read()
+        if data == b"":
+            raise self._lost("it was closed without a word")
+        if data is None:
+            return found
+        self._heard, self._pinged = time.monotonic(), False
+        try:
+            for kind, payload in self._frames.feed(data):
+                if kind == _CLOSED:
+                    self.ended = True
+                    break
+                if kind == _PING:
+                    self._queue(_PONG, payload)
+                elif kind in (_TEXT, _BINARY) and payload:
+                    found.append((payload[0], payload[1:]))
+        except ValueError as e:
+            raise self._lost(str(e)) from e
+        return found
+
+    def _read(self) -> bytes | None:
+        with self._lock:
+            try:
+                return self._sock.recv(READ_SIZE)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                return None
+            except OSError as e:
+                raise self._lost(str(e)) from e
+
+    def _lost(self, why: str) -> StreamLost:
+        return StreamLost(f"{self._what}: the connection broke: {why}")
+
+    # ---- with waiting ---------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Waits for data, or for room to send what is queued; also asks for signs of life.
+
+        Raises:
+            StreamLost: There was none for LOST_S.
+        """
+        if self.ended:
+            return
+        silent = time.monotonic() - self._heard
+        if silent > LOST_S:
+            raise self._lost(f"nothing was heard for {LOST_S:g} s")
+        if silent > PING_S and not self._pinged:
+            self._pinged = True
+            self._queue(_PING, b"")
+            self.flush()
+        limit = (LOST_S if self._pinged else PING_S) - silent + 0.01
+        try:
+            _wait_for(self._sock, bool(self._out), limit if timeout is None else min(timeout, limit))
+        except ValueError as e:  # closed by another thread
+            raise self._lost("it was closed") from e
+
+    def send(self, channel: int, data: bytes) -> None:
+        """Sends a message, and waits until the connection has taken it."""
+        for at in range(0, max(len(data), 1), SEND_SIZE):
+            self.queue(channel, data[at : at + SEND_SIZE])
+            while not self.flush():
+                self.wait()
+
+    def messages(self, timeout: float | None = None) -> list[tuple[int, bytes]]:
+        """What is there, or comes within this time; empty: nothing did, or it has ended."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self.ended:
+            self.flush()
+            found = self.receive()
+            if found:
+                return found
+            left = None if until is None else until - time.monotonic()
+            if self.ended or (left is not None and left <= 0):
+                break
+            self.wait(left)
+        return []
+
+    def abort(self) -> None:
+        """Breaks it, from another thread: whoever waits for it gets StreamLost."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Ends it from this side. Harmless when it is over."""
+        if not self.ended:
+            self.ended = True
+            self._queue(_CLOSED, (1000).to_bytes(2, "big"))
+            try:
+                self.flush()
+            except ArlError:
+                pass
+        self.abort()
+        self._sock.close()
+
+
+class Scope:
+    """What one caller waits for, so that another thread can break it off."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._aborts: list[weakref.WeakMethod[Callable[[], object]]] = []
+        self._token: contextvars.Token[Scope | None] | None = None
+        self.canceled = False
+
+    def add(self, abort: Callable[[], object]) -> None:
+        """This method ends a wait; its object may go before."""
+        with self._lock:
+            self._aborts = [a for a in self._aborts if a() is not None]
+            self._aborts.append(weakref.WeakMethod(abort))
+            canceled = self.canceled
+        if canceled:
+            abort()
+
+    def cancel(self) -> None:
+        """Breaks off what is waited for, and what will be."""
+        with self._lock:
+            self.canceled = True
+            aborts = [a() for a in self._aborts]
+        for abort in aborts:
+            if abort is not None:
+                abort()
+
+    def __enter__(self) -> Scope:
+        self._token = _scope.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _scope.reset(self._token)
+
+
+_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("arl_scope", default=None)
+
+
+def in_scope(abort: Callable[[], object]) -> None:
+    """Lets the caller's scope, if there is one, break off a wait by this method."""
+    scope = _scope.get()
+    if scope is not None:
+        scope.add(abort)
+
+
+def exit_code(status: bytes, what: str) -> int:
+    """The exit code that channel 3 tells.
+
+    Raises:
+        ExecFailed: The command did not begin.
+    """
+    try:
+        said = json.loads(status)
+        if said.get("status") == "Success":
+            return 0
+        if said.get("reason") == "NonZeroExitCode":
+            for cause in said["details"]["causes"]:
+                if cause.get("reason") == "ExitCode":
+                    return int(cause["message"])
+        message = str(said.get("message") or said)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message = status.decode(errors="replace")
+    raise ExecFailed(f"{what}: {message.strip()}")
+
+
+class Exec:
+    """A program that runs in a container.
+
+    Attributes:
+        stream: Its connection.
+        errors: The end of its standard error, as far as ``output`` has seen it.
+    """
+
+    def __init__(self, stream: Stream, what: str) -> None:
+        self.stream = stream
+        self.errors = bytearray()
+        self._what = what
+        self._status: bytes | None = None
+
+    def feed(self, found: Iterable[tuple[int, bytes]], sink: Callable[[int, bytes], object]) -> None:
+        """Passes on output; keeps the end."""
+        for channel, data in found:
+            if channel == STATUS:
+                self._status = data
+            elif data:
+                sink(channel, data)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._status is not None or self.stream.ended
+
+    def code(self) -> int:
+        """Its exit code, once it is over."""
+        if self._status is None:
+            raise StreamLost(f"{self._what}: the connection was closed before the end was told")
+        return exit_code(self._status, self._what)
+
+    def output(self, source: Iterable[bytes] | None = None, *, deadline: float | None = None) -> Iterator[bytes]:
+        """Sends all of the input while it yields the output, up to the end of the program.
+
+        Args:
+            source: The input, in pieces. What is left of it when the program ends is not read.
+            deadline: On the clock of ``time.monotonic``.
+        """
+        stream = self.stream
+        chunks: deque[bytes] = deque()
+
+        def take(channel: int, data: bytes) -> None:
+            if channel == STDOUT:
+                chunks.append(data)
+            elif channel == STDERR:
+                self.errors.extend(data)
+                del self.errors[:-STDERR_MAX]
+
+        pieces = None if source is None else iter(source)
+        while not self.over:
+            sent = stream.flush()
+            if sent and pieces is not None:
+                piece = next(pieces, None)
+                if piece is None:
+                    pieces = None
+                    stream.queue_end()
+                else:
+                    stream.queue(STDIN, piece)
+                sent = stream.flush()
+            found = stream.receive()
+            self.feed(found, take)
+            while chunks:
+                yield chunks.popleft()
+            if found or self.over or (sent and pieces is not None):
+                continue
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise StreamTimeout(f"{self._what}: it was not done in time")
+            stream.wait(left)
+
+    def __enter__(self) -> Exec:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
+
+def open_exec(
+    connection: Connection,
+    namespace: str,
+    pod: str,
+    container: str,
+    command: Sequence[str],
+    *,
+    stdin: bool = False,
+    tty: bool = False,
+) -> Exec:
+    """Starts a program in a container of a pod.
+
+    Raises:
+        NotAllowed: The right to pods/exec is missing.
+        NotFound: There is no such pod.
+        Refused: There is no such container, or it does not run.
+    """
+    what = f"running {command[0]} in pod {pod} of namespace {namespace}"
+    query = [("container", container), ("stdin", stdin), ("stdout", True), ("stderr", not tty), ("tty", tty)]
+    text = urlencode([(k, str(v).lower() if isinstance(v, bool) else v) for k, v in query])
+    text += "&" + urlencode([("command", c) for c in command])
+    return Exec(open_stream(connection, f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{text}", (V5, V4), what), what)
+
+
+def open_port(connection: Connection, namespace: str, pod: str, port: int) -> Stream:
+    """A connection to a port of a pod: channel 0 is the data, 1 an error as text."""
+    what = f"connecting to port {port} of pod {pod} in namespace {namespace}"
+    return open_stream(connection, f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}", (V4,), what)
+
+
+def open_stream(connection: Connection, path: str, protocols: Sequence[str], what: str) -> Stream:
+    """Opens a WebSocket; asks again while the server is busy or away, since nothing has begun then."""
+
+    def attempt() -> Stream:
+        sock, protocol = _handshake(connection.api_client, path, protocols)
+        return Stream(sock, protocol or protocols[-1], what)
+
+    stream = connection.call(what, attempt)
+    in_scope(stream.abort)
+    return stream
+
+
+def _handshake(api: Any, path: str, protocols: Sequence[str]) -> tuple[socket.socket, str | None]:
+    import websocket
+
+    headers: dict[str, str] = {"User-Agent": api.user_agent}
+    settings = api.configuration
+    for auth in settings.auth_settings().values():
+        if auth["in"] == "header" and auth["value"]:
+            headers[auth["key"]] = auth["value"]
+    address = urlsplit(settings.host)
+    url = f"{'wss' if address.scheme == 'https' else 'ws'}://{address.netloc}{address.path.rstrip('/')}{path}"
+    try:
+        opened = websocket.create_connection(
+            url,
+            timeout=CONNECT_TIMEOUT_S,
+            header=[f"{k}: {v}" for k, v in headers.items()],
+            subprotocols=list(protocols),
+            sslopt=_tls(settings),
+            suppress_origin=True,
+            sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            **_proxy(settings),
+        )
+    except websocket.WebSocketBadStatusException as e:
+        raise _refused(e) from e
+    except (websocket.WebSocketException, OSError) as e:
+        raise urllib3.exceptions.HTTPError(f"{type(e).__name__}: {e}") from e
+    sock = opened.sock
+    assert sock is not None
+    opened.sock = None
+    return sock, opened.subprotocol
+
+
+def _refused(error: Any) -> client.ApiException:
+    refused = client.ApiException(status=error.status_code, reason=str(error).split("\n", 1)[0])
+    body = getattr(error, "resp_body", None)
+    refused.body = body.decode(errors="replace") if isinstance(body, bytes) else body
+    refused.headers = urllib3.HTTPHeaderDict(getattr(error, "resp_headers", None) or {})
+    return refused
+
+
+def _tls(settings: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE}
+    options["check_hostname"] = bool(settings.verify_ssl) and settings.assert_hostname is not False
+    if settings.ssl_ca_cert:
+        options["ca_certs"] = settings.ssl_ca_cert
+    if settings.cert_file:
+        options["certfile"], options["keyfile"] = settings.cert_file, settings.key_file
+    name = getattr(settings, "tls_server_name", None)
+    if name:
+        options["server_hostname"] = name
+    return options
+
+
+def _proxy(settings: Any) -> dict[str, Any]:
+    if not settings.proxy:
+        return {}
+    proxy = urlsplit(settings.proxy)
+    auth = (proxy.username, proxy.password) if proxy.username else None
+    return {
+        "http_proxy_host": proxy.hostname,
+        "http_proxy_port": proxy.port,
+        "http_proxy_auth": auth,
+        "http_no_proxy": (settings.no_proxy or "").split(","),
+        "proxy_type": "http",
+    }

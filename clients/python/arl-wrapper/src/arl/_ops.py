@@ -1,0 +1,225 @@
+"""One body for sync and async.
+
+What both have to do is a generator: it yields each request that it makes and each end that it waits for, and gets back
+what came of it. ``run`` does that by waiting, ``arun`` with asyncio. So cleaning up, too, is written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from arl._exec import Scope
+
+T = TypeVar("T")
+
+# Requests at once of all event loops; each takes milliseconds.
+REQUESTS_AT_ONCE = 32
+# Pieces of output that wait for an event loop.
+QUEUED = 16
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the API server."""
+
+    fn: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Until:
+    """The end of a wait."""
+
+    future: Future[Any]
+    timeout: float | None
+
+
+class Late(Exception):
+    """A wait was not over in time."""
+
+
+Op = Generator[Call | Until, Any, T]
+
+
+def run(op: Op[T]) -> T:
+    """Does it in this thread."""
+    return _drive(op, _do)
+
+
+def _drive(op: Op[T], do: Callable[[Call | Until], Any]) -> T:
+    try:
+        step = next(op)
+        while True:
+            try:
+                value = do(step)
+            except BaseException as e:
+                step = op.throw(e)
+            else:
+                step = op.send(value)
+    except StopIteration as e:
+        result: T = e.value
+        return result
+
+
+def _do(step: Call | Until) -> Any:
+    if isinstance(step, Call):
+        return step.fn()
+    try:
+        return step.future.result(step.timeout)
+    except FutureTimeout:
+        if step.future.done():  # it is the future's own
+            raise
+        raise Late from None
+
+
+async def arun(op: Op[T]) -> T:
+    """Does it in this event loop."""
+    try:
+        step = next(op)
+        while True:
+            try:
+                value = await _ado(step)
+            except BaseException as e:
+                step = op.throw(e)
+            else:
+                step = op.send(value)
+    except StopIteration as e:
+        result: T = e.value
+        return result
+
+
+# A request that has begun goes on when the caller is cancelled: what it has made must be known.
+async def _ado(step: Call | Until) -> Any:
+    if isinstance(step, Call):
+        return await request(step.fn)
+    future = asyncio.wrap_future(step.future)
+    done, _ = await asyncio.wait({future}, timeout=step.timeout)
+    if not done:
+        raise Late
+    return future.result()
+
+
+async def _finish(future: asyncio.Future[T]) -> T:
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if not future.cancelled():
+            await asyncio.wait({future})
+        raise
+
+
+_executor: ThreadPoolExecutor | None = None
+_executor_lock = threading.Lock()
+
+
+def _requests() -> ThreadPoolExecutor:
+    global _executor
+    with _executor_lock:
+        if _executor is None:
+            _executor = ThreadPoolExecutor(REQUESTS_AT_ONCE, "arl-request")
+        return _executor
+
+
+async def request(fn: Callable[[], T]) -> T:
+    """Makes one request."""
+    return await _finish(asyncio.wrap_future(_requests().submit(contextvars.copy_context().run, fn)))
+
+
+async def in_thread(fn: Callable[[], T]) -> T:
+    """Does something long in a thread of its own, whose connections are closed when the caller is cancelled."""
+    scope = Scope()
+    future: Future[T] = Future()
+
+    def body() -> None:
+        try:
+            with scope:
+                result = fn()
+        except BaseException as e:
+            error = e  # e is gone when the block ends
+            _settle(lambda: future.set_exception(error))
+        else:
+            _settle(lambda: future.set_result(result))
+
+    threading.Thread(target=body, name="arl-async", daemon=True).start()
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        scope.cancel()
+        raise
+
+
+def _settle(settle: Callable[[], None]) -> None:
+    try:
+        settle()
+    except InvalidStateError:
+        pass  # the caller was cancelled
+
+
+class Pump(Generic[T]):
+    """Iterates over something that waits, in a thread of its own, for an event loop.
+
+    Args:
+        items: Makes the iterator, in that thread.
+    """
+
+    def __init__(self, items: Callable[[], Iterator[T]]) -> None:
+        self._items = items
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[tuple[T | None, BaseException | None]] = asyncio.Queue(QUEUED)
+        self._scope = Scope()
+        self.over = False
+        threading.Thread(target=self._body, name="arl-async", daemon=True).start()
+
+    def _put(self, item: T | None, error: BaseException | None) -> None:
+        waiting = asyncio.run_coroutine_threadsafe(self._queue.put((item, error)), self._loop)
+        while not self._scope.canceled:
+            try:
+                return waiting.result(1.0)
+            except FutureTimeout:
+                continue
+
+    def _body(self) -> None:
+        error: BaseException | None = None
+        try:
+            with self._scope:
+                for item in self._items():
+                    self._put(item, None)
+                    if self._scope.canceled:
+                        return
+        except BaseException as e:
+            error = e
+        try:
+            self._put(None, error)
+        except RuntimeError:
+            pass  # the loop is closed
+
+    async def get(self) -> T | None:
+        """The next one; None: there is none."""
+        if self.over:
+            return None
+        item, error = await self._queue.get()
+        if item is None:
+            self.over = True
+        if error is not None:
+            raise error
+        return item
+
+    def stop(self) -> None:
+        """Breaks it off."""
+        self._scope.cancel()
+
+
+async def iterate(items: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    """The same as an iterator, which is broken off when the caller goes."""
+    pump = Pump(items)
+    try:
+        while (item := await pump.get()) is not None:
+            yield item
+    finally:
+        pump.stop()

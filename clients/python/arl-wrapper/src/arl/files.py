@@ -1,0 +1,415 @@
+"""Files of a sandbox, of any size, in any image, byte for byte."""
+
+from __future__ import annotations
+
+import builtins
+import contextvars
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from arl import _ops, _runner
+from arl._exec import Exec
+from arl.errors import FileMissing, OutputTooLarge
+
+if TYPE_CHECKING:
+    from arl.sandbox import Sandbox
+
+# What read() and read_bytes() take into memory; download() has no limit.
+READ_MAX = 256 << 20
+# Files that write_many() sends at once.
+AT_ONCE = 8
+
+User = str | int | None
+Content = str | bytes | IO[bytes]
+Local = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What is at a path of a sandbox.
+
+    Attributes:
+        name: Its name in its folder.
+        path: Its path, as it was asked for.
+        type: ``file``, ``dir``, ``symlink``, ``fifo``, ``socket``, ``char`` or ``block``.
+        size: In bytes.
+        mode: Its permissions, as a number.
+        modified: Seconds since 1970.
+        uid: Its owner.
+        gid: Its group.
+        target: Where a symbolic link leads to.
+    """
+
+    name: str
+    path: str
+    type: str
+    size: int
+    mode: int
+    modified: float
+    uid: int
+    gid: int
+    target: str | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return self.type == "file"
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        return self.type == "dir"
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], path: str) -> FileInfo:
+        """Reads a line of ``stat`` or ``ls``."""
+        return cls(
+            name=str(said["name"]),
+            path=path,
+            type=str(said["type"]),
+            size=int(said["size"]),
+            mode=int(said["mode"], 8),
+            modified=said["mtimeNs"] / 1e9,
+            uid=int(said["uid"]),
+            gid=int(said["gid"]),
+            target=said.get("target"),
+        )
+
+
+class Files:
+    """The files of a sandbox, as ``sandbox.files``.
+
+    Paths are absolute, or relative to the sandbox's work directory; a ``..`` is refused. ``user`` is who does it, as in
+    ``run``; by default the container's user. ``timeout`` is in seconds; a transfer that makes no progress is given up
+    after a few minutes in any case.
+
+    All of them raise FileMissing, FileIsDirectory, FileNotDirectory, FileThere or FileDenied (each the built-in error
+    of that meaning, too) or another FileError, and StreamLost if the connection breaks. Nothing is half-written then,
+    but for ``upload_dir`` and ``download_dir``.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        max_size: int = READ_MAX,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> str:
+        """The text of a file.
+
+        Raises:
+            UnicodeDecodeError: It is not text of this encoding.
+            OutputTooLarge: It has more than ``max_size`` bytes.
+        """
+        return self.read_bytes(path, max_size=max_size, user=user, timeout=timeout).decode(encoding, errors)
+
+    def read_bytes(
+        self,
+        path: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        max_size: int = READ_MAX,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """The content of a file, or ``length`` bytes of it from ``offset`` on.
+
+        Raises:
+            OutputTooLarge: It is more than ``max_size`` bytes.
+        """
+        want = max_size + 1 if length is None else length
+        options = ["--length", str(want)] + (["--offset", str(offset)] if offset else [])
+        data = b"".join(self._verb(["get", *options], path, user, timeout=timeout).content())
+        if len(data) > max_size:
+            raise OutputTooLarge(
+                f"{path} has more than {max_size} bytes", path=path, hint="Use files.download(), or a larger max_size."
+            )
+        return data
+
+    def download(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> int:
+        """Writes a file of the sandbox into a local one, which is replaced when all of it is there.
+
+        Returns:
+            Its size.
+        """
+        target = Path(local)
+        if target.is_dir():
+            target = target / path.rstrip("/").rsplit("/", 1)[-1]
+        verb = self._verb(["get"], path, user, timeout=timeout)
+        with _replaced(target) as file:
+            for data in verb.content():
+                file.write(data)
+        return verb.size
+
+    def download_dir(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> None:
+        """Writes the content of a folder of the sandbox into a local folder, which is made if it is missing.
+
+        Links that lead out of it, and devices, are refused. An error leaves what came before.
+        """
+        folder = Path(local)
+        folder.mkdir(parents=True, exist_ok=True)
+        _runner.unpack(self._verb(["tar"], path, user, timeout=timeout).content(), folder)
+
+    def stat(self, path: str, *, follow: bool = True, user: User = None) -> FileInfo:
+        """What is at this path; ``follow``: what a symbolic link leads to."""
+        return FileInfo.of(self._verb(["stat", *(["--follow"] if follow else [])], path, user).said(), path)
+
+    def exists(self, path: str, *, user: User = None) -> bool:
+        """Whether there is something at this path, or at the end of a symbolic link there."""
+        try:
+            self.stat(path, user=user)
+        except FileMissing:
+            return False
+        return True
+
+    def list(self, path: str = ".", *, user: User = None) -> builtins.list[FileInfo]:
+        """What is in a folder, by name."""
+        found = [
+            FileInfo.of(line, f"{path.rstrip('/')}/{line['name']}") for line in self._verb(["ls"], path, user).lines()
+        ]
+        return sorted(found, key=lambda info: info.name)
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        path: str,
+        content: Content,
+        *,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Writes a file: text as UTF-8, bytes, or what a binary file has from where it stands.
+
+        Args:
+            path: The file; folders that are missing are made.
+            content: All of its new content. Readers see the old or the new one.
+            mode: Permissions, such as ``0o755``. By default a new file gets ``0o644``, and one that is there keeps its.
+            user: Who writes it.
+            timeout: Seconds.
+        """
+        options = [] if mode is None else ["--mode", f"{mode:04o}"]
+        if isinstance(content, str | bytes):
+            data = content.encode() if isinstance(content, str) else content
+            digest = hashlib.sha256(data).hexdigest()
+            verb = self._verb(
+                ["put", *options, "--size", str(len(data)), "--sha256", digest],
+                path,
+                user,
+                _runner.pieces_of(data),
+                timeout,
+            )
+            verb.compare(verb.said(), len(data), digest)
+            return
+        self._framed(["put", *options], path, user, _runner.pieces_of_file(content), timeout)
+
+    def write_many(self, files: Mapping[str, str | bytes], *, mode: int | None = None, user: User = None) -> None:
+        """Writes several files, some at once; each as ``write`` does.
+
+        Raises:
+            FileError: The first error; the other files are written all the same.
+        """
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="arl-files") as executor:
+            written = [
+                # each in a copy of this thread's context, by which the caller's cancellation is known
+                executor.submit(contextvars.copy_context().run, partial(self.write, p, c, mode=mode, user=user))
+                for p, c in files.items()
+            ]
+        for one in written:
+            one.result()
+
+    def upload(
+        self,
+        local: Local,
+        path: str,
+        *,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Writes a local file into one of the sandbox, with its permissions if ``mode`` does not say others."""
+        with open(local, "rb") as file:
+            if mode is None:
+                mode = os.fstat(file.fileno()).st_mode & 0o777
+            self.write(path, file, mode=mode, user=user, timeout=timeout)
+
+    def upload_dir(self, local: Local, path: str, *, user: User = None, timeout: float | None = None) -> None:
+        """Writes the content of a local folder into a folder of the sandbox, which is made if it is missing.
+
+        Symbolic links stay links; those that lead out of the folder are refused. An error leaves what came before.
+        """
+        folder = Path(local)
+        if not folder.is_dir():
+            raise NotADirectoryError(f"{local} is no local folder")
+        self._framed(["untar"], path, user, _runner.pack(folder), timeout)
+
+    def _framed(
+        self, verb: Sequence[str], path: str, user: User, source: Iterable[bytes], timeout: float | None
+    ) -> None:
+        body = _runner.Framed(source)
+        running = self._verb([*verb, "--framed"], path, user, body, timeout)
+        running.compare(running.said(), body.size, body.digest)
+
+    def mkdir(self, path: str, *, parents: bool = True, mode: int | None = None, user: User = None) -> None:
+        """Makes a folder; with ``parents`` also those above it, and one that is there is fine."""
+        options = (["-p"] if parents else []) + ([] if mode is None else ["--mode", f"{mode:04o}"])
+        self._verb(["mkdir", *options], path, user).said()
+
+    def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False, user: User = None) -> None:
+        """Removes a file, a link or an empty folder; with ``recursive`` a folder with all that is in it."""
+        options = (["-r"] if recursive else []) + (["-f"] if missing_ok else [])
+        self._verb(["rm", *options], path, user).said()
+
+    # ---- how -------------------------------------------------------------------------------------------------------
+
+    def _verb(
+        self,
+        verb: Sequence[str],
+        path: str,
+        user: User,
+        source: Iterable[bytes] | None = None,
+        timeout: float | None = None,
+    ) -> _runner.Verb:
+        place = self._sandbox._place()
+        options = ["--dir", place.work_dir] if place.work_dir else []
+        if user is not None:
+            options += ["--user", str(user)]
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return _runner.Verb(self._start, [verb[0], *options, *verb[1:]], path, source, deadline)
+
+    @contextmanager
+    def _start(self, command: Sequence[str], stdin: bool) -> Iterator[Exec]:
+        with self._sandbox._use, self._sandbox._exec(command, stdin=stdin) as process:
+            yield process
+
+
+@contextmanager
+def _replaced(target: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of the target if all goes well."""
+    beside = target.with_name(f".arl-{secrets.token_hex(8)}")
+    try:
+        with open(beside, "xb") as file:
+            yield file
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class AsyncFiles:
+    """The files of an ``AsyncSandbox``; see ``Files``, which has the same methods."""
+
+    def __init__(self, files: Files) -> None:
+        self._sync = files
+
+    async def read(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        max_size: int = READ_MAX,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> str:
+        """See ``Files.read``."""
+        return await _ops.in_thread(
+            lambda: self._sync.read(
+                path, encoding=encoding, errors=errors, max_size=max_size, user=user, timeout=timeout
+            )
+        )
+
+    async def read_bytes(
+        self,
+        path: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        max_size: int = READ_MAX,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """See ``Files.read_bytes``."""
+        return await _ops.in_thread(
+            lambda: self._sync.read_bytes(
+                path, offset=offset, length=length, max_size=max_size, user=user, timeout=timeout
+            )
+        )
+
+    async def download(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> int:
+        """See ``Files.download``."""
+        return await _ops.in_thread(lambda: self._sync.download(path, local, user=user, timeout=timeout))
+
+    async def download_dir(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> None:
+        """See ``Files.download_dir``."""
+        await _ops.in_thread(lambda: self._sync.download_dir(path, local, user=user, timeout=timeout))
+
+    async def stat(self, path: str, *, follow: bool = True, user: User = None) -> FileInfo:
+        """See ``Files.stat``."""
+        return await _ops.in_thread(lambda: self._sync.stat(path, follow=follow, user=user))
+
+    async def exists(self, path: str, *, user: User = None) -> bool:
+        """See ``Files.exists``."""
+        return await _ops.in_thread(lambda: self._sync.exists(path, user=user))
+
+    async def list(self, path: str = ".", *, user: User = None) -> builtins.list[FileInfo]:
+        """See ``Files.list``."""
+        return await _ops.in_thread(lambda: self._sync.list(path, user=user))
+
+    async def write(
+        self,
+        path: str,
+        content: Content,
+        *,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> None:
+        """See ``Files.write``."""
+        await _ops.in_thread(lambda: self._sync.write(path, content, mode=mode, user=user, timeout=timeout))
+
+    async def write_many(self, files: Mapping[str, str | bytes], *, mode: int | None = None, user: User = None) -> None:
+        """See ``Files.write_many``."""
+        await _ops.in_thread(lambda: self._sync.write_many(files, mode=mode, user=user))
+
+    async def upload(
+        self,
+        local: Local,
+        path: str,
+        *,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = None,
+    ) -> None:
+        """See ``Files.upload``."""
+        await _ops.in_thread(lambda: self._sync.upload(local, path, mode=mode, user=user, timeout=timeout))
+
+    async def upload_dir(self, local: Local, path: str, *, user: User = None, timeout: float | None = None) -> None:
+        """See ``Files.upload_dir``."""
+        await _ops.in_thread(lambda: self._sync.upload_dir(local, path, user=user, timeout=timeout))
+
+    async def mkdir(self, path: str, *, parents: bool = True, mode: int | None = None, user: User = None) -> None:
+        """See ``Files.mkdir``."""
+        await _ops.in_thread(lambda: self._sync.mkdir(path, parents=parents, mode=mode, user=user))
+
+    async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False, user: User = None) -> None:
+        """See ``Files.remove``."""
+        await _ops.in_thread(lambda: self._sync.remove(path, recursive=recursive, missing_ok=missing_ok, user=user))

@@ -1,0 +1,279 @@
+"""Commands that were started: their output as it comes, and their end."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from arl import _exec, _ops, _tasks
+from arl._exec import Exec
+from arl.errors import ArlError, ExecFailed, NotAllowed, NotFound, Refused, StreamLost
+from arl.results import CommandResult
+
+if TYPE_CHECKING:
+    from arl.sandbox import Sandbox
+
+Name = Literal["stdout", "stderr"]
+OnOutput = Callable[[str], object]
+
+_NAMES: tuple[Name, Name] = ("stdout", "stderr")
+# Of a frame of `arl-sidecar tail --framed`; see docs/files.md.
+_GAP, _END = 3, 4
+_HEAD = 5
+# How long the agent waits for a step to begin before it is asked again.
+_WAIT_S = 60
+# Exit codes of it.
+_OVER, _NOT_BEGUN = 3, 4
+# After so many lost connections in a row the output is taken from the status.
+_LOST_MAX = 5
+_PAUSE_S = 0.2
+_MARKER = re.compile(r"\n\[\.\.\. (\d+) bytes dropped \.\.\.\]\n")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A piece of what a command writes.
+
+    Attributes:
+        stream: ``stdout`` or ``stderr``.
+        data: The bytes.
+        text: The same as text; a character that is cut by the end of a piece comes with the next one.
+        missing: So many bytes of this stream are missing before these; only when it prints much more than can be kept.
+    """
+
+    stream: Name
+    data: bytes
+    text: str
+    missing: int = 0
+
+    def tell(self, on_stdout: OnOutput | None, on_stderr: OnOutput | None) -> None:
+        """Calls back with its text."""
+        call = on_stdout if self.stream == "stdout" else on_stderr
+        if call is not None and self.text:
+            call(self.text)
+
+
+# Pieces as (number of the stream, how many bytes are missing before, data); the number is that of the step's stream.
+_Piece = tuple[int, int, bytes]
+
+
+class _Unavailable(Exception):
+    """There is no live output of this agent, or not for this caller: the status has to do."""
+
+
+class _Frames:
+    """Cuts what ``tail --framed`` prints into frames."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        self._data += data
+        while len(self._data) >= _HEAD:
+            end = _HEAD + int.from_bytes(self._data[1:_HEAD], "big")
+            if end > _exec.MESSAGE_MAX:
+                raise StreamLost("the agent sent a frame that is too long")
+            if len(self._data) < end:
+                return
+            frame = self._data[0], bytes(self._data[_HEAD:end])
+            del self._data[:end]
+            yield frame
+
+
+class _Follower:
+    """Follows one step: by the agent, and where that is not to be had by the status."""
+
+    def __init__(self, sandbox: Sandbox, task: _tasks.Watched, step: int, attempt: int) -> None:
+        self._sandbox = sandbox
+        self._task = task
+        self._step = step
+        self._attempt = attempt
+        self._seen = [0, 0]
+        self._lost = 0
+
+    def pieces(self) -> Generator[_Piece, None, None]:
+        try:
+            while not self._task.wait.future.done():
+                if (yield from self._by_agent()):
+                    return
+        except _Unavailable:
+            pass
+        yield from self._by_status()
+
+    def _by_agent(self) -> Generator[_Piece, None, bool]:
+        """True: the step has ended and all was told. False: ask again."""
+        uid = self._task.state["metadata"]["uid"]
+        command = ["arl-sidecar", "tail", "-f", "--framed", "--wait", str(_WAIT_S)]
+        command += ["--attempt", str(self._attempt), f"{uid}/{self._step}"]
+        try:
+            with self._sandbox._exec(command, container="sidecar") as process:
+                ended = yield from self._frames(process)
+                code = process.code()
+        except (NotAllowed, NotFound, ExecFailed, Refused) as e:
+            raise _Unavailable from e
+        except (StreamLost, ArlError) as e:
+            self._lost += 1
+            if self._lost >= _LOST_MAX or not isinstance(e, StreamLost):
+                raise _Unavailable from e
+            time.sleep(_PAUSE_S * self._lost)
+            return False
+        if ended or code == _OVER:
+            if not ended:
+                raise _Unavailable
+            return True
+        if code == _NOT_BEGUN:
+            return False
+        raise _Unavailable
+
+    def _frames(self, process: Exec) -> Generator[_Piece, None, bool]:
+        at = [0, 0]
+        frames, ended = _Frames(), False
+        for data in process.output():
+            self._lost = 0
+            for kind, payload in frames.feed(data):
+                if kind in (1, 2):
+                    yield from self._new(kind - 1, at[kind - 1], payload)
+                    at[kind - 1] += len(payload)
+                elif kind == _GAP:
+                    gap = json.loads(payload)
+                    at[gap["stream"] - 1] += gap["bytes"]
+                elif kind == _END:
+                    ended = "exitCode" in json.loads(payload)
+        return ended
+
+    def _new(self, stream: int, at: int, data: bytes) -> Iterator[_Piece]:
+        """What of this data, which begins at a place of its stream, was not told yet."""
+        seen = self._seen[stream]
+        if at + len(data) <= seen:
+            return
+        self._seen[stream] = at + len(data)
+        yield stream, max(0, at - seen), data[max(0, seen - at) :]
+
+    def _by_status(self) -> Iterator[_Piece]:
+        while True:
+            seen, done = self._task.changes(), self._task.wait.future.done()
+            steps = self._task.status.get("steps") or []
+            if self._task.attempt > self._attempt:
+                return
+            if self._step < len(steps):
+                yield from self._state(steps[self._step])
+            if done or (self._step < len(steps) and "exitCode" in steps[self._step]):
+                return
+            self._task.wait_change(seen, _tasks.LOOK_S)
+
+    def _state(self, step: dict[str, Any]) -> Iterator[_Piece]:
+        for number, name in enumerate(_NAMES):
+            text = step.get(name) or ""
+            marker = _MARKER.search(text) if step.get("truncated") or "exitCode" not in step else None
+            if marker is None:
+                yield from self._new(number, 0, text.encode())
+                continue
+            head = text[: marker.start()].encode()
+            yield from self._new(number, 0, head)
+            yield from self._new(number, len(head) + int(marker[1]), text[marker.end() :].encode())
+
+
+class _Decoders:
+    """Text of both streams, whose pieces end anywhere."""
+
+    def __init__(self) -> None:
+        self._of = [codecs.getincrementaldecoder("utf-8")("replace") for _ in _NAMES]
+
+    def output(self, piece: _Piece) -> Output:
+        number, missing, data = piece
+        return Output(_NAMES[number], data, self._of[number].decode(data), missing)
+
+    def rest(self) -> Iterator[Output]:
+        for number, name in enumerate(_NAMES):
+            if text := self._of[number].decode(b"", True):
+                yield Output(name, b"", text)
+
+
+class Process:
+    """A command that was started; iterate over it for its output as it comes, from its beginning.
+
+    Attributes:
+        task_name: The name of its Task, by which another process finds it again.
+    """
+
+    def __init__(self, sandbox: Sandbox, task: _tasks.Watched, limit: float) -> None:
+        self._sandbox = sandbox
+        self._task = task
+        self._limit = limit
+        self._began = time.monotonic()
+        self.task_name = task.name
+
+    def __iter__(self) -> Iterator[Output]:
+        """Its output as it comes, of all its attempts, up to its end. Several may iterate, at once or later."""
+        _exec.in_scope(self._task.abort)
+        decoders = _Decoders()
+        spec = self._task.state.get("spec", {})
+        for attempt in range(1, int(spec.get("retries") or 0) + 2):
+            for step in range(len(spec.get("steps") or [])):
+                for piece in _Follower(self._sandbox, self._task, step, attempt).pieces():
+                    yield decoders.output(piece)
+            if not self._task.goes_on_after(attempt):
+                break
+        yield from decoders.rest()
+
+    def follow(self, on_stdout: OnOutput | None, on_stderr: OnOutput | None) -> None:
+        """Calls back with the text of its output, up to its end."""
+        for output in self:
+            output.tell(on_stdout, on_stderr)
+
+    def _end(self, timeout: float | None) -> _ops.Op[CommandResult]:
+        limit = timeout if timeout is not None else max(0.0, self._began + self._limit - time.monotonic())
+        task = yield from self._task.end(limit)
+        return self._sandbox._result(task)
+
+    def wait(self, timeout: float | None = None, *, check: bool = False) -> CommandResult:
+        """Waits for its end.
+
+        Raises:
+            TaskTimeout: It had none within this time; it runs on.
+            TaskGone: Its Task was deleted.
+            CommandFailed: With ``check``; see ``Sandbox.run``.
+        """
+        return _tasks.checked(_ops.run(self._end(timeout)), check)
+
+    def kill(self) -> None:
+        """Ends it and all that it started; ``wait`` returns its result then, with exit code 137.
+
+        Harmless when it has ended.
+        """
+        self._task.cancel()
+
+    def __repr__(self) -> str:
+        return f"<Process {self._task.namespace}/{self.task_name}>"
+
+
+class AsyncProcess:
+    """A command that was started in an ``AsyncSandbox``; see ``Process``.
+
+    Attributes:
+        task_name: The name of its Task, by which another process finds it again.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self._sync = process
+        self.task_name = process.task_name
+
+    def __aiter__(self) -> AsyncIterator[Output]:
+        """Its output as it comes; see ``Process.__iter__``."""
+        return _ops.iterate(lambda: iter(self._sync))
+
+    async def wait(self, timeout: float | None = None, *, check: bool = False) -> CommandResult:
+        """Waits for its end; see ``Process.wait``."""
+        return _tasks.checked(await _ops.arun(self._sync._end(timeout)), check)
+
+    async def kill(self) -> None:
+        """Ends it; see ``Process.kill``."""
+        await _ops.request(self._sync.kill)
+
+    def __repr__(self) -> str:
+        return f"<AsyncProcess {self._sync._task.namespace}/{self.task_name}>"

@@ -1,0 +1,352 @@
+"""Shells, terminals and ports of a sandbox. Each keeps it in use while it is open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from arl import _exec, _ops
+from arl._exec import Exec, Stream
+from arl.errors import ArlError, StreamLost, StreamTimeout
+from arl.process import Name, Output, _Decoders
+
+# A connection whose local end has finished sending goes on for so long without a byte from the sandbox.
+_LINGER_S = 30.0
+# What is read from a local connection at once; nothing more is read until it was sent.
+_PIECE = 64 << 10
+
+
+class Shell:
+    """A program with standard input and output, by default a shell; a terminal if it was made by ``pty``.
+
+    One thread may read while another one writes. ``with`` it, or ``close`` it.
+    """
+
+    def __init__(self, process: Exec, use: AbstractContextManager[object]) -> None:
+        self._process = process
+        self._use = use
+        self._use.__enter__()
+        self._decoders = _Decoders()
+        self._waiting: deque[Output] = deque()
+        self._closed = False
+
+    def write(self, data: str | bytes) -> None:
+        """Sends input; text as UTF-8."""
+        self._process.stream.send(_exec.STDIN, data.encode() if isinstance(data, str) else data)
+
+    def end_input(self) -> None:
+        """Closes its standard input.
+
+        Raises:
+            NotImplementedError: The API server is older than Kubernetes 1.30, which cannot do that.
+        """
+        if not self._process.stream.queue_end():
+            raise NotImplementedError("this API server cannot close standard input: Kubernetes 1.30 or later can")
+        while not self._process.stream.flush():
+            self._process.stream.wait()
+
+    def read(self, timeout: float | None = None) -> Output | None:
+        """The next piece of output, or None: it has ended, or nothing came within ``timeout`` seconds."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._waiting and not self._process.over:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left < 0:
+                return None
+            self._process.feed(self._process.stream.messages(left), self._take)
+        return self._waiting.popleft() if self._waiting else None
+
+    def _take(self, channel: int, data: bytes) -> None:
+        if channel in (_exec.STDOUT, _exec.STDERR):
+            self._waiting.append(self._decoders.output((channel - 1, 0, data)))
+
+    def read_until(self, text: str, timeout: float = 60.0, stream: Name = "stdout") -> str:
+        """Reads up to a piece with this text, and returns all of the stream's text so far.
+
+        Raises:
+            StreamTimeout: It did not come in time.
+            StreamLost: The program ended before.
+        """
+        until, got = time.monotonic() + timeout, ""
+        while text not in got:
+            left = until - time.monotonic()
+            output = self.read(max(0.0, left))
+            if output is None and (self.over or left <= 0):
+                raise _not_read(text, got, self.over)
+            got += output.text if output is not None and output.stream == stream else ""
+        return got
+
+    def __iter__(self) -> Iterator[Output]:
+        """Its output up to its end."""
+        while (output := self.read()) is not None:
+            yield output
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, as far as was read."""
+        return self._process.over
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Reads on to its end, and returns its exit code; output that was not read is dropped.
+
+        Raises:
+            StreamTimeout: It did not end in time.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._process.over:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise StreamTimeout(f"the shell did not end within {timeout:g} s")
+            self.read(left)
+        return self._process.code()
+
+    def close(self) -> None:
+        """Ends it: a terminal hangs up, and a shell without one sees the end of its input."""
+        if not self._closed:
+            self._closed = True
+            self._process.stream.close()
+            self._use.__exit__(None, None, None)
+
+    def __enter__(self) -> Shell:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _not_read(text: str, got: str, over: bool) -> StreamLost | StreamTimeout:
+    seen = f"; it wrote {got[-500:]!r}"
+    if over:
+        return StreamLost(f"the shell ended before it wrote {text!r}{seen}")
+    return StreamTimeout(f"the shell did not write {text!r} in time{seen}")
+
+
+class Pty(Shell):
+    """A program in a terminal: all that it shows is ``stdout``."""
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Tells it the size of its terminal."""
+        size = json.dumps({"Width": cols, "Height": rows}).encode()
+        self._process.stream.send(_exec.RESIZE, size)
+
+    def __enter__(self) -> Pty:
+        return self
+
+
+class Forward:
+    """A local port that leads to one of the sandbox, until it is closed. ``with`` it, or ``close`` it.
+
+    A connection cannot be half closed: when the local side has sent its last byte, the sandbox does not learn it.
+
+    Attributes:
+        host: The local address.
+        port: The local port.
+        address: Both, as ``host:port``.
+    """
+
+    def __init__(self, connect: Callable[[], Stream], use: AbstractContextManager[object], port: int) -> None:
+        self._connect = connect
+        self._use = use
+        self._lock = threading.Lock()
+        self._streams: set[Stream] = set()
+        self._closed = False
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.host, self.port = self._listener.getsockname()[:2]
+        self.address = f"{self.host}:{self.port}"
+        # The first one tells whether it may be done at all.
+        try:
+            self._connect().close()
+        except BaseException:
+            self._listener.close()
+            raise
+        self._use.__enter__()
+        threading.Thread(target=self._accept, name="arl-forward", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                local, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(local,), name="arl-forward", daemon=True).start()
+
+    def _serve(self, local: socket.socket) -> None:
+        with local:
+            try:
+                stream = self._connect()
+            except ArlError:
+                return
+            try:
+                with self._lock:
+                    self._streams.add(stream)
+                    if self._closed:
+                        return
+                _Relay(stream, local).run()
+            except (ArlError, OSError):
+                pass  # either side is gone: so is the other one
+            finally:
+                with self._lock:
+                    self._streams.discard(stream)
+                stream.close()
+
+    def close(self) -> None:
+        """Closes the port and its connections. Harmless when it is closed."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            streams = list(self._streams)
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for stream in streams:
+            stream.abort()
+        self._use.__exit__(None, None, None)
+
+    def __enter__(self) -> Forward:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Relay:
+    """One connection: a thread for each direction."""
+
+    def __init__(self, stream: Stream, local: socket.socket) -> None:
+        self._stream = stream
+        self._local = local
+        # The first message of each channel is the number of the port.
+        self._headers = {0, 1}
+        self._sent_all: float | None = None
+
+    def run(self) -> None:
+        sender = threading.Thread(target=self._send, name="arl-forward", daemon=True)
+        sender.start()
+        try:
+            while not self._stream.ended:
+                found = self._stream.messages(1.0)
+                if not self._pass_on(found):
+                    return
+                idle = self._sent_all is not None and time.monotonic() - self._sent_all > _LINGER_S
+                if not found and idle:
+                    return
+                if found and self._sent_all is not None:
+                    self._sent_all = time.monotonic()
+        finally:
+            try:
+                self._local.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            sender.join()
+
+    def _pass_on(self, found: list[tuple[int, bytes]]) -> bool:
+        for channel, data in found:
+            if channel in self._headers:
+                self._headers.discard(channel)
+                data = data[2:]
+            if channel == 1 and data:
+                return False  # there is nobody at that port
+            if channel == 0 and data:
+                self._local.sendall(data)
+        return True
+
+    def _send(self) -> None:
+        try:
+            while data := self._local.recv(_PIECE):
+                self._stream.send(0, data)
+        except (ArlError, OSError):
+            self._stream.abort()
+        self._sent_all = time.monotonic()
+
+
+class AsyncShell:
+    """A program with standard input and output; see ``Shell``. ``async with`` it, or ``close`` it."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._sync = shell
+        self._pump = _ops.Pump(lambda: iter(shell))
+
+    async def write(self, data: str | bytes) -> None:
+        """See ``Shell.write``."""
+        await _ops.in_thread(lambda: self._sync.write(data))
+
+    async def end_input(self) -> None:
+        """See ``Shell.end_input``."""
+        await _ops.in_thread(self._sync.end_input)
+
+    async def read(self, timeout: float | None = None) -> Output | None:
+        """See ``Shell.read``."""
+        try:
+            return await asyncio.wait_for(self._pump.get(), timeout)
+        except asyncio.TimeoutError:
+            return None
+
+    async def read_until(self, text: str, timeout: float = 60.0, stream: Name = "stdout") -> str:
+        """See ``Shell.read_until``."""
+        until, got = time.monotonic() + timeout, ""
+        while text not in got:
+            left = until - time.monotonic()
+            output = await self.read(max(0.0, left))
+            if output is None and (self.over or left <= 0):
+                raise _not_read(text, got, self.over)
+            got += output.text if output is not None and output.stream == stream else ""
+        return got
+
+    async def __aiter__(self) -> AsyncIterator[Output]:
+        """Its output up to its end."""
+        while (output := await self._pump.get()) is not None:
+            yield output
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, as far as was read."""
+        return self._pump.over
+
+    async def wait(self, timeout: float | None = None) -> int:
+        """See ``Shell.wait``."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self.over:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise StreamTimeout(f"the shell did not end within {timeout:g} s")
+            await self.read(left)
+        return self._sync._process.code()
+
+    async def close(self) -> None:
+        """See ``Shell.close``."""
+        self._pump.stop()
+        self._sync._process.stream.abort()
+        await _ops.in_thread(self._sync.close)
+
+    async def __aenter__(self) -> AsyncShell:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncPty(AsyncShell):
+    """A program in a terminal; see ``Pty``."""
+
+    def __init__(self, pty: Pty) -> None:
+        super().__init__(pty)
+        self._pty = pty
+
+    async def resize(self, cols: int, rows: int) -> None:
+        """See ``Pty.resize``."""
+        await _ops.in_thread(lambda: self._pty.resize(cols, rows))
+
+    async def __aenter__(self) -> AsyncPty:
+        return self

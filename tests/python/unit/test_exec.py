@@ -1,0 +1,246 @@
+"""pods/exec and port-forward against a server that does each thing to order."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+
+import pytest
+from arl import _exec, errors, shells
+from fake_pod import V4, FakePod, cut
+
+ALL_BYTES = bytes(range(256)) * 1024
+
+
+@contextlib.contextmanager
+def pod(serve, **more):
+    fake = FakePod(serve, **more)
+    try:
+        yield fake
+    finally:
+        fake.close()
+
+
+def start(fake, **more):
+    return _exec.open_exec(fake.connection, "n", "p", "executor", ["cat", "a b", "-"], **more)
+
+
+def pieces(data, size):
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def test_bytes_go_both_ways_as_they_are_and_the_input_has_an_end():
+    def serve(peer):
+        data = peer.stdin()
+        for piece in pieces(data, 30_000):
+            peer.send(1, piece)
+        peer.send(2, b"words")
+        peer.end(3)
+
+    with pod(serve) as fake, start(fake, stdin=True) as process:
+        assert b"".join(process.output(pieces(ALL_BYTES, 10_000))) == ALL_BYTES
+        assert (process.code(), bytes(process.errors)) == (3, b"words")
+    assert "command=cat&command=a+b&command=-" in fake.seen[0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_messages_are_found_however_the_stream_is_cut(size):
+    def serve(peer):
+        whole = peer.frame(2, b"\x01one") + peer.frame(2, b"\x01two", final=False) + peer.frame(9, b"") + peer.frame(0, b"three")
+        whole += peer.frame(2, b"\x01" + ALL_BYTES[:300]) + peer.frame(2, b'\x03{"status":"Success"}')
+        for piece in pieces(whole, size):
+            peer.raw(piece)
+
+    with pod(serve) as fake, start(fake) as process:
+        assert b"".join(process.output()) == b"onetwothree" + ALL_BYTES[:300]
+        assert process.code() == 0
+
+
+def test_a_large_message_is_one():
+    def serve(peer):
+        peer.send(1, ALL_BYTES)
+        peer.end()
+
+    with pod(serve) as fake, start(fake) as process:
+        assert b"".join(process.output()) == ALL_BYTES
+
+
+def test_version_4_has_no_end_of_input():
+    def serve(peer):
+        assert peer.receive() == (2, b"\x00input")
+        peer.end()
+
+    with pod(serve, protocols=(V4,)) as fake, start(fake, stdin=True) as process:
+        assert process.stream.protocol == V4
+        assert not process.stream.queue_end()
+        assert list(process.output([b"input"])) == []
+        assert process.code() == 0
+
+
+def test_a_program_that_ends_early_ends_the_sending():
+    """Its input has no end, and the connection takes no more at some point."""
+    def serve(peer):
+        peer.receive()
+        peer.end(1)
+        threading.Event().wait(0.5)
+
+    def endless():
+        while True:
+            yield bytes(65536)
+
+    with pod(serve) as fake, start(fake, stdin=True) as process:
+        assert list(process.output(endless())) == []
+        assert process.code() == 1
+
+
+@pytest.mark.parametrize("before", [0, 5])
+def test_a_connection_that_breaks_is_an_error_and_no_end(before):
+    def serve(peer):
+        for _ in range(before):
+            peer.send(1, b"data")
+        cut(peer)
+
+    with pod(serve) as fake, start(fake) as process, pytest.raises(errors.StreamLost) as e:
+        list(process.output())
+    assert isinstance(e.value, ConnectionError)
+
+
+def test_a_close_without_a_status_is_no_end_either():
+    def serve(peer):
+        peer.send(1, b"data")
+        peer.raw(peer.frame(8, b"\x03\xe8"))
+
+    with pod(serve) as fake, start(fake) as process:
+        assert list(process.output()) == [b"data"]
+        with pytest.raises(errors.StreamLost):
+            process.code()
+
+
+def test_what_could_not_be_started_is_told():
+    def serve(peer):
+        peer.status({"status": "Failure", "reason": "InternalError", "message": "no such file"})
+
+    with pod(serve) as fake, start(fake) as process:
+        assert list(process.output()) == []
+        with pytest.raises(errors.ExecFailed, match="no such file"):
+            process.code()
+
+
+@pytest.mark.parametrize(("status", "kind", "hint"), [
+    (401, errors.NotAllowed, "sign in again"), (403, errors.NotAllowed, "arl-edit"), (404, errors.NotFound, "no pod"), (400, errors.Refused, "no pod"),
+])
+def test_a_refusal_is_of_the_tree(status, kind, hint):
+    with pod(None) as fake:
+        fake.refuse.append((status, {"message": "no pod", "reason": "X"}, ()))
+        with pytest.raises(kind, match=hint) as e:
+            start(fake)
+        assert (e.value.status, len(fake.seen)) == (status, 1)
+
+
+def test_a_busy_server_is_asked_again():
+    with pod(lambda peer: peer.end()) as fake:
+        fake.refuse += [(429, {}, (("Retry-After", "1"),)), (503, {}, ())]
+        began = time.monotonic()
+        with start(fake) as process:
+            assert list(process.output()) == []
+        assert (len(fake.seen), time.monotonic() - began >= 1) == (3, True)
+
+
+def test_silence_is_asked_about_and_then_an_error(monkeypatch):
+    monkeypatch.setattr(_exec, "PING_S", 0.1)
+    monkeypatch.setattr(_exec, "LOST_S", 1.0)
+    asked = threading.Event()
+
+    def serve(peer):
+        while True:
+            if peer.receive()[0] == 9:
+                asked.set()
+
+    with pod(serve) as fake, start(fake) as process, pytest.raises(errors.StreamLost, match="nothing was heard"):
+        list(process.output())
+    assert asked.is_set()
+
+
+def test_an_answer_to_a_ping_keeps_it(monkeypatch):
+    monkeypatch.setattr(_exec, "PING_S", 0.05)
+    monkeypatch.setattr(_exec, "LOST_S", 5.0)
+
+    def serve(peer):
+        for _ in range(5):
+            while peer.receive()[0] != 9:
+                pass
+            peer.raw(peer.frame(10, b""))
+        peer.end()
+
+    with pod(serve) as fake, start(fake) as process:
+        assert list(process.output()) == []
+
+
+def test_a_deadline_holds():
+    with pod(lambda peer: peer.receive()) as fake, start(fake) as process, pytest.raises(errors.StreamTimeout) as e:
+        list(process.output(deadline=time.monotonic() + 0.1))
+    assert isinstance(e.value, TimeoutError)
+
+
+def test_another_thread_can_break_it_off():
+    scope = _exec.Scope()
+
+    def serve(peer):
+        scope.cancel()
+        peer.receive()
+
+    with pod(serve) as fake, scope, pytest.raises(errors.StreamLost), start(fake) as process:
+        list(process.output())
+
+
+def test_a_shell_is_read_while_it_is_written_to():
+    def serve(peer):
+        peer.send(1, b"$ ")
+        assert peer.receive() == (2, b"\x00h\xc3\xa9\n")
+        peer.send(1, b"h\xc3")
+        peer.send(2, b"err")
+        peer.send(1, b"\xa9\n")
+        assert peer.receive() == (2, b"\xff\x00")
+        peer.end(7)
+
+    with pod(serve) as fake, shells.Shell(start(fake, stdin=True), contextlib.nullcontext()) as shell:
+        assert shell.read_until("$ ", 10) == "$ "
+        shell.write("hé\n")
+        shell.end_input()
+        found = list(shell)
+        assert "".join(o.text for o in found if o.stream == "stdout") == "hé\n"
+        assert "".join(o.text for o in found if o.stream == "stderr") == "err"
+        assert shell.wait(10) == 7
+        assert shell.read(10) is None
+
+
+def test_a_port_is_forwarded():
+    def serve(peer):
+        peer.send(0, b"\x50\x00")
+        peer.send(1, b"\x50\x00")
+        kind, payload = peer.receive()
+        if kind == 8:
+            return      # the first one only looks whether it may
+        assert (kind, payload[0], peer.query["ports"]) == (2, 0, ["80"])
+        peer.send(0, payload[1:].upper())
+        peer.raw(peer.frame(8, b"\x03\xe8"))
+
+    with pod(serve, protocols=(V4,)) as fake:
+        with shells.Forward(lambda: _exec.open_port(fake.connection, "n", "p", 80), contextlib.nullcontext(), 0) as forward:
+            for _ in range(3):
+                with socket.create_connection((forward.host, forward.port), 10) as local:
+                    local.sendall(b"hello")
+                    assert local.makefile("rb").read() == b"HELLO"
+        with pytest.raises(OSError):
+            socket.create_connection((forward.host, forward.port), 10)
+
+
+def test_masks_are_those_of_the_standard():
+    data = os.urandom(1001)
+    for size in (0, 1, 125, 126, 1001):
+        key = b"\x12\x34\x00\xff"
+        framed = _exec.frame(2, data[:size], key)
+        payload = framed[-size:] if size else b""
+        assert bytes(b ^ key[i % 4] for i, b in enumerate(payload)) == data[:size]
+        assert _exec.frame(2, data[:size], bytes(4))[-size or len(framed):] == data[:size]
