@@ -40,6 +40,8 @@ struct attempt {
     const char *reason; /* NULL: has not ended */
     int64_t begun_ns;
     int64_t step_begun_ns;
+    int proc;      /* the operator that has begun it, */
+    unsigned life; /* and which life of it */
     uint64_t streams[STREAMS];
 };
 
@@ -119,13 +121,13 @@ static int64_t step_number(const struct task_step *st, size_t i, int64_t fallbac
  */
 #define MUCH_OUTPUT 20000
 
-static char *text_of_step(const struct attempt *a)
+char *agent_step_text(const char *task_uid, int64_t attempt, size_t step)
 {
-    cleanup_free char *text = xasprintf("%s %" PRId64 " %zu\n", a->task_uid, a->number, a->step);
+    cleanup_free char *text = xasprintf("%s %" PRId64 " %zu\n", task_uid, attempt, step);
     cleanup_free char *much = xcalloc(MUCH_OUTPUT + 1, 1);
-    unsigned sum = (unsigned)a->step;
+    unsigned sum = (unsigned)step;
 
-    for (const char *p = a->task_uid; *p; p++)
+    for (const char *p = task_uid; *p; p++)
         sum = sum * 31 + (unsigned char)*p;
     if (sum % 8 == 0)
         memset(much, 'x', MUCH_OUTPUT);
@@ -137,7 +139,7 @@ static void end_step(struct sim *s, struct kpod *k, struct attempt *a)
     const struct task_step *st = &a->req.steps[a->step];
     bool late = step_number(st, 1, 0) > a->req.timeout_ms;
     int code = late ? CODE_TIMEOUT : (int)step_number(st, 2, st->invalid ? 1 : 0);
-    cleanup_free char *text = text_of_step(a);
+    cleanup_free char *text = agent_step_text(a->task_uid, a->number, a->step);
 
     buf_puts(&a->out, text);
     say(s, a,
@@ -247,8 +249,20 @@ static void attempt_free(struct attempt *a)
     free(a);
 }
 
+/* Times of creation have no fractions: within a second an operator may take another order than the
+ * one before it. But it asks the agent what runs there, before it begins anything: that may not
+ * have told what began only then. */
+static bool may_not_know(const struct msg *m, const struct obj *me, const struct attempt *a,
+                         const struct obj *other)
+{
+    bool other_life = a->proc != m->proc || a->life != m->life;
+
+    return other && me && !oracle_task_final(other) && other_life && a->begun_ns >= m->active_ns &&
+           strcmp(me->uid, other->uid) != 0 && oracle_same_second(other, me);
+}
+
 /* Tasks of a sandbox run one at a time, also beside what was deleted or given up. */
-static void check_alone(struct sim *s, const struct kpod *k, const char *uid)
+static void check_alone(struct sim *s, const struct kpod *k, const struct msg *m, const char *uid)
 {
     const struct obj *me = api_find_uid(s, SIM_TASK, uid);
 
@@ -259,11 +273,7 @@ static void check_alone(struct sim *s, const struct kpod *k, const char *uid)
         const struct attempt *a = list_entry(it, struct attempt, node);
         const struct obj *o = api_find_uid(s, SIM_TASK, a->task_uid);
 
-        if (!a->running)
-            continue;
-        /* Times of creation have no fractions: within a second a new operator takes any order. */
-        if (o && me && !oracle_task_final(o) && strcmp(a->task_uid, uid) != 0 &&
-            oracle_same_second(o, me))
+        if (!a->running || may_not_know(m, me, a, o))
             continue;
         sim_fail(s, "%s starts while %s/%" PRId64 " runs in the same sandbox", uid, a->task_uid,
                  a->number);
@@ -285,11 +295,13 @@ static void start(struct sim *s, struct kpod *k, struct msg *m, const char *uid,
     }
     if (!k->served)
         k->served = xstrdup(m->sandbox_uid);
-    check_alone(s, k, uid);
+    check_alone(s, k, m, uid);
     a->task_uid = xstrdup(uid);
     a->number = number;
     a->body = xstrdup(m->body);
     a->running = true;
+    a->proc = m->proc;
+    a->life = m->life;
     a->begun_ns = s->now_ns;
     buf_init(&a->lines, 16u << 20);
     buf_init(&a->out, 16u << 20);
@@ -406,6 +418,23 @@ static struct kpod *pod_at(struct sim *s, const char *address)
     return NULL;
 }
 
+void agent_ill(struct sim *s, const char *address)
+{
+    struct kpod *k = pod_at(s, address);
+
+    if (k)
+        k->ill_ns = s->now_ns;
+}
+
+bool agent_well(const struct sim *s, const struct kpod *k, int64_t ns)
+{
+    for (int i = 0; i < s->cfg.procs; i++)
+        if (s->procs[i].paused_until_ns > s->now_ns - ns)
+            return false;
+    return k->state == KPOD_RUNNING && k->agent_up && !k->cut_off && k->hostile == HOSTILE_NOT &&
+           k->ill_ns < s->now_ns - ns;
+}
+
 static void refuse(struct sim *s, struct msg *m)
 {
     char uid[128];
@@ -504,6 +533,7 @@ static void cut_streams(struct sim *s, struct attempt *a)
 void agent_down(struct sim *s, struct kpod *k)
 {
     k->agent_up = false;
+    k->ill_ns = s->now_ns;
     k->agent_life++;
     list_for_each (it, &k->attempts) {
         struct attempt *a = list_entry(it, struct attempt, node);
@@ -524,6 +554,7 @@ void agent_cut_off(struct sim *s, struct kpod *k)
 void agent_up(struct sim *s, struct kpod *k)
 {
     k->agent_up = true;
+    k->ill_ns = s->now_ns;
     list_for_each (it, &k->attempts) {
         struct attempt *a = list_entry(it, struct attempt, node);
 
@@ -576,7 +607,7 @@ bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attem
 
         if (!a || !a->reason)
             continue;
-        *ret = (struct agent_truth){a->code, a->reason, a->out.data};
+        *ret = (struct agent_truth){a->code, a->reason, a->out.data, a->step, s->pods[*pos - 1]};
         return true;
     }
     return false;

@@ -82,6 +82,12 @@ const struct story stories[] = {
      "attempt ns/a/1: starts, Completed 0\nattempt ns/b/1: starts, Completed 0\n" READY_BOX
      "task a: Succeeded (Completed)\ntask b: Running, Succeeded (Completed)\n",
      0},
+    /* The next operator lists the later one first: it asks the agent before it begins anything. */
+    {"the operator dies under the first of two tasks of a second",
+     WITH_BOX "9000 task b s 3000:0\n9001 task a s 20:0\n9200 kill 0",
+     "attempt ns/a/1: starts, Completed 0\nattempt ns/b/1: starts, Completed 0\n" READY_BOX
+     "task a: Succeeded (Completed)\ntask b: Running, Succeeded (Completed)\n",
+     0},
     {"a task that is deleted is stopped", WITH_BOX "9000 task t s 60000:0\n12000 delete Task t",
      "attempt ns/t/1: starts, Canceled 137\n" READY_BOX "task t: Running, gone\n", 0},
     {"a task that is deleted is over before the next one begins",

@@ -126,6 +126,7 @@ bool hostile_on_the_way(struct sim *s, struct kpod *k, struct msg *m, struct buf
         buf_clear(b);
         seal_lie(s, m, b);
     }
+    k->ill_ns = s->now_ns;
     sim_note(s, "somebody changes an answer of %s", k->name);
     if (m)
         m->lied = b->len != honest.len || memcmp(b->data, honest.data, b->len) != 0;

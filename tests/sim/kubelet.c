@@ -296,6 +296,7 @@ void kubelet_come_back(struct sim *s, struct kpod *k)
 {
     sim_note(s, "the node of %s is back", k->name);
     k->cut_off = false;
+    k->ill_ns = s->now_ns;
     if (k->ends_unheard)
         on_gone(s, NULL, index_of(s, k), 0);
     else if (k->state == KPOD_RUNNING)

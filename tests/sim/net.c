@@ -119,6 +119,14 @@ static void check_lie(struct sim *s, const struct msg *m, const struct proc *p, 
                  m->method, m->path);
 }
 
+/* From when it asked, as it goes by that itself. */
+static void note_lease(const struct ops_call *c, const struct msg *m)
+{
+    if (m->target == OPS_API && m->status / 100 == 2 && !m->error &&
+        strcmp(m->method, "GET") != 0 && strstr(m->path, "/leases"))
+        c->p->lease_until_ns = c->begun_ns + LEASE_RENEW_DEADLINE_MS * SIM_MS;
+}
+
 static void on_reply(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
 {
     struct ops_call *c = net_find(s, m->call);
@@ -133,8 +141,11 @@ static void on_reply(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
     }
     if (asleep(s, c->p, on_reply, m, 0))
         return;
+    if (m->target == OPS_AGENT && (m->fault || m->lied))
+        agent_ill(s, m->address);
     sim_note(s, "op%d %s %s -> %d%s", m->proc, m->method, m->path, m->status ? m->status : m->error,
              m->fault ? fault_str(m->fault) : "");
+    note_lease(c, m);
     if (lied)
         before = disbelieved(p);
     finish(c,
@@ -201,6 +212,8 @@ static void pump(struct sim *s, struct msg *m, uint64_t number, uint64_t b)
         return;
     c->pumping = false;
     cut = !s->quiet && c->out.len > 0 && sim_chance(s, s->cfg.cuts);
+    if (cut && c->agent)
+        c->agent->ill_ns = s->now_ns;
     n = c->out.len;
     if (cut || (n > 1 && sim_chance(s, 200)))
         n = sim_below(s, n + 1);
@@ -427,6 +440,8 @@ static struct msg *msg_new(const struct ops_call *c, const struct ops_request *r
     m->target = req->target;
     m->call = c->number;
     m->proc = c->p->index;
+    m->life = c->p->life;
+    m->active_ns = c->p->active_ns;
     m->address = xstrdup(req->address);
     m->method = xstrdup(req->method);
     m->path = xmemdup0(req->path, query ? (size_t)(query - req->path) : strlen(req->path));
@@ -462,6 +477,17 @@ static void count_write(struct sim *s, const struct ops_request *req)
         s->writes++;
 }
 
+/* The machine looks at its clock before it acts: one that has stood still must not go on as if
+ * nothing had been. What it has sent before, and what the gate has kept, may come later. */
+static void check_lease(struct sim *s, const struct proc *p, const struct ops_request *req)
+{
+    bool writes = req->target == OPS_API && strcmp(req->method, "GET") != 0 &&
+                  !strstr(req->path, "/leases") && !strstr(req->path, "/events");
+
+    if (s->cfg.leases && writes && s->now_ns >= p->lease_until_ns)
+        sim_fail(s, "op%d writes %s, though its lease has run out", p->index, req->path);
+}
+
 static struct ops_call *net_start(struct ops *ops, const struct ops_request *req,
                                   const struct ops_handler *handler, void *arg)
 {
@@ -475,11 +501,12 @@ static struct ops_call *net_start(struct ops *ops, const struct ops_request *req
     c->handler = *handler;
     c->arg = arg;
     c->idle_ns = req->idle_timeout_ms * SIM_MS;
-    c->last_byte_ns = s->now_ns;
+    c->last_byte_ns = c->begun_ns = s->now_ns;
     buf_init(&c->out, 8u << 20);
     list_push_back(&p->calls, &c->link);
     if (p->muted)
         return c;
+    check_lease(s, p, req);
     m = msg_new(c, req);
     m->fault = choose_fault(s, req);
     sim_note(s, "op%d call %" PRIu64 " %s %s%s%s", p->index, c->number, req->method, req->path,

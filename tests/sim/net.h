@@ -13,6 +13,7 @@ struct ops_call {
     struct ops_handler handler;
     void *arg;
     int64_t idle_ns;
+    int64_t begun_ns;
     int64_t last_byte_ns;
     struct buf out; /* bytes of a stream on their way */
     bool pumping;

@@ -262,27 +262,27 @@ static char *final_text(const struct obj *o)
     return xasprintf("%s %" PRId64 " %s", status_str(o, "state"), code, status_str(o, "stdout"));
 }
 
-/* Its pod was gone before the operator had room to read all of the output: the end of it, behind a
- * marker, and the status says so. */
-static bool is_tail(const struct obj *o, const char *out, const char *whole)
-{
-    const char *marker = " bytes dropped ...]\n";
-    const char *tail = NULL;
-    size_t len, all = strlen(whole);
+/* What is kept of the last step's output, at least, of a run that could not keep all. */
+#define TAIL_LEAST (RUN_ENDED_TAIL_BYTES / 2)
 
-    /* Each step that lost something has a marker: what is behind the last one is whole. */
-    for (const char *p = out; (p = strstr(p, marker)); p++)
-        tail = p;
-    if (!tail ||
-        !strstr(condition_text(o, "Succeeded", "message"), "only the end of the output is here"))
-        return false;
-    tail += strlen(marker);
-    len = strlen(tail);
-    return len <= all && strcmp(whole + all - len, tail) == 0;
+/* Its pod was gone before the operator had room to read all of the output: the end of it, behind a
+ * marker, and the status says so. An agent that answers is read. */
+static bool is_tail(const struct sim *s, const struct obj *o, const struct agent_truth *truth,
+                    int64_t attempt)
+{
+    const char *message = condition_text(o, "Succeeded", "message");
+    bool finished =
+        strcmp(truth->reason, "Completed") == 0 || strcmp(truth->reason, "StepFailed") == 0;
+
+    return strstr(message, "only the end of the output is here") &&
+           !(strstr(message, "does not answer") &&
+             agent_well(s, truth->pod, AGENT_LOST_MS * NSEC_PER_MSEC)) &&
+           output_is_tail(status_str(o, "stdout"), o->uid, truth, attempt,
+                          finished ? TAIL_LEAST : 0);
 }
 
 static bool is_end(struct sim *s, const struct obj *o, const struct agent_truth *truth,
-                   const char *reason, int64_t code)
+                   const char *reason, int64_t code, int64_t attempt)
 {
     const char *out = status_str(o, "stdout");
     bool too_much =
@@ -290,7 +290,7 @@ static bool is_end(struct sim *s, const struct obj *o, const struct agent_truth 
     const char *whole = str_or_empty(truth->out);
 
     return str_eq(truth->reason, reason) && truth->code == code &&
-           (str_eq(whole, out) || (too_much && !*out) || is_tail(o, out, whole));
+           (str_eq(whole, out) || (too_much && !*out) || is_tail(s, o, truth, attempt));
 }
 
 /* Ends that only an agent tells; *reason becomes the agent's own word. */
@@ -332,7 +332,7 @@ static void check_end(struct sim *s, const struct obj *o)
         return;
     }
     while (agent_truth(s, &pos, o->uid, attempt, &truth))
-        if (is_end(s, o, &truth, reason, code))
+        if (is_end(s, o, &truth, reason, code, attempt))
             return;
     sim_fail(s, "task %s: %s with code %d was written, %s with code %d is true%s", o->name, reason,
              (int)code, truth.reason ? truth.reason : "nothing", truth.code,
@@ -532,7 +532,12 @@ static bool sandbox_settled(struct sim *s, const struct obj *o, struct buf *why)
 {
     const char *phase = status_str(o, "phase");
     const struct obj *pod = api_find_uid(s, SIM_POD, status_str(o, "podUID"));
+    struct json_object *spec = json_get(o->j, "spec");
 
+    if (json_get(spec, "idleTimeoutSeconds") || json_get(spec, "maxLifetimeSeconds")) {
+        buf_printf(why, "sandbox %s: it has yet to expire; ", o->name);
+        return false;
+    }
     if (strcmp(phase, "Failed") == 0)
         return true;
     if (strcmp(phase, "Ready") == 0 && pod && pod_is_ready(pod) && !is_deleting(pod) &&

@@ -161,6 +161,7 @@ static void on_leading(void *arg)
     struct proc *p = arg;
 
     sim_note(p->s, "op%d leads", p->index);
+    p->active_ns = p->s->now_ns;
     manager_set_active(p->m, true);
 }
 
@@ -209,6 +210,8 @@ void proc_start(struct sim *s, int index)
     p->up = true;
     s->lives++;
     p->muted = p->doomed = false;
+    p->active_ns = s->now_ns;
+    p->lease_until_ns = 0;
     p->skew_ns = sim_between(s, 0, 400) * SIM_MS - (s->cfg.calm ? 0 : 200 * SIM_MS);
     mo.instance = lo.identity = p->identity;
     p->gate = gate_new(&p->ops, &go);

@@ -11,9 +11,8 @@
  *   agent.c    the sidecar in each pod; seal.c: its side of the sealed channel
  *   hostile.c  who answers in its place
  *   client.c   what people do, by chance
- *   oracle.c   what must hold after every change, and at rest
- *   phases.c   which phase may follow which
- *   run.c      one run: chaos, quiet, rest
+ *   oracle.c   what must hold after every change, and at rest; output.c: whether a text is what
+ * steps have printed phases.c   which phase may follow which run.c      one run: chaos, quiet, rest
  *
  * Nothing in here holds for longer than a run; sim_free() frees it all.
  */
@@ -26,6 +25,7 @@
 #include "common/list.h"
 #include "common/map.h"
 #include "operator/kube/lease.h"
+#include "operator/kube/lease_step.h"
 #include "operator/manager.h"
 
 #define SIM_PROCS 2
@@ -165,6 +165,8 @@ struct proc {
     struct list timers;
     int64_t paused_until_ns;
     int64_t skew_ns;
+    int64_t active_ns;      /* since when this life acts */
+    int64_t lease_until_ns; /* as far as it was told; 0: it has none */
 };
 
 /* A request on its way, with its answer on the way back. */
@@ -172,6 +174,8 @@ struct msg {
     enum ops_target target;
     uint64_t call; /* whom the answer is for */
     int proc;
+    unsigned life;     /* of the operator that has sent it */
+    int64_t active_ns; /* since when that one acts */
     char *address;
     char *method;
     char *path;
@@ -331,6 +335,7 @@ struct kpod {
     char *served;      /* the sandbox UID that the agent was bound to */
     struct list attempts;
     unsigned agent_life;
+    int64_t ill_ns; /* when it could not be asked last, see agent_ill() */
     enum hostile hostile;
     struct channel_pair pair;
     struct sim_peer peers[SIM_PEERS]; /* operators that it knows */
@@ -360,11 +365,19 @@ struct agent_truth {
     int code;
     const char *reason; /* Completed, StepFailed, ... */
     char *out;          /* all standard output, joined; owned by the agent */
+    size_t printed;     /* steps that have, the first ones */
+    const struct kpod *pod;
 };
 size_t agent_running(const struct kpod *k);
 bool agent_refused(struct sim *s, const char *task_uid); /* an agent has, by a 4xx of its own */
 bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attempt,
                  struct agent_truth *ret);
+/* What that step prints; the caller frees it. */
+char *agent_step_text(const char *task_uid, int64_t attempt, size_t step);
+/* Something between the operators and the agent at this address is wrong just now. */
+void agent_ill(struct sim *s, const char *address);
+/* Whether whoever has asked this agent in the last `ns` has got an answer. */
+bool agent_well(const struct sim *s, const struct kpod *k, int64_t ns);
 
 /* seal.c */
 void seal_init(uint64_t seed);
@@ -411,6 +424,12 @@ bool oracle_settled(struct sim *s, struct buf *why); /* everything is as it has 
 bool oracle_same_second(const struct obj *a, const struct obj *b); /* made in */
 bool oracle_task_final(const struct obj *task);
 void oracle_done(struct sim *s);
+
+/* output.c */
+/* Whether out is what the steps have printed, but for parts that markers stand for, byte for byte;
+ * the last step shows its last `least` bytes at least. */
+bool output_is_tail(const char *out, const char *task_uid, const struct agent_truth *truth,
+                    int64_t attempt, size_t least);
 
 /* phases.c */
 void phase_moved(struct sim *s, const struct obj *o, const char *from, const char *to);
