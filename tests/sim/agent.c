@@ -495,7 +495,9 @@ void agent_handle(struct sim *s, struct msg *m)
         return;
     }
     oracle_request(s, k, m->sandbox_uid);
-    if (k->served && !str_eq(k->served, m->sandbox_uid))
+    if (k->hostile == HOSTILE_EVIL)
+        evil_handle(s, k, m);
+    else if (k->served && !str_eq(k->served, m->sandbox_uid))
         refuse(s, m);
     else
         route(s, k, m);
@@ -544,6 +546,16 @@ void agent_down(struct sim *s, struct kpod *k)
     }
 }
 
+/* What ran in it is of no more interest, and nobody tells of it as it was. */
+void agent_turns_evil(struct sim *s, struct kpod *k)
+{
+    agent_down(s, k);
+    k->agent_up = true;
+    k->hostile = HOSTILE_EVIL;
+    list_for_each (it, &k->attempts)
+        evil_mark(s, list_entry(it, struct attempt, node)->task_uid);
+}
+
 void agent_cut_off(struct sim *s, struct kpod *k)
 {
     list_for_each (it, &k->attempts)
@@ -558,7 +570,7 @@ void agent_up(struct sim *s, struct kpod *k)
     list_for_each (it, &k->attempts) {
         struct attempt *a = list_entry(it, struct attempt, node);
 
-        if (!a->reason && !a->forgotten)
+        if (!a->reason && !a->forgotten && k->hostile != HOSTILE_EVIL)
             end(s, a, TASK_END_AGENT_LOST, CODE_KILLED);
     }
     kubelet_set_ready(s, k, true);

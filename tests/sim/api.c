@@ -10,6 +10,8 @@
 #include "common/clock.h"
 #include "common/json.h"
 
+#define ETCD_BYTES 1572864u
+
 static const struct {
     const char *kind;
     const char *plural;
@@ -317,6 +319,12 @@ static void count_generation(struct obj *o)
     json_object_object_add(o->j, "metadata", md);
 }
 
+/* etcd's --max-request-bytes. */
+static bool is_too_large(const struct obj *o)
+{
+    return strlen(o->text) > ETCD_BYTES / 2 && strlen(text_of(o->j)) > ETCD_BYTES;
+}
+
 /* Only the status through its subresource, only the rest without; what changes nothing is not
  * written. */
 static void apply(struct sim *s, struct msg *m, struct obj *o, struct json_object *patch,
@@ -337,6 +345,11 @@ static void apply(struct sim *s, struct msg *m, struct obj *o, struct json_objec
         set_tree(o, merged(was, patch, &changed));
         new_spec = json_get(patch, "spec") && kinds[o->kind].custom && o->kind != SIM_POD;
     }
+    if (changed && is_too_large(o)) {
+        set_tree(o, was);
+        api_status(m, 500, "InternalError", "etcdserver: request is too large");
+        return;
+    }
     if (new_spec && strcmp(text_of(json_get(was, "spec")), text_of(json_get(o->j, "spec"))) != 0)
         count_generation(o);
     if (changed)
@@ -355,6 +368,16 @@ struct target {
     bool status;
 };
 
+/* Of Events the model keeps nothing, but what cannot be told in any other way is told so. */
+static void tell_event(struct sim *s, struct json_object *event)
+{
+    const char *reason = str_or_empty(json_get_str(event, "reason"));
+
+    if (strcmp(reason, "SpecTooLarge") == 0)
+        sim_move(s, "task %s: %s",
+                 str_or_empty(json_get_str(json_get(event, "involvedObject"), "name")), reason);
+}
+
 static void do_post(struct sim *s, struct msg *m, const struct target *t)
 {
     struct json_object *j = NULL;
@@ -369,6 +392,7 @@ static void do_post(struct sim *s, struct msg *m, const struct target *t)
         api_status(m, 422, "Invalid", "name is required");
         json_object_put(j);
     } else if (t->kind == SIM_EVENT) {
+        tell_event(s, j);
         api_status(m, 201, "", "");
         json_object_put(j);
     } else if (api_find(s, t->kind, name)) {
@@ -410,7 +434,8 @@ static void do_patch(struct sim *s, struct msg *m, const struct target *t)
         not_found(m, t->name);
     } else if (json_parse(m->body, m->body_len, &patch, NULL) < 0) {
         api_status(m, 400, "BadRequest", "the body is no object");
-    } else if (patch_may(m, o, json_get(patch, "metadata"), t->status)) {
+    } else if (patch_may(m, o, json_get(patch, "metadata"), t->status) &&
+               !policy_refuses(s, m, o, patch, t->status)) {
         if (json_get(patch, "metadata")) {
             json_object_object_del(json_get(patch, "metadata"), "uid");
             json_object_object_del(json_get(patch, "metadata"), "resourceVersion");

@@ -6,7 +6,7 @@
 
 #include "common/json.h"
 
-#define LINE_MAX_BYTES (1u << 20)
+#define LINE_MAX_BYTES (4u << 20)
 #define BOOKMARK_MS 60000
 
 const char *query_get(const struct msg *m, const char *name, char *buf, size_t size)

@@ -76,15 +76,24 @@ void client_sandbox(struct sim *s, const char *name, const char *pool, const cha
 void client_task(struct sim *s, const char *name, const char *sandbox, const char *steps,
                  const char *extra)
 {
-    struct buf b = BUF_INIT(1u << 16);
+    client_large_task(s, name, sandbox, steps, extra, 0);
+}
+
+void client_large_task(struct sim *s, const char *name, const char *sandbox, const char *steps,
+                       const char *extra, size_t bytes)
+{
+    struct buf b = BUF_INIT(2u << 20);
+    cleanup_free char *much = xcalloc(bytes + 1, 1), *text = NULL;
     const char *comma = "";
-    cleanup_free char *text = NULL;
     int ms, code, used;
 
+    memset(much, 'y', bytes);
     for (int i = 0; sscanf(steps, " %d:%d%n", &ms, &code, &used) >= 2; i++, steps += used) {
-        buf_printf(&b,
-                   "%s{\"name\":\"s%d\",\"type\":\"Command\",\"command\":[\"do\",\"%d\",\"%d\"]}",
-                   comma, i, ms, code);
+        buf_printf(
+            &b,
+            "%s{\"name\":\"s%d\",\"type\":\"Command\",\"command\":[\"do\",\"%d\",\"%d\"%s%s%s]}",
+            comma, i, ms, code, *much && i == 0 ? ",\"" : "", i == 0 ? much : "",
+            *much && i == 0 ? "\"" : "");
         comma = ",";
     }
     text = xasprintf("{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"sandboxRef\":\"%s\","
@@ -218,7 +227,11 @@ static void on_turn(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
 
     if (s->now_ns > s->cfg.chaos_ms * SIM_MS)
         return;
-    if (what < 15)
+    if (sim_chance(s, s->cfg.nasty))
+        nasty_make(s);
+    else if (sim_chance(s, s->cfg.policies))
+        policy_change(s);
+    else if (what < 15)
         some_pool(s);
     else if (what < 50)
         some_sandbox(s);

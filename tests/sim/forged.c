@@ -9,8 +9,6 @@
 
 #include "common/json.h"
 
-#define FORGED "forged"
-
 bool forged_name(const char *pod)
 {
     return strncmp(pod, FORGED, strlen(FORGED)) == 0;

@@ -11,6 +11,14 @@
 #define READY_BOX_AFTER_FORGED                                                                     \
     TAKEN "pod 3: made, not ready, ready\n" POOL_TAKEN "sandbox s: Ready\n"
 #define WITH_BOX "0 pool p 1 a\n3000 box s p\n"
+#define THREE_BOXES "0 pool p 3 a\n8000 box b p\n8001 box c p\n8002 box s p\n"
+#define THREE_READY                                                                                \
+    "attempt ns/t/1: starts, Completed 0\nattempt ns/u/1: starts, Completed 0\n"                   \
+    "attempt ns/v/1: starts, Completed 0\npod 1: made, not ready, ready, bound to b\n"             \
+    "pod 2: made, not ready, ready, bound to c\npod 3: made, not ready, ready, bound to s\n"       \
+    "pod 4: made, not ready, ready\npod 5: made, not ready, ready\n"                               \
+    "pod 6: made, not ready, ready\n" POOL_TAKEN                                                   \
+    "sandbox b: Ready\nsandbox c: Ready\nsandbox s: Ready\n"
 
 const struct story stories[] = {
     {"a pool is filled", "0 pool p 1 a", FILLED "pool p: Pending, Ready\n", 0},
@@ -231,6 +239,33 @@ const struct story stories[] = {
      "pod 1: made, not ready, ready, bound to s, deleting, gone\n" REFILL POOL_TAKEN
      "sandbox s: Ready, gone\ntask t: Running, Succeeded (Completed)\n",
      0},
+    {"a claim that is refused holds nobody up",
+     "0 pool p 1 a\n2900 deny s\n3000 box s p\n3001 box b p\n30000 allow",
+     "pod 1: made, not ready, ready, bound to b\npod 2: made, not ready, ready, bound to s\n"
+     "pod 3: made, not ready, ready\npool p: Pending, Ready, Pending, Ready, Pending, Ready\n"
+     "sandbox b: Ready\nsandbox s: Pending, Ready\n",
+     0},
+    {"a webhook is down under the ends of tasks",
+     THREE_BOXES "12000 task t b 600:0\n12000 task u c 600:0\n12000 task v s 600:0\n"
+                 "12100 webhook\n20000 allow\n",
+     THREE_READY "task t: Succeeded (Completed)\ntask u: Succeeded (Completed)\n"
+                 "task v: Succeeded (Completed)\n",
+     0},
+    {"tasks that print much, of large objects",
+     THREE_BOXES "12000 chatty t b 40 120\n12000 chatty u c 40 120\n12000 chatty v s 40 120\n",
+     THREE_READY "task t: Running, Succeeded (Completed)\ntask u: Running, Succeeded (Completed)\n"
+                 "task v: Running, Succeeded (Completed)\n",
+     0, true},
+    {"a task is too large for any end of its steps",
+     WITH_BOX "9000 large t s 1567000\n9001 task u s 20:0",
+     "attempt ns/u/1: starts, Completed 0\n" READY_BOX
+     "task t: Failed (SpecTooLarge)\ntask u: Succeeded (Completed)\n",
+     0, true},
+    /* An Event tells, and those behind it go on. */
+    {"a task is too large for any status", WITH_BOX "9000 large t s 1572300\n9001 task u s 20:0",
+     "attempt ns/u/1: starts, Completed 0\n" READY_BOX
+     "task t: SpecTooLarge\ntask u: Succeeded (Completed)\n",
+     0, true},
     {"the operator dies under a task", WITH_BOX "9000 task t s 5000:0\n11000 kill 0",
      "attempt ns/t/1: starts, Completed 0\n" READY_BOX "task t: Running, Succeeded (Completed)\n",
      0},

@@ -209,6 +209,11 @@ static void on_arrive(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
 
     if (k->state != KPOD_RUNNING || !k->agent_up || !k->ready || s->quiet)
         return;
+    if (sim_chance(s, s->cfg.evil)) {
+        agent_turns_evil(s, k);
+        sim_note(s, "the agent of %s is evil", k->name);
+        return;
+    }
     switch (sim_below(s, 4)) {
     case 0:
         k->hostile = HOSTILE_ON_THE_WAY;

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/limits.h"
 
 /* What an object was when it changed last. */
 struct shadow {
@@ -339,6 +340,31 @@ static void check_end(struct sim *s, const struct obj *o)
              truth.reason && truth.code == code ? ", or its output is another" : "");
 }
 
+static int64_t time_of(struct json_object *from, const char *name)
+{
+    int64_t ns = 0;
+
+    rfc3339_parse(str_or_empty(json_get_str(from, name)), &ns);
+    return ns;
+}
+
+/* Whatever an agent says of times, they can have been so: not before the task was made, not in the
+ * future, and none took longer than all the time that there was. Clocks may differ. */
+static void check_times(struct sim *s, const struct obj *o)
+{
+    struct json_object *status = json_get(o->j, "status");
+    int64_t made = time_of(json_get(o->j, "metadata"), "creationTimestamp");
+    int64_t skew = LIMIT_CLOCK_SKEW_MS * SIM_MS + 2 * NSEC_PER_SEC, duration = 0;
+    int64_t start = time_of(status, "startTime"), end = time_of(status, "completionTime");
+
+    duration_parse(status_str(o, "duration"), &duration);
+    if (start < made - skew || start > end || end > sim_wall_ns(s) + 2 * NSEC_PER_SEC)
+        sim_fail(s, "task %s ran from %s to %s", o->name, status_str(o, "startTime"),
+                 status_str(o, "completionTime"));
+    if (duration < 0 || duration > sim_wall_ns(s) - made + skew)
+        sim_fail(s, "task %s ran for %s", o->name, status_str(o, "duration"));
+}
+
 static void note_used(struct sim *s, const struct obj *task)
 {
     const char *name = str_or_empty(json_get_str(json_get(task->j, "spec"), "sandboxRef"));
@@ -353,6 +379,7 @@ static void check_task(struct sim *s, const struct obj *o, struct shadow *was)
     cleanup_free char *text = NULL;
 
     if (!oracle_task_final(o)) {
+        progress_written(s, o);
         if (was->final)
             sim_fail(s, "task %s was final and is not", o->name);
         return;
@@ -364,7 +391,9 @@ static void check_task(struct sim *s, const struct obj *o, struct shadow *was)
         return;
     was->final = xstrdup(text);
     note_used(s, o);
-    check_end(s, o);
+    check_times(s, o);
+    if (!evil_told(s, o->uid))
+        check_end(s, o);
 }
 
 static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
@@ -412,7 +441,7 @@ void oracle_change(struct sim *s, struct obj *o, const char *type)
 {
     struct shadow *was = o->shadow;
 
-    if (o->kind >= SIM_LEASE)
+    if (o->kind >= SIM_LEASE || (o->kind != SIM_POD && nasty_name(o->name)))
         return;
     if (!was) {
         was = o->shadow = xcalloc(1, sizeof(*was));
@@ -565,6 +594,12 @@ static bool pod_settled(struct sim *s, const struct obj *o, struct buf *why)
     return false;
 }
 
+/* No status of it fits into etcd: an Event tells of it. */
+static bool has_no_room(const struct obj *task)
+{
+    return strlen(task->text) + TASK_STATUS_LEAST > LIMIT_ETCD_OBJECT_BYTES;
+}
+
 bool oracle_settled(struct sim *s, struct buf *why)
 {
     bool ok = true;
@@ -578,7 +613,7 @@ bool oracle_settled(struct sim *s, struct buf *why)
     for (size_t i = 0; i < s->api.count[SIM_TASK]; i++) {
         const struct obj *o = s->api.objs[SIM_TASK][i];
 
-        if (oracle_task_final(o))
+        if (oracle_task_final(o) || has_no_room(o))
             continue;
         buf_printf(why, "task %s: %s; ", o->name, status_str(o, "state"));
         ok = false;
@@ -594,6 +629,49 @@ bool oracle_settled(struct sim *s, struct buf *why)
         ok = false;
     }
     return ok;
+}
+
+static double metric(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+
+    return at ? strtod(at + strlen(name), NULL) : -1;
+}
+
+/* A standby keeps no keys, and nobody keeps what he failed at with objects that are gone. */
+static void check_queue(struct sim *s, const struct proc *p)
+{
+    cleanup_buf struct buf out = BUF_INIT(1u << 20);
+    cleanup_json struct json_object *state = NULL;
+    struct json_object *failing;
+
+    manager_metrics(p->m, &out);
+    if (p->lease && !lease_leading(p->lease) &&
+        metric(buf_str(&out), "\narl_queue_depth ") +
+                metric(buf_str(&out), "\narl_queue_delayed ") !=
+            0)
+        sim_fail(s, "op%d stands by and keeps keys", p->index);
+    buf_clear(&out);
+    manager_debug(p->m, &out);
+    json_parse(buf_str(&out), out.len, &state, NULL);
+    failing = json_get(state, "failing");
+    for (size_t i = 0; i < json_array_len(failing); i++) {
+        const char *key = json_get_str(json_object_array_get_idx(failing, i), "key");
+        const char *name = strrchr(str_or_empty(key), '/');
+        bool lives = false;
+
+        for (int k = SIM_POOL; name && k <= SIM_TASK; k++)
+            lives |= api_find(s, (enum sim_kind)k, name + 1) != NULL;
+        if (!lives)
+            sim_fail(s, "op%d keeps %s, which is gone", p->index, key);
+    }
+}
+
+void oracle_queues(struct sim *s)
+{
+    for (int i = 0; i < s->cfg.procs; i++)
+        if (s->procs[i].up && !s->failure)
+            check_queue(s, &s->procs[i]);
 }
 
 static void free_values(struct map *m)
@@ -615,6 +693,7 @@ void oracle_done(struct sim *s)
     free_values(&s->starts);
     map_done(&s->doomed_pods);
     map_done(&s->refusals);
+    map_done(&s->evil_tasks);
     free_values(&s->bindings);
     free_values(&s->most);
 }

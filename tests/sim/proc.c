@@ -172,10 +172,18 @@ static void die(void *arg)
     p->doomed = p->muted = true;
 }
 
+/* It answers all that it is asked, though it may refuse. */
+static bool server_is_well(const struct sim *s)
+{
+    return s->cfg.api_faults == 0 && s->cfg.fault == FAULT_NONE && !s->cfg.refuse;
+}
+
 static void on_gate_turn(void *arg)
 {
     struct proc *p = arg;
 
+    if (server_is_well(p->s))
+        sim_fail(p->s, "op%d takes the API server for down", p->index);
     if (p->m)
         manager_gate_turned(p->m);
 }

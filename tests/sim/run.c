@@ -34,7 +34,8 @@ struct sim *sim_new(const struct sim_config *cfg)
                                         .key_id = sim_keys.keys[0].id,
                                         .seal = &seal,
                                         .output_limit = 262144},
-                                .task_timeout_ms = 300000,
+                                /* An evil agent makes use of all of it. */
+                                .task_timeout_ms = cfg->calm ? 300000 : 25000,
                                 .sandbox_wait_ms = cfg->calm ? 120000 : 30000,
                                 .output_limit = 262144,
                                 .run_memory = SIM_RUN_MEMORY};
@@ -89,6 +90,8 @@ void sim_come_to_rest(struct sim *s)
 
     s->quiet = true;
     wake_all(s);
+    nasty_remove(s);
+    policy_clear(s);
     for (int i = 1; i < s->cfg.procs && !s->cfg.leases; i++)
         proc_stop(s, i); /* several act at once for a while only */
     sim_note(s, "quiet");
@@ -105,6 +108,7 @@ void sim_come_to_rest(struct sim *s)
         sim_fail(s, "%" PRIu64 " writes while nothing happens", s->writes - writes);
     if (!oracle_settled(s, &why))
         sim_fail(s, "does not stay settled: %.400s", buf_str(&why));
+    oracle_queues(s);
 }
 
 void sim_config_of_seed(struct sim_config *c, uint64_t seed)
@@ -139,6 +143,11 @@ void sim_config_of_seed(struct sim_config *c, uint64_t seed)
         c->pod_faults = (unsigned)sim_below(&r, 300);
     if (sim_below(&r, 3) == 0)
         c->hostile = (unsigned)sim_below(&r, 600);
+    c->evil = (unsigned)sim_below(&r, 1000);
+    if (sim_below(&r, 4) == 0)
+        c->nasty = (unsigned)sim_below(&r, 300);
+    if (sim_below(&r, 4) == 0)
+        c->policies = (unsigned)sim_below(&r, 200);
 }
 
 bool sim_run_seed(uint64_t seed, bool trace, struct sim_sum *sum)

@@ -9,8 +9,9 @@
  *   known.c    trees of texts that the API server has sent
  *   kubelet.c  pods that start, fail and end; garbage collection
  *   agent.c    the sidecar in each pod; seal.c: its side of the sealed channel
- *   hostile.c  who answers in its place
- *   client.c   what people do, by chance
+ *   hostile.c  who answers in its place; evil.c: an agent that is the tenant's own
+ *   client.c   what people do, by chance; nasty.c: what they should not write; forged.c: or make
+ *   policy.c   what the cluster refuses of single objects
  *   oracle.c   what must hold after every change, and at rest; output.c: whether a text is what
  * steps have printed phases.c   which phase may follow which run.c      one run: chaos, quiet, rest
  *
@@ -83,6 +84,9 @@ struct sim_config {
     unsigned cuts;
     unsigned pod_faults;     /* in thousandths of pods */
     unsigned hostile;        /* the same */
+    unsigned evil;           /* in thousandths of the hostile ones */
+    unsigned nasty;          /* in thousandths of what clients do */
+    unsigned policies;       /* the same */
     int64_t watch_delay_ms;  /* the most that a watch is behind */
     int64_t answer_delay_ms; /* the most that a request or an answer travels */
     /* One fault, at one call or watch event, counted from 1; 0: none. */
@@ -214,6 +218,20 @@ struct sim_event {
     uint64_t a, b;
 };
 
+/* What the cluster refuses just now, and nothing is the matter with the server. */
+struct refusals_of_one {
+    char claims_of[64]; /* of the sandbox of this name; "": none */
+    bool task_webhook;  /* no status of a task is taken: its webhook is down */
+    uint64_t generation;
+};
+
+/* What was written to show output, against the budget of it. */
+struct told_progress {
+    int64_t since_ns; /* the first; 0: none yet */
+    uint64_t bytes;
+    size_t largest;
+};
+
 struct sim {
     struct sim_config cfg;
     uint64_t random;
@@ -248,6 +266,10 @@ struct sim {
     unsigned doubles;       /* second pods of a sandbox, by two operators that acted at once */
     unsigned client_seq;
     unsigned forged;                   /* pods that were, see forged.c */
+    unsigned nasty;                    /* objects that were made, see nasty.c */
+    struct map evil_tasks;             /* task UIDs that an evil agent has told of */
+    struct refusals_of_one denied;     /* see policy.c */
+    struct told_progress shown;        /* see progress.c */
     struct map refusals;               /* task UIDs that an agent would not take */
     struct buf recorded[SIM_RECORDED]; /* what agents have sealed */
     size_t recorded_next;
@@ -314,7 +336,7 @@ enum kpod_state { KPOD_NEW, KPOD_RUNNING, KPOD_ENDED, KPOD_GONE };
 struct kstep_log; /* agent.c */
 
 /* Who answers in place of its agent. */
-enum hostile { HOSTILE_NOT, HOSTILE_ON_THE_WAY, HOSTILE_IN_PLACE };
+enum hostile { HOSTILE_NOT, HOSTILE_ON_THE_WAY, HOSTILE_IN_PLACE, HOSTILE_EVIL };
 
 struct sim_peer {
     char operator_key[CHANNEL_KEY_TEXT];
@@ -369,6 +391,7 @@ struct agent_truth {
     const struct kpod *pod;
 };
 size_t agent_running(const struct kpod *k);
+void agent_turns_evil(struct sim *s, struct kpod *k);
 bool agent_refused(struct sim *s, const char *task_uid); /* an agent has, by a 4xx of its own */
 bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attempt,
                  struct agent_truth *ret);
@@ -395,6 +418,27 @@ void hostile_choose(struct sim *s, size_t i);
 bool hostile_on_the_way(struct sim *s, struct kpod *k, struct msg *m, struct buf *b);
 void hostile_answer(struct sim *s, struct kpod *k, struct msg *m);
 
+/* evil.c */
+void evil_handle(struct sim *s, struct kpod *k, struct msg *m);
+void evil_mark(struct sim *s, const char *task_uid);
+/* Whether such an agent has told anything of this task: it may end in any way. */
+bool evil_told(struct sim *s, const char *task_uid);
+
+/* nasty.c */
+void nasty_make(struct sim *s);
+void nasty_remove(struct sim *s);
+bool nasty_name(const char *name);
+
+/* policy.c */
+void policy_change(struct sim *s); /* for a while, by chance */
+void policy_clear(struct sim *s);
+/* Whether this patch is refused: answers in m. */
+bool policy_refuses(struct sim *s, struct msg *m, const struct obj *o, struct json_object *patch,
+                    bool status);
+
+/* progress.c: output that is shown while a task runs */
+void progress_written(struct sim *s, const struct obj *task);
+
 /* client.c */
 void client_start(struct sim *s);
 void client_pool(struct sim *s, const char *name, int replicas, const char *image);
@@ -406,9 +450,13 @@ void client_sandbox(struct sim *s, const char *name, const char *pool, const cha
 /* steps: "ms:code ms:code ..." */
 void client_task(struct sim *s, const char *name, const char *sandbox, const char *steps,
                  const char *extra);
+/* The first step has an argument of so many bytes. */
+void client_large_task(struct sim *s, const char *name, const char *sandbox, const char *steps,
+                       const char *extra, size_t bytes);
 void client_delete(struct sim *s, enum sim_kind kind, const char *name);
 
 /* forged.c */
+#define FORGED "forged"
 void forged_make(struct sim *s);
 bool forged_name(const char *pod);
 void forged_deleted(struct sim *s, const char *pod);
@@ -421,6 +469,7 @@ void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox
 void oracle_expires(struct sim *s, const char *name, const char *body);
 void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid);
 bool oracle_settled(struct sim *s, struct buf *why); /* everything is as it has to be at rest */
+void oracle_queues(struct sim *s);                   /* at rest: nobody keeps more than he needs */
 bool oracle_same_second(const struct obj *a, const struct obj *b); /* made in */
 bool oracle_task_final(const struct obj *task);
 void oracle_done(struct sim *s);

@@ -50,6 +50,17 @@ static enum sim_kind kind_of(const char *name)
     return (enum sim_kind)k;
 }
 
+/* A task whose steps print again and again, each after 500 ms. */
+static void chatty(struct sim *s, const char *name, const char *box, unsigned steps, unsigned kib)
+{
+    struct buf b = BUF_INIT(1u << 16);
+
+    while (steps-- > 0)
+        buf_puts(&b, "500:0 ");
+    client_large_task(s, name, box, buf_str(&b), "", (size_t)kib << 10);
+    buf_done(&b);
+}
+
 /*
  * pool NAME REPLICAS IMAGE | scale POOL REPLICAS | image POOL IMAGE
  * box NAME POOL [MORE-SPEC] | task NAME BOX MS:CODE[;MS:CODE...] [MORE-SPEC] | delete KIND NAME
@@ -58,6 +69,8 @@ static enum sim_kind kind_of(const char *name)
  * end POD: its main container, for good | forge: a pod that only looks like the operator's
  * unready POD | ready POD | unlabel POD: without its sandbox's name
  * lose POD: its node, where all goes on but nobody hears of it | return POD
+ * chatty NAME BOX STEPS KIB: a task that prints, of that size | large NAME BOX BYTES: a short one
+ * deny BOX: its claims are refused | webhook: of tasks, it is down | allow: neither any more
  */
 static void act(struct sim *s, const char *line)
 {
@@ -78,6 +91,16 @@ static void act(struct sim *s, const char *line)
         client_sandbox(s, a, b, c);
     else if (strcmp(what, "task") == 0)
         client_task(s, a, b, c, d);
+    else if (strcmp(what, "chatty") == 0)
+        chatty(s, a, b, (unsigned)strtoul(c, NULL, 10), (unsigned)strtoul(d, NULL, 10));
+    else if (strcmp(what, "large") == 0)
+        client_large_task(s, a, b, "20:0", "", strtoul(c, NULL, 10));
+    else if (strcmp(what, "deny") == 0)
+        snprintf(s->denied.claims_of, sizeof(s->denied.claims_of), "%s", a);
+    else if (strcmp(what, "webhook") == 0)
+        s->denied.task_webhook = true;
+    else if (strcmp(what, "allow") == 0)
+        policy_clear(s);
     else if (strcmp(what, "forge") == 0)
         forged_make(s);
     else if (strcmp(what, "delete") == 0)

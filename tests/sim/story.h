@@ -14,7 +14,8 @@ struct story {
     const char *script;
     /* Lines of "OBJECT: MOVE, MOVE"; the order between objects is not promised. */
     const char *moves;
-    int procs; /* 0: one, without a lease */
+    int procs;  /* 0: one, without a lease */
+    bool large; /* a run takes long: without faults only */
 };
 
 extern const struct story stories[];
