@@ -55,7 +55,7 @@ static void list_running(struct sim *s, struct msg *m)
         break;
     case 1:
         buf_puts(&b, "{\"attempt\":\"");
-        repeat(&b, "A", 700);
+        repeat(&b, "A", sim_below(s, 2) ? 7 : 700);
         buf_puts(&b, "/1\",\"task\":\"x/");
         repeat(&b, "A", 700);
         buf_puts(&b, "\"}");

@@ -39,6 +39,19 @@ static struct json_object *owned_by_sandbox(struct sim *s)
     return refs;
 }
 
+/* Every other one bears no seal. */
+static struct json_object *annotations_of(struct sim *s, struct json_object *like)
+{
+    struct json_object *all = json_object_new_object();
+
+    json_object_object_foreach(like, name, value)
+    {
+        if (s->forged % 2 == 0 || strcmp(name, POD_ANNOTATION_SEAL) != 0)
+            json_object_object_add(all, name, json_object_get(value));
+    }
+    return all;
+}
+
 void forged_make(struct sim *s)
 {
     const struct obj *like = some_pod(s);
@@ -46,14 +59,14 @@ void forged_make(struct sim *s)
     struct json_object *md, *from;
     cleanup_json struct json_object *pod = NULL;
 
-    if (!like)
+    if (!like || !json_get_path(like->j, "metadata.annotations"))
         return;
     from = json_get(like->j, "metadata");
     pod = json_object_new_object();
     md = json_object_new_object();
     json_object_object_add(md, "name", json_object_new_string(name));
     json_object_object_add(md, "labels", json_object_get(json_get(from, "labels")));
-    json_object_object_add(md, "annotations", json_object_get(json_get(from, "annotations")));
+    json_object_object_add(md, "annotations", annotations_of(s, json_get(from, "annotations")));
     if (s->forged % 3 == 0)
         json_object_object_add(md, "ownerReferences",
                                json_object_get(json_get(from, "ownerReferences")));
