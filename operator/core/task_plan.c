@@ -324,19 +324,20 @@ static void start(const struct view *v)
     a->number = MAX(v->t->attempt, 1);
 }
 
-static bool runs(const struct world *w, const struct meta *m)
+/* In this process, or as the agent says. */
+static bool runs(const struct world *w, const struct sandbox_state *st, const struct meta *m)
 {
     const struct run *run;
     char key[META_KEY_MAX];
 
     meta_key(key, m->ns, m->name);
     run = world_run(w, key);
-    return (run && str_eq(run->target.task_uid, m->uid)) ||
-           container_of(m, struct task, meta)->sandbox_uid;
+    return (run && str_eq(run->target.task_uid, m->uid)) || str_eq(m->uid, st->running_uid);
 }
 
 /* The oldest; but one that has begun goes on, though an older one was seen only then: times of
- * creation have no fractions, and an operator before us may not have known the older one. */
+ * creation have no fractions, and an operator before us may not have known the older one. What runs
+ * comes before what only has a status that says so: whoever wrote that may not have begun it. */
 static bool is_head(const struct view *v, const struct sandbox_state *st)
 {
     const struct index_bucket *b;
@@ -345,7 +346,10 @@ static bool is_head(const struct view *v, const struct sandbox_state *st)
     meta_key(key, v->t->meta.ns, v->t->sandbox);
     b = index_get(&v->w->tasks_by_sandbox, key);
     for (size_t i = 0; i < b->count; i++)
-        if (runs(v->w, b->items[i]) || str_eq(b->items[i]->uid, st->running_uid))
+        if (runs(v->w, st, b->items[i]))
+            return b->items[i] == &v->t->meta;
+    for (size_t i = 0; i < b->count; i++)
+        if (container_of(b->items[i], struct task, meta)->sandbox_uid)
             return b->items[i] == &v->t->meta;
     return b->count > 0 && b->items[0] == &v->t->meta;
 }

@@ -553,6 +553,21 @@ static void test_task_that_has_begun_is_the_head(void **state)
     assert_plan(f, "task/ns/t2", "start t2 for s attempt 1\n");
 }
 
+/* The older one was seen only now; an operator before this one has written Running, and no more. */
+static void test_task_that_runs_comes_before_one_that_is_said_to(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    put_task(f, "t", ONE_STEP, "");
+    start_run(f);
+    fixture_put_at(f, &api_task, "t0", "2025-06-15T15:06:30Z", "",
+                   "\"spec\":{" ONE_STEP "},\"status\":{\"state\":\"Running\",\"sandboxUID\":"
+                   "\"uid-s\"}");
+    assert_plan(f, "task/ns/t0", "");
+}
+
 static void test_second_pod_of_a_sandbox_is_deleted(void **state)
 {
     struct fixture *f = *state;
@@ -674,6 +689,7 @@ int main(void)
         T(test_task_without_sandbox),
         T(test_task_does_not_begin_again_in_a_sandbox_made_anew),
         T(test_task_that_has_begun_is_the_head),
+        T(test_task_that_runs_comes_before_one_that_is_said_to),
         T(test_second_pod_of_a_sandbox_is_deleted),
         T(test_task_with_a_bad_spec_fails_alone),
         T(test_task_of_a_lost_pod),
