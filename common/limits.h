@@ -83,6 +83,11 @@
 /* What is written to show the output of tasks that run, counted as etcd stores it: whole objects.
  */
 #define LIMIT_PROGRESS_BYTES_PER_S (128u << 10)
+/* Streams of tasks that are open at one moment (--max-streams), each a connection to an agent.
+ * More: they take turns. One that others wait for is closed when it has been open for
+ * LIMIT_STREAM_SLICE_MS, and goes on later where it was; the agent keeps what it has to tell. */
+#define LIMIT_STREAMS 512
+#define LIMIT_STREAM_SLICE_MS 5000
 /* What an agent may send: an event is one, and one more for each 4 KiB. Beyond it the stream is cut
  * and begun again where it was, a second later. The first is of a stream, after LIMIT_STREAM_EVENTS
  * at once; the others of all streams. */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <uv.h>
@@ -28,6 +29,10 @@
 #define LEASE_NAME "arl-operator"
 /* After the loop was told to end: whatever has not closed by then is left behind. */
 #define SHUTDOWN_MS 5000
+#define MAX_STREAMS 100000
+/* Descriptors for what is no stream: the API server, agents that are told or asked something, the
+ * loop. */
+#define OTHER_FILES 256
 
 struct options {
     const char *kubeconfig, *context, *ns;
@@ -37,6 +42,7 @@ struct options {
     const char *signing_key, *signing_secret;
     int64_t task_timeout_ms, idle_timeout_ms, keepalive_idle_timeout_ms, sandbox_wait_ms;
     size_t output_limit, run_memory;
+    int64_t max_streams;
     int64_t task_ttl_ms;
     const char *log_level, *log_format;
     bool leader_elect, allow_privileged, platform_users, version, help;
@@ -78,12 +84,21 @@ static const struct options defaults = {
     .sandbox_wait_ms = 300 * MSEC_PER_SEC,
     .output_limit = LIMIT_OUTPUT_BYTES_DEFAULT,
     .run_memory = LIMIT_RUN_MEMORY_BYTES,
+    .max_streams = LIMIT_STREAMS,
     .log_level = "info",
     .log_format = "text",
     .leader_elect = true,
 };
 
 /* ---- flags ----------------------------------------------------------------------------------- */
+
+static void print_help(const struct flag *flags)
+{
+    puts("usage: arl-operator [flags]      keeps warm pods, binds sandboxes, runs tasks\n"
+         "       arl-operator keygen       prints a new signing key for "
+         "--signing-key\n\nflags:");
+    flags_help(flags);
+}
 
 static int parse_flags(struct options *o, int argc, char **argv, struct err *err)
 {
@@ -94,8 +109,7 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
         {"context", FLAG_STRING, &o->context, "NAME", "context of the kubeconfig"},
         {"namespace", FLAG_STRING, &o->ns, "NAME",
          "serve this namespace only (default: all of them); two operators with Leases of their own "
-         "must "
-         "not serve the same one"},
+         "must not serve the same one"},
         {"sidecar-image", FLAG_STRING, &o->sidecar_image, "IMAGE",
          "image of the sidecar in each pod (required)"},
         {"sidecar-image-policy", FLAG_STRING, &o->sidecar_image_policy, "Replace|Keep",
@@ -104,8 +118,7 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
          "where the sidecars of new pods listen; code in a pod cannot use that port"},
         {"platform-users", FLAG_BOOL, &o->platform_users, "",
          "name no user for arl-init and the sidecar: for platforms that assign users, as "
-         "OpenShift's "
-         "restricted policy does (else they run as 65532)"},
+         "OpenShift's restricted policy does (else they run as 65532)"},
         {"listen", FLAG_STRING, &o->listen, "IP:PORT",
          "where /healthz, /readyz and /metrics are served, and /debug/state to the loopback"},
         {"signing-key", FLAG_STRING, &o->signing_key, "FILE",
@@ -126,6 +139,10 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
          "how much all tasks that run or are not written yet may take of this process's memory; "
          "what "
          "does not fit is read from the pods again when a task has ended"},
+        {"max-streams", FLAG_INT, &o->max_streams, "NUMBER",
+         "how many tasks are listened to at one moment, each by a connection to its pod; where "
+         "more "
+         "run, the connections take turns of 5 seconds and more"},
         {"default-task-ttl", FLAG_DURATION, &o->task_ttl_ms, "DURATION",
          "when a finished task without spec.ttlSecondsAfterFinished is deleted (0: never)"},
         {"log-level", FLAG_STRING, &o->log_level, "debug|info|warn|error", "what is logged"},
@@ -150,10 +167,7 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
         return err_set(err, -EINVAL, "%s: no further arguments are taken", argv[rest]);
     if (r == 0 && o->help) {
         *o = defaults;
-        puts("usage: arl-operator [flags]      keeps warm pods, binds sandboxes, runs tasks\n"
-             "       arl-operator keygen       prints a new signing key for "
-             "--signing-key\n\nflags:");
-        flags_help(flags);
+        print_help(flags);
         o->help = true;
     }
     return r;
@@ -190,6 +204,9 @@ static int check_options(const struct options *o, struct err *err)
     if (o->run_memory < LIMIT_RUN_MEMORY_LEAST)
         return err_set(err, -EINVAL, "--run-memory must be at least %uMi",
                        LIMIT_RUN_MEMORY_LEAST >> 20);
+    if (o->max_streams < 1 || o->max_streams > MAX_STREAMS)
+        return err_set(err, -EINVAL, "--max-streams: %" PRId64 " is not a number of 1 to %d",
+                       o->max_streams, MAX_STREAMS);
     if (o->task_ttl_ms != 0 && o->task_ttl_ms < MSEC_PER_SEC)
         return err_set(err, -EINVAL, "--default-task-ttl must be 0 or at least 1s");
     return 0;
@@ -215,6 +232,7 @@ static void make_policy(struct program *p)
         .sandbox_wait_ms = o->sandbox_wait_ms,
         .output_limit = o->output_limit,
         .run_memory = o->run_memory,
+        .streams = (size_t)o->max_streams,
         .task_ttl_s = o->task_ttl_ms / MSEC_PER_SEC,
     };
     seal_keys_init(&p->seal, p->keys.keys, p->keys.count);
@@ -468,6 +486,25 @@ static void start_handles(struct program *p)
     }
 }
 
+/* Whoever has a stream must get a descriptor for it: an agent that cannot be reached is given up.
+ */
+static void make_room_for_streams(struct options *o)
+{
+    int64_t files;
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+        return;
+    l.rlim_cur = l.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &l);
+    getrlimit(RLIMIT_NOFILE, &l);
+    files = (int64_t)MIN(l.rlim_cur, (rlim_t)INT32_MAX);
+    if (files >= o->max_streams + OTHER_FILES)
+        return;
+    o->max_streams = MAX(files - OTHER_FILES, 1);
+    log_warn("fewer streams than --max-streams says: only so many files may be open", NULL);
+}
+
 static int start(struct program *p, struct err *err)
 {
     int r = connect_cluster(p, err);
@@ -487,6 +524,7 @@ static int run(struct program *p)
         return 1;
     }
     start_handles(p);
+    make_room_for_streams(&p->opt);
     if (start(p, &err) < 0) {
         log_error("cannot start", "error", err.msg, NULL);
         p->exit_code = 1;

@@ -110,6 +110,10 @@ void observe_metrics(const struct world *w, struct now now, struct buf *out)
                  "Attempts that wait for room: to be read again, to be written, to be sent.");
     metrics_value(out, "arl_runs_waiting", NULL,
                   (double)(w->run_memory.waiting + w->results.waiting + w->starts.waiting));
+    metrics_head(out, "arl_streams", "gauge",
+                 "Connections to agents for attempts (--max-streams): open, or waited for.");
+    metrics_value(out, "arl_streams", "state=\"Open\"", (double)w->streams.used);
+    metrics_value(out, "arl_streams", "state=\"Waiting\"", (double)w->streams.waiting);
     metrics_head(out, "arl_queue_depth", "gauge", "Keys that wait to be planned.");
     metrics_value(out, "arl_queue_depth", NULL, (double)queue_len(w->queue));
     metrics_head(out, "arl_queue_delayed", "gauge", "Keys that are to be planned at a later time.");

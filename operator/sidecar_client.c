@@ -35,6 +35,9 @@ struct sidecar_client {
     uint64_t attached_again;
     uint64_t lost;
     uint64_t throttled;
+    uint64_t paused;             /* streams that gave way to others */
+    struct ops_timer *way_timer; /* when the next one gives way */
+    bool streams_go_on;          /* further up */
     struct bucket events;
     struct buf scratch; /* of the event that is decoded */
     struct metrics_histogram task_time;
@@ -51,10 +54,13 @@ struct stream {
     struct kube_call *read; /* of the task, for its steps */
     struct ops_timer *timer;
     struct ops_timer *deadline;
-    int64_t asked_until_ns; /* the agent's time is over, it was asked once more; 0: it is not */
+    bool late;              /* the agent's time is over */
+    int64_t asked_until_ns; /* it was asked once more; 0: it was not */
+    int64_t waits_since_ns; /* for its turn to be open; 0: it does not */
     struct buf line;
     struct bucket events;
     bool too_many;    /* of them: the stream is to pause */
+    bool sent;        /* to the agent, at least once */
     bool attach_only; /* GET: the sidecar knows the attempt, under another body */
     int64_t retry_ms;
     int64_t silent_since_mono_ns; /* no event since; 0: the stream works */
@@ -63,7 +69,8 @@ struct stream {
 /* ---- streams --------------------------------------------------------------------------------- */
 
 static void attach(struct stream *s);
-static void read_steps(struct stream *s);
+static void open_stream(struct stream *s);
+static void want_stream(struct stream *s);
 
 static void stream_free(struct stream *s)
 {
@@ -79,6 +86,54 @@ static void stream_free(struct stream *s)
     free(s);
 }
 
+static void hang_up(struct stream *s)
+{
+    agent_call_cancel(s->call);
+    kube_cancel(s->read);
+    s->call = NULL;
+    s->read = NULL;
+    buf_clear(&s->line);
+}
+
+/* Others wait for a stream, and this one was open for long enough: it goes on when it is its turn
+ * again, behind them. */
+static void give_way(struct stream *s)
+{
+    struct world *w = s->c->opts.world;
+
+    log_debug("the stream gives way to others", "task", s->task_key, NULL);
+    s->c->paused++;
+    hang_up(s);
+    world_stream_closed(w, s->run);
+    want_stream(s);
+}
+
+/* A stream was closed, or one more is wanted. Not entered again from inside. */
+static void streams_go_on(struct sidecar_client *c)
+{
+    struct world *w = c->opts.world;
+    struct run *r;
+    int64_t due = 0;
+
+    if (c->streams_go_on)
+        return;
+    c->streams_go_on = true;
+    do {
+        while ((r = world_stream_next(w, ops_now(c->ops))))
+            open_stream(r->stream);
+        r = world_stream_gives_way(w, ops_now(c->ops), &due);
+        if (r)
+            give_way(r->stream);
+    } while (r);
+    c->streams_go_on = false;
+    c->ops->v->timer_set(c->ops, c->way_timer, due);
+}
+
+static void on_way_timer(void *arg)
+{
+    streams_go_on(arg);
+}
+
 /* Something was given back: who waits for room goes on. */
 static void others_go_on(struct sidecar_client *c)
 {
@@ -92,7 +147,15 @@ static void others_go_on(struct sidecar_client *c)
         attach(r->stream);
     }
     while ((turn = turns_next(&w->starts)))
-        read_steps(container_of(turn, struct run, start_turn)->stream);
+        want_stream(container_of(turn, struct run, start_turn)->stream);
+    streams_go_on(c);
+}
+
+/* Nothing is under way on it any more. */
+static void closed(struct stream *s)
+{
+    world_stream_closed(s->c->opts.world, s->run);
+    streams_go_on(s->c);
 }
 
 /* What was large has been sent, or will not be. */
@@ -102,6 +165,12 @@ static void start_done(struct stream *s)
         return;
     turns_end(&s->c->opts.world->starts, &s->run->start_turn);
     others_go_on(s->c);
+}
+
+static void drop_call(struct stream *s)
+{
+    hang_up(s);
+    closed(s);
 }
 
 static void over(struct stream *s)
@@ -124,6 +193,7 @@ static void fail(struct stream *s, const char *reason, const char *message, bool
 {
     log_warn("task attempt failed", "task", s->task_key, "reason", reason, "message", message,
              NULL);
+    drop_call(s);
     run_fail(s->run, reason, message, may_go_on, ops_now(s->c->ops));
     over(s);
 }
@@ -196,13 +266,6 @@ static bool has_all(const struct run *r)
     return r->over || (r->ended && !r->reading);
 }
 
-static void drop_call(struct stream *s)
-{
-    agent_call_cancel(s->call);
-    s->call = NULL;
-    buf_clear(&s->line);
-}
-
 /* Takes the whole lines out of s->line. Returns false when one is bad. */
 static bool take_lines(struct stream *s)
 {
@@ -263,7 +326,7 @@ static void on_data(void *arg, const char *data, size_t len)
     struct stream *s = arg;
 
     start_done(s);
-    while (len > 0 && !has_all(s->run)) {
+    while (len > 0 && s->call && !has_all(s->run)) {
         size_t n = MIN(len, s->line.max - s->line.len);
 
         buf_append(&s->line, data, n);
@@ -279,6 +342,8 @@ static void on_data(void *arg, const char *data, size_t len)
             return;
         }
     }
+    if (!s->call)
+        return; /* it has given way */
     if (s->run->over)
         over(s);
     else if (has_all(s->run))
@@ -328,6 +393,7 @@ static void on_done(void *arg, const struct agent_answer *answer)
     s->call = NULL;
     buf_clear(&s->line);
     start_done(s);
+    closed(s);
     if (has_all(s->run))
         return;
     if (answer->outcome != AGENT_ANSWERED)
@@ -374,6 +440,7 @@ static void send(struct stream *s, const struct task *t, bool get)
     struct err err = {0};
     int r;
 
+    s->sent = true;
     agent_follow(s->c->opts.world, t->meta.ns, &s->run->target);
     agent_task_path(path, s->run->target.task_uid, s->run->result->attempt);
     if (s->run->last_seq > 0)
@@ -385,17 +452,37 @@ static void send(struct stream *s, const struct task *t, bool get)
         fail(s, r == -ENOKEY ? "AgentUnavailable" : "InvalidSpec", err.msg, true);
 }
 
+/* What was not sent has not begun: its time begins then. */
+static void hold(struct stream *s)
+{
+    s->run->held = s->run->held || !s->sent;
+}
+
+static void release(struct stream *s)
+{
+    if (!s->run->held)
+        return;
+    s->run->held = false;
+    s->run->begun_mono_ns = ops_now(s->c->ops).mono_ns;
+    s->run->begun_wall_ns = ops_now(s->c->ops).wall_ns;
+    arm_deadline(s);
+    world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to say Running in time */
+}
+
 static void on_steps(void *arg, struct kube_result *res)
 {
     struct stream *s = arg;
     struct task *t = res->object ? container_of(res->object, struct task, meta) : NULL;
 
     s->read = NULL;
-    if (has_all(s->run))
+    if (has_all(s->run)) {
+        closed(s);
         return;
+    }
     if (!t || !t->steps_json || !str_eq(t->meta.uid, s->run->target.task_uid) ||
         t->step_count != s->run->result->step_count) {
         start_done(s);
+        closed(s);
         /* Gone: the plan of its key drops the run. Else the API server is asked again. */
         if (res->reason != KUBE_NOT_FOUND && !s->run->over)
             s->c->ops->v->timer_set(s->c->ops, s->timer,
@@ -406,13 +493,7 @@ static void on_steps(void *arg, struct kube_result *res)
         task_result_set_names(s->run->result, task_take_step_names(t));
         world_note_run_memory(s->c->opts.world, s->task_key, s->run);
     }
-    if (s->run->held) {
-        s->run->held = false;
-        s->run->begun_mono_ns = ops_now(s->c->ops).mono_ns;
-        s->run->begun_wall_ns = ops_now(s->c->ops).wall_ns;
-        arm_deadline(s);
-        world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to say Running in time */
-    }
+    release(s);
     send(s, t, false);
 }
 
@@ -424,24 +505,88 @@ static void read_steps(struct stream *s)
     s->read = kube_get(s->c->ops, &api_task_whole, ns, slash + 1, on_steps, s);
 }
 
+/* NULL: it was deleted or has ended meanwhile: the plan of its key drops the run. */
+static const struct task *task_of(const struct stream *s)
+{
+    const struct task *t = world_task(s->c->opts.world, s->task_key);
+
+    if (s->run->over || !t || !(t->steps_json || t->steps_apart) ||
+        !str_eq(t->meta.uid, s->run->target.task_uid))
+        return NULL;
+    return t;
+}
+
+/* An agent that has told something has the steps. */
+static bool steps_are_known(const struct stream *s, const struct task *t)
+{
+    return s->attach_only || t->steps_json || s->run->accepted_mono_ns;
+}
+
+/* What the agent has told since may not have been read yet. */
+static void ask_for_the_last_time(struct stream *s)
+{
+    if (!s->late || s->asked_until_ns)
+        return;
+    s->asked_until_ns = ops_now(s->c->ops).mono_ns + LAST_ASK_MS * NSEC_PER_MSEC;
+    arm_deadline(s);
+}
+
+/* The time in line does not count as the agent's silence. */
+static void waited(struct stream *s)
+{
+    int64_t now_ns = ops_now(s->c->ops).mono_ns;
+
+    if (s->waits_since_ns && s->silent_since_mono_ns)
+        s->silent_since_mono_ns += now_ns - s->waits_since_ns;
+    s->waits_since_ns = 0;
+}
+
+/* It has its turn. */
+static void open_stream(struct stream *s)
+{
+    const struct task *t = task_of(s);
+
+    if (s->call || s->read)
+        return;
+    waited(s);
+    ask_for_the_last_time(s);
+    if (!t) {
+        closed(s);
+    } else if (steps_are_known(s, t)) {
+        release(s);
+        send(s, t, s->attach_only || !t->steps_json);
+    } else {
+        read_steps(s);
+    }
+}
+
+static void want_stream(struct stream *s)
+{
+    struct sidecar_client *c = s->c;
+
+    if (world_stream_turn(c->opts.world, s->task_key, s->run, ops_now(c->ops))) {
+        open_stream(s);
+        return;
+    }
+    if (!s->waits_since_ns)
+        s->waits_since_ns = ops_now(c->ops).mono_ns;
+    hold(s);
+    streams_go_on(c);
+}
+
 static void attach(struct stream *s)
 {
     struct world *w = s->c->opts.world;
-    const struct task *t = world_task(w, s->task_key);
-    struct run *r = s->run;
+    const struct task *t = task_of(s);
 
-    /* Deleted or ended meanwhile: the plan of its key drops the run. */
-    if (r->over || s->call || s->read || !t || !(t->steps_json || t->steps_apart) ||
-        !str_eq(t->meta.uid, r->target.task_uid))
+    if (s->call || s->read || !t)
         return;
-    /* An agent that has told something has the steps. */
-    if (s->attach_only || t->steps_json || r->accepted_mono_ns) {
-        send(s, t, s->attach_only || !t->steps_json);
-    } else {
-        r->held = true;
-        if (turns_ask(&w->starts, &r->start_turn, s->task_key, t->spec_bytes))
-            read_steps(s);
+    if (!steps_are_known(s, t)) {
+        hold(s);
+        if (!turns_ask(&w->starts, &s->run->start_turn, s->task_key, t->spec_bytes))
+            return;
     }
+    want_stream(s);
 }
 
 static void on_attach_timer(void *arg)
@@ -465,9 +610,10 @@ static void on_deadline(void *arg)
         arm_deadline(s);
         return;
     }
-    s->asked_until_ns = now_ns + LAST_ASK_MS * NSEC_PER_MSEC;
-    arm_deadline(s);
-    drop_call(s);
+    /* Who waits for a turn is asked when it comes. */
+    s->late = true;
+    if (s->run->stream_turn.state == TURN_HAS)
+        hang_up(s);
     attach(s);
 }
 
@@ -570,6 +716,7 @@ struct sidecar_client *sidecar_client_new(struct ops *ops, const struct sidecar_
     c->opts = *opts;
     list_init(&c->streams);
     buf_init(&c->scratch, LIMIT_EVENT_LINE_BYTES);
+    c->way_timer = ops->v->timer_new(ops, on_way_timer, c);
     c->agents = agent_caller_new(ops, opts->world, opts->keys);
     c->errands = errands_new(ops, opts->world, c->agents);
     return c;
@@ -582,6 +729,7 @@ void sidecar_client_free(struct sidecar_client *c)
     list_for_each_safe (it, &c->streams)
         stream_free(list_entry(it, struct stream, node));
     errands_free(c->errands);
+    c->ops->v->timer_free(c->ops, c->way_timer);
     buf_done(&c->scratch);
     agent_caller_free(c->agents);
     free(c);
@@ -599,6 +747,8 @@ void sidecar_client_metrics(const struct sidecar_client *c, struct buf *out)
          c->attached_again},
         {"arl_task_throttles_total", "Streams that paused because their agent sent too much.",
          c->throttled},
+        {"arl_task_pauses_total", "Streams that were closed as others waited for their turn.",
+         c->paused},
         {"arl_agents_lost_total", "Attempts that ended because the agent did not answer.", c->lost},
         {"arl_task_cancels_total", "Attempts that were cancelled.", errands_cancels(c->errands)},
     };
@@ -619,6 +769,7 @@ void sidecar_client_debug(const struct run *r, struct now now, struct json_write
     if (!s)
         return;
     json_w_bool(w, "connected", s->call != NULL);
+    json_w_bool(w, "waitsForStream", r->stream_turn.state == TURN_WAITS);
     if (s->silent_since_mono_ns)
         json_w_int(w, "silentMs", (now.mono_ns - s->silent_since_mono_ns) / NSEC_PER_MSEC);
 }

@@ -18,6 +18,7 @@ struct run *run_new(struct run_target target, int64_t attempt, size_t step_count
     r->begun_mono_ns = now.mono_ns;
     r->begun_wall_ns = now.wall_ns;
     list_init(&r->progress_link);
+    list_init(&r->stream_link);
     return r;
 }
 

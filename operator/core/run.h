@@ -81,6 +81,9 @@ struct run {
     struct turn read_turn;    /* the part that reading again takes, or waits for */
     struct turn start_turn;   /* while its large steps are read and sent, or wait for that */
     struct turn result_turn;  /* while its final status is written, or waits for that */
+    struct turn stream_turn;  /* while its stream is open, or waits for that */
+    struct list stream_link;  /* of those that are open */
+    int64_t stream_mono_ns;   /* once open: since when */
     uint64_t output_seen;     /* bytes that came the first time */
     bool dropped;             /* its output, but for the end */
     bool ended;               /* the end has come, but not all output is here: reason is set */

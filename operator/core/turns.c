@@ -69,17 +69,49 @@ static void leave_line(struct turns *t, struct turns_ns *n, struct turn *turn)
     n->waiting--;
 }
 
-/* The first in line that has not its share already; what lacks room holds up those behind it, or a
- * large one would never get any. NULL: nobody. */
-static struct turn *first_that_may(const struct turns *t)
+/* The first in line that has not its share already. NULL: nobody. */
+static struct turn *first_without_share(const struct turns *t)
 {
     list_for_each (it, &t->line) {
         struct turn *turn = list_entry(it, struct turn, link);
 
         if (!has_its_share(t, map_get(&t->by_ns, turn->ns), turn->bytes))
-            return has_room(t, turn->bytes) ? turn : NULL;
+            return turn;
     }
     return NULL;
+}
+
+/* What lacks room holds up those behind it, or a large one would never get any. NULL: nobody. */
+static struct turn *first_that_may(const struct turns *t)
+{
+    struct turn *turn = first_without_share(t);
+
+    return turn && has_room(t, turn->bytes) ? turn : NULL;
+}
+
+static const char *has_most(const struct turns *t)
+{
+    const struct turns_ns *n;
+    const char *ns, *best = NULL;
+    size_t pos = 0, most = 0;
+
+    while ((n = map_next(&t->by_ns, &pos, &ns)))
+        if (n->used > most) {
+            most = n->used;
+            best = ns;
+        }
+    return best;
+}
+
+const char *turns_giver(const struct turns *t)
+{
+    const struct turn *first = first_without_share(t);
+
+    if (list_empty(&t->line))
+        return NULL;
+    if (!first)
+        first = list_first(&t->line, struct turn, link);
+    return turns_used_by(t, first->ns) >= MAX(t->max / 2, 1) ? first->ns : has_most(t);
 }
 
 struct turn *turns_next(struct turns *t)

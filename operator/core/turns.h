@@ -50,6 +50,10 @@ void turns_take(struct turns *t, struct turn *turn, const char *key, size_t byte
 void turns_end(struct turns *t, struct turn *turn);
 /* Who may go on now that something was given back, with its part; NULL: nobody. */
 struct turn *turns_next(struct turns *t);
+/* For budgets whose parts can be taken away and given again later: the namespace that is to give a
+ * part back so that who waits can go on. That is the one that has most, but for those who have
+ * their share themselves: they take turns among each other. NULL: nobody waits. */
+const char *turns_giver(const struct turns *t);
 /* More is taken than there is. */
 bool turns_over(const struct turns *t);
 /* What a namespace has of it. */

@@ -33,6 +33,7 @@ struct policy {
     int64_t sandbox_wait_ms;
     size_t output_limit;
     size_t run_memory;  /* of all runs together; 0: LIMIT_RUN_MEMORY_BYTES */
+    size_t streams;     /* that are open at one moment; 0: LIMIT_STREAMS */
     int64_t task_ttl_s; /* of tasks without one of their own; 0: none */
 };
 
@@ -111,9 +112,11 @@ struct world {
     /* This process only follows: no key is queued, and nothing is kept of what is gone. */
     bool standby;
     uint64_t seq;
-    struct turns run_memory; /* what runs hold */
-    struct turns results;    /* final statuses that are written at this moment */
-    struct turns starts;     /* large requests that are read, and sent */
+    struct turns run_memory;  /* what runs hold */
+    struct turns results;     /* final statuses that are written at this moment */
+    struct turns starts;      /* large requests that are read, and sent */
+    struct turns streams;     /* connections to agents that are open for runs */
+    struct list streams_open; /* struct run, the one that was opened first is the first */
     /* Output is shown while tasks run, in turn: see world_progress_turn(). */
     struct list progress_line;
     struct run *progress_next;  /* of those in line; NULL: none is */
@@ -156,6 +159,16 @@ void world_result_written(struct world *w, struct run *r);
 bool world_progress_turn(struct world *w, struct run *r, struct now now, int64_t *ret_when);
 /* It was shown, which took so many bytes in etcd. */
 void world_progress_written(struct world *w, struct run *r, size_t bytes, struct now now);
+/* Whether the run may open its stream now; if not, it stands in line until world_stream_next()
+ * returns it. */
+bool world_stream_turn(struct world *w, const char *key, struct run *r, struct now now);
+/* It is closed, or not wanted any more. */
+void world_stream_closed(struct world *w, struct run *r);
+/* Who may open its stream now that another one was closed; NULL: nobody. */
+struct run *world_stream_next(struct world *w, struct now now);
+/* Who is to close its stream for one of those in line, after LIMIT_STREAM_SLICE_MS. NULL: nobody
+ * now; *ret_due is when that is to be asked again (0: when something changes). */
+struct run *world_stream_gives_way(const struct world *w, struct now now, int64_t *ret_due);
 /* Of world_new() and world_free(). */
 void world_runs_init(struct world *w);
 void world_runs_done(struct world *w);

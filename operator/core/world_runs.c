@@ -1,4 +1,4 @@
-/* The part of the world that runs share: memory, turns to write, turns to show output. */
+/* The part of the world that runs share: memory, turns to write, turns to show output, streams. */
 #include "common/limits.h"
 #include "operator/core/plan.h"
 #include "operator/core/world.h"
@@ -158,6 +158,65 @@ static void progress_leave(struct world *w, struct run *r)
         progress_plan_next(w);
 }
 
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static void stream_opened(struct world *w, struct run *r, struct now now)
+{
+    r->stream_mono_ns = now.mono_ns;
+    list_push_back(&w->streams_open, &r->stream_link);
+}
+
+bool world_stream_turn(struct world *w, const char *key, struct run *r, struct now now)
+{
+    if (r->stream_turn.state != TURN_NONE)
+        return r->stream_turn.state == TURN_HAS;
+    if (!turns_ask(&w->streams, &r->stream_turn, key, 1))
+        return false;
+    stream_opened(w, r, now);
+    return true;
+}
+
+void world_stream_closed(struct world *w, struct run *r)
+{
+    list_remove(&r->stream_link);
+    turns_end(&w->streams, &r->stream_turn);
+}
+
+struct run *world_stream_next(struct world *w, struct now now)
+{
+    struct turn *turn = turns_next(&w->streams);
+    struct run *r = turn ? container_of(turn, struct run, stream_turn) : NULL;
+
+    if (r)
+        stream_opened(w, r, now);
+    return r;
+}
+
+/* Large steps that are being sent are not sent twice. */
+static bool may_give_way(const struct run *r)
+{
+    return r->start_turn.state != TURN_HAS;
+}
+
+struct run *world_stream_gives_way(const struct world *w, struct now now, int64_t *ret_due)
+{
+    const char *ns = turns_giver(&w->streams);
+
+    *ret_due = 0;
+    list_for_each (it, &w->streams_open) {
+        struct run *r = list_entry(it, struct run, stream_link);
+        int64_t due = r->stream_mono_ns + LIMIT_STREAM_SLICE_MS * NSEC_PER_MSEC;
+
+        if (!may_give_way(r) || !str_eq(r->stream_turn.ns, ns))
+            continue;
+        if (now.mono_ns >= due)
+            return r;
+        *ret_due = due;
+        return NULL;
+    }
+    return NULL;
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 void world_free_run(struct world *w, struct run *r)
@@ -167,17 +226,20 @@ void world_free_run(struct world *w, struct run *r)
     turns_end(&w->run_memory, &r->memory);
     turns_end(&w->run_memory, &r->read_turn);
     turns_end(&w->starts, &r->start_turn);
+    world_stream_closed(w, r);
     run_free(r);
 }
 
 void world_runs_init(struct world *w)
 {
-    size_t memory = w->policy->run_memory;
+    size_t memory = w->policy->run_memory, streams = w->policy->streams;
 
     turns_init(&w->run_memory, memory ? memory : LIMIT_RUN_MEMORY_BYTES);
     turns_init(&w->results, LIMIT_RESULTS_BYTES);
     turns_init(&w->starts, LIMIT_STARTS_BYTES);
+    turns_init(&w->streams, streams ? streams : LIMIT_STREAMS);
     list_init(&w->progress_line);
+    list_init(&w->streams_open);
 }
 
 void world_runs_done(struct world *w)
@@ -192,4 +254,5 @@ void world_runs_done(struct world *w)
     turns_done(&w->run_memory);
     turns_done(&w->results);
     turns_done(&w->starts);
+    turns_done(&w->streams);
 }

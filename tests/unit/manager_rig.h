@@ -13,6 +13,11 @@
 #include "operator/manager.h"
 #include "tests/unit/fake_ops.h"
 
+/* Streams of tasks at once; 0: as many as by default. */
+#ifndef RIG_STREAMS
+#define RIG_STREAMS 0
+#endif
+
 struct rig {
     struct fake_ops ops;
     struct policy policy;
@@ -200,7 +205,8 @@ static inline int setup(void **state)
                                 .idle_timeout_s = 600,
                                 .keepalive_idle_timeout_s = 3600,
                                 .sandbox_wait_ms = 300000,
-                                .output_limit = 262144};
+                                .output_limit = 262144,
+                                .streams = RIG_STREAMS};
     learn_hash(r);
     r->m = manager_new(&r->ops.ops, &opts);
     manager_set_active(r->m, true);

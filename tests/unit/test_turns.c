@@ -88,6 +88,71 @@ static void test_what_is_taken_is_counted(void **state)
     assert_int_equal(turns.used, 100);
 }
 
+/* ---- parts that can be taken away ------------------------------------------------------------ */
+
+struct row {
+    const char *has;   /* ten parts: whose each is */
+    const char *waits; /* in line, the oldest first */
+    const char *gives; /* NULL: nobody has to */
+    const char *next;  /* who has it then */
+};
+
+static void ask(struct turns *ts, struct turn *turn, char ns, bool want)
+{
+    char key[] = {ns, '/', 'x', '\0'};
+
+    assert_int_equal(turns_ask(ts, turn, key, 1), want);
+}
+
+static void check_row(const struct row *row)
+{
+    struct turn has[10] = {0}, waits[4] = {0}, *next;
+    size_t gives = 0;
+    struct turns ts;
+
+    turns_init(&ts, 10);
+    for (size_t i = 0; i < ARRAY_SIZE(has); i++)
+        ask(&ts, &has[i], row->has[i], true);
+    for (size_t i = 0; row->waits[i]; i++)
+        ask(&ts, &waits[i], row->waits[i], false);
+    if (!str_eq(turns_giver(&ts), row->gives))
+        fail_msg("%s, and %s wait: %s gives way", row->has, row->waits,
+                 str_or_empty(turns_giver(&ts)));
+    while (row->gives && row->has[gives] != *row->gives)
+        gives++;
+    if (row->gives) {
+        turns_end(&ts, &has[gives]);
+        next = turns_next(&ts);
+        assert_non_null(next);
+        assert_string_equal(next->ns, row->next);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(has); i++)
+        turns_end(&ts, &has[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(waits); i++)
+        turns_end(&ts, &waits[i]);
+    turns_done(&ts);
+}
+
+/* The namespace that has most gives way, but who has half takes turns with itself. */
+static void test_who_gives_way(void **state)
+{
+    static const struct row rows[] = {
+        {"aaaaaaaaaa", "", NULL, NULL},
+        {"aaaaaaaaaa", "a", "a", "a"},
+        {"aaaaaaaaaa", "b", "a", "b"},
+        {"aaaaaaaaaa", "aab", "a", "b"}, /* a has its half, though it asked first */
+        {"aaaaaabbbb", "b", "a", "b"},
+        {"aaaaaabbbb", "a", "a", "a"},
+        {"aaaaabbbbb", "ab", "a", "a"}, /* both have their half */
+        {"aaaaabbbbb", "b", "b", "b"},
+        {"aaaabbbccc", "b", "a", "b"},
+        {"aaaaabbbcc", "acb", "a", "a"}, /* up to its half, in the order of the line */
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        check_row(&rows[i]);
+}
+
 static void test_bucket(void **state)
 {
     struct bucket b = {0};
@@ -115,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_half_while_another_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_leaves_the_line_holds_up_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_taken_is_counted, setup, teardown),
+        cmocka_unit_test(test_who_gives_way),
         cmocka_unit_test(test_bucket),
     };
 
