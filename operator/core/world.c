@@ -364,6 +364,14 @@ static void sandbox_gone(struct sandbox_state *st, const char *uid)
     *st = (struct sandbox_state){.gone_uid = xstrdup(uid)};
 }
 
+/* One that was gone and is there again under its UID is not deleted: etcd was set back, or somebody
+ * has told of it who was behind. */
+static void sandbox_back(struct sandbox_state *st, const char *uid)
+{
+    if (st->gone_uid && str_eq(st->gone_uid, uid))
+        str_set(&st->gone_uid, NULL);
+}
+
 /* Bound, failed, expired or deleted: what it waited for may be for the next one. */
 static void left_line(struct world *w, const struct sandbox *was, const struct sandbox *is)
 {
@@ -387,9 +395,11 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
         index_sandbox(w, old_obj, false);
     if (new_obj)
         index_sandbox(w, new_obj, true);
-    else if (w->standby)
+    if (new_obj && !old_obj)
+        sandbox_back(world_sandbox_state(w, key), new_obj->uid);
+    else if (!new_obj && w->standby)
         world_forget_sandbox(w, key);
-    else
+    else if (!new_obj)
         sandbox_gone(world_sandbox_state(w, key), old_obj->uid);
     world_queue(w, PLAN_SANDBOX, key);
     queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);

@@ -354,6 +354,18 @@ static void test_sandbox_gone_takes_its_pod(void **state)
     assert_plan(f, SANDBOX, "");
 }
 
+/* Its pod is neither deleted, nor in two ways at once. */
+static void test_sandbox_that_is_back_keeps_its_pod(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    store_remove(f->w->sandboxes, "ns/s", NULL, "1");
+    put_ready_sandbox(f);
+    assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "delete"));
+}
+
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void test_task_starts_without_a_write(void **state)
@@ -679,6 +691,7 @@ int main(void)
         T(test_sandbox_that_was_ready_before_is_audited_once),
         T(test_sandbox_lifetime),
         T(test_sandbox_gone_takes_its_pod),
+        T(test_sandbox_that_is_back_keeps_its_pod),
         T(test_task_starts_without_a_write),
         T(test_tasks_of_a_sandbox_run_in_order),
         T(test_task_running_is_written_late),
