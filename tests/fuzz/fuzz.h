@@ -10,6 +10,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What a target wants to say of the whole corpus, once replay.c has handed it over; a target may
+ * have it or not. */
+void fuzz_replayed(void);
+
 /* A property that must hold for every input; asserts stay on in all builds. */
 #define property(x) assert(x)
 

@@ -12,6 +12,16 @@
  *   W         time passes: 10^n ms
  *   L         the lead is lost, or had again
  *
+ * and those of an honest world (world_server.h), so that a short input comes to claims and ends:
+ *
+ *   O         the API server does what its oldest call asks for
+ *   V         the watches bring what has changed by that
+ *   Y         all pods run, and are ready
+ *   G         an agent does what its oldest request asks for
+ *   H         all of that, a few times over: what is asked for is done until nothing is
+ *
+ * In an object "@seal" stands for the operator's seal of that pod.
+ *
  * After each, every key that it concerns is planned and every action done. Nothing may end the
  * process; what is held besides the caches has its limits.
  */
@@ -20,40 +30,36 @@
 #include "common/log.h"
 #include "operator/manager.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/world_server.h"
 #include "tests/unit/fake_ops.h"
 
 #define TURNS 6
 #define LINES 64
+#define HONEST_ROUNDS 6
 
-static const struct {
-    char letter;
-    const char *plural;
-} kinds[] = {{'D', "/pods?"}, {'P', "/warmpools?"}, {'S', "/sandboxes?"}, {'T', "/tasks?"}};
+static const char letters[WORLD_KINDS] = "DPST";
 
 struct rig {
     struct fake_ops ops;
     struct policy policy;
     struct manager *m;
+    struct world_server server;
 };
 
 static struct signing_keys keys;
+static struct seal_keys seals;
+static struct world_reached reached;
 static char public_keys[256];
 
 static void turns(struct rig *r)
 {
-    for (int i = 0; i < TURNS; i++)
+    unsigned before = 0;
+
+    /* What a turn starts may have more to do at once. */
+    for (int i = 0; i < TURNS && (i == 0 || before != r->ops.started); i++) {
+        before = r->ops.started;
         manager_turn(r->m);
-}
-
-static struct ops_call *watch_of(struct rig *r, const char *plural)
-{
-    list_for_each (it, &r->ops.calls) {
-        struct ops_call *call = list_entry(it, struct ops_call, link);
-
-        if (strstr(call->path, plural) && strstr(call->path, "watch=1"))
-            return call;
     }
-    return NULL;
 }
 
 /* Only lists and watches have a query and no body. */
@@ -87,12 +93,14 @@ static void answer_lists(struct rig *r)
     }
 }
 
-static void on_object(struct rig *r, const char *plural, bool deleted, const char *text)
+static void on_object(struct rig *r, enum world_kind kind, bool deleted, const char *text)
 {
+    cleanup_free char *object = world_sealed(&seals.keys[0], r->ops.now.wall_ns, text);
     cleanup_free char *line =
-        xasprintf("{\"type\":\"%s\",\"object\":%s}", deleted ? "DELETED" : "MODIFIED", text);
-    struct ops_call *call = watch_of(r, plural);
+        xasprintf("{\"type\":\"%s\",\"object\":%s}", deleted ? "DELETED" : "MODIFIED", object);
+    struct ops_call *call = world_watch(&r->ops, kind);
 
+    world_saw(&r->server, kind, deleted, object);
     if (call)
         fake_line(&r->ops, call, line);
 }
@@ -116,14 +124,75 @@ static void on_answer(struct rig *r, enum ops_target target, const char *text)
         fake_answer(call, status_of(text), text + 3);
 }
 
+static struct ops_call *oldest_of_agent(struct rig *r)
+{
+    struct ops_call *call = oldest(r, OPS_AGENT, false);
+
+    return call ? call : oldest(r, OPS_AGENT, true);
+}
+
+/* The world around as it should be. */
+static void on_honest(struct rig *r, char what)
+{
+    struct ops_call *call;
+
+    switch (what) {
+    case 'O':
+        if ((call = oldest(r, OPS_API, false)))
+            world_obey(&r->server, call);
+        break;
+    case 'V':
+        world_tell(&r->server);
+        break;
+    case 'Y':
+        world_run_pods(&r->server);
+        world_tell(&r->server);
+        break;
+    case 'G':
+        if ((call = oldest_of_agent(r)))
+            world_agent(&r->server, call);
+        break;
+    }
+    turns(r);
+}
+
+/* Writes that are done lead to further ones, without end if two of them undo each other: not that
+ * many times. */
+static void on_all_honest(struct rig *r)
+{
+    for (int i = 0; i < HONEST_ROUNDS; i++) {
+        unsigned before = r->ops.started;
+
+        for (const char *what = "OOOOVYGG"; *what; what++)
+            on_honest(r, *what);
+        if (r->ops.started == before)
+            return;
+    }
+}
+
+static void pass_time(struct rig *r, char digits)
+{
+    int64_t ms = 1;
+
+    for (int n = digits >= '0' && digits <= '5' ? digits - '0' : 0; n > 0; n--)
+        ms *= 10;
+    fake_advance(&r->ops, ms);
+}
+
+static void stand_by(struct rig *r)
+{
+    manager_set_active(r->m, false);
+    turns(r);
+    manager_set_active(r->m, true);
+}
+
 static void happen(struct rig *r, const char *line)
 {
     struct ops_call *call;
-    int64_t ms = 1;
 
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-        if ((line[0] | 0x20) == (kinds[i].letter | 0x20))
-            on_object(r, kinds[i].plural, line[0] != kinds[i].letter, line + 1);
+    for (size_t i = 0; i < ARRAY_SIZE(letters); i++)
+        if ((line[0] | 0x20) == (letters[i] | 0x20))
+            on_object(r, i, line[0] != letters[i], line + 1);
     switch (line[0]) {
     case 'A':
         on_answer(r, OPS_AGENT, line + 1);
@@ -132,25 +201,24 @@ static void happen(struct rig *r, const char *line)
         on_answer(r, OPS_API, line + 1);
         break;
     case 'E':
-        call = oldest(r, OPS_AGENT, true);
-        if (call)
+        if ((call = oldest(r, OPS_AGENT, true)))
             fake_line(&r->ops, call, line + 1);
         break;
     case 'X':
-        call = oldest(r, OPS_API, false);
-        if (call)
+        if ((call = oldest(r, OPS_API, false)))
             fake_fail(call, -104, true);
         break;
     case 'W':
-        for (int n = line[1] >= '0' && line[1] <= '5' ? line[1] - '0' : 0; n > 0; n--)
-            ms *= 10;
-        fake_advance(&r->ops, ms);
+        pass_time(r, line[1]);
         break;
     case 'L':
-        manager_set_active(r->m, false);
-        turns(r);
-        manager_set_active(r->m, true);
+        stand_by(r);
         break;
+    case 'H':
+        on_all_honest(r);
+        break;
+    default:
+        on_honest(r, line[0]);
     }
     turns(r);
     answer_lists(r);
@@ -163,6 +231,7 @@ static void begin(struct rig *r)
     *r = (struct rig){.policy = {.pod = {.sidecar_image = "i",
                                          .public_keys = public_keys,
                                          .key_id = keys.keys[0].id,
+                                         .seal = &seals,
                                          .output_limit = 4096},
                                  .task_timeout_ms = 300000,
                                  .idle_timeout_s = 600,
@@ -170,6 +239,7 @@ static void begin(struct rig *r)
                                  .sandbox_wait_ms = 300000,
                                  .output_limit = 4096}};
     fake_ops_init(&r->ops);
+    world_server_init(&r->server, &r->ops, &reached);
     r->m = manager_new(&r->ops.ops, &opts);
     manager_set_active(r->m, true);
     answer_lists(r);
@@ -185,6 +255,7 @@ static void begin_once(void)
     /* The same in each run, so that a finding is found again. */
     keys.keys[0] = (struct signature_key){.id = "k"};
     keys.count = 1;
+    seal_keys_init(&seals, keys.keys, keys.count);
     signing_public_text(&keys, public_keys, sizeof(public_keys));
 }
 
@@ -214,6 +285,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size % 16 == 0)
         look(&r);
     manager_free(r.m);
+    world_server_done(&r.server);
     fake_ops_done(&r.ops);
     return 0;
+}
+
+/* The corpus must go on coming to what the target is for. */
+void fuzz_replayed(void)
+{
+    property(reached.created > 0 && reached.claimed > 0 && reached.ready > 0 && reached.ended > 0 &&
+             reached.deleted > 0);
 }

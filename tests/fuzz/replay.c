@@ -10,6 +10,10 @@
 
 static unsigned inputs;
 
+__attribute__((weak)) void fuzz_replayed(void)
+{
+}
+
 static void replay_file(const char *path)
 {
     cleanup_buf struct buf b = BUF_INIT(INPUT_MAX);
@@ -57,6 +61,8 @@ int main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
         replay(argv[i]);
+    if (inputs > 0)
+        fuzz_replayed();
     printf("%u inputs\n", inputs);
     return inputs > 0 ? 0 : 1;
 }
