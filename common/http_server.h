@@ -4,7 +4,8 @@
  * to on_request when the body is complete; an answer is either sent at once or streamed.
  *
  * Ownership: the server owns connections and requests. A request that is streamed lives until
- * http_stream_end() or until on_gone() told that the peer went away (whichever is first).
+ * http_stream_end() or http_stream_cut(), or until on_gone() told that the peer went away
+ * (whichever is first).
  *
  * Hardening (limits.h): connection limit, header size, a total deadline from the first byte to the
  * end of the body, body cap per request (413), a budget for all that is held (503), strict parsing,
@@ -85,5 +86,7 @@ size_t http_stream_queued(const struct http_stream *s);
 size_t http_stream_room(const struct http_stream *s);
 /* Flushes what is queued and ends the answer; no callback comes after that. */
 void http_stream_end(struct http_stream *s);
+/* The same, but the peer sees that the answer is not whole. */
+void http_stream_cut(struct http_stream *s);
 
 #endif

@@ -76,6 +76,7 @@ struct http_stream {
     size_t sent; /* bytes at the front of the queue that MHD has taken */
     bool suspended;
     bool ended;
+    bool cut; /* it ends without the mark of an end */
     bool broken;
 };
 

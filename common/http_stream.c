@@ -71,7 +71,7 @@ static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
         return (ssize_t)n;
     }
     if (st->ended)
-        return MHD_CONTENT_READER_END_OF_STREAM;
+        return st->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
     st->suspended = true;
     MHD_suspend_connection(st->exchange->mhd);
     return 0;
@@ -119,6 +119,12 @@ void http_stream_end(struct http_stream *st)
     st->ended = true;
     detach(st);
     resume(st);
+}
+
+void http_stream_cut(struct http_stream *st)
+{
+    st->cut = true;
+    http_stream_end(st);
 }
 
 static void watch_disconnect(struct http_conn *c)

@@ -239,7 +239,7 @@ void sealed_stream_cut(struct sealed_stream *s)
 {
     if (sealed_stream_end(s, NULL, 0) == 0)
         return;
-    http_stream_end(s->http);
+    http_stream_cut(s->http);
     stream_free(s);
 }
 
