@@ -198,12 +198,21 @@ static void fail(struct stream *s, const char *reason, const char *message, bool
     over(s);
 }
 
+/* Somebody else answers in the agent's place: that is not the agent's fault. How long it is waited
+ * for then is the sandbox's business, which fails in the end, and the run with it. */
+static bool doubted(const struct stream *s)
+{
+    const struct run_target *t = &s->run->target;
+
+    return world_agent_is_doubted(s->c->opts.world, t->ns, t->sandbox, t->sandbox_uid);
+}
+
 /* Attaches again later, or gives the agent up. */
 static void again(struct stream *s, const char *why)
 {
     int64_t now = ops_now(s->c->ops).mono_ns;
 
-    if (s->silent_since_mono_ns == 0)
+    if (s->silent_since_mono_ns == 0 || doubted(s))
         s->silent_since_mono_ns = now;
     if (now - s->silent_since_mono_ns > AGENT_LOST_MS * NSEC_PER_MSEC) {
         cleanup_free char *message = xasprintf("the agent in the pod does not answer: %s", why);
@@ -594,11 +603,26 @@ static void on_attach_timer(void *arg)
     attach(arg);
 }
 
+/* The time of its steps is over, but the agent cannot be asked. That ends with the sandbox; or by
+ * itself, if the agent is heard now and then, but never about this run. */
+static bool deadline_waits(const struct stream *s, int64_t now_ns)
+{
+    int64_t due_ns = run_deadline_ns(s->run);
+
+    return doubted(s) && due_ns != INT64_MAX &&
+           now_ns < due_ns + s->c->opts.world->policy->sandbox_wait_ms * NSEC_PER_MSEC;
+}
+
 static void on_deadline(void *arg)
 {
     struct stream *s = arg;
     int64_t now_ns = ops_now(s->c->ops).mono_ns;
 
+    if (deadline_waits(s, now_ns)) {
+        s->asked_until_ns = 0;
+        s->c->ops->v->timer_set(s->c->ops, s->deadline, now_ns + LAST_ASK_MS * NSEC_PER_MSEC);
+        return;
+    }
     if (s->asked_until_ns) {
         fail(
             s, "AgentUnavailable",

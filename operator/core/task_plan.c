@@ -407,12 +407,14 @@ static void agent_awaited(const struct view *v, const struct sandbox_state *st)
     int64_t used_ns = just_used ? v->now.mono_ns : st->used_mono_ns;
     int64_t due = MAX(MAX(st->unanswered_mono_ns, v->t->meta.seen_mono_ns), used_ns) +
                   AGENT_LOST_MS * NSEC_PER_MSEC;
+    /* One that others answer for is waited for as long as its sandbox waits. */
+    bool silent = st->unanswered_mono_ns && !st->doubted_mono_ns;
 
-    if (st->unanswered_mono_ns && v->now.mono_ns >= due) {
+    if (silent && v->now.mono_ns >= due) {
         agent_lost(v);
         return;
     }
-    if (st->unanswered_mono_ns)
+    if (silent)
         action_after(v->out, due);
     if (v->t->state == TASK_PENDING || (v->t->state == TASK_STATE_NONE && known_from_birth(v)))
         say_waiting(v, SAY_QUEUED_AFTER_NS, "WaitingForAgent",

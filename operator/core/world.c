@@ -522,8 +522,18 @@ void world_agent_heard(struct world *w, const char *ns, const char *sandbox,
     if (!st->doubted_mono_ns)
         return;
     st->doubted_mono_ns = 0;
+    st->unanswered_mono_ns = 0; /* that was not its fault */
     str_set(&st->doubted_why, NULL);
     world_queue(w, PLAN_SANDBOX, key);
+}
+
+bool world_agent_is_doubted(struct world *w, const char *ns, const char *sandbox,
+                            const char *sandbox_uid)
+{
+    char key[META_KEY_MAX];
+    const struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
+
+    return st && st->doubted_mono_ns;
 }
 
 /* Its answers are asked for until one is the agent's own: by the audit. */

@@ -22,6 +22,12 @@ static void begin(struct rig *r)
     "a\",\"workDir\":\"/w\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":"  \
     "\"AgentNotBelieved\",\"message\":\"m\",\"lastTransitionTime\":\"2026-01-02T03:04:05Z\"}]"
 
+#define FAILED                                                                                     \
+    "\"phase\":\"Failed\",\"agentKey\":\"" AGENT_SIDE_KEY "\",\"podName\":\"a\",\"podUID\":\"uid-" \
+    "a\",\"workDir\":\"/w\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":"  \
+    "\"AgentNotBelieved\",\"message\":\"only others have answered in place of the agent\","        \
+    "\"lastTransitionTime\":\"2026-01-02T03:04:05Z\"}]"
+
 static void assert_body(struct rig *r, const char *what, const char *part)
 {
     assert_call(r, what);
@@ -308,38 +314,129 @@ static void test_a_cancel_is_not_heard_by_others(void **state)
 
 /* ---- the sandbox ----------------------------------------------------------------------------- */
 
-/* Whoever keeps the place of the agent: nothing but that is ever told of the task. */
-static void test_a_place_that_stays_taken_fails_the_sandbox(void **state)
+/* Somebody has the place of the agent for so long. */
+static void taken_for(struct rig *r, int seconds)
 {
-    struct rig *r = *state;
-    int64_t from;
+    int64_t from = r->ops.now.mono_ns;
 
-    begin(r);
-    bare(r, PUT, 404, "");
-    from = r->ops.now.mono_ns;
-    said_doubted(r);
-    while (r->ops.now.mono_ns - from < 299 * NSEC_PER_SEC) {
+    while (r->ops.now.mono_ns - from < seconds * NSEC_PER_SEC) {
         if (fake_find(&r->ops, GET))
             bare(r, GET, 200, "{\"running\":[]}");
         if (fake_find(&r->ops, PUT))
             bare(r, PUT, 410, "{}");
-        if (fake_find(&r->ops, DELETE))
-            bare(r, DELETE, 204, "");
-        if (fake_find(&r->ops, TASK_STATUS) &&
-            strstr(fake_find(&r->ops, TASK_STATUS)->body, "Running"))
-            answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Running\""));
         if (fake_find(&r->ops, TASK_STATUS)) {
-            assert_body(r, TASK_STATUS, "\"AgentUnavailable\"");
-            answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Failed\""));
+            assert_body(r, TASK_STATUS, "\"state\":\"Running\"");
+            answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Running\""));
         }
         assert_no_call(r, SANDBOX_STATUS);
         fake_advance(&r->ops, 1000);
         turn(r);
     }
+}
+
+/* Whoever keeps the place of the agent: the task goes on as long as the sandbox waits, whatever its
+ * own time limits are, and then ends with it. */
+static void test_a_place_that_stays_taken_fails_the_sandbox(void **state)
+{
+    struct rig *r = *state;
+
+    begin(r);
+    bare(r, PUT, 404, "");
+    said_doubted(r);
+    taken_for(r, 299);
     fake_advance(&r->ops, 2000);
     turn(r);
     assert_body(r, SANDBOX_STATUS, "\"phase\":\"Failed\"");
     assert_body(r, SANDBOX_STATUS, "\"reason\":\"AgentNotBelieved\"");
+    answer_object(r, SANDBOX_STATUS, sandbox_object(r, "s", FAILED));
+    assert_body(r, TASK_STATUS, "\"AgentUnavailable\"");
+    assert_body(r, TASK_STATUS, "only others have answered in place of the agent");
+}
+
+/* The agent has its place back: it is asked again, and answers. */
+static void given_back(struct rig *r)
+{
+    fake_advance(&r->ops, 2000);
+    turn(r);
+    answer(r, GET, 200, "{\"running\":[]}");
+    said_ready(r);
+}
+
+/* Long after the time of its steps, which is over after 318 s and 10 more, it tells how the task
+ * ended. */
+static void test_an_end_is_believed_however_late(void **state)
+{
+    struct rig *r = *state;
+
+    begin(r);
+    event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_ACCEPTED});
+    bare(r, PUT, 404, "");
+    said_doubted(r);
+    taken_for(r, 200);
+    given_back(r);
+    bare(r, PUT, 404, "");
+    said_doubted(r);
+    taken_for(r, 200);
+    fake_advance(&r->ops, 2000);
+    run_events(r, 2);
+    answer_object(r, TASK_STATUS,
+                  task_object(r, "t", "\"state\":\"Running\"")); /* the output so far */
+    assert_body(r, TASK_STATUS, "\"state\":\"Succeeded\"");
+}
+
+/* But one that is heard now and then, and never about the task, is not waited for without end. */
+static void test_a_place_taken_again_and_again(void **state)
+{
+    struct rig *r = *state;
+    int spells = 0;
+
+    begin(r);
+    event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_ACCEPTED});
+    bare(r, PUT, 404, "");
+    said_doubted(r);
+    for (;;) {
+        for (int i = 0; i < 30; i++) {
+            if (fake_find(&r->ops, GET))
+                bare(r, GET, 200, "{\"running\":[]}");
+            if (fake_find(&r->ops, PUT))
+                bare(r, PUT, 410, "{}");
+            if (fake_find(&r->ops, TASK_STATUS) &&
+                strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"AgentUnavailable\""))
+                break;
+            if (fake_find(&r->ops, TASK_STATUS))
+                answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Running\""));
+            fake_advance(&r->ops, 1000);
+            turn(r);
+        }
+        if (fake_find(&r->ops, TASK_STATUS))
+            break;
+        assert_true(++spells < 30);
+        given_back(r);
+        bare(r, PUT, 404, "");
+        said_doubted(r);
+    }
+    assert_true(spells > 8);
+}
+
+/* The minute of an agent that says nothing begins when nobody else answers for it any more. */
+static void test_silence_is_counted_from_the_last_doubt(void **state)
+{
+    struct rig *r = *state;
+
+    begin(r);
+    bare(r, PUT, 404, "");
+    said_doubted(r);
+    taken_for(r, 200);
+    given_back(r);
+    for (int i = 0; i < 64; i++) {
+        if (i < 58)
+            assert_no_call(r, TASK_STATUS);
+        if (fake_find(&r->ops, PUT))
+            lose(r, PUT);
+        fake_advance(&r->ops, 1000);
+        turn(r);
+    }
+    assert_body(r, TASK_STATUS, "\"AgentUnavailable\"");
 }
 
 static bool says(struct rig *r, const char *part)
@@ -486,6 +583,9 @@ int main(void)
         T(test_a_long_answer_is_none),
         T(test_a_cancel_is_not_heard_by_others),
         T(test_a_place_that_stays_taken_fails_the_sandbox),
+        T(test_an_end_is_believed_however_late),
+        T(test_a_place_taken_again_and_again),
+        T(test_silence_is_counted_from_the_last_doubt),
         T(test_doubts_are_not_written_without_end),
         T(test_doubts_outlive_the_operator),
         T(test_the_key_is_pinned_with_ready),
