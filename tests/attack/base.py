@@ -12,7 +12,7 @@ import time
 import traceback
 
 import harness
-from harness import IMAGES, ROOT, ApiError, Failed, expect, patch, path_of, sh, wait
+from harness import IMAGES, PATIENCE, ROOT, ApiError, Failed, expect, patch, path_of, sh, wait
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 # The signing client of the suite integ, whose module has the name of another one.
@@ -53,7 +53,7 @@ def attack(ref, mechanism, then=True, alone=False, seen=None):
 
 
 def quick(look, limit):
-    """As wait(), without an error and without patience: whether it came."""
+    """Whether it came, for what an attack wants: where it is refused, that takes the whole limit."""
     end = time.monotonic() + limit
     while not look():
         if time.monotonic() > end:
@@ -198,6 +198,14 @@ class Attack(harness.Case):
         """A figure, for the table."""
         self.details.append(text)
 
+    def comes(self, look, limit):
+        """Whether it came, for what arl has to do: with patience, but on the images of then, which may not do it at all."""
+        return quick(look, limit * (1 if self.env.old else PATIENCE))
+
+    def ends(self, name, limit):
+        """Whether the task came to its end."""
+        return self.comes(lambda: self.get("Task", name).get("status", {}).get("state") in ("Succeeded", "Failed"), limit)
+
     # -- sandboxes of the attacker's
 
     def sandbox_of(self, kind, **spec):
@@ -214,11 +222,12 @@ class Attack(harness.Case):
         expect(s["state"] == "Succeeded", f"the attacker's program could not be written: {s}")
 
     def daemon(self, box, *args, container=None):
-        """Leaves the program behind in the sandbox with these arguments."""
-        text = " ".join(str(a) for a in args)
-        step = sh(f"setsid python3 {WORK}/inside.py {text} </dev/null >{WORK}/log 2>&1 & sleep 0.5; cat {WORK}/log", **({"container": container} if container else {}))
-        s = self.run(box, step)
-        expect(s["state"] == "Succeeded" and "Traceback" not in s["stdout"], f"the attacker's daemon: {s}")
+        """Leaves the program behind in the sandbox with these arguments, and waits until it says that it is about to do its work."""
+        text, up = " ".join(str(a) for a in args), self.unique("up")
+        script = (f"cd {WORK}; UP={up} setsid python3 inside.py {text} </dev/null >log 2>&1 & cd {WORK}; "
+                  f"while [ ! -e {up} ] && kill -0 $! 2>/dev/null; do sleep 0.05; done; cat log; [ -e {up} ]")
+        s = self.run(box, sh(script, **({"container": container} if container else {})))
+        expect(s["state"] == "Succeeded", f"the attacker's daemon: {s}")
 
     def program(self, box, *args, limit=60, **step):
         """The program as a step; returns the task's status."""
@@ -247,14 +256,26 @@ class Attack(harness.Case):
     def restarts_of(self, box, container):
         return next(c["restartCount"] for c in self.pod_of(box)["status"]["containerStatuses"] if c["name"] == container)
 
+    def agent_ended(self, box):
+        """Its container is ended from outside; it is ready again afterwards."""
+        def again():
+            c = next(c for c in self.pod_of(box)["status"]["containerStatuses"] if c["name"] == "sidecar")
+            return c["restartCount"] > before and c["ready"]
+        before = self.restarts_of(box, "sidecar")
+        self.env.kill_container(self.pod_of(box), "sidecar")
+        wait("the agent to begin again", again, 60)
+
     def peers(self):
         return ",".join(p["status"]["podIP"] for p in self.env.operator.pods())
 
-    def neighbour(self, box, victim_pod, mode, seconds=10):
-        """A daemon that answers the operators for that pod's address, for some seconds."""
-        self.daemon(box, "neighbour", victim_pod["status"]["podIP"], self.port(victim_pod), self.peers(), mode, seconds)
-        wait("the neighbour to have the address", lambda: "has the address" in self.said(box), 10)
+    def neighbour(self, box, victim_pod, mode, seconds=6, wanted="PUT"):
+        """A daemon that answers the operators for that pod's address, until so many seconds after it was first asked that."""
+        self.daemon(box, "neighbour", victim_pod["status"]["podIP"], self.port(victim_pod), self.peers(), mode, seconds, wanted)
         time.sleep(1.2)     # a host keeps an address for a second, whoever says otherwise
+
+    def gave(self, box, to="PUT"):
+        """Whether the neighbour there has given its answer to an operator that asked this."""
+        return f" to {to} /v1/" in self.said(box)
 
     def said(self, box, name="said", container="executor"):
         """A file that the program keeps."""

@@ -2,7 +2,7 @@
 import time
 
 from base import FORGED, WORK, attack, quick
-from harness import expect, sh, wait
+from harness import Failed, expect, sh, wait
 
 NOT_BELIEVED = ["metric not_believed", "condition AgentNotBelieved"]
 FAILS = sh("sleep 2; echo 3 of 100 tests passed; exit 1")
@@ -38,15 +38,24 @@ def forged_segments_of_another_container(t):
     return injected(t, "two", "forge", {**FAILS, "container": "executor"}, container="grader")
 
 
-@attack("", "an earlier answer's bytes injected into a later one", then=None, seen=NOT_BELIEVED + ["metric attaches_total"])
+@attack("", "the end of the HTTP body injected into the answer: no more, and no frame that says so (root, NET_RAW)", then=None, seen=NOT_BELIEVED)
+def a_clean_end_of_the_stream(t):
+    return injected(t, "root", "end")
+
+
+def recorded(t, box):
+    """A whole answer to an honest task lies in the sandbox's recorded then."""
+    t.daemon(box, "listen", t.port_of(box))
+    s = t.run(box, sh("sleep 0.5; echo good"))
+    expect(s["stdout"] == "good\n", f"the task that is recorded: {s}")
+    wait("the answer to be recorded", lambda: t.inside(box, f"ls {WORK}/recorded", fails=True), 30)
+
+
+@attack("", "an earlier answer's frames injected into a later one", then=None, seen=NOT_BELIEVED)
 def an_earlier_answer_in_the_stream(t):
     box = t.armed("root")
-    port = t.port_of(box)
-    t.daemon(box, "listen", port, 6)
-    s = t.run(box, sh("sleep 1; echo good"))
-    expect(s["stdout"] == "good\n", f"the task that is recorded: {s}")
-    expect(t.said(box, "recorded"), "nothing was recorded")
-    t.daemon(box, "inject", port, "recorded")
+    recorded(t, box)
+    t.daemon(box, "inject", t.port_of(box), "recorded")
     s = t.run(box, FAILS, limit=100)
     expect(t.said(box, "injected"), "nothing was injected")
     return t.true_result(s, *TRUTH)
@@ -58,13 +67,13 @@ def port_taken(t, kind):
     before = t.restarts_of(box, "sidecar")
     t.daemon(box, "serve", port, "forge")
     # By itself, since the task that begins it may never be heard of again.
-    name = t.task(box, sh(f"setsid python3 {WORK}/inside.py flood 127.0.0.1 {port} 24 4190000 15 </dev/null >{WORK}/flood 2>&1 & sleep 0.2"))
-    quick(lambda: t.restarts_of(box, "sidecar") > before or t.said(box), 12)
-    ended = quick(lambda: t.get("Task", name).get("status", {}).get("state") in ("Succeeded", "Failed"), 60)
-    expect(ended, "the task that floods did not end")
+    name = t.task(box, sh(f"setsid python3 {WORK}/inside.py flood 127.0.0.1 {port} 24 4190000 8 </dev/null >{WORK}/flood 2>&1 & sleep 0.2"))
+    took = wait("the flood to be over, or to have killed", lambda: t.restarts_of(box, "sidecar") > before or t.said(box) or t.said(box, "flood"), 60)
+    expect(t.ends(name, 60), "the task that floods did not end")
     s = t.run(box, sh("sleep 0.1; false"), limit=100)
     if t.restarts_of(box, "sidecar") > before:
         return f"the agent was killed; the next task ended as {s['state']}, exit {s['exitCode']}, {s.get('stdout', '')!r}"
+    expect(took is True or "connections" in took, f"the flood: {took}")
     return t.true_result(s, 1, "")
 
 
@@ -80,13 +89,16 @@ def the_port_after_a_flood_by_a_user(t):
 
 # ---- a neighbour that has another pod's address
 
-def neighbour(t, mode, step=FAILS, truth=TRUTH):
+def neighbour(t, mode, step=FAILS, truth=TRUTH, thief=None, box=None):
     """Another pod answers for the address of a sandbox. Returns what it won."""
-    thief, box = t.armed("root"), t.sandbox_of("user")
+    thief, box = thief or t.armed("root"), box or t.sandbox_of("user")
     t.neighbour(thief, t.pod_of(box), mode)
-    s = t.run(box, step, limit=100)
-    expect(t.said(thief, "stolen"), f"no request came to the neighbour: {t.said(thief, 'log')}")
-    return t.true_result(s, *truth)
+    # One that the agent has answered before the address was taken is no attack.
+    for _ in range(5):
+        won = t.true_result(t.run(box, step, limit=100), *truth)
+        if won or t.gave(thief):
+            return won
+    raise Failed(f"the neighbour's answer was given to nobody: {t.said(thief)} {t.said(thief, 'log')}")
 
 
 @attack("R3", "another pod takes the address by ARP and answers with a success", seen=NOT_BELIEVED)
@@ -98,19 +110,23 @@ def a_neighbours_false_success(t):
 def a_neighbour_reads_the_request(t):
     thief, box = t.armed("root"), t.sandbox_of("user", env=[{"name": "TOKEN", "value": "secret-of-the-sandbox"}])
     t.neighbour(thief, t.pod_of(box), "forge")
-    t.run(box, sh("echo secret-of-the-step >/dev/null"), limit=100)
+    for _ in range(5):
+        t.run(box, sh("echo secret-of-the-step >/dev/null"), limit=100)
+        if t.gave(thief):
+            break
     stolen = t.said(thief, "stolen")
-    expect(stolen, "no request came to the neighbour")
+    expect("PUT /v1/" in stolen, f"no request came to the neighbour: {t.said(thief, 'log')}")
     return "it read " + ", ".join(x for x in ("secret-of-the-step", "secret-of-the-sandbox") if x in stolen) if "secret-of-the" in stolen else None
 
 
 @attack("R3", "a container reads on eth0 what the steps of the other one get", then=True)
 def a_container_reads_the_others_requests(t):
     box = t.armed("two")
-    t.daemon(box, "listen", t.port_of(box), 8, container="grader")
+    t.daemon(box, "listen", t.port_of(box), container="grader")
     s = t.run(box, sh("echo secret-of-the-step", env={"TOKEN": "secret-of-the-env"}))
     expect(s["state"] == "Succeeded", f"the task: {s}")
-    heard = wait("something to be heard", lambda: t.said(box, "heard") + t.said(box, "recorded"), 10)
+    wait("the answer to be recorded", lambda: t.inside(box, f"ls {WORK}/recorded", fails=True), 30)
+    heard = t.said(box, "heard") + t.said(box, "recorded")
     return "it read " + ", ".join(x for x in ("secret-of-the-step", "secret-of-the-env", "c2VjcmV0LW9mLXRoZS1zdGVw") if x in heard) if "secret-of-the" in heard else None
 
 
@@ -119,7 +135,7 @@ def refusal(code):
         return neighbour(t, f"refuse:{code}")
     f.__name__ = f"a_bare_{code}_by_a_neighbour"
     return attack("R3" if code in (400, 413) else "", f"another pod takes the address and answers {code}",
-                  then=True if code in (400, 403, 413) else None, seen=NOT_BELIEVED if code < 500 and code != 401 else [])(f)
+                  then=True if code in (400, 403, 413) else None, seen=NOT_BELIEVED if code != 401 else ["metric attaches_total"])(f)
 
 
 for status in (400, 401, 403, 409, 410, 413):
@@ -136,15 +152,15 @@ def sealed_frames_without_end(t):
     return neighbour(t, "frames")
 
 
-@attack("R15", "heartbeats for ever: the task's own time is over, and it goes on Running", seen=NOT_BELIEVED + ["condition AgentUnavailable"])
+@attack("R15", "heartbeats for ever: the task's own time is over, and it goes on Running", seen=NOT_BELIEVED)
 def heartbeats_for_ever(t):
     thief, box = t.armed("root"), t.sandbox_of("user")
-    t.neighbour(thief, t.pod_of(box), "beat", 45)
+    t.neighbour(thief, t.pod_of(box), "beat", 45 if t.env.old else 12)
     name = t.task(box, sh("sleep 1; echo slept"), timeout="3s")
-    wait("a request at the neighbour", lambda: t.said(thief, "stolen"), 20)
-    # An agent that is not believed is given up after 60 s (AgentUnavailable).
-    if not quick(lambda: t.get("Task", name).get("status", {}).get("state") in ("Succeeded", "Failed"), 90):
-        return "after 90 s the task of 3 s is "+ t.get("Task", name).get("status", {}).get("state", "")
+    wait("the neighbour to be asked", lambda: t.gave(thief), 20)
+    # The agent is asked again until its own answer comes.
+    if not t.ends(name, 40):
+        return "long after its time the task of 3 s is " + t.get("Task", name).get("status", {}).get("state", "")
     return t.true_result(t.get("Task", name)["status"], 0, "slept\n")
 
 
@@ -152,9 +168,9 @@ def heartbeats_for_ever(t):
 def tiny_events_without_end(t):
     thief, box = t.armed("root"), t.sandbox_of("user")
     leader = t.env.operator.leader()["metadata"]["uid"]
-    t.neighbour(thief, t.pod_of(box), "tiny")
+    t.neighbour(thief, t.pod_of(box), "tiny", 10)
     name = t.task(box, sh("sleep 1; echo slept"), timeout="3s")
-    wait("a request at the neighbour", lambda: t.said(thief, "stolen"), 20)
+    wait("the neighbour to be asked", lambda: t.gave(thief), 20)
     began, used = time.monotonic(), t.env.processor_time(leader)
     time.sleep(5)   # how much it takes in that time is what is tested
     share = (t.env.processor_time(leader) - used) / (time.monotonic() - began)
@@ -170,17 +186,19 @@ def long_texts_beside_the_output(t):
 
 # ---- answers to the question what runs
 
-def asked_what_runs(t, kind, goes_on=True):
-    """A task is deleted while it runs, so that the operator asks the agent what runs: a neighbour answers."""
+def asked_what_runs(t, kind):
+    """The operator asks the agent of a sandbox what runs there, and a neighbour answers. Then: when a task that runs is deleted. Now:
+    when the stream of one is broken and somebody answers who is not believed, before the cancel of a task is."""
     thief, box = t.armed("root"), t.sandbox_of("user")
-    name = t.task(box, sh("sleep 100"))
+    # The operator's end of the stream is told that there is none, as soon as it acknowledges something.
+    name = t.task(box, sh("while :; do echo x; sleep 0.2; done"))
     t.state(name, "Running")
-    t.neighbour(thief, t.pod_of(box), f"running:{kind}")
-    t.delete("Task", name)
-    if not quick(lambda: "GET /v1/tasks" in t.said(thief), 20):
-        # The cancel went by a connection from before.
-        expect("DELETE" in t.said(thief), f"no request came to the neighbour: {t.said(thief)} {t.said(thief, 'log')}")
-    time.sleep(1 if goes_on else 0)   # for the harm to be done
+    t.neighbour(thief, t.pod_of(box), f"running:{kind}", wanted="GET")
+    if t.env.old:
+        t.delete("Task", name)
+    wait("the neighbour to be asked", lambda: t.gave(thief, "GET"), 20)
+    t.find("Task", name) and t.delete("Task", name)
+    time.sleep(1)   # for the harm to be done
 
 
 @attack("R10", 'an answer {"task": "x/AAAA..."} of 700 bytes', seen=NOT_BELIEVED)
@@ -206,13 +224,15 @@ def a_deep_answer(t):
 @attack("", 'a false "nothing runs here": the task before still runs beside the next one', seen=NOT_BELIEVED)
 def a_false_nothing_runs_here(t):
     thief, box = t.armed("root"), t.sandbox_of("user")
-    name = t.task(box, sh(f"while :; do date +%s%N >{WORK}/beat; sleep 0.1; done"))
+    name = t.task(box, sh(f"while :; do date +%s%N >{WORK}/beat; echo x; sleep 0.1; done"))
     t.state(name, "Running")
-    t.neighbour(thief, t.pod_of(box), "running:empty")
-    time.sleep(2)       # the address is taken
+    t.neighbour(thief, t.pod_of(box), "running:empty", wanted="GET")
+    if not t.env.old:
+        wait("the neighbour to be asked", lambda: t.gave(thief, "GET"), 20)
     t.delete("Task", name)
     second = t.task(box, sh("echo second"))
     s = t.finished(second, 100)
+    expect(t.gave(thief, "GET"), f"the neighbour's answer was given to nobody: {t.said(thief)}")
     first = t.inside(box, f"cat {WORK}/beat", fails=True)
     time.sleep(0.5)
     if s["state"] == "Succeeded" and first != t.inside(box, f"cat {WORK}/beat", fails=True):
@@ -222,34 +242,38 @@ def a_false_nothing_runs_here(t):
 
 # ---- replays
 
+def heard(t, box):
+    """The request of a task, as it was on the wire, lies in the sandbox's heard then. The task appends to count. Returns the port."""
+    port = t.port_of(box)
+    t.daemon(box, "listen", port)
+    s = t.run(box, sh(f"echo x >>{WORK}/count"))
+    expect(s["state"] == "Succeeded", f"the task that is heard: {s}")
+    wait("the answer to be recorded", lambda: t.inside(box, f"ls {WORK}/recorded", fails=True), 30)
+    expect("PUT /v1/" in t.said(box, "heard"), "its request was not heard")
+    return port
+
+
+def sent_again(t, box, ip, port):
+    told = t.inside(box, f"python3 {WORK}/inside.py resend {ip} {port} {WORK}/heard", fails=True)
+    expect("PUT HTTP/1.1 " in told, f"the agent did not answer: {told!r}")
+    return told
+
+
 @attack("", "recorded requests sent again to the same pod", then=False)
 def requests_sent_again(t):
     box = t.armed("root")
-    port = t.port_of(box)
-    t.daemon(box, "listen", port, 5)
-    t.run(box, sh(f"echo x >>{WORK}/count"))
-    wait("requests to be heard", lambda: t.said(box, "heard"), 10)
-    time.sleep(5)
-    told = t.inside(box, f"python3 {WORK}/inside.py resend 127.0.0.1 {port} {WORK}/heard", fails=True)
+    told = sent_again(t, box, "127.0.0.1", heard(t, box))
     count = t.inside(box, f"cat {WORK}/count")
-    expect(" HTTP/1.1 " in told, f"the agent did not answer: {told!r}")
     return None if count == "x\n" and " 200 " not in told else f"answered: {told}, the step ran {count.count('x')} times"
 
 
 @attack("", "recorded requests sent again after a restart of the agent", then=False)
 def requests_sent_again_after_a_restart(t):
     box = t.armed("root")
-    port = t.port_of(box)
-    t.daemon(box, "listen", port, 4)
-    t.run(box, sh(f"echo x >>{WORK}/count"))
-    wait("requests to be heard", lambda: t.said(box, "heard"), 10)
-    before = t.restarts_of(box, "sidecar")
-    t.env.kill_container(t.pod_of(box), "sidecar")
-    wait("the agent to begin again", lambda: t.restarts_of(box, "sidecar") > before, 30)
-    time.sleep(1)
-    told = t.inside(box, f"python3 {WORK}/inside.py resend 127.0.0.1 {port} {WORK}/heard", fails=True)
+    port = heard(t, box)
+    t.agent_ended(box)
+    told = sent_again(t, box, "127.0.0.1", port)
     count = t.inside(box, f"cat {WORK}/count")
-    expect(" HTTP/1.1 " in told, f"the agent did not answer: {told!r}")
     # An agent that has begun again does not know which requests it has had. It may answer, in seals that only the operator opens; but
     # nothing may come of it.
     won = t.true_result(t.run(box, sh("echo next")), 0, "next\n")
@@ -259,29 +283,18 @@ def requests_sent_again_after_a_restart(t):
 @attack("", "recorded requests sent to another sandbox's pod", then=False)
 def requests_sent_to_another_sandbox(t):
     box, other = t.armed("root"), t.sandbox_of("user")
-    port = t.port_of(box)
-    t.daemon(box, "listen", port, 5)
-    t.run(box, sh(f"echo x >>{WORK}/count"))
-    wait("requests to be heard", lambda: t.said(box, "heard"), 10)
-    ip = t.pod_of(other)["status"]["podIP"]
-    told = t.inside(box, f"python3 {WORK}/inside.py resend {ip} {port} {WORK}/heard", fails=True)
+    port = heard(t, box)
+    told = sent_again(t, box, t.pod_of(other)["status"]["podIP"], port)
     count = t.inside(other, f"cat {WORK}/count", fails=True)
-    expect(" HTTP/1.1 " in told, f"the agent did not answer: {told!r}")
     return None if not count and " 200 " not in told else f"answered: {told}, the step ran: {count}"
 
 
 @attack("", "an earlier answer given again by a neighbour", then=None, seen=NOT_BELIEVED)
 def an_earlier_answer_by_a_neighbour(t):
     box, thief = t.armed("root"), t.armed("root")
-    t.daemon(box, "listen", t.port_of(box), 4)
-    t.run(box, sh("sleep 0.5; echo good"))
-    time.sleep(1)
-    recorded = t.inside(box, f"base64 -w0 {WORK}/recorded")
-    expect(recorded, "nothing was recorded")
-    t.inside(thief, f"echo {recorded} | base64 -d >{WORK}/recorded")
-    t.neighbour(thief, t.pod_of(box), "recorded")
-    s = t.run(box, FAILS, limit=100)
-    return t.true_result(s, *TRUTH)
+    recorded(t, box)
+    t.inside(thief, f"echo {t.inside(box, f'base64 -w0 {WORK}/recorded')} | base64 -d >{WORK}/recorded")
+    return neighbour(t, "recorded", thief=thief, box=box)
 
 
 # ---- the runner's place
@@ -302,7 +315,7 @@ def the_runners_place_by_passed_descriptors(t):
 @attack("", "a descriptor of the runner's folder, passed to the other container, which looks there for what the next runner says who it is by", then=None)
 def the_runners_folder_by_a_passed_descriptor(t):
     box = t.armed("two")
-    t.daemon(box, "use_folder", t.env.frames_version, 20, container="grader")
+    t.daemon(box, "use_folder", t.env.frames_version, 100, container="grader")
     t.finished(t.task(box, sh(f"python3 {WORK}/inside.py keep_folder")), 60)
     before = t.restarts_of(box, "executor")
     t.env.kill_container(t.pod_of(box), "executor")
@@ -328,7 +341,7 @@ def hello_beside_the_runner(t):
 def hello_while_the_container_begins_anew(t):
     box = t.armed("two")
     # The other container's user dials the socket of its own container only; this one is ended from outside.
-    t.daemon(box, "greet", t.env.frames_version, 20, container="grader")
+    t.daemon(box, "greet", t.env.frames_version, 100, container="grader")
     t.env.kill_container(t.pod_of(box), "executor")
     wait("the container to begin again", lambda: t.restarts_of(box, "executor") > 0, 60)
     s = t.run(box, FAILS, limit=100)

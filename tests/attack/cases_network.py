@@ -3,7 +3,7 @@ import http.client
 import json
 import time
 
-from base import INTEG, WORK, attack, quick
+from base import INTEG, WORK, attack
 from harness import expect, sh
 
 
@@ -12,10 +12,11 @@ def flooded(t, connections, size, seconds=6):
     thief, box = t.armed("root"), t.sandbox_of("user")
     pod = t.pod_of(box)
     before = t.restarts_of(box, "sidecar")
-    name = t.task(box, sh("sleep 7; echo done"))
+    name = t.task(box, sh(f"while [ ! -e {WORK}/over ]; do sleep 0.1; done; echo done"))
     t.state(name, "Running")
     s = t.program(thief, "flood", pod["status"]["podIP"], t.port(pod), connections, size, seconds)
     expect("connections" in s.get("stdout", ""), f"the flood: {s}")
+    t.inside(box, f"touch {WORK}/over")
     s = t.finished(name, 100)
     if t.restarts_of(box, "sidecar") > before:
         return f"the agent was killed, and the running task ended as {s['state']}"
@@ -59,8 +60,9 @@ def refused_callers_fill_no_log(t):
     def lines():
         return len(t.env.run_kubectl("-n", t.ns, "logs", pod, "-c", "sidecar").stdout.splitlines())
     before = lines()
-    t.run(box, sh("python3 -c 'import socket\nfor i in range(400):\n  try:\n    s=socket.socket(socket.AF_UNIX); s.connect(\"/.arl/sock\"); s.sendall(b\"x\"*64); s.close()\n  except OSError: pass'"))
-    time.sleep(1)
+    s = t.run(box, sh("python3 -c 'import socket\nfor i in range(400):\n  try:\n    s=socket.socket(socket.AF_UNIX); s.connect(\"/.arl/sock\"); s.sendall(b\"x\"*64); s.close()\n  except OSError: pass'"))
+    expect(s["state"] == "Succeeded", f"the callers: {s}")
+    time.sleep(1)       # for the harm to be done
     more = lines() - before
     return f"{more} lines in the agent's log" if more > 100 else None
 
@@ -124,7 +126,7 @@ def keys_of_what_is_gone(t):
     for n in names:
         t.finished(n, 60)
         t.delete("Task", n)
-    if quick(lambda: sum(depth().values()) <= sum(before.values()) + 15, 10):
+    if t.comes(lambda: sum(depth().values()) <= sum(before.values()) + 15, 10):
         return None
     return f"{before} became {depth()}"
 

@@ -66,7 +66,7 @@ def a_pod_by_hand_is_claimed(t):
         return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
     quick(ready, 20)
     box = t.sandbox(pool)
-    quick(lambda: t.get("Sandbox", box).get("status", {}).get("phase") == "Ready", 15)
+    t.comes(lambda: t.get("Sandbox", box).get("status", {}).get("phase") == "Ready", 15)
     return f"sandbox {box} has the pod made by hand" if t.get("Sandbox", box)["status"].get("podName") == name else None
 
 
@@ -214,7 +214,7 @@ def a_deleted_task_with_a_finalizer(t):
     t.undo.append(lambda: t.merge("Task", name, {"metadata": {"finalizers": []}}))
     t.state(name, "Running")
     t.delete("Task", name)
-    return None if quick(lambda: t.get("Task", name)["status"]["state"] == "Failed", 10) else f"after 10 s it is {t.get('Task', name)['status']['state']}"
+    return None if t.comes(lambda: t.get("Task", name)["status"]["state"] == "Failed", 10) else f"after 10 s it is {t.get('Task', name)['status']['state']}"
 
 
 @attack("R22", "a Sandbox with a finalizer, deleted: its status stays Ready")
@@ -224,7 +224,7 @@ def a_deleted_sandbox_with_a_finalizer(t):
     t.undo.append(lambda: t.merge("Sandbox", name, {"metadata": {"finalizers": []}}))
     t.phase(name, "Ready")
     t.delete("Sandbox", name)
-    return None if quick(lambda: t.get("Sandbox", name)["status"]["phase"] == "Failed", 10) else f"after 10 s it is {t.get('Sandbox', name)['status']['phase']}"
+    return None if t.comes(lambda: t.get("Sandbox", name)["status"]["phase"] == "Failed", 10) else f"after 10 s it is {t.get('Sandbox', name)['status']['phase']}"
 
 
 @attack("", "a pool deleted and made again while a sandbox waits: the sandbox fails at once", then=True)
@@ -238,6 +238,6 @@ def a_pool_made_again(t):
     t.delete("WarmPool", pool)
     time.sleep(1)
     t.api.call("POST", path_of(t.ns, "WarmPool"), {**obj, "spec": {**obj["spec"], "replicas": 1}})
-    quick(lambda: t.get("Sandbox", box)["status"]["phase"] in ("Ready", "Failed"), 15)
+    t.comes(lambda: t.get("Sandbox", box)["status"]["phase"] in ("Ready", "Failed"), 15)
     s = t.get("Sandbox", box)["status"]
     return None if s["phase"] != "Failed" else f"it failed: {json.dumps(s['conditions'])[:200]}"

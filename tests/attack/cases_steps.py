@@ -2,7 +2,7 @@
 import time
 
 from base import WORK, attack, quick
-from harness import expect, patch, sh, wait
+from harness import Failed, expect, patch, sh, wait
 
 
 def lives(t, box, name):
@@ -16,8 +16,8 @@ def lives(t, box, name):
 def a_fifo_as_dev_null(t):
     box = t.armed("root")
     expect(t.program(box, "fifo_as_null", 16)["state"] == "Succeeded", "no FIFO")
-    name = t.task(box, sh(f"echo ran >>{WORK}/count"), timeout="2s")
-    ended = quick(lambda: t.get("Task", name).get("status", {}).get("state") in ("Succeeded", "Failed"), 15)
+    name = t.task(box, sh(f"echo ran >>{WORK}/count"), timeout="2s" if t.env.old else "60s")
+    ended = t.ends(name, 15)
     if t.env.old:
         quick(lambda: t.on_the_node(box, "count"), 15)
     count = t.on_the_node(box, "count").count("ran")
@@ -38,11 +38,20 @@ def a_fifo_in_place_of_a_patched_file(t):
     return t.true_result(s, 0, "next\n")
 
 
+def timed_out(t, box, step, runs, limits=(4, 20, 60)):
+    """The end of a step by its time limit. On a busy machine it may be over before the attacker runs: then again, with more time."""
+    for seconds in limits:
+        s = t.run(box, step, timeout=f"{seconds}s", limit=100)
+        # The container may have been ended by it, and begin again first.
+        wait("the container to run", lambda: t.inside(box, "echo it runs", fails=True), 60)
+        if runs():
+            return s
+    raise Failed(f"the process did not run: {s}")
+
+
 def survivor(t, how, kind="user"):
     box = t.armed(kind)
-    s = t.run(box, sh(f"exec python3 {WORK}/inside.py survive {how} beat"), timeout="4s", limit=60)
-    # The container may have been ended by it, and begin again first.
-    expect(quick(lambda: t.inside(box, f"cat {WORK}/beat", fails=True), 30), f"the process did not run: {s}")
+    s = timed_out(t, box, sh(f"exec python3 {WORK}/inside.py survive {how} beat"), lambda: t.inside(box, f"cat {WORK}/beat", fails=True))
     if s["state"] == "Succeeded":
         return "the step counts as a success"
     t.run(box, sh("true"), limit=60)    # what begins next has to be alone
@@ -73,7 +82,7 @@ def the_keeper_killed_by_root(t):
 def a_crowd_of_daemons(t):
     box = t.sandbox_of("user")
     script = "i=0; while [ $i -lt 100 ]; do (setsid sh -c 'trap : TERM HUP INT; while :; do echo x >beat.'$i'; sleep 1; done' &); i=$((i+1)); done; sleep 60"
-    t.run(box, sh(script), timeout="3s", limit=60)
+    timed_out(t, box, sh(script), lambda: int(t.inside(box, f"ls {WORK} | grep -c beat", fails=True) or 0) > 50)
     t.run(box, sh("true"), limit=60)
     left = t.inside(box, "n=0; for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q 'beat[.]' && n=$((n+1)); done; echo $n").strip()
     return None if left == "0" else f"{left} processes live on"
@@ -83,8 +92,8 @@ def a_crowd_of_daemons(t):
         seen=["event ContainerRestarted"])
 def a_setuid_program(t):
     box = t.sandbox_of("suid")
-    s = t.run(box, sh(f"asroot sh -c 'trap : TERM HUP INT; while :; do date +%s >{WORK}/beat; sleep 0.1; done'"), timeout="2s", limit=100)
-    expect(t.on_the_node(box, "beat"), f"the program did not run: {s}")
+    step = sh(f"asroot sh -c 'trap : TERM HUP INT; while :; do date +%s >{WORK}/beat; sleep 0.1; done'")
+    timed_out(t, box, step, lambda: t.on_the_node(box, "beat"), (2, 20, 60))
     t.run(box, sh("true"), limit=100)
     first = t.on_the_node(box, "beat")
     time.sleep(1.3)
@@ -107,7 +116,7 @@ def the_runner_starved(t):
     box = t.armed("user")
     for step in (sh(f"python3 {WORK}/inside.py starve 1; sleep 1"), sh("echo next")):
         name = t.task(box, step, timeout="5s")
-        if not quick(lambda n=name: t.get("Task", n).get("status", {}).get("state") in ("Succeeded", "Failed"), 40):
+        if not t.ends(name, 40):
             return "after 40 s a task with a limit of 5 s runs"
     s = t.get("Task", name)["status"]
     t.tell(f"the next task ended as {s['state']}, {s['conditions'][0]['message'][:60]}")
@@ -160,7 +169,7 @@ def an_executor_that_does_not_come_back(t):
     def told():
         s = t.get("Sandbox", box)["status"]
         return s["phase"] != "Ready" or any(c["type"] == "Ready" and c["status"] != "True" for c in s["conditions"])
-    return None if quick(told, 20) else "after 20 s the sandbox is Ready"
+    return None if t.comes(told, 20) else "after 20 s the sandbox is Ready"
 
 
 @attack("R9", "restartPolicy Never, and the executor of an idle pod is ended: it is never replaced", then=True)
@@ -169,7 +178,7 @@ def an_idle_pod_that_is_dead(t):
     t.pool_ready(pool)
     pod = next(p for p in t.pods(pool=pool, status="idle") if "deletionTimestamp" not in p["metadata"])
     t.env.kill_container(pod, "executor")
-    gone = quick(lambda: (t.find("pods", pod["metadata"]["name"]) or {"metadata": {"uid": ""}})["metadata"]["uid"] != pod["metadata"]["uid"], 20)
+    gone = t.comes(lambda: (t.find("pods", pod["metadata"]["name"]) or {"metadata": {"uid": ""}})["metadata"]["uid"] != pod["metadata"]["uid"], 20)
     if not gone and t.env.old:
         t.delete("pods", pod["metadata"]["name"])
     return None if gone else "after 20 s the dead pod is there"
@@ -224,7 +233,7 @@ def folders_behind_a_link(t):
 @attack("R7", "a folder and a link exchanged while files are written below it", then=None)
 def a_folder_exchanged_for_a_link(t):
     box = t.sandbox_of("two")
-    loop = (f"mkdir {WORK}/d; ln -s /etc {WORK}/l; setsid python3 -c 'import ctypes\nc=ctypes.CDLL(None)\n"
+    loop = (f"mkdir {WORK}/d; ln -s /etc {WORK}/l; setsid nice -n 10 python3 -c 'import ctypes\nc=ctypes.CDLL(None)\n"
             f"while True: c.syscall(316,-100,b\"{WORK}/d\",-100,b\"{WORK}/l\",2)' >/dev/null 2>&1 & sleep 0.3")
     t.run(box, sh(loop))
     for _ in range(6):
@@ -235,12 +244,21 @@ def a_folder_exchanged_for_a_link(t):
 
 # ---- what is told
 
+def log_with(t, box, text):
+    """The log of the executor, once that stands in it."""
+    def look():
+        log = t.env.run_kubectl("-n", t.ns, "logs", t.pod_of(box)["metadata"]["name"], "-c", "executor").stdout
+        expect(text in log, log[-300:])
+        return log
+    return wait(f"the log to have {text!r}", look, 20)
+
+
 @attack("R23", 'a line of another step\'s form, "[grade/tests] 100 passed", written past the runner into the container\'s log', then=True)
 def a_false_line_in_the_log(t):
     box = t.armed("root")
     t.run(box, sh("for p in /proc/[0-9]*; do echo '[grade/tests] 100 passed' >$p/fd/1; echo '[grade/tests] 100 passed' >$p/fd/2; done; echo '[grade/tests] 100 passed'; true"))
-    time.sleep(0.5)
-    log = t.env.run_kubectl("-n", t.ns, "logs", t.pod_of(box)["metadata"]["name"], "-c", "executor").stdout
+    t.run(box, sh("echo the marker"))
+    log = log_with(t, box, "the marker")
     false = [x for x in log.splitlines() if x.startswith("[grade/tests] 100 passed")]
     return f"kubectl logs has {false}" if false else None
 
@@ -249,9 +267,7 @@ def a_false_line_in_the_log(t):
 def escapes_in_the_log(t):
     box = t.sandbox_of("user")
     t.run(box, sh("printf 'bad\\r[grade/tests] 100 passed\\033[2K\\033]0;x\\007\\n\\302\\233\\n'"))
-    time.sleep(0.5)
-    log = t.env.run_kubectl("-n", t.ns, "logs", t.pod_of(box)["metadata"]["name"], "-c", "executor").stdout
-    expect("bad" in log, f"the log has not what the step printed: {log[-300:]!r}")
+    log = log_with(t, box, "bad")
     return "kubectl logs has control characters as they are" if "\r" in log.replace("\r\n", "") or "\033" in log or "\x9b" in log else None
 
 
@@ -268,6 +284,6 @@ def an_endless_output(t):
 @attack("", "32 daemons that print into the output of later steps (root)", then=False)
 def output_of_a_step_that_is_over(t):
     box = t.sandbox_of("root")
-    t.run(box, sh("for i in $(seq 32); do (while :; do echo false; done) & done; sleep 0.2"), limit=60)
+    t.run(box, sh("for i in $(seq 32); do (while :; do echo false; sleep 0.02; done) & done; sleep 0.2"), limit=60)
     s = t.run(box, sh("echo mine"), limit=60)
     return t.true_result(s, 0, "mine\n")

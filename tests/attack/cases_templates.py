@@ -1,7 +1,7 @@
 """Templates that take what no tenant's pod may have: the pool is told so, and no pod is made."""
 import copy
 
-from base import EXECUTOR, attack, quick
+from base import EXECUTOR, attack
 from harness import condition, pool_object
 
 SPECS = {
@@ -48,7 +48,7 @@ def template(name):
 
         def told():
             return condition(t.get("WarmPool", pool), "Ready").get("reason") not in (None, "Filling") or pods_of(t, pool)
-        quick(told, 8)
+        t.comes(told, 8)
         pods = pods_of(t, pool)
         if pods:
             return f"a pod was made: {pods[0]['metadata']['name']}"
@@ -64,7 +64,7 @@ def pods_of(t, pool):
 
 def sidecar_is_ours(t, pool):
     """It is made, with an agent that is ours whatever the template says of it."""
-    if not quick(lambda: pods_of(t, pool) or t.get("WarmPool", pool).get("status", {}).get("conditions"), 8) or not pods_of(t, pool):
+    if not t.comes(lambda: pods_of(t, pool) or t.get("WarmPool", pool).get("status", {}).get("conditions"), 8) or not pods_of(t, pool):
         return None
     c = next(c for c in pods_of(t, pool)[0]["spec"]["containers"] if c["name"] == "sidecar")
     foreign = [k for k in ("command", "lifecycle", "livenessProbe") if k in c] + [m["name"] for m in c["volumeMounts"] if m["name"] not in ("arl", "arl-journal")]

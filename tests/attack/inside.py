@@ -26,6 +26,12 @@ def note(name, text):
         f.write(text + "\n")
 
 
+def up():
+    """Said by a daemon that is about to do what it was left for: whoever has left it waits for that."""
+    if "UP" in os.environ:
+        note(os.environ["UP"], "up")
+
+
 # ---- packets
 
 def my_mac():
@@ -166,8 +172,9 @@ RUNNING = {
 # ---- R1: words put into the sidecar's mouth
 
 def inject(port, what):
-    """Waits for an answer's stream that falls silent and goes on with it. what: forge, reset, garbage, recorded."""
+    """Waits for an answer's stream that falls silent and goes on with it. what: forge, reset, garbage, recorded, end."""
     s = raw_socket()
+    up()
     streams = {}        # the other side's port: [the last packet, when, the answer's text]
     while True:
         if select.select([s], [], [], 0.1)[0]:
@@ -185,6 +192,7 @@ def inject(port, what):
             data = {"forge": lambda: false_end(int(numbers[-1]) + 1 if numbers else 3),  # pylint: disable=cell-var-from-loop
                     "garbage": lambda: b"\xff" * 500,
                     "recorded": recorded,
+                    "end": lambda: b"0\r\n\r\n",
                     "reset": lambda: b""}[what]()
             s.send(tcp_frame((last.from_mac, last.to_mac), ((last.src, port), (last.dst, last.dport)), last.seq + len(last.data), last.ack,
                              RST | ACK if what == "reset" else PSH | ACK, data))
@@ -192,37 +200,47 @@ def inject(port, what):
 
 
 def recorded():
-    """What fits into one frame of the network."""
+    """The frames of an answer that was recorded, as many as fit into one of the network."""
     with open("/workspace/recorded", "rb") as f:
-        return f.read()[-1300:]
+        return f.read().partition(b"\r\n\r\n")[2][:1300]
 
 
 # ---- what another container's steps are asked to do
 
-def listen(port, seconds):
-    """Keeps what comes in and goes out on the port: requests and answers, as they are on the wire."""
+def listen(port):
+    """Keeps what comes in and goes out on the port, as it is on the wire: all requests in heard, in recorded the last whole answer
+    to a PUT."""
     s = raw_socket()
-    end = time.monotonic() + seconds
-    with open("/workspace/heard", "ab") as heard, open("/workspace/recorded", "ab") as recorded:
-        while time.monotonic() < end:
-            if select.select([s], [], [], 0.2)[0]:
-                p = Packet.make(s.recv(65600))
-                if p and p.data and p.dport == port:
-                    heard.write(p.data)
-                    heard.flush()
-                elif p and p.data and p.sport == port:
-                    recorded.write(p.data)
-                    recorded.flush()
+    answers = {}        # to requests that began on a connection since: by the other side's port
+    up()
+    with open("/workspace/heard", "ab", buffering=0) as heard:
+        while True:
+            p = Packet.make(s.recv(65600))
+            if not p or not p.data:
+                continue
+            if p.dport == port:
+                heard.write(p.data)
+                if p.data.startswith(b"PUT /v1/"):
+                    answers[p.sport] = b""
+            elif p.sport == port and p.dport in answers:
+                answers[p.dport] += p.data
+                if answers[p.dport].endswith(b"\r\n0\r\n\r\n"):
+                    with open("/workspace/recording", "wb") as f:
+                        f.write(answers.pop(p.dport))
+                    os.replace("/workspace/recording", "/workspace/recorded")
 
 
 # ---- R3: a neighbour's address
 
 class Neighbour:
-    """Answers for another pod's address on the bridge, to some hosts, for some seconds. Then it gives the address back, so that
-    nobody has to wait until the hosts look for it again."""
+    """Answers for another pod's address on the bridge, to some hosts, until some seconds after it was first asked what it wants
+    to be asked (a method; at most 200 s). Then it gives the address back, so that nobody has to wait until the hosts look for it
+    again."""
 
-    def __init__(self, ip, port, peers, mode, seconds):
-        self.ip, self.port, self.mode, self.end = ip, port, mode, time.monotonic() + seconds
+    def __init__(self, ip, port, peers, mode, seconds, wanted):
+        self.ip, self.port, self.mode, self.seconds, self.wanted = ip, port, mode, seconds, wanted
+        self.end = time.monotonic() + 200
+        self.asked = False
         self.victim = None
         self.mac, self.me = my_mac(), my_ip()
         self.s = raw_socket()
@@ -246,7 +264,7 @@ class Neighbour:
             for ip in (self.ip, *self.peers):
                 self.arp(1, (self.mac, self.me), ip, b"\0" * 6, b"\xff" * 6)
             time.sleep(0.1)
-        note("said", "has the address")
+        up()
         while time.monotonic() < self.end:
             self.tell(self.mac)
             time.sleep(0.2)
@@ -285,10 +303,10 @@ class Neighbour:
             if not p.flags & RST:       # of a connection from before
                 self.send({"mac": p.from_mac, "peer": key, "seq": p.ack, "ack": p.seq + len(p.data)}, RST | ACK)
             return
+        c["acked"] = max(c["acked"], p.ack if p.flags & ACK else 0)
         if p.flags & RST:
             del self.conns[key]
             return
-        c["acked"] = max(c["acked"], p.ack)
         if p.seq == c["ack"] and p.data:
             c["ack"] += len(p.data)
             c["in"] += p.data
@@ -302,30 +320,42 @@ class Neighbour:
             method, target = head.split()[:2]
             with open("/workspace/stolen", "ab") as f:
                 f.write(head + gap + body + b"\n\n")
+            if method.decode() == self.wanted and not self.asked:
+                self.asked, self.end = True, time.monotonic() + self.seconds
             threading.Thread(target=self.reply, args=(c, method.decode(), target.decode()), daemon=True).start()
 
     def reply(self, c, method, target):
+        given = False
         for data in answer(self.mode, method, target):
             for i in range(0, len(data), 1400):
-                piece, tries = data[i:i + 1400], 0
-                with self.lock:
-                    seq = c["seq"]
-                    self.send(c, PSH | ACK, piece)
-                    c["seq"] += len(piece)
-                while c["acked"] + 25000 < c["seq"] and self.conns.get(c["peer"]) is c:
-                    time.sleep(0.002)
-                    tries += 1
-                    if tries % 100 == 0:
-                        with self.lock:
-                            self.send(c, PSH | ACK, piece, seq)
-            note("said", f"{self.mode} to {method} {target}")
+                self.give(c, data[i:i + 1400], 25000 if given else 0)
+                if not given and c["acked"] == c["seq"]:
+                    note("said", f"gave {self.mode} to {method} {target}")
+                    given = True
+                if self.conns.get(c["peer"]) is not c:
+                    return
         c["busy"] = False
+
+    def give(self, c, piece, ahead):
+        """Sends it, and waits until the other side has taken all but so many bytes of what was sent."""
+        with self.lock:
+            seq = c["seq"]
+            self.send(c, PSH | ACK, piece)
+            c["seq"] += len(piece)
+        tries = 0
+        while c["acked"] + ahead < c["seq"] and self.conns.get(c["peer"]) is c:
+            time.sleep(0.002)
+            tries += 1
+            if tries % 100 == 0:
+                with self.lock:
+                    self.send(c, PSH | ACK, piece, seq)
 
 
 # ---- R2: the port
 
 def serve(port, mode):
     """Takes the port as soon as it is free, and answers as the agent."""
+    up()
     while True:
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -490,7 +520,7 @@ def take_over(version, count):
     way.bind("/workspace/way")
     os.chmod("/workspace/way", 0o777)
     way.listen(1)
-    note("runner", "waits")
+    up()
     peer, _ = way.accept()
     _, fds, _, _ = socket.recv_fds(peer, 1, count)
     note("runner", f"has {len(fds)} connections")
@@ -513,6 +543,7 @@ def use_folder(version, seconds):
     way.bind("/workspace/way")
     os.chmod("/workspace/way", 0o777)
     way.listen(1)
+    up()
     peer, _ = way.accept()
     folder = socket.recv_fds(peer, 1, 1)[1][0]
     end = time.monotonic() + seconds
@@ -528,6 +559,7 @@ def use_folder(version, seconds):
 
 def greet(version, seconds):
     """Dials again and again and says HELLO."""
+    up()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -548,6 +580,7 @@ def unfinished(connections, size):
             s.sendall(struct.pack("<IB", size, HELLO) + b"x" * (size - 100))
         except OSError as e:
             print(type(e).__name__)
+    up()
     time.sleep(4)
     print(len(held), "callers")
 
@@ -639,7 +672,7 @@ def main():
     command, args = sys.argv[1], sys.argv[2:]
     numbers = [int(a) if a.isdigit() else a for a in args]
     if command == "neighbour":
-        Neighbour(args[0], int(args[1]), args[2].split(","), args[3], float(args[4])).run()
+        Neighbour(args[0], int(args[1]), args[2].split(","), args[3], float(args[4]), args[5]).run()
     else:
         globals()[command](*numbers)
 
