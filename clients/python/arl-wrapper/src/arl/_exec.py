@@ -33,9 +33,11 @@ from arl.errors import ArlError, ExecFailed, StreamLost, StreamTimeout
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
 
-# What is sent as one message, and read from the socket at once.
+# What is sent as one message.
 SEND_SIZE = 64 << 10
-READ_SIZE = 256 << 10
+# What is read from the socket before it is passed on, in pieces of one TLS record.
+BATCH_SIZE = 512 << 10
+READ_SIZE = 16 << 10
 # No server sends a message of this size: whoever does is not one.
 MESSAGE_MAX = 32 << 20
 # Of standard error, where it is only wanted for its last line.
@@ -56,9 +58,12 @@ class Frames:
         self._parts: list[bytes] = []
         self._kind = 0
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Takes what was read and yields ``(opcode, payload)`` of each message that is whole now."""
+    def add(self, data: memoryview) -> None:
+        """Takes what was read."""
         self._data += data
+
+    def whole(self) -> Iterator[tuple[int, bytes]]:
+        """Yields ``(opcode, payload)`` of each message that is whole now."""
         at = 0
         try:
             while (found := self._frame(at)) is not None:
@@ -141,6 +146,7 @@ class Stream:
         self._what = what
         self._lock = threading.Lock()
         self._frames = Frames()
+        self._buffer = memoryview(bytearray(READ_SIZE))
         self._out: deque[memoryview] = deque()
         # Masks keep what lies between from taking data for requests. Nobody lies within TLS.
         self._masked = not isinstance(sock, ssl.SSLSocket)
@@ -169,6 +175,8 @@ class Stream:
 
     def flush(self) -> bool:
         """Sends what the connection takes now; True: nothing is left."""
+        if not self._out:
+            return True
         with self._lock:
             try:
                 while self._out:
@@ -192,14 +200,11 @@ class Stream:
             StreamLost: The connection broke.
         """
         found: list[tuple[int, bytes]] = []
-        data = None if self.ended else self._read()
-        if data == b"":
-            raise self._lost("it was closed without a word")
-        if data is None:
+        if self.ended or not self._read():
             return found
         self._heard, self._pinged = time.monotonic(), False
         try:
-            for kind, payload in self._frames.feed(data):
+            for kind, payload in self._frames.whole():
                 if kind == _CLOSED:
                     self.ended = True
                     break
@@ -211,14 +216,25 @@ class Stream:
             raise self._lost(str(e)) from e
         return found
 
-    def _read(self) -> bytes | None:
-        with self._lock:
-            try:
-                return self._sock.recv(READ_SIZE)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-                return None
-            except OSError as e:
-                raise self._lost(str(e)) from e
+    def _read(self) -> int:
+        """Reads what is there, up to BATCH_SIZE, and returns how much that was."""
+        done = 0
+        try:
+            while done < BATCH_SIZE:
+                with self._lock:
+                    size = self._sock.recv_into(self._buffer)
+                if not size:
+                    if not done:
+                        raise self._lost("it was closed without a word")
+                    break
+                self._frames.add(self._buffer[:size])
+                done += size
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            pass
+        except OSError as e:
+            if not done:
+                raise e if isinstance(e, StreamLost) else self._lost(str(e)) from e
+        return done
 
     def _lost(self, why: str) -> StreamLost:
         return StreamLost(f"{self._what}: the connection broke: {why}")
@@ -394,7 +410,7 @@ class Exec:
             deadline: On the clock of ``time.monotonic``.
         """
         stream = self.stream
-        chunks: deque[bytes] = deque()
+        chunks: list[bytes] = []
 
         def take(channel: int, data: bytes) -> None:
             if channel == STDOUT:
@@ -416,8 +432,9 @@ class Exec:
                 sent = stream.flush()
             found = stream.receive()
             self.feed(found, take)
-            while chunks:
-                yield chunks.popleft()
+            if chunks:
+                yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                chunks.clear()
             if found or self.over or (sent and pieces is not None):
                 continue
             left = None if deadline is None else deadline - time.monotonic()

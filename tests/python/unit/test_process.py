@@ -1,0 +1,170 @@
+"""Output as it comes: from an agent that breaks off, has dropped some, or has none, and from the status."""
+
+import json
+import struct
+import threading
+import time
+
+import pytest
+from arl import _exec, _tasks, _use, errors, process
+from arl.results import CommandResult
+from fake_pod import FakePod, cut
+
+UID = "6f2b"
+
+
+def frame(kind, data):
+    return struct.pack(">BI", kind, len(data)) + data
+
+
+def out(data):
+    return frame(1, data)
+
+
+END = frame(4, b'{"exitCode":0}')
+
+
+class Box:
+    """What a Process needs of a Sandbox. Each connection gets the next script: pieces to send, then an exit code or None for a cut."""
+
+    def __init__(self, *scripts):
+        self.scripts = list(scripts)
+        self.fake = FakePod(self.serve)
+
+    def serve(self, peer):
+        *pieces, code = self.scripts.pop(0)
+        for piece in pieces:
+            peer.send(1, piece)
+        if code is None:
+            cut(peer)
+        else:
+            peer.end(code)
+
+    def _exec(self, command, container):
+        assert (container, command[:5], command[-1]) == ("sidecar", ["arl-sidecar", "tail", "-f", "--framed", "--wait"], f"{UID}/0")
+        return _exec.open_exec(self.fake.connection, "n", "p", container, command)
+
+    def _result(self, task):
+        return CommandResult.of(task)
+
+
+class Task(_tasks.Watched):
+    def __init__(self):
+        super().__init__(None, "n", "t")
+        self.wait = _tasks.Wait("t", self._look, None)
+        self.version = 0
+        self.shows()
+
+    def shows(self, **status):
+        self.version += 1
+        self.wait.take({"metadata": {"uid": UID, "name": "t"}, "spec": {"steps": [{}]}, "status": status})
+
+    def ends(self, stdout, **more):
+        self.shows(state="Succeeded", exitCode=0, stdout=stdout, steps=[{"exitCode": 0, "stdout": stdout, **more}])
+
+
+@pytest.fixture
+def follow():
+    boxes = []
+
+    def make(*scripts):
+        box, task = Box(*scripts), Task()
+        boxes.append(box)
+        return process.Process(box, task, 10), task
+    yield make
+    for box in boxes:
+        box.fake.close()
+
+
+def text(outputs):
+    return "".join(o.text for o in outputs)
+
+
+def test_pieces_come_as_they_are(follow):
+    p, _ = follow((out(b"one\n"), frame(2, b"err\n") + out(b"t"), out(b"wo\n\xff") + END, 0))
+    got = list(p)
+    assert [(o.stream, o.data) for o in got] == [("stdout", b"one\n"), ("stderr", b"err\n"), ("stdout", b"t"), ("stdout", b"wo\n\xff")]
+    assert text(o for o in got if o.stream == "stdout") == "one\ntwo\n\ufffd"
+
+
+def test_frames_that_are_cut_anywhere_are_put_together(follow):
+    whole = out(b"one") + frame(2, b"two") + END
+    p, _ = follow((*(whole[i : i + 1] for i in range(len(whole))), 0))
+    assert text(p) == "onetwo"
+
+
+def test_a_connection_that_breaks_goes_on_where_it_was(follow):
+    p, _ = follow((out(b"one "), out(b"two ")[:7], None), (None,), (out(b"one two "), out(b"three") + END, 0))
+    assert text(p) == "one two three"
+
+
+def test_what_the_agent_has_dropped_is_counted(follow):
+    p, _ = follow((out(b"one"), frame(3, b'{"stream":1,"bytes":7}') + out(b"two") + END, 0))
+    assert [(o.data, o.missing) for o in p] == [(b"one", 0), (b"two", 7)]
+
+
+def test_a_step_that_does_not_begin_is_asked_for_again(follow):
+    p, _ = follow((4,), (4,), (out(b"late") + END, 0))
+    assert text(p) == "late"
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 5, 127])
+def test_the_status_does_where_the_agent_has_nothing(follow, code):
+    p, task = follow((code,))
+    threading.Timer(0.3, lambda: task.shows(state="Running", steps=[{"stdout": "one\n"}])).start()
+    threading.Timer(0.6, lambda: task.ends("one\ntwo\n")).start()
+    assert text(p) == "one\ntwo\n"
+    assert p.wait(10).stdout == "one\ntwo\n"
+
+
+def test_the_status_goes_on_where_the_agent_was_lost(follow):
+    p, task = follow((out(b"one\n"), None), *[(None,)] * 4)
+    threading.Timer(1, lambda: task.ends("one\ntwo\n")).start()
+    assert text(p) == "one\ntwo\n"
+
+
+def test_a_status_that_shows_the_end_only(follow):
+    p, task = follow((5,))
+    task.shows(state="Running", steps=[{"stdout": "\n[... 4 bytes dropped ...]\nfive\n"}])
+    threading.Timer(0.3, lambda: task.ends("one\n\n[... 10 bytes dropped ...]\nfour\n", truncated=True)).start()
+    got = list(p)
+    assert [(o.data, o.missing) for o in got] == [(b"five\n", 4), (b"four\n", 5)]
+
+
+def test_a_task_that_is_lost_ends_it(follow):
+    p, task = follow((2,))
+    threading.Timer(0.3, lambda: task.wait.take(None)).start()
+    assert list(p) == []
+    with pytest.raises(errors.TaskGone):
+        p.wait(10)
+
+
+def test_no_result_in_time_is_an_error(follow):
+    p, _ = follow()
+    with pytest.raises(errors.TaskTimeout):
+        p.wait(0.05)
+
+
+def test_use_is_told_at_most_once_in_a_while(monkeypatch):
+    monkeypatch.setattr(_use, "EVERY_S", 0.5)
+    told = []
+    use = _use.Use(lambda: told.append(time.monotonic()))
+    began = time.monotonic()
+    while time.monotonic() < began + 1.2:
+        with use:
+            pass
+    with use:
+        while len(told) < 5:
+            time.sleep(0.01)
+    assert all(b - a >= 0.5 for a, b in zip(told, told[1:], strict=False))
+
+
+def test_use_that_cannot_be_told_harms_nobody(caplog):
+    def renew():
+        raise errors.NotAllowed("no patch")
+
+    with _use.Use(renew) as use:
+        while not caplog.records:
+            time.sleep(0.01)
+    assert use._users == 0
+    assert "no patch" in json.dumps(caplog.records[0].getMessage())
