@@ -25,12 +25,14 @@ def pool(t, replicas=1):
     return t.pool(replicas=replicas, spec={"containers": [{"name": "executor", "image": IMAGES["busybox"]}]})
 
 
-def run(t, text, **more):
-    return tools.program(t, HEAD + text, **more)
+def run(t, text, *argv, **more):
+    return tools.program(t, HEAD + text, *argv, **more)
 
 
 def none_left(t):
+    """Neither a sandbox nor a pod of one."""
     wait("no sandbox to be left", lambda: t.api.get(f"/apis/arl.infra.io/v1alpha1/namespaces/{t.ns}/sandboxes")["items"] == [], 60)
+    wait("no pod of a sandbox to be left", lambda: not t.pods(status="allocated"), 60)
 
 
 @case()
@@ -183,6 +185,46 @@ with SandboxSession("pool", namespace=NS) as session:
     e = raises(errors.TaskLost, lambda: s.run("echo never"))
     equal(e.reason, "PodLost")
 """)
+
+
+@case()
+def a_sandbox_that_is_not_ready_for_a_while(t):
+    """It goes back to Bound under a client, then to Failed: a command waits, and then says so."""
+    pool(t)
+    run(t, r"""
+from kubernetes import client
+s = Sandbox.create("pool", namespace=NS)
+api = client.CustomObjectsApi(s._connection.api_client)
+def phase(phase):
+    api.patch_namespaced_custom_object_status("arl.infra.io", "v1alpha1", NS, "sandboxes", s.name, {"status": {"phase": phase}})
+for i in range(3):
+    phase("Bound")
+    equal(s.run(f"echo {i}").stdout, f"{i}\n")
+s.wait_ready(60)
+client.CoreV1Api(s._connection.api_client).delete_namespaced_pod(s.pod, NS, grace_period_seconds=0)
+e = raises(errors.TaskLost, lambda: s.run("echo never"))
+equal(e.reason in ("PodLost", "SandboxFailed"), True)
+s.delete()
+""")
+    none_left(t)
+
+
+@case()
+def nothing_is_left_by_a_client_that_is_killed(t):
+    """Its sandbox goes when its idle time is over, and its task a while after it has ended."""
+    pool(t)
+    p = subprocess.Popen([tools.installed(t.env.cache), "-c", HEAD + """
+s = Sandbox.create("pool", namespace=NS, idle_timeout=3)
+s.run("true")
+print("ready", flush=True)
+s.run(["sleep", "2"])
+"""], env={**os.environ, "E2E_NAMESPACE": t.ns}, stdout=subprocess.PIPE, text=True)
+    expect(p.stdout.readline() == "ready\n", "the client did not begin")
+    p.kill()
+    p.wait()
+    tasks = t.api.get(f"/apis/arl.infra.io/v1alpha1/namespaces/{t.ns}/tasks")["items"]
+    expect(tasks and all(x["spec"]["ttlSecondsAfterFinished"] == 600 for x in tasks), f"the tasks that are left: {tasks}")
+    none_left(t)
 
 
 @case(slow=True)

@@ -59,7 +59,7 @@ def installed(cache):
         return _installed[cache]
 
 
-def program(t, text, *argv, **more):
+def program(t, text, *argv, limit=240, **more):
     """Runs a program with our package; returns what it printed."""
     env = {**os.environ, "E2E_NAMESPACE": t.ns, "PYTHONDONTWRITEBYTECODE": "1"}
-    return call(installed(t.env.cache), "-c", text, *argv, env=env, limit=240, **more)
+    return call(installed(t.env.cache), "-c", text, *argv, env=env, limit=limit, **more)

@@ -349,6 +349,13 @@ def in_scope(abort: Callable[[], object]) -> None:
         scope.add(abort)
 
 
+def check_scope() -> None:
+    """Raises StreamLost if this caller's waits were broken off."""
+    scope = _scope.get()
+    if scope is not None and scope.canceled:
+        raise StreamLost("it was broken off", reason="Canceled")
+
+
 def exit_code(status: bytes, what: str) -> int:
     """The exit code that channel 3 tells.
 

@@ -183,6 +183,7 @@ class Pump(Generic[T]):
                 return waiting.result(1.0)
             except FutureTimeout:
                 continue
+        waiting.cancel()
 
     def _body(self) -> None:
         error: BaseException | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from arl import _cleanup
 from arl import steps as steps_
 from arl._connection import API_VERSION, Connection
+from arl._exec import check_scope
 from arl._hub import Wait, hub
 from arl._names import CLIENT_LABEL, client_id, random_name
 from arl._ops import Call, Late, Op, Until
@@ -327,6 +328,7 @@ class Watched:
     def goes_on_after(self, attempt: int) -> bool:
         """Waits for its end or a further attempt; True: there is one."""
         while True:
+            check_scope()
             seen = self.changes()
             if self.attempt > attempt:
                 return True

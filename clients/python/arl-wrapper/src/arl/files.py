@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from arl import _ops, _runner
 from arl._exec import Exec
-from arl.errors import FileMissing, OutputTooLarge
+from arl.errors import FileMissing, FileNotDirectory, OutputTooLarge
 
 if TYPE_CHECKING:
     from arl.sandbox import Sandbox
@@ -176,7 +176,7 @@ class Files:
         """Whether there is something at this path, or at the end of a symbolic link there."""
         try:
             self.stat(path, user=user)
-        except FileMissing:
+        except (FileMissing, FileNotDirectory):
             return False
         return True
 

@@ -99,6 +99,7 @@ class _Follower:
     def pieces(self) -> Generator[_Piece, None, None]:
         try:
             while not self._task.wait.future.done():
+                _exec.check_scope()
                 if (yield from self._by_agent()):
                     return
         except _Unavailable:
@@ -156,6 +157,7 @@ class _Follower:
 
     def _by_status(self) -> Iterator[_Piece]:
         while True:
+            _exec.check_scope()
             seen, done = self._task.changes(), self._task.wait.future.done()
             steps = self._task.status.get("steps") or []
             if self._task.attempt > self._attempt:
