@@ -31,6 +31,7 @@
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
 #define TELL_INTERVAL_NS (10 * NSEC_PER_SEC)
 #define AGENT_DOUBTED "AgentNotBelieved"
+#define PINS_MAX 8      /* after which the time between two does not grow any more: 43 minutes */
 #define TELL_REFUSALS 3 /* one may be an accident */
 /* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
  * for so long, or when it is behind by a quarter of the idle limit. */
@@ -526,13 +527,25 @@ static void plan_last_task(const struct view *v)
     sandbox_status_done(&to);
 }
 
+/* A CRD of an earlier release drops the key from what is written, each time. */
+static bool may_pin(const struct view *v)
+{
+    if (v->now.mono_ns < v->st->next_pin_mono_ns) {
+        action_after(v->out, v->st->next_pin_mono_ns);
+        return false;
+    }
+    v->st->next_pin_mono_ns = v->now.mono_ns + (TELL_INTERVAL_NS << MIN(v->st->pins, PINS_MAX));
+    v->st->pins++;
+    return true;
+}
+
 /* A pod whose containers all begin anew, as after a restart of its node, gets another address. And
  * an operator of an earlier release knows of no keys: it may have taken a pod of this one. */
 static bool plan_address(const struct view *v)
 {
     const struct sandbox_status *is = &v->s->status;
     bool moved = v->pod->ip && is->pod_ip && !str_eq(v->pod->ip, is->pod_ip);
-    bool unpinned = !is->agent_key && v->pod->agent_key;
+    bool unpinned = !is->agent_key && v->pod->agent_key && may_pin(v);
     struct sandbox_status to;
 
     if (!moved && !unpinned)

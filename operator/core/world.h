@@ -71,6 +71,8 @@ struct sandbox_state {
     int64_t seen_mono_ns;       /* since when this process knows the sandbox */
     int64_t bound_mono_ns;      /* since when it knows it in phase Bound */
     int64_t told_mono_ns;       /* when its readiness, or a restart, was last told after Ready */
+    int64_t next_pin_mono_ns;   /* when the agent's key may be written once more */
+    unsigned pins;              /* how often it was, after Ready */
     bool was_ready;             /* this process has known it Ready */
     bool audited;               /* nothing runs in its pod that nobody wants */
     bool auditing;              /* its agent is being asked */

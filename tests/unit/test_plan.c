@@ -366,6 +366,27 @@ static void test_sandbox_that_is_back_keeps_its_pod(void **state)
     assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "delete"));
 }
 
+/* As an operator of an earlier release leaves it that has taken a pod of this one; and the CRD of
+ * that release takes the key away whenever it is written. */
+static void test_key_that_cannot_be_kept_is_written_seldom(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_free char *unpinned = xstrdup(READY_STATUS), *body = NULL;
+
+    memcpy(strstr(unpinned, "agentKey"), "whatever", strlen("agentKey"));
+    put_pool(f, 0, "x");
+    put_ready_sandbox(f);
+    for (int i = 0; i < 4; i++) {
+        put_sandbox(f, "s", "", unpinned);
+        fixture_plan(f, SANDBOX, &body);
+        assert_in(body, "\"agentKey\":\"" AGENT_SIDE_KEY "\"");
+        put_sandbox(f, "s", "", unpinned);
+        fixture_pass(f, (10000 << i) - 1);
+        assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "status"));
+        fixture_pass(f, 1);
+    }
+}
+
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void test_task_starts_without_a_write(void **state)
@@ -692,6 +713,7 @@ int main(void)
         T(test_sandbox_lifetime),
         T(test_sandbox_gone_takes_its_pod),
         T(test_sandbox_that_is_back_keeps_its_pod),
+        T(test_key_that_cannot_be_kept_is_written_seldom),
         T(test_task_starts_without_a_write),
         T(test_tasks_of_a_sandbox_run_in_order),
         T(test_task_running_is_written_late),
