@@ -260,8 +260,17 @@ static int count_wrong(struct parser *p, size_t number, const struct diff_hunk *
 
 static bool is_edit(const struct diff_line *l)
 {
-    return l->len > 0 && (l->p[0] == ' ' || l->p[0] == '+' || l->p[0] == '-' || l->p[0] == '\\' ||
-                          diff_line_empty(l));
+    return l->len > 0 && (l->p[0] == ' ' || l->p[0] == '+' || l->p[0] == '-' || diff_line_empty(l));
+}
+
+/* The next edit, and what may be said behind it, once: that it has no newline. */
+static void next_edit(struct diff_lines *in)
+{
+    struct diff_line l;
+
+    diff_next(in);
+    if (diff_peek(in, &l) && diff_line_starts(&l, "\\ "))
+        diff_next(in);
 }
 
 static bool begins_file(const struct diff_lines *in);
@@ -276,7 +285,7 @@ static void count_rest(const struct parser *p, size_t *old, size_t *new)
            !diff_line_starts(&l, "-- \n")) {
         *old += l.p[0] == ' ' || l.p[0] == '-';
         *new += l.p[0] == ' ' || l.p[0] == '+';
-        diff_next(&in);
+        next_edit(&in);
     }
 }
 
@@ -302,10 +311,8 @@ static int skip_hunk(struct parser *p, size_t number)
         }
         old += in_old;
         new += in_new;
-        diff_next(&p->in);
+        next_edit(&p->in);
     }
-    while (diff_peek(&p->in, &l) && diff_line_starts(&l, "\\ "))
-        diff_next(&p->in);
     count_rest(p, &old, &new);
     return old == h.old_count && new == h.new_count ? 0 : count_wrong(p, number, &h, old, new);
 }

@@ -146,6 +146,13 @@ static void test_malformed(void **state)
          "line 4 of the patch: expected the next file, the next hunk or the end, found "
          "\"rubbish\""},
         {"a\n", "@@ -1 +1 @@\n*a\n", "hunk 1 says 1 old lines and has 0 (line 2 of the patch)"},
+        /* What is said of a newline stands once, behind a line. */
+        {"a\n\n", "@@ -2 +2,2 @@\n+b\n\\\n \n",
+         "hunk 1 says 1 old lines and has 0 (line 3 of the patch)"},
+        {"a\n", "@@ -1 +1 @@\n" NO_NEWLINE "-a\n+b\n",
+         "hunk 1 says 1 old lines and has 0 (line 2 of the patch)"},
+        {"a", "@@ -1 +1 @@\n-a\n" NO_NEWLINE NO_NEWLINE "+b\n",
+         "hunk 1 says 1 new lines and has 0 (line 4 of the patch)"},
         {"a\n", "@@ -1 @@\n-a\n", NO_HEAD(1, "@@ -1 @@")},
         {"a\n", "@@ -0 +1 @@\n-a\n+b\n", NO_HEAD(1, "@@ -0 +1 @@")},
         {"a\n", "@@ -1,0 +1,0 @@\n", NO_HEAD(1, "@@ -1,0 +1,0 @@")},
