@@ -13,6 +13,8 @@ make_config() {
     printf 'nameserver %s\n' "$SERVICE_DNS" >"$1/resolv.conf"
     cat >"$1/node.env" <<Y
 NAME=$NAME
+ANY_IP=$ANY_IP
+LINK_BITS=$LINK_BITS
 HOST_IP=$HOST_IP
 NODE_IP=$NODE_IP
 SERVICE_NET=$SERVICE_NET
@@ -67,6 +69,7 @@ kubelet_config() {
     cat <<Y
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
+address: "$ANY_IP"
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true, cacheTTL: 30s}, x509: {clientCAFile: $RUN_DIR/pki/ca.crt}}
 authorization: {mode: Webhook}
 tlsCertFile: $RUN_DIR/pki/kubelet-server.crt
@@ -78,7 +81,7 @@ cgroupsPerQOS: true
 failCgroupV1: false
 failSwapOn: false
 clusterDomain: cluster.local
-clusterDNS: [$SERVICE_DNS]
+clusterDNS: ["$SERVICE_DNS"]
 resolvConf: $1/resolv.conf
 maxPods: 250
 serializeImagePulls: false
@@ -111,7 +114,8 @@ apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 clientConnection: {kubeconfig: $RUN_DIR/pki/kube-proxy.kubeconfig}
 mode: iptables
-clusterCIDR: $POD_NET
+bindAddress: "$ANY_IP"
+clusterCIDR: "$POD_NET"
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 iptables: {minSyncPeriod: 100ms}
 healthzBindAddress: 127.0.0.1:10256

@@ -11,6 +11,7 @@ cluster_up() {
     prepare
     host_lock
     if [ -n "$(node_pid)" ]; then
+        [ "$FAMILY" = 4 ] || [ -e "$RUN_DIR/ipv6" ] || die "cluster \"$NAME\" is up already, with IPv4 addresses"
         find_index || die "$RUN_DIR is in use, but $HOST_LIST does not know it: run $CLUSTER_CMD down"
         say "cluster \"$NAME\" is already up"
     else
@@ -30,6 +31,7 @@ start_node() {
     say "starting cluster \"$NAME\""
     mkdir -p "$RUN_DIR"/{conf,etcd,logs,pids}
     chmod 700 "$RUN_DIR" "$RUN_DIR/etcd"
+    if [ "$FAMILY" = 6 ]; then touch "$RUN_DIR/ipv6"; fi
     [ "$(stat -f -c %T "$RUN_DIR")" != overlayfs ] ||
         die "$RUN_DIR lies on an overlay file system, where containers cannot: set ARL_STATE to another folder"
     take_index
@@ -42,7 +44,7 @@ start_node() {
     modprobe -qa overlay br_netfilter ip_tables iptable_nat nf_conntrack veth 2>/dev/null || true
     launch_node
     ip link add "$LINK" type veth peer name eth0 netns "$(node_pid)"
-    ip addr add "$HOST_IP/30" dev "$LINK"
+    if [ "$FAMILY" = 6 ]; then ip addr add "$HOST_IP/$LINK_BITS" dev "$LINK" nodad; else ip addr add "$HOST_IP/$LINK_BITS" dev "$LINK"; fi
     ip link set "$LINK" up
     ip route add "$POD_NET" via "$NODE_IP"
     ip route add "$SERVICE_NET" via "$NODE_IP"

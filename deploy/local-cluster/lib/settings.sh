@@ -22,6 +22,9 @@ use_name() {
     NAME=$1
     RUN_DIR=$ARL_STATE/$NAME
     KUBECONFIG_FILE=$RUN_DIR/kubeconfig
+    # 4 or 6: of all its addresses. A cluster that is up remembers it.
+    FAMILY=4
+    if [ -e "$RUN_DIR/ipv6" ]; then FAMILY=6; fi
 }
 
 # use_index N: what follows from the cluster's number: the addresses, and the names that the host must not have twice.
@@ -29,8 +32,14 @@ use_index() {
     INDEX=$1
     LINK=arlc$1
     CGROUP=arlc$1
+    if [ "$FAMILY" = 6 ]; then use_ipv6 "$(printf 'fd00:a71:%x' "$1")"; else use_ipv4 "$1"; fi
+}
+
+use_ipv4() {
+    ANY_IP=0.0.0.0
     HOST_IP=10.197.$1.1
     NODE_IP=10.197.$1.2
+    LINK_BITS=30
     LINK_NET=10.197.$1.0/30
     POD_NET=10.198.$(($1 * 4)).0/22
     POD_GATEWAY=10.198.$(($1 * 4)).1
@@ -38,6 +47,20 @@ use_index() {
     SERVICE_API=10.199.$(($1 * 4)).1
     SERVICE_DNS=10.199.$(($1 * 4)).10
     API_SERVER=https://$NODE_IP:6443
+}
+
+use_ipv6() {
+    ANY_IP=::
+    HOST_IP=$1::1
+    NODE_IP=$1::2
+    LINK_BITS=64
+    LINK_NET=$1::/64
+    POD_NET=$1:1::/64
+    POD_GATEWAY=$1:1::1
+    SERVICE_NET=$1:2::/112
+    SERVICE_API=$1:2::1
+    SERVICE_DNS=$1:2::a
+    API_SERVER=https://[$NODE_IP]:6443
 }
 
 # host_lock: one command at a time may change the host. The file vanishes with the last cluster, so
@@ -81,13 +104,13 @@ take_index() {
             return 0
         fi
     done
-    die "all of 10.197.0.0/16, 10.198.0.0/16 and 10.199.0.0/16 is in use on this host"
+    die "all networks of local clusters are in use on this host: 10.197.0.0/16 to 10.199.0.0/16, or fd00:a71::/32"
 }
 
 net_is_free() {
     local inside around
-    inside=$(ip -4 route show root "$1")
-    around=$(ip -4 route show match "$1" | sed '/^default/d')
+    inside=$(ip "-$FAMILY" route show root "$1")
+    around=$(ip "-$FAMILY" route show match "$1" | sed '/^default/d')
     [ -z "$inside$around" ]
 }
 
