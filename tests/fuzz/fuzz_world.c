@@ -35,7 +35,7 @@
 
 #define TURNS 6
 #define LINES 64
-#define HONEST_ROUNDS 6
+#define HONEST_ROUNDS 4
 
 static const char letters[WORLD_KINDS] = "DPST";
 
