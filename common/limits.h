@@ -56,6 +56,9 @@
  * the stream is treated as broken and attached to again. */
 #define LIMIT_EVENT_CHUNK_BYTES (32u << 10)
 #define LIMIT_EVENT_LINE_BYTES (64u << 10)
+/* What a stream has printed last, of which an agent tells while a task runs. More: the end of it.
+ */
+#define LIMIT_TAIL_BYTES 4096u
 /* The heads of an answer: its own, those of interim ones before it, and what stands behind its last
  * chunk. More: the call fails with EMSGSIZE. */
 #define LIMIT_ANSWER_HEADERS_BYTES (64u << 10)

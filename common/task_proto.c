@@ -470,6 +470,7 @@ int task_request_decode(const char *data, size_t len, struct task_request *ret, 
 static const char *const event_types[] = {
     [TASK_EVENT_ACCEPTED] = "accepted", [TASK_EVENT_STEP] = "step", [TASK_EVENT_OUT] = "out",
     [TASK_EVENT_GAP] = "gap",           [TASK_EVENT_EXIT] = "exit", [TASK_EVENT_END] = "end",
+    [TASK_EVENT_TAIL] = "tail",
 };
 
 static const char *const end_reasons[] = {
@@ -519,14 +520,14 @@ int task_event_encode(const struct task_event *ev, struct buf *out)
     json_w_str(&w, "type", event_types[ev->type]);
     if (ev->type != TASK_EVENT_ACCEPTED && ev->type != TASK_EVENT_END)
         json_w_int(&w, "step", ev->step);
-    if (ev->type == TASK_EVENT_OUT || ev->type == TASK_EVENT_GAP)
+    if (ev->type == TASK_EVENT_OUT || ev->type == TASK_EVENT_GAP || ev->type == TASK_EVENT_TAIL)
         json_w_int(&w, "fd", ev->fd);
+    if (ev->type == TASK_EVENT_GAP || ev->type == TASK_EVENT_TAIL)
+        json_w_int(&w, "bytes", (int64_t)ev->gap_bytes);
     if (ev->type == TASK_EVENT_STEP)
         json_w_int(&w, "timeUnixMs", ev->time_unix_ms);
-    else if (ev->type == TASK_EVENT_OUT)
+    else if (ev->type == TASK_EVENT_OUT || ev->type == TASK_EVENT_TAIL)
         encode_data(&w, ev);
-    else if (ev->type == TASK_EVENT_GAP)
-        json_w_int(&w, "bytes", (int64_t)ev->gap_bytes);
     else if (ev->type == TASK_EVENT_EXIT || ev->type == TASK_EVENT_END)
         encode_end(&w, ev);
     json_w_end_object(&w);
@@ -607,6 +608,21 @@ static int take_texts(struct json_object *obj, struct buf *scratch, struct task_
     return 0;
 }
 
+/* What out, gap and tail have in common. */
+static int take_stream(struct json_object *obj, struct buf *scratch, struct task_event *ev,
+                       struct err *err)
+{
+    int64_t fd = 0, bytes = 0;
+
+    if (take_int(obj, "fd", 1, 2, &fd, err) < 0)
+        return -EINVAL;
+    ev->fd = (int)fd;
+    if (ev->type != TASK_EVENT_OUT && take_int(obj, "bytes", 0, INT64_MAX, &bytes, err) < 0)
+        return -EINVAL;
+    ev->gap_bytes = (uint64_t)bytes;
+    return ev->type == TASK_EVENT_GAP ? 0 : take_data(obj, scratch, ev, err);
+}
+
 /* What exit and end have in common. */
 static int take_result(struct json_object *obj, struct task_event *ev, struct err *err)
 {
@@ -621,7 +637,6 @@ static int take_result(struct json_object *obj, struct task_event *ev, struct er
 static int take_fields(struct json_object *obj, struct buf *scratch, struct task_event *ev,
                        struct err *err)
 {
-    int64_t fd = 0, bytes = 0;
     int r;
 
     switch (ev->type) {
@@ -631,14 +646,8 @@ static int take_fields(struct json_object *obj, struct buf *scratch, struct task
         return take_int(obj, "timeUnixMs", 0, INT64_MAX, &ev->time_unix_ms, err);
     case TASK_EVENT_OUT:
     case TASK_EVENT_GAP:
-        if (take_int(obj, "fd", 1, 2, &fd, err) < 0)
-            return -EINVAL;
-        ev->fd = (int)fd;
-        if (ev->type == TASK_EVENT_OUT)
-            return take_data(obj, scratch, ev, err);
-        r = take_int(obj, "bytes", 0, INT64_MAX, &bytes, err);
-        ev->gap_bytes = (uint64_t)bytes;
-        return r;
+    case TASK_EVENT_TAIL:
+        return take_stream(obj, scratch, ev, err);
     case TASK_EVENT_EXIT:
         r = take_result(obj, ev, err);
         return r < 0 ? r : take_texts(obj, scratch, ev, err);
@@ -670,7 +679,8 @@ int task_event_decode(const char *line, size_t len, struct buf *scratch, struct 
     if (type < 0)
         return err_set(err, -EINVAL, "the event's type is unknown");
     ev.type = (enum task_event_type)type;
-    if (take_int(obj, "seq", 1, INT64_MAX, &seq, err) < 0)
+    if (take_int(obj, "seq", ev.type == TASK_EVENT_TAIL ? 0 : 1,
+                 ev.type == TASK_EVENT_TAIL ? 0 : INT64_MAX, &seq, err) < 0)
         return -EINVAL;
     if (ev.type != TASK_EVENT_ACCEPTED && ev.type != TASK_EVENT_END &&
         take_int(obj, "step", 0, LIMIT_STEPS - 1, &step, err) < 0)

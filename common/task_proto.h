@@ -103,6 +103,9 @@ enum task_event_type {
     TASK_EVENT_GAP,  /* so many bytes of a stream were dropped here */
     TASK_EVENT_EXIT, /* step ended */
     TASK_EVENT_END,  /* task attempt ended; the last event */
+    /* What a stream has printed last, to be shown while the step runs. It is no part of what
+     * follows: it has the number 0, is not kept, and comes again with all else at the end. */
+    TASK_EVENT_TAIL,
 };
 
 /* Why an attempt ended, beyond its exit code. */
@@ -115,13 +118,13 @@ enum task_end_reason {
 const char *task_end_reason_str(enum task_end_reason r);
 
 struct task_event {
-    uint64_t seq; /* from 1, without holes */
+    uint64_t seq; /* from 1, without holes; TAIL: 0 */
     enum task_event_type type;
-    uint32_t step;               /* STEP, OUT, GAP, EXIT: index into steps */
-    int fd;                      /* OUT, GAP: 1 or 2 */
-    const char *data;            /* OUT: raw bytes */
+    uint32_t step;               /* STEP, OUT, GAP, EXIT, TAIL: index into steps */
+    int fd;                      /* OUT, GAP, TAIL: 1 or 2 */
+    const char *data;            /* OUT, TAIL: raw bytes */
     size_t data_len;             /* OUT: at most LIMIT_EVENT_CHUNK_BYTES */
-    uint64_t gap_bytes;          /* GAP */
+    uint64_t gap_bytes;          /* GAP; TAIL: printed before it, and not told of */
     int code;                    /* EXIT, END: 0..255 */
     int64_t duration_ns;         /* EXIT, END: monotonic */
     int64_t time_unix_ms;        /* STEP: wall clock of its start */

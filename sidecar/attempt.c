@@ -103,6 +103,7 @@ void attempt_attach(struct attempt *a, struct sealed_exchange *x, uint64_t after
     list_push_back(&a->streams, &s->node);
     a->table->streams++;
     s->out = sealed_reply_stream(x, 200, &opts);
+    outlog_tail_anew(&a->log);
     run_table_want_heartbeat(a->table);
     stream_pump(s);
 }
@@ -482,16 +483,29 @@ void attempt_restore(struct attempt *a)
     log_warn("task lost", "key", a->label, NULL);
 }
 
+/* Nothing happens, or nothing that goes out before the step ends. A reader that is behind gets
+ * lines anyway. */
+static void stream_beat(struct stream *s, const struct buf *tail)
+{
+    bool has_all = s->next_seq > s->attempt->log.count;
+
+    if (sealed_stream_queued(s->out) > 0 || sealed_stream_room(s->out) == 0)
+        return;
+    if (has_all && tail->len > 0 && sealed_stream_room(s->out) >= tail->len)
+        sealed_stream_write(s->out, tail->data, tail->len);
+    else
+        sealed_stream_write(s->out, "\n", 1);
+}
+
 void attempt_beat(struct attempt *a)
 {
+    cleanup_buf struct buf tail = BUF_INIT(CHANNEL_FRAME_MAX);
+
     if (a->running)
         outlog_tick(&a->log);
     attempt_pump(a);
-    list_for_each (it, &a->streams) {
-        struct stream *s = list_entry(it, struct stream, node);
-
-        /* A reader that is behind gets lines anyway. */
-        if (sealed_stream_queued(s->out) == 0 && sealed_stream_room(s->out) > 0)
-            sealed_stream_write(s->out, "\n", 1);
-    }
+    if (a->running && !list_empty(&a->streams))
+        outlog_tail(&a->log, &tail);
+    list_for_each (it, &a->streams)
+        stream_beat(list_entry(it, struct stream, node), &tail);
 }

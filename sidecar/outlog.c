@@ -157,6 +157,7 @@ void outlog_data(struct outlog *l, int fd, const char *data, size_t len)
         put_live(l, fd, data, live);
     if (len == live)
         return;
+    s->tail_is_new = true;
     if (s->tail_max > 0)
         tail_push(s, data + live, len - live);
     else
@@ -231,6 +232,7 @@ static void flush_stream(struct outlog *l, int fd)
     s->tail = NULL;
     s->tail_alloc = s->tail_start = s->tail_len = 0;
     s->dropped = 0;
+    s->tail_is_new = false;
 }
 
 void outlog_flush(struct outlog *l)
@@ -243,4 +245,40 @@ void outlog_tick(struct outlog *l)
 {
     send_pending(l, 1);
     send_pending(l, 2);
+}
+
+/* ---- for those who look on ------------------------------------------------------------------- */
+
+static void tail_line(struct outlog *l, int fd, struct buf *out)
+{
+    struct outlog_stream *s = &l->streams[fd - 1];
+    size_t n = MIN(s->tail_len, (size_t)LIMIT_TAIL_BYTES);
+    char text[LIMIT_TAIL_BYTES];
+    struct task_event ev = {.type = TASK_EVENT_TAIL,
+                            .step = l->step,
+                            .fd = fd,
+                            .data = text,
+                            .data_len = n,
+                            .gap_bytes = s->dropped + s->tail_len - n};
+    int r;
+
+    if (!s->tail_is_new || n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        text[i] = s->tail[(s->tail_start + s->tail_len - n + i) % s->tail_alloc];
+    r = task_event_encode(&ev, out);
+    assert(r == 0);
+    s->tail_is_new = false;
+}
+
+void outlog_tail(struct outlog *l, struct buf *out)
+{
+    tail_line(l, 1, out);
+    tail_line(l, 2, out);
+}
+
+void outlog_tail_anew(struct outlog *l)
+{
+    for (int i = 0; i < 2; i++)
+        l->streams[i].tail_is_new = l->streams[i].tail_len > 0;
 }

@@ -7,6 +7,9 @@
  * what was dropped. All steps together keep OUTLOG_TOTAL_BYTES; what the last steps print beyond
  * that is only counted. Programs that write byte by byte get OUTLOG_EAGER_EVENTS events of their
  * own, after that their bytes are collected (until OUTLOG_COLLECT_BYTES, a tick, or the end).
+ *
+ * While the last half is kept, outlog_tail() tells the end of it, LIMIT_TAIL_BYTES at most, for
+ * people who look on; it is no line of the log.
  */
 #ifndef ARL_SIDECAR_OUTLOG_H
 #define ARL_SIDECAR_OUTLOG_H
@@ -28,6 +31,7 @@ struct outlog_stream {
     size_t tail_start;
     size_t tail_len;
     uint64_t dropped;
+    bool tail_is_new; /* something is in it that outlog_tail() has not told */
 };
 
 struct outlog_line {
@@ -70,6 +74,10 @@ void outlog_begin_step(struct outlog *l, uint32_t step);
 void outlog_flush(struct outlog *l);
 /* Sends what was collected; to be called from time to time. */
 void outlog_tick(struct outlog *l);
+/* Appends the end of what each stream keeps to itself as a line, if it is new. */
+void outlog_tail(struct outlog *l, struct buf *out);
+/* Somebody begins to look on: the next time it is new. */
+void outlog_tail_anew(struct outlog *l);
 /* The line with that number, or NULL. */
 const struct outlog_line *outlog_line(const struct outlog *l, uint64_t seq);
 

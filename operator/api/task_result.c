@@ -34,6 +34,8 @@ void task_result_free(struct task_result *r)
     for (size_t i = 0; i < r->step_count; i++) {
         buf_done(&r->steps[i].streams[0].data);
         buf_done(&r->steps[i].streams[1].data);
+        free(r->steps[i].streams[0].tail);
+        free(r->steps[i].streams[1].tail);
         free(r->steps[i].error);
         free(r->steps[i].output_file);
         if (r->step_names)
@@ -72,6 +74,32 @@ static struct task_stream *stream_of(struct task_result *r, size_t step, int fd)
     return &r->steps[step].streams[fd - 1];
 }
 
+static void drop_tail(struct task_result *r, struct task_stream *s)
+{
+    if (!s->tail)
+        return;
+    free(s->tail);
+    s->tail = NULL;
+    r->memory -= sizeof(*s->tail);
+}
+
+void task_result_set_tail(struct task_result *r, size_t step, int fd, const char *data, size_t len,
+                          uint64_t before)
+{
+    struct task_stream *s = stream_of(r, step, fd);
+    size_t n = MIN(len, sizeof(s->tail->text));
+
+    if (!s)
+        return;
+    if (!s->tail) {
+        s->tail = xcalloc(1, sizeof(*s->tail));
+        r->memory += sizeof(*s->tail);
+    }
+    s->tail->before = before + (len - n);
+    s->tail->len = n;
+    memcpy(s->tail->text, data + (len - n), n);
+}
+
 void task_result_add_output(struct task_result *r, size_t step, int fd, const char *data,
                             size_t len)
 {
@@ -79,6 +107,7 @@ void task_result_add_output(struct task_result *r, size_t step, int fd, const ch
 
     if (!s)
         return;
+    drop_tail(r, s);
     r->memory -= s->data.alloc;
     buf_append(&s->data, data, len);
     r->memory += s->data.alloc;
@@ -91,6 +120,7 @@ void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t by
 
     if (!s)
         return;
+    drop_tail(r, s);
     if (s->dropped == 0)
         s->head_len = s->data.len;
     s->dropped += bytes;
@@ -477,6 +507,12 @@ static size_t show_tail(struct task_stream *s, size_t max)
 {
     size_t tail;
 
+    if (s->tail) {
+        s->dropped += s->data.len + s->tail->before;
+        s->data.data = s->tail->text;
+        s->data.len = s->tail->len;
+        s->head_len = 0;
+    }
     if (s->data.len == 0 || (s->dropped == 0 && json_stored_len(s->data.data, s->data.len) <= max))
         return json_stored_len(buf_str(&s->data), s->data.len);
     tail = max > MARKER_MAX ? tail_fitting(s, max - MARKER_MAX) : 0;
@@ -500,7 +536,8 @@ static struct task_step_result *steps_with_tail(const struct task_result *r, siz
         size_t used = show_tail(err, left / 2);
 
         left -= MIN(used, left);
-        left -= MIN(show_tail(out, left), left);
+        used = show_tail(out, left);
+        left -= MIN(used, left);
     }
     return steps;
 }

@@ -11,6 +11,7 @@
 #define ARL_OPERATOR_API_TASK_RESULT_H
 
 #include "common/buf.h"
+#include "common/limits.h"
 #include "operator/api/task.h"
 
 /* A stream of a step: data is the head, then, if anything was dropped, the tail from head_len on.
@@ -19,6 +20,15 @@ struct task_stream {
     struct buf data;
     size_t head_len;
     uint64_t dropped;
+    /* What was printed last, behind data and with so many bytes between them, as long as the step
+     * runs: to be shown, and no part of the result. NULL: data has all. */
+    struct task_tail *tail;
+};
+
+struct task_tail {
+    uint64_t before;
+    size_t len;
+    char text[LIMIT_TAIL_BYTES];
 };
 
 struct task_step_result {
@@ -52,6 +62,9 @@ void task_result_free(struct task_result *r);
 void task_result_add_output(struct task_result *r, size_t step, int fd, const char *data,
                             size_t len);
 void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t bytes);
+/* What a stream has printed last; the next output of the stream, or its gap, takes its place. */
+void task_result_set_tail(struct task_result *r, size_t step, int fd, const char *data, size_t len,
+                          uint64_t before);
 /* The names of the steps of a Task that does not keep them: taken over, as many as there are steps.
  */
 void task_result_set_names(struct task_result *r, char **names);

@@ -190,8 +190,24 @@ static void on_output(struct run *r, const struct task_event *ev)
         task_result_keep_tail(r->result, ev->step, RUN_TAIL_BYTES);
 }
 
+/* Only for people who look on; the whole output comes at the end. */
+static void on_tail(struct run *r, const struct task_event *ev)
+{
+    const struct task_step_result *s =
+        ev->step < r->result->step_count ? &r->result->steps[ev->step] : NULL;
+
+    if (!s || !s->started || s->ended || r->over || r->ended || r->reading)
+        return;
+    r->output_events++;
+    task_result_set_tail(r->result, ev->step, ev->fd, ev->data, ev->data_len, ev->gap_bytes);
+}
+
 int run_event(struct run *r, const struct task_event *ev, struct now now, struct err *err)
 {
+    if (ev->type == TASK_EVENT_TAIL) {
+        on_tail(r, ev);
+        return 0;
+    }
     if (ev->seq <= r->last_seq || r->over || (r->ended && !r->reading))
         return 0;
     if (ev->seq != r->last_seq + 1)
@@ -205,6 +221,7 @@ int run_event(struct run *r, const struct task_event *ev, struct now now, struct
         r->accepted_mono_ns = now.mono_ns;
     switch (ev->type) {
     case TASK_EVENT_ACCEPTED:
+    case TASK_EVENT_TAIL:
         break;
     case TASK_EVENT_STEP:
         on_step(r, ev, now);

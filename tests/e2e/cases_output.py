@@ -42,6 +42,25 @@ def two_hundred_kilobytes_come_back_whole(t):
 
 
 @case(shared=True)
+def while_it_runs_the_last_output_is_shown(t):
+    """Also of what comes after the part that the agent sends at once; the result is whole all the same."""
+    name = t.task(t.box(), sh("seq 1 40000; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo over"))
+
+    def shown():
+        text = t.get("Task", name).get("status", {}).get("stdout", "")
+        expect(text.endswith("\n39999\n40000\n"), f"{len(text)} characters, {shorten(text[-100:])}")
+        return text
+    text = wait("the last line to be shown", shown, 20)
+    m = MARKER.match(text)
+    expect(m and len(text) <= 8192, f"{shorten(text)}")
+    equal(int(m[1]) + len(text) - m.end(), len(lines(40_000)), "bytes that are shown or counted")
+    t.env.run_kubectl("-n", t.ns, "exec", t.pod_of(t.get("Task", name)["spec"]["sandboxRef"])["metadata"]["name"], "-c", "executor", "--",
+                      "touch", "/tmp/go")
+    s = t.finished(name)
+    expect(s["stdout"] == lines(40_000) + "over\n", f"{len(s['stdout'])} characters: {shorten(s['stdout'], 200)}")
+
+
+@case(shared=True)
 def output_just_at_the_limit_is_whole(t):
     s = t.run(t.box(), sh(f"head -c {LIMIT} /dev/zero | tr '\\0' b"))
     expect(s["stdout"] == "b" * LIMIT, f"{len(s['stdout'])} characters: {shorten(s['stdout'], 200)}")

@@ -118,14 +118,19 @@ class Stream:
 
     def __init__(self, connection, response):
         self.connection, self.response = connection, response
+        self.tails = []
 
     def next(self):
         while True:
             line = self.response.readline()
             if not line:
                 return None
-            if line.strip():
-                return json.loads(line)
+            if not line.strip():
+                continue
+            event = json.loads(line)
+            if event["type"] != "tail":     # no part of the result, and not numbered
+                return event
+            self.tails.append(event)
 
     def until(self, kind):
         events = []

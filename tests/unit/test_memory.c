@@ -282,6 +282,35 @@ static void test_shown_output_is_bounded(void **state)
         assert_true(shown[i]);
 }
 
+/* What the agent keeps to itself until the step ends, but for the end of it. */
+static void test_the_last_output_is_shown(void **state)
+{
+    struct rig *r = *state;
+    const struct task_event tail = {
+        .type = TASK_EVENT_TAIL, .fd = 1, .gap_bytes = 100, .data = "last\n", .data_len = 5};
+
+    start_with_sandbox(r);
+    watch(r, "tasks", "ADDED", task_object(r, "t", "\"state\":\"Running\""));
+    event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_STEP});
+    event(r, PUT,
+          (struct task_event){
+              .seq = 2, .type = TASK_EVENT_OUT, .fd = 1, .data = "first\n", .data_len = 6});
+    event(r, PUT, tail);
+    fake_advance(&r->ops, 1500);
+    turn(r);
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body,
+                           "\"stdout\":\"\\n[... 106 bytes dropped ...]\\nlast\\n\""));
+    answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Running\""));
+    event(r, PUT, (struct task_event){.seq = 3, .type = TASK_EVENT_GAP, .fd = 1, .gap_bytes = 100});
+    event(r, PUT,
+          (struct task_event){
+              .seq = 4, .type = TASK_EVENT_OUT, .fd = 1, .data = "last\n", .data_len = 5});
+    event(r, PUT, (struct task_event){.seq = 5, .type = TASK_EVENT_EXIT});
+    event(r, PUT, (struct task_event){.seq = 6, .type = TASK_EVENT_END});
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body,
+                           "\"stdout\":\"first\\n\\n[... 100 bytes dropped ...]\\nlast\\n\""));
+}
+
 /* ---- steps that are not kept ----------------------------------------------------------------- */
 
 #define GET_TASK(name) "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/" name
@@ -452,6 +481,7 @@ int main(void)
         T(test_the_small_keep_their_output),
         T(test_lost_before_it_was_read_again),
         T(test_shown_output_is_bounded),
+        T(test_the_last_output_is_shown),
         T(test_large_steps_are_read_when_they_start),
         T(test_small_steps_cost_no_request),
         T(test_large_starts_take_turns),

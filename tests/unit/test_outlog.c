@@ -152,6 +152,57 @@ static void test_live(void **state)
     assert_int_equal(l.count, 3);
 }
 
+/* The only tail line in it; false: there is none. Its data points into scratch. */
+static bool tail_of(struct outlog *l, struct buf *scratch, struct task_event *ret)
+{
+    cleanup_buf struct buf b = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
+    size_t count = l->count;
+
+    outlog_tail(l, &b);
+    assert_int_equal(l->count, count); /* it is no line of the log */
+    if (b.len == 0)
+        return false;
+    assert_ptr_equal(memchr(b.data, '\n', b.len), b.data + b.len - 1);
+    assert_int_equal(task_event_decode(b.data, b.len - 1, scratch, ret, NULL), 0);
+    assert_int_equal(ret->type, TASK_EVENT_TAIL);
+    assert_int_equal(ret->fd, 1);
+    return true;
+}
+
+/* What went out, what the tail counts, and the tail are all that was printed. */
+static void test_tail(void **state)
+{
+    static const size_t limit = 20000;
+    static const size_t chunks[] = {10000, 1, 100, 4095, 1, 5000, 30000, 7};
+    cleanup_buf struct buf scratch = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
+    CLEANUP(outlog_done) struct outlog l;
+    struct task_event ev;
+    size_t all = 0;
+
+    outlog_init(&l, limit);
+    outlog_begin_step(&l, 3);
+    for (size_t i = 0; i < ARRAY_SIZE(chunks); i++) {
+        push(&l, 1, all, chunks[i]);
+        all += chunks[i];
+        assert_int_equal(tail_of(&l, &scratch, &ev), i > 0); /* the first half has gone out */
+        if (i == 0)
+            continue;
+        assert_int_equal(ev.step, 3);
+        assert_int_equal(ev.data_len, MIN(all - limit / 2, (size_t)LIMIT_TAIL_BYTES));
+        assert_int_equal(limit / 2 + ev.gap_bytes + ev.data_len, all);
+        for (size_t k = 0; k < ev.data_len; k++)
+            assert_int_equal(ev.data[k], byte_at(all - ev.data_len + k));
+        assert_false(tail_of(&l, &scratch, &ev)); /* nothing new */
+    }
+    outlog_tail_anew(&l);
+    assert_true(tail_of(&l, &scratch, &ev));
+    push(&l, 1, all, 1);
+    outlog_flush(&l);
+    assert_false(tail_of(&l, &scratch, &ev)); /* all of it has gone out */
+    outlog_tail_anew(&l);
+    assert_false(tail_of(&l, &scratch, &ev));
+}
+
 static void test_many_small(void **state)
 {
     CLEANUP(outlog_done) struct outlog l;
@@ -221,7 +272,7 @@ int main(void)
         cmocka_unit_test(test_limits),        cmocka_unit_test(test_replay),
         cmocka_unit_test(test_default_limit), cmocka_unit_test(test_live),
         cmocka_unit_test(test_many_small),    cmocka_unit_test(test_all_steps),
-        cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_restore),       cmocka_unit_test(test_tail),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,59 @@ static void test_output_beyond_the_limit_is_counted_and_not_kept(void **state)
     assert_true(r->result->output_bytes <= RUN_OUTPUT_MAX);
 }
 
+/* A tail is shown and is no part of the result: it counts no event, and what comes of its stream
+ * takes its place. */
+static void test_a_tail_is_no_output(void **state)
+{
+    struct run *r = *state;
+    struct task_event tail = {
+        .type = TASK_EVENT_TAIL, .fd = 1, .gap_bytes = 7, .data = "end", .data_len = 3};
+    struct task_stream *out = &r->result->steps[0].streams[0];
+    size_t memory = r->result->memory;
+
+    assert_int_equal(run_event(r, &tail, later(1), NULL), 0); /* of a step that has not begun */
+    assert_null(out->tail);
+    feed(r, (struct task_event){.type = TASK_EVENT_STEP});
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(run_event(r, &tail, later(1), NULL), 0);
+    assert_int_equal(r->last_seq, 1);
+    assert_int_equal(r->output_events, 3); /* there is something to show */
+    assert_int_equal(r->result->output_bytes, 0);
+    assert_int_equal(r->result->memory, memory + sizeof(*out->tail));
+    assert_int_equal(out->tail->before, 7);
+    assert_memory_equal(out->tail->text, "end", out->tail->len);
+    feed(r, (struct task_event){.type = TASK_EVENT_GAP, .fd = 1, .gap_bytes = 7});
+    assert_null(out->tail);
+    assert_int_equal(r->result->memory, memory);
+    assert_int_equal(run_event(r, &tail, later(1), NULL), 0);
+    feed(r, (struct task_event){.type = TASK_EVENT_OUT, .fd = 1, .data = "end", .data_len = 3});
+    assert_null(out->tail);
+    tail.step = 9; /* there is none */
+    assert_int_equal(run_event(r, &tail, later(1), NULL), 0);
+    tail.step = 0;
+    feed(r, (struct task_event){.type = TASK_EVENT_EXIT});
+    assert_int_equal(run_event(r, &tail, later(1), NULL), 0);
+    assert_null(out->tail);
+    assert_memory_equal(out->data.data, "end", out->data.len);
+}
+
+/* What an agent calls a tail may be longer: its end is kept. */
+static void test_a_long_tail_is_cut(void **state)
+{
+    static char text[LIMIT_TAIL_BYTES + 10];
+    struct run *r = *state;
+    const struct task_event tail = {
+        .type = TASK_EVENT_TAIL, .fd = 2, .data = text, .data_len = sizeof(text)};
+
+    memset(text, 'x', sizeof(text));
+    text[sizeof(text) - 1] = 'y';
+    feed(r, (struct task_event){.type = TASK_EVENT_STEP});
+    assert_int_equal(run_event(r, &tail, later(1), NULL), 0);
+    assert_int_equal(r->result->steps[0].streams[1].tail->before, 10);
+    assert_int_equal(r->result->steps[0].streams[1].tail->len, LIMIT_TAIL_BYTES);
+    assert_int_equal(r->result->steps[0].streams[1].tail->text[LIMIT_TAIL_BYTES - 1], 'y');
+}
+
 static void test_ends(void **state)
 {
     static const struct {
@@ -149,6 +202,8 @@ int main(void)
         T(test_events_count_once_and_in_order),
         T(test_a_step_that_the_task_does_not_have_is_refused),
         T(test_output_beyond_the_limit_is_counted_and_not_kept),
+        T(test_a_tail_is_no_output),
+        T(test_a_long_tail_is_cut),
         T(test_ends),
         T(test_an_end_is_final),
     };

@@ -324,6 +324,8 @@ static const struct {
      "{\"seq\":6,\"type\":\"exit\",\"step\":1,\"code\":0,\"durationNs\":0,\"spool\":\"/a\"}\n"},
     {{.seq = 7, .type = TASK_EVENT_END, .code = 1, .reason = TASK_END_AGENT_LOST},
      "{\"seq\":7,\"type\":\"end\",\"code\":1,\"durationNs\":0,\"reason\":\"AgentLost\"}\n"},
+    {{.type = TASK_EVENT_TAIL, .step = 1, .fd = 2, .gap_bytes = 7, .data = "hi\n", .data_len = 3},
+     "{\"seq\":0,\"type\":\"tail\",\"step\":1,\"fd\":2,\"bytes\":7,\"data\":\"aGkK\"}\n"},
 };
 
 static void assert_event_equal(const struct task_event *a, const struct task_event *b)
@@ -407,6 +409,10 @@ static void test_bad_events(void **state)
         "{\"seq\":1,\"type\":\"out\",\"step\":0,\"fd\":1,\"data\":\"\xc3\xa1Gk=\"}",
         "{\"seq\":1,\"type\":\"out\",\"step\":0,\"fd\":1,\"data\":7}",
         "{\"seq\":1,\"type\":\"gap\",\"step\":0,\"fd\":1,\"bytes\":-5}",
+        "{\"seq\":1,\"type\":\"tail\",\"step\":0,\"fd\":1,\"bytes\":0,\"data\":\"\"}",
+        "{\"seq\":0,\"type\":\"tail\",\"step\":0,\"fd\":1,\"bytes\":-1,\"data\":\"\"}",
+        "{\"seq\":0,\"type\":\"tail\",\"step\":0,\"fd\":1,\"bytes\":0}",
+        "{\"seq\":0,\"type\":\"out\",\"step\":0,\"fd\":1,\"data\":\"\"}",
         "{\"seq\":1,\"type\":\"exit\",\"step\":0,\"code\":256,\"durationNs\":0}",
         "{\"seq\":1,\"type\":\"exit\",\"step\":0,\"code\":1,\"durationNs\":0,\"error\":1}",
         "{\"seq\":1,\"type\":\"end\",\"code\":1,\"durationNs\":0}",
