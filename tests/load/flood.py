@@ -32,11 +32,10 @@ class Connection:
         return self.sock.connect_ex(self.peer) in (0, errno.EINPROGRESS)
 
     def send(self):
-        """How many bytes of the body went."""
-        if self.head:
-            self.head = self.head[self.sock.send(self.head):]
-            return 0
-        n = self.sock.send(BLOCK[:self.left]) if self.left else 0
+        """How many bytes of the body went. The first ones go with the head, or it would be refused before there is one."""
+        sent = self.sock.send(self.head + BLOCK[:self.left])
+        n = max(sent - len(self.head), 0)
+        self.head = self.head[sent:]
         self.left -= n
         return n
 
