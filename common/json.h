@@ -100,6 +100,8 @@ void json_w_raw(struct json_writer *w, const char *name, const char *json); /* t
  * each maximal part as the Unicode standard recommends and Python's errors="replace" does; control
  * characters are escaped. */
 int json_escape(struct buf *out, const char *s, size_t len);
+/* Whether it is all valid UTF-8: json_escape() changes nothing that cannot be told back then. */
+bool json_is_utf8(const char *s, size_t len);
 /* How many bytes json_escape() would append. */
 size_t json_escaped_len(const char *s, size_t len);
 /* How many bytes of it the API server stores and sends: its encoder escapes <, > and & as well, and

@@ -103,6 +103,16 @@ int json_escape(struct buf *out, const char *str, size_t len)
     return r == 0 ? buf_putc(out, '"') : r;
 }
 
+bool json_is_utf8(const char *str, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)str;
+    size_t n = 1, bad;
+
+    for (size_t i = 0; i < len && n > 0; i += n)
+        n = utf8_sequence(s + i, len - i, &bad);
+    return n > 0;
+}
+
 size_t json_escaped_len(const char *str, size_t len)
 {
     const unsigned char *s = (const unsigned char *)str;

@@ -9,7 +9,7 @@ export ARL_ROOT ARL_CACHE ARL_STATE
 # What compiling arl needs. The suites' further needs stand in tests/run, the local cluster's in its build.sh.
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config git python3 ca-certificates
-    libuv1-dev libcurl4-openssl-dev libmicrohttpd-dev libjson-c-dev libyaml-dev libsodium-dev)
+    libuv1-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev libjson-c-dev libyaml-dev libsodium-dev)
 
 say() { printf '%s\n' "$*"; }
 warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }

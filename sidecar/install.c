@@ -9,8 +9,8 @@
 #include "sidecar/journal.h"
 #include "sidecar/runner_folder.h"
 
-int install_runner(const char *dir, const char *name, const char *runner, const char *state,
-                   struct err *err)
+int install_runner(const char *dir, const char *name, const char *runner, bool alone,
+                   const char *state, struct err *err)
 {
     unsigned char secret[FRAMES_TOKEN_BYTES];
     struct journal *journal = NULL;
@@ -21,7 +21,7 @@ int install_runner(const char *dir, const char *name, const char *runner, const 
     randombytes_buf(secret, sizeof(secret));
     r = journal_set_token(journal, name, secret, err);
     if (r == 0)
-        r = runner_folder_renew(dir, name, runner, secret, err);
+        r = runner_folder_renew(dir, name, runner, alone, secret, err);
     sodium_memzero(secret, sizeof(secret));
     journal_free(journal);
     return r;

@@ -281,7 +281,8 @@ static int install(void)
     for (size_t i = 0; i < opts.containers.count; i++) {
         const char *name = opts.containers.values[i];
 
-        if (install_runner(opts.dir, name, opts.runner, opts.state, &err) < 0) {
+        if (install_runner(opts.dir, name, opts.runner, opts.containers.count == 1, opts.state,
+                           &err) < 0) {
             fprintf(stderr, "arl-sidecar: %s\n", err.msg);
             return 1;
         }

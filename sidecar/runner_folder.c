@@ -61,7 +61,8 @@ static int put_runner(const char *old, const char *fresh, const char *runner)
 /* Nothing else is ever in there. */
 static void remove_folder(const char *folder)
 {
-    static const char *const names[] = {FRAMES_SECRET_FILE, "sock", FRAMES_RUNNER_FILE};
+    static const char *const names[] = {FRAMES_SECRET_FILE, "sock", FRAMES_ALONE_FILE,
+                                        FRAMES_RUNNER_FILE};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         cleanup_free char *path = path_in(folder, names[i]);
@@ -71,7 +72,16 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
-static int fill(const char *old, const char *fresh, const char *runner, const unsigned char *secret)
+static int write_alone(const char *folder)
+{
+    cleanup_free char *path = path_in(folder, FRAMES_ALONE_FILE);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+
+    return fd < 0 || close(fd) < 0 ? -errno : 0;
+}
+
+static int fill(const char *old, const char *fresh, const char *runner, bool alone,
+                const unsigned char *secret)
 {
     int r = mkdir(fresh, 0755) < 0 ? -errno : 0;
 
@@ -80,6 +90,8 @@ static int fill(const char *old, const char *fresh, const char *runner, const un
         r = -errno;
     if (r == 0)
         r = put_runner(old, fresh, runner);
+    if (r == 0 && alone)
+        r = write_alone(fresh);
     return r < 0 ? r : write_secret(fresh, secret);
 }
 
@@ -100,7 +112,7 @@ static int swap(const char *path, const char *fresh)
     return 0;
 }
 
-int runner_folder_renew(const char *dir, const char *name, const char *runner,
+int runner_folder_renew(const char *dir, const char *name, const char *runner, bool alone,
                         const unsigned char secret[FRAMES_TOKEN_BYTES], struct err *err)
 {
     cleanup_free char *path = path_in(dir, name);
@@ -110,7 +122,7 @@ int runner_folder_renew(const char *dir, const char *name, const char *runner,
     if (!is_dns_label(name))
         return err_set(err, -EINVAL, "\"%s\" is not the name of a container", name);
     remove_folder(fresh);
-    r = fill(path, fresh, runner, secret);
+    r = fill(path, fresh, runner, alone, secret);
     if (r == 0)
         r = swap(path, fresh);
     remove_folder(fresh);

@@ -179,7 +179,7 @@ static int make_anew(struct link *l, struct err *err)
     randombytes_buf(l->token, sizeof(l->token));
     r = journal_set_token(o->journal, l->name, l->token, err);
     if (r == 0)
-        r = runner_folder_renew(o->dir, l->name, NULL, l->token, err);
+        r = runner_folder_renew(o->dir, l->name, NULL, o->container_count == 1, l->token, err);
     return r < 0 ? r : open_door(l, err);
 }
 

@@ -34,6 +34,8 @@
 /* What the runner finds beside its socket (sidecar/runner_folder.h). */
 #define FRAMES_RUNNER_FILE "runner"
 #define FRAMES_SECRET_FILE "secret"
+/* Its pod has no other container that runs steps. */
+#define FRAMES_ALONE_FILE "alone"
 
 enum frame_type {
     FRAME_HELLO = 1,

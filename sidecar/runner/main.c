@@ -4,20 +4,42 @@
 #include <unistd.h>
 
 #include "common/base.h"
+#include "sidecar/runner/frames.h"
 #include "sidecar/runner/run.h"
+#include "sidecar/runner/verbs.h"
 #include "version.h"
 
 static const char usage[] =
     "Usage: arl-runner run --socket PATH [-- COMMAND [ARG...]]\n"
+    "       arl-runner VERB [OPTION...] PATH\n"
     "       arl-runner --version\n"
     "\n"
     "PID 1 of a container: starts COMMAND (if given), runs what the sidecar behind the socket\n"
-    "asks for, and reaps what nobody waits for.\n";
+    "asks for, and reaps what nobody waits for.\n"
+    "\n"
+    "Verbs, for files of the container that it lies in: put, get, ls, stat, rm, mkdir, tar, untar\n"
+    "(VERB --help).\n";
+
+/* Where the containers of the user see it; nothing is there in the agent's own, which has what
+ * nobody is to read. */
+static const char place[] = "/.arl/" FRAMES_RUNNER_FILE;
 
 static int usage_error(void)
 {
     fputs(usage, stderr);
     return 2;
+}
+
+static int run_verb(int argc, char **argv)
+{
+    char exe[sizeof(place) + 1];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe));
+    struct verbs_place where = {
+        .here = n == (ssize_t)sizeof(place) - 1 && memcmp(exe, place, (size_t)n) == 0,
+        .alone = access("/.arl/" FRAMES_ALONE_FILE, F_OK) == 0,
+    };
+
+    return verbs_main(&where, argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -30,6 +52,8 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return 0;
     }
+    if (argc >= 2 && verbs_known(argv[1]))
+        return run_verb(argc - 1, argv + 1);
     if (argc < 4 || strcmp(argv[1], "run") != 0 || strcmp(argv[2], "--socket") != 0)
         return usage_error();
     /* Gives back what large output took. */

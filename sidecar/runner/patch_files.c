@@ -368,7 +368,7 @@ static void remove_folders(const struct job *j, const struct entry *e)
         CLEANUP(write_walk_done) struct walk at = {.dir = -1};
 
         *slash = '\0';
-        if (walk_to(path, j->spec->confined, false, &at) || !at.exists ||
+        if (walk_to(path, j->spec->confined ? WALK_CONFINED : 0, &at) || !at.exists ||
             unlinkat(at.dir, at.name, AT_REMOVEDIR) < 0)
             return;
     }

@@ -9,6 +9,7 @@
 
 #define TEMP_ATTEMPTS 16
 #define NEW_MODE 0644
+#define COPY_BYTES (64u << 10)
 
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -79,33 +80,57 @@ static int keep_xattrs(const struct replace *r, int to)
     return copy_xattrs(from, to);
 }
 
-static int open_temp(struct replace *r)
+void replace_temp_name(char ret[REPLACE_TEMP_MAX], unsigned attempt)
 {
-    for (int i = 0; i < TEMP_ATTEMPTS; i++) {
-        uint64_t n = 0;
+    uint64_t n = 0;
+
+    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) < 0)
+        n = (uint64_t)getpid() + attempt;
+    snprintf(ret, REPLACE_TEMP_MAX, ".arl-%016llx", (unsigned long long)n);
+}
+
+static int open_temp(int dir, char ret_name[REPLACE_TEMP_MAX])
+{
+    for (unsigned i = 0; i < TEMP_ATTEMPTS; i++) {
         int fd;
 
-        if (getrandom(&n, sizeof(n), GRND_NONBLOCK) < 0)
-            n = (uint64_t)getpid() + (uint64_t)i;
-        snprintf(r->temp, sizeof(r->temp), ".arl-%016llx", (unsigned long long)n);
-        fd =
-            openat(r->at->dir, r->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        replace_temp_name(ret_name, i);
+        fd = openat(dir, ret_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd >= 0)
             return fd;
         if (errno != EEXIST)
             break;
     }
-    r->temp[0] = '\0';
+    ret_name[0] = '\0';
     return -errno;
+}
+
+/* Takes the file over if the content is wanted again. */
+static int fill(struct replace *r, int fd)
+{
+    int e, copy;
+
+    if (!r->fill)
+        return write_all(fd, r->data, r->len);
+    r->filled = true;
+    e = r->fill(fd, r->arg);
+    if (e)
+        return e;
+    copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return errno;
+    r->content = copy;
+    r->has_content = true;
+    return 0;
 }
 
 static int make_temp(struct replace *r)
 {
-    int fd = open_temp(r), e;
+    int fd = open_temp(r->at->dir, r->temp), e;
 
     if (fd < 0)
         return -fd;
-    e = write_all(fd, r->data, r->len);
+    e = fill(r, fd);
     if (!e && r->at->exists)
         e = keep_xattrs(r, fd);
     /* The mode is set here and not by open(), since the umask is the container's. */
@@ -114,8 +139,31 @@ static int make_temp(struct replace *r)
     /* Network file systems report a full disk here. */
     if (close(fd) < 0 && !e)
         e = errno;
+    if (e && r->temp[0])
+        unlinkat(r->at->dir, r->temp, 0);
     if (e)
-        replace_done(r);
+        r->temp[0] = '\0';
+    return e;
+}
+
+/* Somewhere without a name, before a file is written in place. */
+static int collect(struct replace *r)
+{
+    char name[REPLACE_TEMP_MAX];
+    int dir = r->at->dir, fd = open_temp(dir, name), e;
+
+    if (fd < 0) {
+        CLEANUP(close_fd) int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        fd = tmp < 0 ? -1 : open_temp(tmp, name);
+        if (fd < 0)
+            return 0;
+        unlinkat(tmp, name, 0);
+    } else {
+        unlinkat(dir, name, 0);
+    }
+    e = fill(r, fd);
+    close(fd);
     return e;
 }
 
@@ -136,16 +184,30 @@ static int open_there(const struct replace *r)
     return -EINVAL;
 }
 
-static int write_there(const struct replace *r)
+static int copy_content(const struct replace *r, int to)
+{
+    cleanup_free char *data = xmalloc(COPY_BYTES);
+    ssize_t n = lseek(r->content, 0, SEEK_SET) < 0 ? -1 : 1;
+    int e = 0;
+
+    while (!e && n > 0) {
+        n = read(r->content, data, COPY_BYTES);
+        e = n < 0 ? errno : write_all(to, data, (size_t)n);
+    }
+    return n < 0 ? errno : e;
+}
+
+static int write_there(struct replace *r)
 {
     CLEANUP(close_fd) int fd = open_there(r);
     int e;
 
     if (fd < 0)
         return -fd;
-    e = write_all(fd, r->data, r->len);
-    if (!e && ftruncate(fd, (off_t)r->len) < 0)
+    e = r->has_content ? copy_content(r, fd) : fill(r, fd);
+    if (!e && ftruncate(fd, lseek(fd, 0, SEEK_CUR)) < 0)
         e = errno;
+    r->in_place = true;
     if (!e && r->mode != REPLACE_KEEP_MODE && fchmod(fd, (mode_t)(r->mode & 07777)) < 0)
         e = errno;
     return e;
@@ -170,11 +232,14 @@ int replace_prepare(struct replace *r)
     e = must_stay(r) ? EPERM : make_temp(r);
     if (!e || !r->at->exists || e == ENOSPC || e == EDQUOT)
         return e;
+    /* What was read of the content is not to be had again. */
+    if (r->filled && !r->has_content)
+        return e;
     fd = open_there(r);
     if (fd < 0)
         return must_stay(r) ? -fd : e;
     close(fd);
-    return 0;
+    return r->fill && !r->has_content ? collect(r) : 0;
 }
 
 int replace_commit(struct replace *r)
@@ -200,4 +265,7 @@ void replace_done(struct replace *r)
     if (r->temp[0])
         unlinkat(r->at->dir, r->temp, 0);
     r->temp[0] = '\0';
+    if (r->has_content)
+        close(r->content);
+    r->has_content = false;
 }

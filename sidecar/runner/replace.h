@@ -16,12 +16,23 @@
 /* Of all attributes of a file together. With more it is written in place. */
 #define REPLACE_XATTR_BYTES_MAX (64u << 10)
 
+#define REPLACE_TEMP_MAX 32
+
 struct replace {
     const struct walk *at;
     uint32_t mode; /* REPLACE_KEEP_MODE: of the file that is there, 0644 for a new one */
     const void *data;
     size_t len;
-    char temp[32]; /* a file beside it that is complete; "": none, it is written in place */
+    /* In place of data, for content that is not in memory: writes it to fd, once. 0 or an errno,
+     * which ends it all. What is to be written in place is collected first, beside the file or in
+     * /tmp; where neither can be written to, it goes to the file as it comes. */
+    int (*fill)(int fd, void *arg);
+    void *arg;
+    bool filled;
+    bool has_content; /* content is open: what fill() has written */
+    int content;
+    bool in_place;               /* it was written in place */
+    char temp[REPLACE_TEMP_MAX]; /* a file beside it that is complete; "": none, see in_place */
 };
 
 /* Makes ready what is to be there, without a change that anybody sees. 0 or an errno. */
@@ -31,5 +42,7 @@ int replace_prepare(struct replace *r);
 int replace_commit(struct replace *r);
 /* Removes what was made ready and not put in its place. */
 void replace_done(struct replace *r);
+/* A name for such a file that nothing has yet, most likely. */
+void replace_temp_name(char ret[REPLACE_TEMP_MAX], unsigned attempt);
 
 #endif

@@ -11,8 +11,7 @@ struct walker {
     char rest[PATH_MAX]; /* what is still to be walked */
     size_t own; /* so many bytes at the end of rest are of the path itself, not of a link */
     unsigned links;
-    bool confined;
-    bool make_folders;
+    unsigned flags; /* enum walk_flag */
     uint64_t root_mount;
     uint64_t mount; /* where the file must be; 0: anywhere */
     struct walk *to;
@@ -40,8 +39,7 @@ static uint64_t mount_by_proc(int fd)
     return p ? strtoull(p + strlen(mark), NULL, 10) : 0;
 }
 
-/* 0: it can not be told. */
-static uint64_t mount_of(int fd)
+uint64_t walk_mount(int fd)
 {
     struct statx st;
 
@@ -57,10 +55,10 @@ static int refuse(struct walker *w, enum walk_refusal why)
     return EPERM;
 }
 
-/* Before anything is made or written in the folder that was reached. */
-static int check_volume(struct walker *w)
+/* Before anything is read, made or written there. */
+static int check_volume(struct walker *w, int fd)
 {
-    return w->mount && mount_of(w->dir) != w->mount ? refuse(w, WALK_OUT_OF_VOLUME) : 0;
+    return w->mount && walk_mount(fd) != w->mount ? refuse(w, WALK_OUT_OF_VOLUME) : 0;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -86,9 +84,9 @@ static int bind_to_volume(struct walker *w, int link)
 {
     uint64_t mount;
 
-    if (!w->confined)
+    if (!(w->flags & WALK_CONFINED))
         return 0;
-    mount = mount_of(link);
+    mount = walk_mount(link);
     if (mount && mount == w->root_mount)
         return 0;
     if (!mount || (w->mount && w->mount != mount))
@@ -149,7 +147,7 @@ static bool is_last(const struct walker *w)
 
 static int missing(struct walker *w, const char *name, bool own)
 {
-    int e = check_volume(w), fd;
+    int e = check_volume(w, w->dir), fd;
 
     if (e)
         return e;
@@ -157,7 +155,7 @@ static int missing(struct walker *w, const char *name, bool own)
         memcpy(w->to->name, name, strlen(name) + 1);
         return 0;
     }
-    if (!own || !w->make_folders)
+    if (!own || !(w->flags & WALK_MAKE_FOLDERS))
         return ENOENT;
     if (mkdirat(w->dir, name, 0755) < 0 && errno != EEXIST)
         return errno;
@@ -175,7 +173,7 @@ static int found(struct walker *w, const char *name, int fd)
 
     if (fstat(fd, &st) < 0)
         e = errno;
-    else if (S_ISLNK(st.st_mode))
+    else if (S_ISLNK(st.st_mode) && !((w->flags & WALK_KEEP_LINK) && is_last(w)))
         e = follow(w, fd, &st);
     else if (!is_last(w) && S_ISDIR(st.st_mode)) {
         enter(w, fd);
@@ -183,13 +181,26 @@ static int found(struct walker *w, const char *name, int fd)
     } else if (!is_last(w)) {
         e = ENOTDIR;
     } else {
-        e = check_volume(w);
+        /* It may be a mount of its own. */
+        e = check_volume(w, fd);
         memcpy(w->to->name, name, strlen(name) + 1);
         w->to->exists = true;
         w->to->st = st;
     }
     close(fd);
     return e;
+}
+
+/* The path, or a link in it, is the root folder. */
+static int found_root(struct walker *w)
+{
+    if (!(w->flags & WALK_ROOT))
+        return EISDIR;
+    if (fstat(w->dir, &w->to->st) < 0)
+        return errno;
+    w->to->name[0] = '.';
+    w->to->exists = true;
+    return check_volume(w, w->dir);
 }
 
 static int walk_step(struct walker *w)
@@ -201,16 +212,16 @@ static int walk_step(struct walker *w)
     if (e)
         return e;
     if (name[0] == '\0')
-        return EISDIR;
+        return found_root(w);
     fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0)
         return found(w, name, fd);
     return errno == ENOENT ? missing(w, name, own) : errno;
 }
 
-int walk_to(const char *path, bool confined, bool make_folders, struct walk *ret)
+int walk_to(const char *path, unsigned flags, struct walk *ret)
 {
-    struct walker w = {.dir = -1, .confined = confined, .make_folders = make_folders, .to = ret};
+    struct walker w = {.dir = -1, .flags = flags, .to = ret};
     size_t len = strlen(path);
     int e;
 
@@ -222,7 +233,7 @@ int walk_to(const char *path, bool confined, bool make_folders, struct walk *ret
     w.dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (w.dir < 0)
         return errno;
-    w.root_mount = mount_of(w.dir);
+    w.root_mount = walk_mount(w.dir);
     do
         e = walk_step(&w);
     while (!e && !ret->name[0]);

@@ -6,8 +6,8 @@
  * Other users of the file system are held to be hostile: those of the same container, and those of
  * another one that mounts the same volume. So a symbolic link is followed only
  * - if root or the user that writes owns it, and,
- * - where `confined`, if what it lies in is the container's own root file system, or the file is in
- *   the same volume in the end: a link that somebody made in a volume leads nobody out of it. A
+ * - where WALK_CONFINED, if what it lies in is the container's own root file system, or the file is
+ * in the same volume in the end: a link that somebody made in a volume leads nobody out of it. A
  *   volume is a mount, here; where the kernel does not tell mounts apart, none is the same.
  *
  * A link to nowhere is an error, and no folder is made behind one: where it leads to is nobody's to
@@ -33,12 +33,21 @@ struct walk {
     int dir; /* of the file; to be closed; -1 after a failure */
     char name[NAME_MAX + 1];
     bool exists;
-    struct stat st; /* if it exists; no symbolic link */
+    struct stat st; /* if it exists; a symbolic link only with WALK_KEEP_LINK */
     enum walk_refusal refusal;
 };
 
-/* path is absolute. make_folders: those that are missing, with mode 0755. 0 or an errno; with
- * `refusal` set if it is EPERM for one of these reasons. */
-int walk_to(const char *path, bool confined, bool make_folders, struct walk *ret);
+enum walk_flag {
+    WALK_CONFINED = 1,
+    WALK_MAKE_FOLDERS = 2, /* those that are missing on the way, with mode 0755 */
+    WALK_KEEP_LINK = 4,    /* a link at the end is what is wanted, and is not followed */
+    WALK_ROOT = 8,         /* the root folder may be what is wanted: "." in itself */
+};
+
+/* path is absolute. flags: of enum walk_flag. 0 or an errno; with `refusal` set if it is EPERM for
+ * one of these reasons. */
+int walk_to(const char *path, unsigned flags, struct walk *ret);
+/* The mount that an open file lies in; 0: it can not be told. */
+uint64_t walk_mount(int fd);
 
 #endif

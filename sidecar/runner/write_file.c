@@ -24,7 +24,7 @@ struct write_result write_find(const char *path, bool confined, bool make_folder
     int e;
 
     write_walk_done(at);
-    e = walk_to(path, confined, make_folders, at);
+    e = walk_to(path, (confined ? WALK_CONFINED : 0) | (make_folders ? WALK_MAKE_FOLDERS : 0), at);
     if (e == EPERM && at->refusal)
         return (struct write_result){.how = FRAME_LINK_REFUSED, .value = at->refusal};
     if (e == ENOENT && !make_folders)

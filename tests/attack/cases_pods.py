@@ -206,6 +206,25 @@ def exec_into_the_agents_container(t):
     return "; ".join(won) or t.true_result(s, 1, "true\n")
 
 
+@attack("", "exec into the agent's container: its files by the verbs of the runner, by every path that the program has there", then=None)
+def verbs_in_the_agents_container(t):
+    box = t.sandbox_of("root")
+    pod = t.pod_of(box)["metadata"]["name"]
+    won, program = [], ["/usr/bin/arl-runner", "/arl/executor/runner", "/arl/executor/../executor/runner", "/proc/self/root/usr/bin/arl-runner"]
+    verbs = (["ls", "/var/lib/arl"], ["stat", "/"], ["tar", "/var/lib/arl"], ["put", "--size", "0", "/var/lib/arl/journal"],
+             ["rm", "-r", "/var/lib/arl"], ["mkdir", "/var/lib/arl/output/x"], ["untar", "/arl/executor"])
+    for argv in [[p, "get", "/var/lib/arl/agent-key"] for p in program] + [[program[1], *verb] for verb in verbs]:
+        r = t.env.run_kubectl("-n", t.ns, "exec", pod, "-c", "sidecar", "--", *argv, limit=30)
+        if r.returncode != 126 or '"error":"HERE"' not in r.stderr or r.stdout:
+            won.append(f"{argv}: exit {r.returncode}, {r.stdout[:200]!r} {r.stderr[:200]!r}")
+    for argv in (["cat", "../agent-key"], ["cat", "/var/lib/arl/output/../agent-key"], ["cat", "/var/lib/arl/agent-key"]):
+        r = t.env.run_kubectl("-n", t.ns, "exec", pod, "-c", "sidecar", "--", "/usr/bin/arl-sidecar", *argv, limit=30)
+        if r.returncode == 0 or r.stdout:
+            won.append(f"{argv}: exit {r.returncode}, {r.stdout[:200]!r}")
+    s = t.run(box, sh("echo true; exit 1"), limit=100)
+    return "; ".join(won) or t.true_result(s, 1, "true\n")
+
+
 @attack("R22", "a Task with a finalizer, deleted while it runs: its status stays Running")
 def a_deleted_task_with_a_finalizer(t):
     box = t.sandbox_of("root")

@@ -1,0 +1,68 @@
+/*
+ * What the files of the verbs share: what was asked for, and how one answers. Each verb returns the
+ * exit status; it has said what went wrong then.
+ */
+#ifndef ARL_SIDECAR_RUNNER_VERB_H
+#define ARL_SIDECAR_RUNNER_VERB_H
+
+#include <sys/stat.h>
+
+#include "common/json.h"
+#include "sidecar/runner/replace.h"
+#include "sidecar/runner/verb_io.h"
+#include "sidecar/runner/walk.h"
+
+#define VERB_LINE_BYTES_MAX (64u << 10)
+
+struct verb {
+    /* as given */
+    const char *name, *user, *dir, *mode_text, *size_text, *hash_text, *offset_text, *length_text;
+    const char *given; /* PATH */
+    bool framed, recursive, force, parents, follow;
+    /* as understood */
+    char *path;      /* absolute, without "." and empty components; owned */
+    bool for_folder; /* PATH ends with a slash */
+    unsigned walk;   /* WALK_CONFINED or 0 */
+    uint32_t mode;   /* REPLACE_KEEP_MODE: not given */
+    enum verb_body body;
+    uint64_t size, offset, length; /* length: UINT64_MAX if not given */
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+};
+
+int verb_put(const struct verb *v);
+int verb_get(const struct verb *v);
+int verb_ls(const struct verb *v);
+int verb_stat(const struct verb *v);
+int verb_mkdir(const struct verb *v);
+int verb_rm(const struct verb *v);
+int verb_tar(const struct verb *v);
+int verb_untar(const struct verb *v);
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+/* Says it on standard error, and returns the exit status. e: an errno value or one of enum
+ * verb_error; what: a path, or a sentence for VERB_ARCHIVE. */
+int verb_fail(int e, const char *what);
+/* One line of JSON: begins it, and writes it to fd. */
+void verb_line_begin(struct json_writer *w, struct buf *b);
+int verb_line_end(struct json_writer *w, int fd);
+void verb_line_hash(struct json_writer *w, uint64_t size,
+                    const unsigned char digest[SHA256_DIGEST_LENGTH]);
+/* A line that describes what is at name in the folder dir. */
+void verb_describe(struct buf *b, int dir, const char *name, const char *shown,
+                   const struct stat *st);
+
+/* ---- paths ----------------------------------------------------------------------------------- */
+
+void verb_walk_done(struct walk *at);
+/* What is at the verb's path; flags are added to its own. 0, an errno value or one of enum
+ * verb_error. */
+int verb_walk(const struct verb *v, unsigned flags, struct walk *ret);
+/* The folder at the verb's path, opened for reading. As above. */
+int verb_open_folder(const struct verb *v, int *ret);
+/* mkdir(2) and chmod(2): of this very folder, whoever renames it meanwhile. 0 or an errno; EEXIST
+ * if something is there. */
+int verb_make_folder(int dir, const char *name, mode_t mode);
+void verb_input(const struct verb *v, struct verb_in *in);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * The verbs of the runner's binary: files in and out of the container that it lies in, for clients
+ * that call it by pods/exec. docs/files.md is their interface. Each is a process of its own, which
+ * runs as the container does or as --user says, and has nothing to do with the runner that is PID
+ * 1.
+ *
+ * verbs.c has the arguments and the answers; verb_files.c put, get, ls, stat and mkdir; verb_rm.c,
+ * verb_tar.c and verb_untar.c the others.
+ */
+#ifndef ARL_SIDECAR_RUNNER_VERBS_H
+#define ARL_SIDECAR_RUNNER_VERBS_H
+
+#include "common/base.h"
+
+/* Beside a folder's entries, nothing is deeper below PATH than so many folders: each takes a
+ * descriptor. Deeper: ELOOP. */
+#define VERB_DEPTH_MAX 200
+
+#define VERB_FAILED 1
+#define VERB_MISUSED 2
+#define VERB_REFUSED 126
+
+/* Where they run. */
+struct verbs_place {
+    bool here;  /* in a container of the user's; else they refuse to do anything */
+    bool alone; /* no other container of the pod shares volumes with it, see walk.h */
+};
+
+/* Whether argv[0] is one of them. */
+bool verbs_known(const char *name);
+/* Does what argv (argv[0] is the verb) says; the exit status. */
+int verbs_main(const struct verbs_place *place, int argc, char **argv);
+
+#endif
