@@ -39,7 +39,7 @@ def types(t):
 @case()
 def units(t):
     python = tools.installed(t.env.cache)
-    tools.call(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", os.path.join(os.path.dirname(__file__), "unit"), cwd=tools.ROOT, limit=240,
+    tools.call(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", os.path.join(os.path.dirname(__file__), "unit"), cwd=tools.ROOT, limit=900,
                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
 
 
