@@ -398,6 +398,8 @@ static int build_spec(struct builder *b, struct json_object *template, struct er
     if (r == 0)
         r = pod_check_volumes(b->spec, err);
     if (r == 0)
+        r = pod_check_ports(b->spec, agent_port(b), err);
+    if (r == 0)
         r = find_users(b, err);
     if (r < 0)
         return r;

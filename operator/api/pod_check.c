@@ -240,7 +240,7 @@ static bool is_ours(const char *volume)
     return str_eq(volume, POD_VOLUME_ARL) || str_eq(volume, POD_VOLUME_JOURNAL);
 }
 
-static int check_mounts(struct json_object *container, struct err *err)
+static int check_mounts(struct json_object *container, int unused, struct err *err)
 {
     static const char *const fields[] = {"volumeMounts", "volumeDevices"};
 
@@ -260,10 +260,29 @@ static int check_mounts(struct json_object *container, struct err *err)
     return 0;
 }
 
+/* Of each container but the sidecar, of which nothing but its resources is taken (pod_build.c). */
+static int check_containers(struct json_object *spec,
+                            int (*check)(struct json_object *container, int arg, struct err *err),
+                            int arg, struct err *err)
+{
+    int r = 0;
+
+    for (size_t k = 0; k < ARRAY_SIZE(container_lists); k++) {
+        struct json_object *list = json_get(spec, container_lists[k]);
+
+        for (size_t i = 0; r == 0 && i < json_array_len(list); i++) {
+            struct json_object *c = json_object_array_get_idx(list, i);
+
+            if (k > 0 || !str_eq(json_get_str(c, "name"), POD_SIDECAR))
+                r = check(c, arg, err);
+        }
+    }
+    return r;
+}
+
 int pod_check_volumes(struct json_object *spec, struct err *err)
 {
     struct json_object *volumes = json_get(spec, "volumes");
-    int r = 0;
 
     for (size_t i = 0; i < json_array_len(volumes); i++) {
         const char *name = json_get_str(json_object_array_get_idx(volumes, i), "name");
@@ -273,16 +292,30 @@ int pod_check_volumes(struct json_object *spec, struct err *err)
                            "spec.template.spec.volumes: the name %s is reserved: use another one",
                            name);
     }
-    for (size_t k = 0; k < ARRAY_SIZE(container_lists); k++) {
-        struct json_object *list = json_get(spec, container_lists[k]);
+    return check_containers(spec, check_mounts, 0, err);
+}
 
-        for (size_t i = 0; r == 0 && i < json_array_len(list); i++) {
-            struct json_object *c = json_object_array_get_idx(list, i);
+static int check_ports(struct json_object *container, int agent_port, struct err *err)
+{
+    struct json_object *ports = json_get(container, "ports");
+    int64_t n;
 
-            /* Nothing but its resources is taken of that one, see pod_build.c. */
-            if (k > 0 || !str_eq(json_get_str(c, "name"), POD_SIDECAR))
-                r = check_mounts(c, err);
-        }
+    for (size_t i = 0; i < json_array_len(ports); i++) {
+        struct json_object *p = json_object_array_get_idx(ports, i);
+        const char *protocol = json_get_str(p, "protocol");
+
+        if (json_get_int(p, "containerPort", &n) && n == agent_port &&
+            (!protocol || str_eq(protocol, "TCP")))
+            return err_set(err, -EINVAL,
+                           "spec.template.spec: container %.63s: ports: %d is the port of arl's "
+                           "agent, and containers of a pod share their ports: use another one (or "
+                           "see --sidecar-port)",
+                           str_or_empty(json_get_str(container, "name")), agent_port);
     }
-    return r;
+    return 0;
+}
+
+int pod_check_ports(struct json_object *spec, int agent_port, struct err *err)
+{
+    return check_containers(spec, check_ports, agent_port, err);
 }

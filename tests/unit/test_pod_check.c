@@ -208,6 +208,31 @@ static void test_volumes_of_arl(void **state)
         }
 }
 
+static void test_the_agents_port(void **state)
+{
+    static const struct {
+        const char *containers, *rest, *text; /* NULL: it may */
+    } rows[] = {
+        {"{\"name\":\"e\",\"ports\":[{\"containerPort\":80},{\"containerPort\":27182}]}", "",
+         "container e: ports: 27182 is the port of arl's agent"},
+        {USER,
+         "\"initContainers\":[{\"name\":\"i\",\"ports\":[{\"containerPort\":27182,\"protocol\":"
+         "\"TCP\"}]}]",
+         "container i: ports: 27182"},
+        {"{\"name\":\"e\",\"ports\":[{\"containerPort\":27182,\"protocol\":\"UDP\"}]}", "", NULL},
+        {USER ",{\"name\":\"sidecar\",\"ports\":[{\"containerPort\":27182}]}", "", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct err err = {0};
+        int r = build(NULL, rows[i].containers, rows[i].rest, true, NULL, &err);
+
+        assert_int_equal(r, rows[i].text ? -EINVAL : 0);
+        if (rows[i].text && !strstr(err.msg, rows[i].text))
+            fail_msg("%s is not in %s", rows[i].text, err.msg);
+    }
+}
+
 /* ---- the container sidecar ------------------------------------------------------------------- */
 
 static const char *text_of(struct json_object *o, const char *path)
@@ -285,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_what_the_baseline_lets_pass),
         cmocka_unit_test(test_values_of_other_types_do_not_slip_through),
         cmocka_unit_test(test_volumes_of_arl),
+        cmocka_unit_test(test_the_agents_port),
         cmocka_unit_test(test_only_resources_are_taken_of_the_sidecar),
         cmocka_unit_test(test_the_init_container_has_the_resources_of_the_sidecar),
     };
