@@ -178,6 +178,23 @@ static void decode_containers(struct json_object *spec, struct json_object *stat
     }
 }
 
+/* An agent is ready when each container has its runner, which is there as soon as it runs: one that
+ * does not come then was refused, or cannot reach it. */
+static bool lacks_runner(struct json_object *statuses)
+{
+    bool agent_ready = true;
+
+    for (size_t i = 0; i < json_array_len(statuses); i++) {
+        struct json_object *c = json_object_array_get_idx(statuses, i);
+
+        if (!json_get_path(c, "state.running"))
+            return false;
+        if (str_eq(json_get_str(c, "name"), POD_SIDECAR))
+            agent_ready = json_get_bool(c, "ready", true);
+    }
+    return !agent_ready;
+}
+
 /* Only what the kubelet wrote down of the init container counts: labels and annotations are written
  * by others, too. While the container runs again, its last end is the one before. */
 static void decode_agent_key(struct json_object *statuses, struct pod *p)
@@ -298,6 +315,7 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
     decode_containers(spec, json_get(status, "initContainerStatuses"), true, p);
     decode_agent_key(json_get(status, "initContainerStatuses"), p);
     decode_containers(spec, json_get(status, "containerStatuses"), false, p);
+    p->lacks_runner = lacks_runner(json_get(status, "containerStatuses"));
     decode_conditions(status, p);
     *ret = &p->meta;
     return 0;

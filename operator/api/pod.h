@@ -65,6 +65,7 @@ struct pod {
     char *broken;
     bool was_ready;          /* at some time, as far as its status or this process knows */
     bool has_restarted;      /* any of its containers */
+    bool lacks_runner;       /* all of them run, and its agent is not ready */
     int64_t restarts;        /* of the user's containers together */
     char *restarted;         /* one of those that have; NULL: none has */
     int64_t unready_mono_ns; /* since when a planner knows that it lost its readiness; 0: not */

@@ -59,7 +59,7 @@ char *plan_pod_broken(struct pod *p, struct now now, int64_t *ret_due_mono_ns)
         return xstrdup(p->broken);
     if (p->ready && pod_idle(p) && p->wire_version == WIRE_VERSION && !p->agent_key)
         return xstrdup("its init container " POD_INIT " has told no key of its agent");
-    if (p->ready || !(p->was_ready || p->has_restarted)) {
+    if (p->ready || !(p->was_ready || p->has_restarted || p->lacks_runner)) {
         p->unready_mono_ns = 0;
         return NULL;
     }

@@ -131,6 +131,48 @@ static void test_pod_that_restarts_is_replaced_where_others_get_ready(void **sta
     assert_true(plans(f, POOL, "delete a PodBroken\n"));
 }
 
+/* Its runner was refused, say: the agent waits for it, and nothing begins anew. */
+static void test_pod_whose_runner_does_not_come(void **state)
+{
+    static const struct {
+        const char *agent, *other;
+        bool replaced;
+    } rows[] = {
+        {"\"ready\":false,\"state\":{\"running\":{}}", "\"ready\":true,\"state\":{\"running\":{}}",
+         true},
+        {"\"ready\":false,\"state\":{\"running\":{}}", "\"ready\":false,\"state\":{\"running\":{}}",
+         true},
+        /* A probe of the user's is not at its end. */
+        {"\"ready\":true,\"state\":{\"running\":{}}", "\"ready\":false,\"state\":{\"running\":{}}",
+         false},
+        /* An image is pulled. */
+        {"\"ready\":false,\"state\":{\"running\":{}}", "\"ready\":false,\"state\":{\"waiting\":{}}",
+         false},
+        {"\"ready\":false,\"state\":{\"waiting\":{}}", "\"ready\":true,\"state\":{\"running\":{}}",
+         false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct fixture *f = *state;
+        cleanup_free char *status = xasprintf(
+            NEVER_READY
+            ",\"containerStatuses\":[{\"name\":\"executor\",%s},{\"name\":\"sidecar\",%s}]",
+            rows[i].other, rows[i].agent);
+
+        put_pool(f, 2, "x");
+        put_like(f, "a", NULL, "Always", IS_READY);
+        put_like(f, "b", NULL, "Always", status);
+        fixture_plan(f, POOL, NULL);
+        fixture_pass(f, 119999);
+        assert_false(plans(f, POOL, "delete"));
+        fixture_pass(f, 1);
+        if (plans(f, POOL, "delete b PodBroken\n") != rows[i].replaced)
+            fail_msg("row %zu: %s", i, buf_str(&f->text));
+        fixture_done(f);
+        fixture_init(f);
+    }
+}
+
 static size_t deletes(const char *text)
 {
     size_t n = 0;
@@ -316,6 +358,7 @@ int main(void)
         T(test_containers_that_do_not_come_back),
         T(test_idle_pod_that_was_ready_may_be_unready_for_two_minutes),
         T(test_pod_that_was_ready_before_this_process),
+        T(test_pod_whose_runner_does_not_come),
         T(test_pod_that_restarts_is_replaced_where_others_get_ready),
         T(test_replacing_is_bounded),
         T(test_broken_pod_is_not_claimed),
