@@ -1,4 +1,7 @@
 """Sandboxes: bound to one pod, told apart, and gone when they should be."""
+import json
+import time
+
 from harness import case, condition, contains, equal, expect, path_of, pool_object, sh, wait
 
 
@@ -181,6 +184,102 @@ def a_pool_may_come_after_its_sandbox(t):
     t.create(pool_object("later"))
     t.phase(box, "Ready")
     t.alive(box)
+
+
+@case()
+def a_pool_deleted_and_applied_again_fails_nobody_who_waits(t):
+    """The grace for a pool that is not there begins when it is missed, not with the sandbox."""
+    def pool(replicas):
+        return json.dumps({**pool_object("pool"), "spec": {**pool_object("pool")["spec"], "replicas": replicas}})
+    t.kubectl("apply", "-f", "-", body=pool(0))
+    boxes = [t.sandbox(), t.sandbox()]
+    for b in boxes:
+        t.phase(b, "Pending", limit=10)
+    time.sleep(11)      # longer than a pool is waited for that does not come
+    t.kubectl("delete", "wp", "pool")
+    for b in boxes:
+        wait("it to be missed", lambda n=b: condition(t.get("Sandbox", n), "Ready")["reason"] == "WaitingForPool", 10)
+    t.kubectl("apply", "-f", "-", body=pool(2))
+    for b in boxes:
+        t.phase(b, "Ready")
+        t.alive(b)
+
+
+@case(shared=True)
+def a_sandbox_whose_name_no_label_can_bear_is_refused(t):
+    t.refused({"kind": "Sandbox", "metadata": {"name": "a" * 64}, "spec": {"poolRef": "shared"}}, "metadata.name", "63")
+    t.alive(t.box(name=(t.unique("a") + "-" + "b" * 63)[:63]))
+
+
+def refuse_claims(t, prefix):
+    """A policy of the cluster's: in this namespace no pod may become that of a sandbox whose name begins so. Returns what ends it."""
+    name, base = t.ns, "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
+    label = "object.metadata.labels['arl.infra.io/sandbox']"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods"]}
+    specs = {"ies": {"matchConstraints": {"resourceRules": [rule]}, "validations": [{
+        "expression": f"!(has(object.metadata.labels) && 'arl.infra.io/sandbox' in object.metadata.labels && {label}.startsWith('{prefix}'))",
+        "message": "not this one"}]},
+        "ybindings": {"policyName": name, "validationActions": ["Deny"],
+                      "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": t.ns}}}}}
+    for plural, spec in specs.items():
+        t.api.call("POST", base + plural, {"metadata": {"name": name}, "spec": spec})
+    pod = t.pods()[0]["metadata"]["name"]
+    wait("the policy to be in force", lambda: t.api.request("PATCH", path_of(t.ns, "pods", pod) + "?dryRun=All", {"metadata": {"labels": {
+        "arl.infra.io/sandbox": prefix}}}, "application/merge-patch+json")[0] >= 400, 30)
+    return lambda: [t.api.request("DELETE", f"{base}{plural}/{name}") for plural in specs]
+
+
+@case()
+def a_claim_that_a_policy_refuses_holds_up_nobody_behind_it(t):
+    t.pool(replicas=1)
+    allow = refuse_claims(t, "unwanted")
+    try:
+        unwanted = t.sandbox(name="unwanted-1")
+
+        def told():
+            return condition(t.get("Sandbox", unwanted), "Ready").get("reason") == "ClaimRefused"
+        wait("the refusal to be told", told, 30)
+        contains(condition(t.get("Sandbox", unwanted), "Ready")["message"], "not this one", what="the message")
+        behind = t.box(name="behind")
+        t.alive(behind)
+        expect(told(), f"the refused one: {t.get('Sandbox', unwanted)['status']}")
+    finally:
+        allow()
+    t.phase(unwanted, "Ready")
+
+
+@case()
+def a_sandbox_that_a_finalizer_keeps_says_that_it_is_over(t):
+    t.pool()
+    t.create({"kind": "Sandbox", "metadata": {"name": "kept", "finalizers": ["example.com/wait"]}, "spec": {"poolRef": "pool"}})
+    pod = t.phase("kept", "Ready")["podName"]
+    running = t.task("kept", sh("sleep 500"), timeout="600s")
+    t.state(running, "Running")
+    t.delete("Sandbox", "kept")
+    s = t.phase("kept", "Failed", limit=20)
+    equal(s["conditions"][0]["reason"], "Deleted", "the reason")
+    s = t.finished(running)
+    equal((s["state"], s["exitCode"], finished(s)["reason"]), ("Failed", 137, "SandboxDeleted"), "the task that ran in it")
+    wait("its pod to go", lambda: "deletionTimestamp" in (t.find("pods", pod) or {"metadata": {"deletionTimestamp": ""}})["metadata"], 20)
+    t.merge("Sandbox", "kept", {"metadata": {"finalizers": []}})
+    t.gone("Sandbox", "kept", 20)
+
+
+@case(shared=True)
+def a_task_that_a_finalizer_keeps_says_that_it_is_over(t):
+    box, name = t.box(), t.unique("kept")
+    t.create({"kind": "Task", "metadata": {"name": name, "finalizers": ["example.com/wait"]},
+              "spec": {"sandboxRef": box, "timeout": "600s", "steps": [sh("echo begun; sleep 500")]}})
+    try:
+        wait("it to print", lambda: "begun" in t.state(name, "Running").get("stdout", ""), 20)
+        t.delete("Task", name)
+        s = t.finished(name, 20)
+        equal((s["state"], s["exitCode"], finished(s)["reason"]), ("Failed", 137, "Deleted"), "its end")
+        contains(s["stdout"], "begun", what="what it has printed")
+        equal(t.out(box, sh("ps | grep -c '[s]leep 500'; true")), "0\n", "processes of it beside the next task")
+    finally:
+        t.merge("Task", name, {"metadata": {"finalizers": []}})
+    t.gone("Task", name, 20)
 
 
 @case(slow=True)
