@@ -48,6 +48,22 @@ PATCHES = [
     ("another WarmPool as owner", {"ownerReferences": [dict(WARMPOOL, uid="6b9b6f0e-0000-4000-8000-000000000002")]}, "becomes the owner"),
 ]
 
+VOLUMES = [{"name": n, "emptyDir": {}} for n in ("arl", "arl-journal", "workspace")]
+# (what, an ephemeral container of a pod of ours, a word of the refusal)
+EPHEMERAL = [
+    ("beside the user's container", {"targetContainerName": "c", "volumeMounts": [{"name": "workspace", "mountPath": "/w"}]}, ""),
+    ("with no target", {}, ""),
+    ("beside the agent", {"targetContainerName": "sidecar"}, "ephemeral container"),
+    ("with the journal", {"targetContainerName": "c", "volumeMounts": [{"name": "workspace", "mountPath": "/w"}, {"name": "arl-journal", "mountPath": "/j"}]}, "ephemeral container"),
+    ("with the runners' folders", {"volumeMounts": [{"name": "arl", "mountPath": "/j"}]}, "ephemeral container"),
+]
+# (what, container, list, a word of the refusal)
+IMAGES = [
+    ("of the user's container", "c", "containers", ""),
+    ("of the agent", "sidecar", "containers", "images of the containers"),
+    ("of arl-init", "arl-init", "initContainers", "images of the containers"),
+]
+
 
 class Policy:
     """suite: the module with kubectl(), expect() and eventually(); in a namespace that is there."""
@@ -79,7 +95,10 @@ class Policy:
         # Of a pool that is there: the garbage collector takes pods away whose owner is not.
         pool = json.loads(self.s.kubectl("-n", self.ns, "create", "-o", "json", "-f", "-", body=self.s.o.pool("x", replicas=0))[0])
         WARMPOOL["uid"] = pool["metadata"]["uid"]
-        self.s.kubectl("-n", self.ns, "create", "-f", "-", body=pod("ours", **OURS))
+        ours = pod("ours", **OURS)
+        ours["spec"].update(volumes=VOLUMES, initContainers=[{"name": "arl-init", "image": "i"}])
+        ours["spec"]["containers"].append({"name": "sidecar", "image": "i"})
+        self.s.kubectl("-n", self.ns, "create", "-f", "-", body=ours)
         self.s.eventually(self.create, CREATES[2][1], CREATES[2][2])     # it is enforced a moment later
 
     def remove(self):
@@ -106,6 +125,15 @@ class Policy:
         self.asked(self.tenant, "create", "--dry-run=server", "--raw", f"/api/v1/namespaces/{self.ns}/pods/ours/binding", "-f", "-",
                    body=body, refusal="annotations below")
 
+    def ephemeral(self, container, refusal, who=None):
+        spec = {"ephemeralContainers": [{"name": "d", "image": "i", **container}]}
+        self.asked(who or self.tenant, "patch", "pod", "ours", "--subresource=ephemeralcontainers", "--type=strategic", "--dry-run=server",
+                   "-p", json.dumps({"spec": spec}), refusal=refusal)
+
+    def image(self, name, containers, refusal, who=None):
+        self.asked(who or self.tenant, "patch", "pod", "ours", "--type=strategic", "--dry-run=server",
+                   "-p", json.dumps({"spec": {containers: [{"name": name, "image": "other"}]}}), refusal=refusal)
+
     def status_passes(self):
         """What kubelets and other controllers write."""
         self.asked(self.tenant, "patch", "pod", "ours", "--subresource=status", "--type=merge", "--dry-run=server",
@@ -116,6 +144,7 @@ class Policy:
         self.create(OURS, "", who=OPERATOR)
         self.patch({"labels": {f"{GROUP}/status": "allocated"}, "ownerReferences": [SANDBOX]}, "", who=OPERATOR)
         self.patch({"ownerReferences": None}, "", who=COLLECTOR)
+        self.image("sidecar", "containers", "", who=OPERATOR)
 
     def roles_write_no_status(self):
         """No role of the manifests but the operator's own writes a status of ours."""
@@ -132,6 +161,10 @@ class Policy:
             yield f"policy: {'refused' if refusal else 'accepted'}: create, {what}", lambda m=metadata, r=refusal: self.create(m, r)
         for what, metadata, refusal in PATCHES:
             yield f"policy: {'refused' if refusal else 'accepted'}: patch, {what}", lambda m=metadata, r=refusal: self.patch(m, r)
+        for what, container, refusal in EPHEMERAL:
+            yield f"policy: {'refused' if refusal else 'accepted'}: an ephemeral container {what}", lambda c=container, r=refusal: self.ephemeral(c, r)
+        for what, name, containers, refusal in IMAGES:
+            yield f"policy: {'refused' if refusal else 'accepted'}: another image {what}", lambda n=name, c=containers, r=refusal: self.image(n, c, r)
         yield "policy: refused: a binding that brings an annotation", self.binding
         yield "policy: a status passes, labels with it do not", self.status_passes
         yield "policy: the operator and the garbage collector pass", self.others_pass
