@@ -325,8 +325,10 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
         return 126;
     }
     link_open(&r);
-    r.log = podlog_open(STDOUT_FILENO);
-    r.log_err = podlog_open(STDERR_FILENO);
+    /* A terminal is the main command's, and code in the container can write to it: a step's line
+     * there could be anybody's, so there is none. */
+    r.log = podlog_open(isatty(STDOUT_FILENO) ? -1 : STDOUT_FILENO);
+    r.log_err = podlog_open(isatty(STDERR_FILENO) ? -1 : STDERR_FILENO);
     list_init(&r.steps);
     while (!r.exiting)
         turn(&r, &fds, &room);
