@@ -1,6 +1,9 @@
 """What the attacks have in common: who attacks and who is to be left alone, how it is seen, and the table."""
+import base64
 import contextlib
 import glob
+import hashlib
+import http.client
 import importlib.machinery
 import importlib.util
 import json
@@ -36,20 +39,43 @@ POOLS = {
     "user": {"containers": [{**EXECUTOR, "securityContext": USER}]},
     "two": {"containers": [{**EXECUTOR, "securityContext": USER}, {"name": "grader", "image": IMAGES["python"]}]},
     "suid": {"containers": [{"name": "executor", "image": "localhost/arl-test/suid:1", "securityContext": USER}]},
+    "tty": {"containers": [{**EXECUTOR, "tty": True, "command": ["sleep", "1000000"]}]},
     "never": {"restartPolicy": "Never", "containers": [EXECUTOR]},
 }
 REPLICAS = {"root": 3, "user": 2, "two": 2}
 ATTACKS = []
 
 
-def attack(ref, mechanism, then=True, alone=False, seen=None):
+# Why nothing tells of an attack but what its author is told.
+REFUSED = "the API server refuses it, and tells who asked"
+OWN = "it is in the author's own sandbox, and its task says what came of it"
+IGNORED = "the kernel, or the runner, does nothing of what is asked for: nothing happens"
+NO_DOOR = "while the runner is in there is no socket that could be dialed: nothing happens"
+PASSIVE = "it only listens, or looks"
+NO_ATTACK = "a use that is allowed, and has to work"
+ADMIN = "only an administrator can do it"
+
+
+def attack(ref, mechanism, then=True, alone=False, seen=None, untold=None):
     """ref: the issue's number of it, or "". then: it succeeds with the images of 4f97371 (None: it is told, and either will do).
-    seen: what must tell of it, any of: "metric REGEX", "event REGEX", "condition REGEX"; None: its own author is told, by a refusal.
+    seen: what must tell of it, any of: "metric REGEX" (of the operators), "agent REGEX" (a metric of an agent of the case's sandboxes),
+    "event REGEX", "condition REGEX". untold: why nothing does but an answer to its author. One of the two.
     The function returns None if nothing came of it, or what was won."""
     def add(f):
-        ATTACKS.append({"name": f.__name__, "ref": ref, "mechanism": mechanism, "then": then, "alone": alone, "seen": seen or [], "run": f})
+        expect(bool(seen) != bool(untold), f"{f.__name__}: what tells of it?")
+        ATTACKS.append({"name": f.__name__, "ref": ref, "mechanism": mechanism, "then": then, "alone": alone, "seen": seen or [],
+                        "untold": untold or "", "run": f})
         return f
     return add
+
+
+class OperatorKey(INTEG.Key):
+    """The operators' signing key, as an administrator can read it, with a pair of one's own: what an operator is to an agent."""
+
+    def __init__(self, seed):
+        super().__init__()
+        INTEG.SODIUM.crypto_sign_seed_keypair(self.public, self.secret, seed)
+        self.id = INTEG.url64(hashlib.sha256(self.public.raw).digest()[:12])
 
 
 def quick(look, limit):
@@ -63,7 +89,7 @@ def quick(look, limit):
 
 
 class TenantApi:
-    """The API as a ServiceAccount with the rights of `edit` and of arl's users in one namespace. Requests say whom they are made for."""
+    """The API as a ServiceAccount with the rights of `edit`, of kubectl debug and of arl's users in one namespace. Requests say whom they are made for."""
 
     def __init__(self, api, ns, account):
         self.api = api
@@ -73,7 +99,7 @@ class TenantApi:
     def request(self, method, path, body=None, content_type="application/json"):
         conn = self.api.connect(60)
         try:
-            data = None if body is None else json.dumps(body).encode()
+            data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
             conn.putrequest(method, path)
             for k, v in [*self.headers.items(), *(("Impersonate-Group", g) for g in self.groups)]:
                 conn.putheader(k, v)
@@ -95,6 +121,9 @@ class TenantApi:
     def merge(self, path, body):
         return self.call("PATCH", path, body, content_type="application/merge-patch+json")
 
+    def strategic(self, path, body):
+        return self.call("PATCH", path, body, content_type="application/strategic-merge-patch+json")
+
 
 class Env(harness.Env):
     """The cluster with arl in it, a namespace of a tenant who attacks, and one of a tenant who works."""
@@ -111,6 +140,7 @@ class Env(harness.Env):
         self.frames_version = OLD_FRAMES_VERSION if old else FRAMES_VERSION
         self.make_tenant()
         self.tenant = TenantApi(self.api, self.evil, "tenant")
+        self.key = None
         self.pools_made, self.pools_lock = set(), threading.Lock()
         self.honest = harness.Case(self, 0, "honest", True)
         self.honest.ns = self.good
@@ -125,7 +155,8 @@ class Env(harness.Env):
         rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}"
         self.api.call("POST", f"/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": "tenant"}})
         self.api.call("POST", f"{rbac}/roles", {"metadata": {"name": "arl"}, "rules": [
-            {"apiGroups": ["arl.infra.io"], "resources": ["warmpools", "sandboxes", "tasks"], "verbs": ["*"]}]})
+            {"apiGroups": ["arl.infra.io"], "resources": ["warmpools", "sandboxes", "tasks"], "verbs": ["*"]},
+            {"apiGroups": [""], "resources": ["pods/ephemeralcontainers"], "verbs": ["patch"]}]})
         for role in ({"kind": "ClusterRole", "name": "edit"}, {"kind": "Role", "name": "arl"}):
             self.api.call("POST", f"{rbac}/rolebindings", {
                 "metadata": {"name": role["name"]}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", **role},
@@ -143,18 +174,36 @@ class Env(harness.Env):
         """How often the operators' containers have begun again, by pod."""
         return {p["metadata"]["name"]: self.operator.restarts(p["metadata"]["name"]) for p in self.operator.pods()}
 
+    def metrics_of(self, pod):
+        """{"name{labels}": value} of an operator."""
+        port = next((p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", [])), 8080)
+        status, text = self.api.request("GET", path_of(Env.system(), "pods", f"{pod['metadata']['name']}:{port}/proxy/metrics"))
+        found = re.findall(r"^([a-z_]+(?:\{[^}]*\})?) ([0-9.e+]+)$", text, re.M) if status == 200 else []
+        return {name: float(value) for name, value in found}
+
     def metrics(self):
-        """{"name{labels}": value}, the sums over the operators."""
+        """The sums over the operators."""
         total = {}
         for pod in self.operator.pods():
-            port = next((p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", [])), 8080)
-            status, text = self.api.request("GET", path_of(Env.system(), "pods", f"{pod['metadata']['name']}:{port}/proxy/metrics"))
-            if status == 200:
-                for line in text.splitlines():
-                    m = re.match(r"([a-z_]+(?:\{[^}]*\})?) ([0-9.e+]+)$", line)
-                    if m:
-                        total[m[1]] = total.get(m[1], 0) + float(m[2])
+            for name, value in self.metrics_of(pod).items():
+                total[name] = total.get(name, 0) + value
         return total
+
+    def agent_metrics(self, box, pod):
+        """Those of the agent of a sandbox's pod."""
+        if not self.key:
+            secret = self.api.get(path_of(Env.system(), "secrets", "arl-signing-key"))["data"]["key"]
+            self.key = OperatorKey(INTEG.channel.unurl64(base64.b64decode(secret).decode().strip().partition(":")[2]))
+        told = next(c["state"]["terminated"]["message"] for c in pod["status"]["initContainerStatuses"] if c["name"] == "arl-init")
+        q = INTEG.Request(self.key, INTEG.channel.unurl64(told.strip().removeprefix(INTEG.channel.KEY_PREFIX)), "GET", "/metrics",
+                          pod=pod["metadata"]["uid"], sandbox=box["metadata"]["uid"])
+        c = http.client.HTTPConnection(pod["status"]["podIP"], Attack.port(pod), timeout=10)
+        try:
+            c.request(q.method, q.target, body=q.body, headers=q.headers)
+            text = INTEG.channel.Answer(c.getresponse(), q.answer_key).read().decode()
+        finally:
+            c.close()
+        return {name: float(value) for name, value in re.findall(r"^([a-z_]+(?:\{[^}]*\})?) ([0-9.e+]+)$", text, re.M)}
 
     @staticmethod
     def processor_time(pod_uid):
@@ -268,9 +317,9 @@ class Attack(harness.Case):
     def peers(self):
         return ",".join(p["status"]["podIP"] for p in self.env.operator.pods())
 
-    def neighbour(self, box, victim_pod, mode, seconds=6, wanted="PUT"):
+    def neighbour(self, box, victim_pod, mode, seconds=6, wanted="PUT", peers=None):
         """A daemon that answers the operators for that pod's address, until so many seconds after it was first asked that."""
-        self.daemon(box, "neighbour", victim_pod["status"]["podIP"], self.port(victim_pod), self.peers(), mode, seconds, wanted)
+        self.daemon(box, "neighbour", victim_pod["status"]["podIP"], self.port(victim_pod), peers or self.peers(), mode, seconds, wanted)
         time.sleep(1.2)     # a host keeps an address for a second, whoever says otherwise
 
     def gave(self, box, to="PUT"):
@@ -311,6 +360,16 @@ class Attack(harness.Case):
         now = self.env.metrics()
         return [k for k, v in now.items() if v > before["metrics"].get(k, 0)]
 
+    def look_at_agent(self, _):
+        """What has been counted since the agent began: its pod is this case's own."""
+        out = []
+        for kind, name in self.made:
+            box = self.find(kind, name) if kind == "Sandbox" else None
+            if box and "podName" in box.get("status", {}):
+                with contextlib.suppress(OSError, INTEG.channel.NotBelieved, http.client.HTTPException):
+                    out += [k for k, v in self.env.agent_metrics(box, self.pod_of(name)).items() if v > 0]
+        return out
+
     def look_at_event(self, before):
         items = self.api.get(path_of(self.ns, "events"))["items"]
         return [f"{e['reason']}: {e['message']}" for e in items if (e.get("lastTimestamp") or e.get("eventTime") or "") >= before["time"]]
@@ -344,7 +403,7 @@ class Runner:
         with self.lock:
             self.passed, self.failed = self.passed + ok, self.failed + (not ok)
             honest = f"{took:.2f}" if took is not None else "-"
-            self.rows.append((a["ref"], a["name"], a["mechanism"], result, honest, seen or ""))
+            self.rows.append((a["ref"], a["name"], a["mechanism"], result, honest, seen or a["untold"]))
             print(f"{'ok' if ok else 'not ok'} - {a['ref'] + ' ' if a['ref'] else ''}{a['name']}: {result} (honest task {honest} s)", flush=True)
             for text in detail.splitlines()[:200]:
                 print(f"    {text}", flush=True)

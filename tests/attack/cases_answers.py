@@ -1,9 +1,11 @@
 """Results, forged: by who speaks for the agent on the wire, takes its port or its address, or its runner's place."""
 import time
 
-from base import FORGED, WORK, attack, quick
+from base import FORGED, NO_DOOR, PASSIVE, WORK, attack, quick
 from harness import Failed, expect, sh, wait
 
+# An agent that has begun again knows what has run, but not which requests it has had.
+RETRIED = "the agent takes it for the operator's own question what became of it, and answers in seals that nobody else opens"
 NOT_BELIEVED = ["metric not_believed", "condition AgentNotBelieved"]
 FAILS = sh("sleep 2; echo 3 of 100 tests passed; exit 1")
 TRUTH = (1, "3 of 100 tests passed\n")
@@ -77,12 +79,12 @@ def port_taken(t, kind):
     return t.true_result(s, 1, "")
 
 
-@attack("R2", "24 unsigned bodies of 4 MiB until the agent is killed, then its port is taken (root)")
+@attack("R2", "24 unsigned bodies of 4 MiB until the agent is killed, then its port is taken (root)", seen=["agent requests_refused"])
 def the_port_after_a_flood(t):
     return port_taken(t, "root")
 
 
-@attack("R2", "the same with uid 1000")
+@attack("R2", "the same with uid 1000", seen=["agent requests_refused"])
 def the_port_after_a_flood_by_a_user(t):
     return port_taken(t, "user")
 
@@ -119,7 +121,7 @@ def a_neighbour_reads_the_request(t):
     return "it read " + ", ".join(x for x in ("secret-of-the-step", "secret-of-the-sandbox") if x in stolen) if "secret-of-the" in stolen else None
 
 
-@attack("R3", "a container reads on eth0 what the steps of the other one get", then=True)
+@attack("R3", "a container reads on eth0 what the steps of the other one get", then=True, untold=PASSIVE)
 def a_container_reads_the_others_requests(t):
     box = t.armed("two")
     t.daemon(box, "listen", t.port_of(box), container="grader")
@@ -259,7 +261,7 @@ def sent_again(t, box, ip, port):
     return told
 
 
-@attack("", "recorded requests sent again to the same pod", then=False)
+@attack("", "recorded requests sent again to the same pod", then=False, seen=["agent requests_refused"])
 def requests_sent_again(t):
     box = t.armed("root")
     told = sent_again(t, box, "127.0.0.1", heard(t, box))
@@ -267,7 +269,7 @@ def requests_sent_again(t):
     return None if count == "x\n" and " 200 " not in told else f"answered: {told}, the step ran {count.count('x')} times"
 
 
-@attack("", "recorded requests sent again after a restart of the agent", then=False)
+@attack("", "recorded requests sent again after a restart of the agent", then=False, untold=RETRIED)
 def requests_sent_again_after_a_restart(t):
     box = t.armed("root")
     port = heard(t, box)
@@ -280,7 +282,7 @@ def requests_sent_again_after_a_restart(t):
     return won or (None if count == "x\n" else f"answered: {told}, the step ran {count.count('x')} times")
 
 
-@attack("", "recorded requests sent to another sandbox's pod", then=False)
+@attack("", "recorded requests sent to another sandbox's pod", then=False, seen=["agent requests_refused"])
 def requests_sent_to_another_sandbox(t):
     box, other = t.armed("root"), t.sandbox_of("user")
     port = heard(t, box)
@@ -297,9 +299,17 @@ def an_earlier_answer_by_a_neighbour(t):
     return neighbour(t, "recorded", thief=thief, box=box)
 
 
+@attack("", "an answer of another sandbox's agent, given by a neighbour", then=None, seen=NOT_BELIEVED)
+def an_answer_of_another_sandbox(t):
+    other, thief = t.armed("root"), t.armed("root")
+    recorded(t, other)
+    t.inside(thief, f"echo {t.inside(other, f'base64 -w0 {WORK}/recorded')} | base64 -d >{WORK}/recorded")
+    return neighbour(t, "recorded", thief=thief)
+
+
 # ---- the runner's place
 
-@attack("R4", "connections to one container's socket, passed to the other one, which says HELLO when the runner is gone")
+@attack("R4", "connections to one container's socket, passed to the other one, which says HELLO when the runner is gone", untold=NO_DOOR)
 def the_runners_place_by_passed_descriptors(t):
     box = t.armed("two")
     t.daemon(box, "take_over", t.env.frames_version, 7, container="grader")
@@ -312,7 +322,7 @@ def the_runners_place_by_passed_descriptors(t):
     return t.true_result(s, *TRUTH)
 
 
-@attack("", "a descriptor of the runner's folder, passed to the other container, which looks there for what the next runner says who it is by", then=None)
+@attack("", "a descriptor of the runner's folder, passed to the other container, which looks there for what the next runner says who it is by", then=None, seen=["event ContainerRestarted", "condition ContainerRestarted"])
 def the_runners_folder_by_a_passed_descriptor(t):
     box = t.armed("two")
     t.daemon(box, "use_folder", t.env.frames_version, 100, container="grader")
@@ -327,7 +337,7 @@ def the_runners_folder_by_a_passed_descriptor(t):
     return t.true_result(s, *TRUTH)
 
 
-@attack("", "HELLO dialed again and again beside the runner (uid 1000)", then=False)
+@attack("", "HELLO dialed again and again beside the runner (uid 1000)", then=False, untold=NO_DOOR)
 def hello_beside_the_runner(t):
     box = t.armed("user")
     t.daemon(box, "greet", t.env.frames_version, 8)
@@ -337,7 +347,7 @@ def hello_beside_the_runner(t):
     return t.true_result(s, *TRUTH)
 
 
-@attack("", "HELLO dialed again and again while the container begins anew (root; kill of every process)", then=None)
+@attack("", "HELLO dialed again and again while the container begins anew (root; kill of every process)", then=None, seen=["event ContainerRestarted", "condition ContainerRestarted"])
 def hello_while_the_container_begins_anew(t):
     box = t.armed("two")
     # The other container's user dials the socket of its own container only; this one is ended from outside.
@@ -350,7 +360,7 @@ def hello_while_the_container_begins_anew(t):
     return t.true_result(s, *TRUTH)
 
 
-@attack("R14", "eight callers of each runner's socket that leave a HELLO of 4 MiB unfinished (uid 1000 and root)")
+@attack("R14", "eight callers of each runner's socket that leave a HELLO of 4 MiB unfinished (uid 1000 and root)", untold=NO_DOOR)
 def unfinished_hellos(t):
     box = t.armed("two")
     before = t.restarts_of(box, "sidecar")

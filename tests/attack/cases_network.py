@@ -3,7 +3,7 @@ import http.client
 import json
 import time
 
-from base import INTEG, WORK, attack
+from base import INTEG, NO_ATTACK, NO_DOOR, PASSIVE, WORK, attack
 from harness import expect, sh
 
 
@@ -23,22 +23,22 @@ def flooded(t, connections, size, seconds=6):
     return t.true_result(s, 0, "done\n")
 
 
-@attack("R14", "24 unsigned bodies of 4 MiB from another pod: the agent is killed, the running task is lost")
+@attack("R14", "24 unsigned bodies of 4 MiB from another pod: the agent is killed, the running task is lost", seen=["agent requests_refused"])
 def unsigned_bodies_from_another_pod(t):
     return flooded(t, 24, 4190000)
 
 
-@attack("R14", "64 unsigned bodies of 4 MiB from another pod")
+@attack("R14", "64 unsigned bodies of 4 MiB from another pod", seen=["agent requests_refused"])
 def many_unsigned_bodies_from_another_pod(t):
     return flooded(t, 64, 4190000)
 
 
-@attack("", "500 connections that say little, from another pod", then=False)
+@attack("", "500 connections that say little, from another pod", then=False, seen=["agent requests_refused"])
 def slow_connections_from_another_pod(t):
     return flooded(t, 500, 1)
 
 
-@attack("", "3,000 unsigned requests: a line in the log for each", then=None)
+@attack("", "3,000 unsigned requests: a line in the log for each", then=None, seen=["agent requests_refused"])
 def unsigned_requests_fill_no_log(t):
     thief, box = t.armed("root"), t.sandbox_of("user")
     pod = t.pod_of(box)
@@ -52,7 +52,7 @@ def unsigned_requests_fill_no_log(t):
     return f"{more} lines in the agent's log" if more > 300 else None
 
 
-@attack("", "400 refused callers of the runner's socket: a line in the log for each (uid 1000)", then=True)
+@attack("", "400 refused callers of the runner's socket: a line in the log for each (uid 1000)", then=True, untold=NO_DOOR)
 def refused_callers_fill_no_log(t):
     box = t.sandbox_of("user")
     pod = t.pod_of(box)["metadata"]["name"]
@@ -72,7 +72,7 @@ def fetch(t, box, ip, port, path):
     return s.get("stdout", "")
 
 
-@attack("R18", "/debug/state of the operator, asked for from a sandbox: names and messages of all tenants")
+@attack("R18", "/debug/state of the operator, asked for from a sandbox: names and messages of all tenants", untold=PASSIVE)
 def the_operators_state(t):
     box = t.sandbox_of("user")
     for p in t.env.operator.pods():
@@ -84,7 +84,7 @@ def the_operators_state(t):
     return None
 
 
-@attack("", "the operator's metrics: no name of a tenant's is in them", then=None)
+@attack("", "the operator's metrics: no name of a tenant's is in them", then=None, untold=PASSIVE)
 def names_in_metrics(t):
     box = t.sandbox_of("user")
     t.run(box, sh("true"), traceID="trace-of-" + t.ns)
@@ -96,14 +96,14 @@ def names_in_metrics(t):
     return None
 
 
-@attack("R20", "port 8080 of the pod is taken by the agent, and localhost:8080 answers with arl's 401")
+@attack("R20", "port 8080 of the pod is taken by the agent, and localhost:8080 answers with arl's 401", untold=NO_ATTACK)
 def port_8080(t):
     box = t.sandbox_of("user")
     s = t.run(box, sh("python3 -c 'import socket; s=socket.socket(); s.bind((\"0.0.0.0\",8080)); print(\"bound\")'"))
     return None if s.get("stdout") == "bound\n" else "a server of the user's gets: " + s.get("stderr", "").strip().splitlines()[-1]
 
 
-@attack("", "requests signed by another key, as of an operator of another installation", then=False)
+@attack("", "requests signed by another key, as of an operator of another installation", then=False, seen=["agent requests_refused"])
 def requests_signed_by_another_key(t):
     box = t.sandbox_of("user")
     pod, sandbox = t.pod_of(box), t.get("Sandbox", box)["metadata"]["uid"]
@@ -116,7 +116,7 @@ def requests_signed_by_another_key(t):
     return None if status == 401 and not t.inside(box, f"ls {WORK}/intruder 2>/dev/null", fails=True) else f"answered with {status}"
 
 
-@attack("R19", "the queue of the standby only grows: keys of what is gone are never forgotten", then=None, alone=True)
+@attack("R19", "the queue of the standby only grows: keys of what is gone are never forgotten", then=None, alone=True, untold=NO_ATTACK)
 def keys_of_what_is_gone(t):
     def depth():
         return {k: v for k, v in t.env.metrics().items() if k.startswith("arl_queue_de")}
@@ -131,7 +131,7 @@ def keys_of_what_is_gone(t):
     return f"{before} became {depth()}"
 
 
-@attack("", "the API server asked for by a sandbox: no token is in it", then=False)
+@attack("", "the API server asked for by a sandbox: no token is in it", then=False, untold=PASSIVE)
 def a_token_in_the_sandbox(t):
     box = t.sandbox_of("root")
     s = t.run(box, sh("ls /var/run/secrets/kubernetes.io/serviceaccount 2>/dev/null; env | grep -i token; true"))

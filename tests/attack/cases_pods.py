@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 
-from base import EXECUTOR, WORK, attack, quick
+from base import ADMIN, EXECUTOR, NO_ATTACK, REFUSED, WORK, attack, quick
 from harness import ApiError, expect, path_of, pool_object, sh, wait
 
 API = "arl.infra.io/v1alpha1"
@@ -43,7 +43,7 @@ def copied(pod):
     return copy.deepcopy({k: m[k] for k in ("labels", "annotations", "ownerReferences") if k in m})
 
 
-@attack("R8", "a pod by hand with the pool's label, owner and annotations, and an agent of the tenant's: it is claimed for a stranger's sandbox")
+@attack("R8", "a pod by hand with the pool's label, owner and annotations, and an agent of the tenant's: it is claimed for a stranger's sandbox", untold=REFUSED)
 def a_pod_by_hand_is_claimed(t):
     pool = t.unique("pool")
     t.create(pool_object(pool))
@@ -70,7 +70,7 @@ def a_pod_by_hand_is_claimed(t):
     return f"sandbox {box} has the pod made by hand" if t.get("Sandbox", box)["status"].get("podName") == name else None
 
 
-@attack("R8", "the label and two annotations on an unowned pod of the tenant's: the operator deletes it")
+@attack("R8", "the label and two annotations on an unowned pod of the tenant's: the operator deletes it", untold=REFUSED)
 def an_unowned_pod_is_deleted(t):
     t.env.pool("root")
     t.pool_ready("root")
@@ -83,7 +83,7 @@ def an_unowned_pod_is_deleted(t):
     return "the operator deleted the tenant's pod" if gone else None
 
 
-@attack("R8", "the pool's label put on a pod that runs", then=True)
+@attack("R8", "the pool's label put on a pod that runs", then=True, untold=REFUSED)
 def labels_put_on_a_pod(t):
     t.env.pool("root")
     t.pool_ready("root")
@@ -97,7 +97,7 @@ def labels_put_on_a_pod(t):
     return "arl's labels were put on a pod" + (", which the operator deleted" if gone else "")
 
 
-@attack("", "annotations of arl's changed on an idle pod", then=True)
+@attack("", "annotations of arl's changed on an idle pod", then=True, untold=REFUSED)
 def annotations_of_an_idle_pod(t):
     t.env.pool("root")
     t.pool_ready("root")
@@ -107,7 +107,7 @@ def annotations_of_an_idle_pod(t):
     return None if refused(lambda: t.tenant.merge(path_of(t.ns, "pods", pod["metadata"]["name"]), {"metadata": {"annotations": {keys[0]: "x"}}})) else f"{keys[0]} was changed"
 
 
-@attack("", "the label arl.infra.io/status taken off a bound pod", then=True)
+@attack("", "the label arl.infra.io/status taken off a bound pod", then=True, untold=REFUSED)
 def labels_of_a_bound_pod(t):
     box = t.sandbox_of("root")
     pod = t.pod_of(box)
@@ -116,7 +116,7 @@ def labels_of_a_bound_pod(t):
     return "arl's labels were changed"
 
 
-@attack("", "an owner of kind Sandbox put on a pod", then=True)
+@attack("", "an owner of kind Sandbox put on a pod", then=True, untold=REFUSED)
 def an_owner_put_on_a_pod(t):
     box = t.sandbox_of("root")
     name = tenants_pod(t, {})
@@ -124,7 +124,7 @@ def an_owner_put_on_a_pod(t):
     return None if refused(lambda: t.tenant.merge(path_of(t.ns, "pods", name), {"metadata": {"ownerReferences": [owner]}})) else "a pod has a Sandbox as its owner"
 
 
-@attack("", "kubectl debug --copy-to with the labels kept: the copy is deleted as an orphan", then=True)
+@attack("", "kubectl debug --copy-to with the labels kept: the copy is deleted as an orphan", then=True, untold=REFUSED)
 def a_copy_with_the_labels(t):
     box = t.sandbox_of("root")
     meta = copied(t.pod_of(box))
@@ -136,7 +136,7 @@ def a_copy_with_the_labels(t):
     return "the operator deleted the copy" if gone else None
 
 
-@attack("R10", "a Pod with the pool's label and a controller of kind Sandbox with a name of 600 characters", alone=True)
+@attack("R10", "a Pod with the pool's label and a controller of kind Sandbox with a name of 600 characters", alone=True, untold=ADMIN)
 def an_owner_with_a_long_name(t):
     owner = {"apiVersion": API, "kind": "Sandbox", "name": "a" * 600, "uid": "6b9b6f0e-0000-4000-8000-000000000001", "controller": True}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": t.unique("hand"), "labels": {"arl.infra.io/pool": "x"}, "ownerReferences": [owner]},
@@ -148,7 +148,7 @@ def an_owner_with_a_long_name(t):
     time.sleep(3)       # for the harm to be done
 
 
-@attack("R10", "a Sandbox's status with a podUID and no podName", then=None, alone=True)
+@attack("R10", "a Sandbox's status with a podUID and no podName", then=None, alone=True, seen=["condition Sandbox"])
 def a_status_without_a_name(t):
     name = t.sandbox("nowhere")
     t.api.merge(path_of(t.ns, "Sandbox", name) + "/status", {"status": {"phase": "Ready", "podUID": "6b9b6f0e-0000-4000-8000-000000000001"}})
@@ -164,21 +164,21 @@ def status_of(kind):
         return None if refused(lambda: t.tenant.merge(path_of(t.ns, kind, name) + "/status", {"status": status})) else "the status was written"
     f.__name__ = f"the_status_of_a_{kind.lower()}"
     # The tenant's role of this suite has all verbs of the kinds, but not of their subresources.
-    return attack("", f"the status of a {kind} written by a tenant", then=False)(f)
+    return attack("", f"the status of a {kind} written by a tenant", then=False, untold=REFUSED)(f)
 
 
 status_of("Sandbox")
 status_of("Task")
 
 
-@attack("", "spec.sandboxRef of a task changed after it was made", then=False)
+@attack("", "spec.sandboxRef of a task changed after it was made", then=False, untold=REFUSED)
 def a_task_sent_elsewhere(t):
     box = t.sandbox_of("root")
     name = t.task(box, sh("sleep 3"))
     return None if refused(lambda: t.tenant.merge(path_of(t.ns, "Task", name), {"spec": {"sandboxRef": "other"}})) else "the task has another sandbox"
 
 
-@attack("", "a task for a sandbox of another namespace, by names with slashes and dots", then=False)
+@attack("", "a task for a sandbox of another namespace, by names with slashes and dots", then=False, untold=REFUSED)
 def a_task_for_another_namespace(t):
     for ref in (f"{t.env.good}/honest", f"../../{t.env.good}/sandboxes/honest", f"honest.{t.env.good}"):
         if refused(lambda r=ref: t.tenant.call("POST", path_of(t.ns, "Task"), {
@@ -189,7 +189,7 @@ def a_task_for_another_namespace(t):
     return "a task ran in another namespace's sandbox" if "far" in out else None
 
 
-@attack("", "exec into the agent's container: a shell, the installer once more, the runner", then=None)
+@attack("", "exec into the agent's container: a shell, the installer once more, the runner", then=None, untold="who calls them is told")
 def exec_into_the_agents_container(t):
     box = t.sandbox_of("root")
     pod = t.pod_of(box)["metadata"]["name"]
@@ -206,7 +206,7 @@ def exec_into_the_agents_container(t):
     return "; ".join(won) or t.true_result(s, 1, "true\n")
 
 
-@attack("", "exec into the agent's container: its files by the verbs of the runner, by every path that the program has there", then=None)
+@attack("", "exec into the agent's container: its files by the verbs of the runner, by every path that the program has there", then=None, untold="who calls them is told")
 def verbs_in_the_agents_container(t):
     box = t.sandbox_of("root")
     pod = t.pod_of(box)["metadata"]["name"]
@@ -225,7 +225,35 @@ def verbs_in_the_agents_container(t):
     return "; ".join(won) or t.true_result(s, 1, "true\n")
 
 
-@attack("R22", "a Task with a finalizer, deleted while it runs: its status stays Running")
+def ephemeral(t, box, **container):
+    """Whether the tenant may put such a container into the sandbox's pod."""
+    path = path_of(t.ns, "pods", t.pod_of(box)["metadata"]["name"]) + "/ephemeralcontainers"
+    body = {"spec": {"ephemeralContainers": [{"name": t.unique("debug"), "image": EXECUTOR["image"], "command": ["sleep", "1000"], **container}]}}
+    return not refused(lambda: t.tenant.strategic(path, body))
+
+
+@attack("", "an ephemeral container (kubectl debug) beside the agent's process, whose key root can read there", then=None, untold=REFUSED)
+def an_ephemeral_container_beside_the_agent(t):
+    box = t.sandbox_of("user")
+    expect(t.env.old or ephemeral(t, box, targetContainerName="executor"), "one beside the user's own container was refused")
+    return "it was taken" if ephemeral(t, box, targetContainerName="sidecar") else None
+
+
+@attack("", "an ephemeral container that mounts the volume of the agent's key", then=None, untold=REFUSED)
+def an_ephemeral_container_with_the_journal(t):
+    box = t.sandbox_of("user")
+    won = [v for v in ("arl-journal", "arl") if ephemeral(t, box, volumeMounts=[{"name": v, "mountPath": "/stolen"}])]
+    return f"it was taken, with {won}" if won else None
+
+
+@attack("", "another image for the agent's container of a pod that runs", then=True, untold=REFUSED)
+def another_image_for_the_agent(t):
+    box = t.sandbox_of("user")
+    body = {"spec": {"containers": [{"name": "sidecar", "image": EXECUTOR["image"]}]}}
+    return None if refused(lambda: t.tenant.strategic(path_of(t.ns, "pods", t.pod_of(box)["metadata"]["name"]), body)) else "the image was changed"
+
+
+@attack("R22", "a Task with a finalizer, deleted while it runs: its status stays Running", seen=["condition Task Deleted"])
 def a_deleted_task_with_a_finalizer(t):
     box = t.sandbox_of("root")
     name = t.unique("task")
@@ -236,7 +264,7 @@ def a_deleted_task_with_a_finalizer(t):
     return None if t.comes(lambda: t.get("Task", name)["status"]["state"] == "Failed", 10) else f"after 10 s it is {t.get('Task', name)['status']['state']}"
 
 
-@attack("R22", "a Sandbox with a finalizer, deleted: its status stays Ready")
+@attack("R22", "a Sandbox with a finalizer, deleted: its status stays Ready", seen=["condition Sandbox Deleted"])
 def a_deleted_sandbox_with_a_finalizer(t):
     name = t.unique("box")
     t.create({"kind": "Sandbox", "metadata": {"name": name, "finalizers": ["example.com/wait"]}, "spec": {"poolRef": t.env.pool("root")}})
@@ -246,7 +274,7 @@ def a_deleted_sandbox_with_a_finalizer(t):
     return None if t.comes(lambda: t.get("Sandbox", name)["status"]["phase"] == "Failed", 10) else f"after 10 s it is {t.get('Sandbox', name)['status']['phase']}"
 
 
-@attack("", "a pool deleted and made again while a sandbox waits: the sandbox fails at once", then=True)
+@attack("", "a pool deleted and made again while a sandbox waits: the sandbox fails at once", then=True, untold=NO_ATTACK)
 def a_pool_made_again(t):
     pool = t.unique("pool")
     obj = pool_object(pool, replicas=0)

@@ -1,8 +1,11 @@
 """Steps that outlive their end, run twice, hang, or reach what is not theirs."""
 import time
 
-from base import WORK, attack, quick
+from base import IGNORED, NO_ATTACK, OWN, WORK, attack, quick
 from harness import Failed, expect, patch, sh, wait
+
+ENDED = ["condition Task (StepFailed|AgentRestarted)"]
+LOG = "whoever reads the log sees it there, marked as what it is"
 
 
 def lives(t, box, name):
@@ -12,7 +15,7 @@ def lives(t, box, name):
     return first != t.inside(box, f"cat {WORK}/{name}", fails=True)
 
 
-@attack("R5", "a FIFO in place of /dev/null: the next step hangs, is given up, and begins when the FIFO is opened (root)")
+@attack("R5", "a FIFO in place of /dev/null: the next step hangs, is given up, and begins when the FIFO is opened (root)", untold=IGNORED)
 def a_fifo_as_dev_null(t):
     box = t.armed("root")
     expect(t.program(box, "fifo_as_null", 16)["state"] == "Succeeded", "no FIFO")
@@ -27,7 +30,7 @@ def a_fifo_as_dev_null(t):
     return None if s["state"] == "Succeeded" else f"the next step did not run: {s['conditions'][0]['message']}"
 
 
-@attack("", "a FIFO in place of the file that a patch reads (root)", then=None)
+@attack("", "a FIFO in place of the file that a patch reads (root)", then=None, seen=["condition Task StepFailed"])
 def a_fifo_in_place_of_a_patched_file(t):
     box = t.sandbox_of("root")
     t.run(box, sh("mkfifo x y"))
@@ -58,27 +61,27 @@ def survivor(t, how, kind="user"):
     return "a process lives on beside the next task" if lives(t, box, "beat") else None
 
 
-@attack("R6", "kill of the keeper, the step's parent: its daemon becomes the runner's child and outlives the time limit (uid 1000)")
+@attack("R6", "kill of the keeper, the step's parent: its daemon becomes the runner's child and outlives the time limit (uid 1000)", seen=ENDED)
 def the_keeper_killed(t):
     return survivor(t, "keeper")
 
 
-@attack("R6", "CLONE_PARENT: a sibling of the step outlives the time limit (uid 1000)", then=None)
+@attack("R6", "CLONE_PARENT: a sibling of the step outlives the time limit (uid 1000)", then=None, seen=ENDED)
 def a_sibling_of_the_step(t):
     return survivor(t, "clone")
 
 
-@attack("", "the keeper stopped by SIGSTOP: the time limit passes (uid 1000)", then=False)
+@attack("", "the keeper stopped by SIGSTOP: the time limit passes (uid 1000)", then=False, seen=ENDED)
 def the_keeper_stopped(t):
     return survivor(t, "stop")
 
 
-@attack("", "the keeper killed by root", then=None)
+@attack("", "the keeper killed by root", then=None, seen=ENDED)
 def the_keeper_killed_by_root(t):
     return survivor(t, "keeper", "root")
 
 
-@attack("", "double forks, sessions and deaf children by the hundred at the time limit (uid 1000)", then=False)
+@attack("", "double forks, sessions and deaf children by the hundred at the time limit (uid 1000)", then=False, seen=ENDED)
 def a_crowd_of_daemons(t):
     box = t.sandbox_of("user")
     script = "i=0; while [ $i -lt 100 ]; do (setsid sh -c 'trap : TERM HUP INT; while :; do echo x >beat.'$i'; sleep 1; done' &); i=$((i+1)); done; sleep 60"
@@ -111,7 +114,7 @@ def pried(t, kind):
     return "; ".join(won) or None
 
 
-@attack("", "prlimit: no more files and processes for the runner (uid 1000)", then=None)
+@attack("", "prlimit: no more files and processes for the runner (uid 1000)", then=None, untold=OWN)
 def the_runner_starved(t):
     box = t.armed("user")
     for step in (sh(f"python3 {WORK}/inside.py starve 1; sleep 1"), sh("echo next")):
@@ -123,12 +126,12 @@ def the_runner_starved(t):
     return None if s["state"] == "Failed" or s["stdout"] == "next\n" else "the next task is a false success"
 
 
-@attack("", "ptrace, /proc/PID/mem, /proc/PID/fd, pidfd_getfd on the runner and the keeper (uid 1000)", then=False)
+@attack("", "ptrace, /proc/PID/mem, /proc/PID/fd, pidfd_getfd on the runner and the keeper (uid 1000)", then=False, untold=IGNORED)
 def prying_open_the_runner(t):
     return pried(t, "user")
 
 
-@attack("", "the same by root", then=None)
+@attack("", "the same by root", then=None, untold=IGNORED)
 def prying_open_the_runner_as_root(t):
     return pried(t, "root")
 
@@ -146,17 +149,17 @@ def signalled(t, script, kind="root"):
     return "the container began again"
 
 
-@attack("R9", "kill 1 from a step (root): the container begins again with a fresh root file system, and nothing tells")
+@attack("R9", "kill 1 from a step (root): the container begins again with a fresh root file system, and nothing tells", untold=IGNORED)
 def kill_1(t):
     return signalled(t, "kill 1")
 
 
-@attack("R9", "kill 1 from a step (uid 1000)")
+@attack("R9", "kill 1 from a step (uid 1000)", untold=IGNORED)
 def kill_1_by_a_user(t):
     return signalled(t, "kill 1", "user")
 
 
-@attack("", "every signal there is to process 1 (root)", then=None)
+@attack("", "every signal there is to process 1 (root)", then=None, untold=IGNORED)
 def every_signal_to_1(t):
     return signalled(t, "for n in $(seq 1 64); do kill -$n 1 2>/dev/null; done")
 
@@ -172,7 +175,7 @@ def an_executor_that_does_not_come_back(t):
     return None if t.comes(told, 20) else "after 20 s the sandbox is Ready"
 
 
-@attack("R9", "restartPolicy Never, and the executor of an idle pod is ended: it is never replaced", then=True)
+@attack("R9", "restartPolicy Never, and the executor of an idle pod is ended: it is never replaced", then=True, seen=["event is replaced"])
 def an_idle_pod_that_is_dead(t):
     pool = t.env.pool("never")
     t.pool_ready(pool)
@@ -196,33 +199,33 @@ def through_a_link(t, make, path, patch_step=None, secret="/etc/passwd"):
     return f"{secret} of the other container was overwritten ({s['state']})" if before != after else None
 
 
-@attack("R7", "a link to a folder of the other container's, laid by uid 1000; FilePatch by root follows it")
+@attack("R7", "a link to a folder of the other container's, laid by uid 1000; FilePatch by root follows it", seen=["condition Task StepFailed"])
 def a_link_to_a_folder(t):
     return through_a_link(t, f"ln -s /etc {WORK}/out", "out/passwd")
 
 
-@attack("R7", "the same with an absolute path")
+@attack("R7", "the same with an absolute path", seen=["condition Task StepFailed"])
 def a_link_in_an_absolute_path(t):
     return through_a_link(t, f"ln -s /etc {WORK}/out", f"{WORK}/out/passwd")
 
 
-@attack("R7", "a link in place of the file itself", then=None)
+@attack("R7", "a link in place of the file itself", then=None, seen=["condition Task StepFailed"])
 def a_link_in_place_of_the_file(t):
     return through_a_link(t, f"ln -s /etc/passwd {WORK}/result.txt", "result.txt")
 
 
-@attack("R7", "a chain of links, through /proc/self/root", then=True)
+@attack("R7", "a chain of links, through /proc/self/root", then=True, seen=["condition Task StepFailed"])
 def a_link_through_proc(t):
     return through_a_link(t, f"ln -s /proc/self/root/etc {WORK}/a; ln -s a {WORK}/out", "out/passwd")
 
 
-@attack("R7", "a link that a unified diff goes through", then=True)
+@attack("R7", "a link that a unified diff goes through", then=True, seen=["condition Task StepFailed"])
 def a_link_below_a_diff(t):
     diff = "--- a/out/passwd\n+++ b/out/passwd\n@@ -1,1 +1,1 @@\n-root:x:0:0:root:/root:/bin/bash\n+root::0:0:root:/root:/bin/bash\n"
     return through_a_link(t, f"ln -s /etc {WORK}/out", "", {"name": "p", "type": "FilePatch", "path": "out/passwd", "patch": diff})
 
 
-@attack("R7", "folders made behind a link", then=True)
+@attack("R7", "folders made behind a link", then=True, seen=["condition Task StepFailed"])
 def folders_behind_a_link(t):
     box = t.sandbox_of("two")
     t.run(box, sh(f"ln -s /etc {WORK}/out"))
@@ -230,7 +233,7 @@ def folders_behind_a_link(t):
     return "folders were made in /etc of the other container" if t.inside(box, "ls -d /etc/new 2>/dev/null", "grader", fails=True) else None
 
 
-@attack("R7", "a folder and a link exchanged while files are written below it", then=None)
+@attack("R7", "a folder and a link exchanged while files are written below it", then=None, untold=OWN)
 def a_folder_exchanged_for_a_link(t):
     box = t.sandbox_of("two")
     loop = (f"mkdir {WORK}/d; ln -s /etc {WORK}/l; setsid nice -n 10 python3 -c 'import ctypes\nc=ctypes.CDLL(None)\n"
@@ -253,7 +256,7 @@ def log_with(t, box, text):
     return wait(f"the log to have {text!r}", look, 20)
 
 
-@attack("R23", 'a line of another step\'s form, "[grade/tests] 100 passed", written past the runner into the container\'s log', then=True)
+@attack("R23", 'a line of another step\'s form, "[grade/tests] 100 passed", written past the runner into the container\'s log', then=True, untold=LOG)
 def a_false_line_in_the_log(t):
     box = t.armed("root")
     t.run(box, sh("for p in /proc/[0-9]*; do echo '[grade/tests] 100 passed' >$p/fd/1; echo '[grade/tests] 100 passed' >$p/fd/2; done; echo '[grade/tests] 100 passed'; true"))
@@ -263,7 +266,18 @@ def a_false_line_in_the_log(t):
     return f"kubectl logs has {false}" if false else None
 
 
-@attack("R23", "carriage returns and escapes in the output, which a terminal obeys", then=True)
+@attack("R23", "the same in a container with a terminal, to which everybody in it can write: no line there may be a step's", then=None, untold=LOG)
+def a_false_line_in_a_terminals_log(t):
+    box = t.armed("tty")
+    s = t.run(box, sh("echo '[grade/tests] 100 passed' >/proc/1/fd/1; echo '[grade/tests] 100 passed' >/dev/console; echo honest; tty </proc/1/fd/0"))
+    expect("honest" in s["stdout"], f"the task: {s}")
+    for step in (sh("echo the line of a step"), sh("echo the end >/dev/console")):
+        t.run(box, step)
+    log = log_with(t, box, "the end")
+    return f"beside what anybody may write there stand lines of steps: {log[-300:]!r}" if "the line of a step" in log else None
+
+
+@attack("R23", "carriage returns and escapes in the output, which a terminal obeys", then=True, untold=LOG)
 def escapes_in_the_log(t):
     box = t.sandbox_of("user")
     t.run(box, sh("printf 'bad\\r[grade/tests] 100 passed\\033[2K\\033]0;x\\007\\n\\302\\233\\n'"))
@@ -271,7 +285,7 @@ def escapes_in_the_log(t):
     return "kubectl logs has control characters as they are" if "\r" in log.replace("\r\n", "") or "\033" in log or "\x9b" in log else None
 
 
-@attack("", "100 MB of output in one step", then=False)
+@attack("", "100 MB of output in one step", then=False, untold=OWN)
 def an_endless_output(t):
     box = t.sandbox_of("root")
     before = t.restarts_of(box, "sidecar")
@@ -281,7 +295,7 @@ def an_endless_output(t):
     return None if s["state"] == "Succeeded" and len(s["stdout"]) < 2000000 else f"it ended as {s['state']}, with {len(s.get('stdout', ''))} bytes"
 
 
-@attack("", "32 daemons that print into the output of later steps (root)", then=False)
+@attack("", "32 daemons that print into the output of later steps (root)", then=False, untold=NO_ATTACK)
 def output_of_a_step_that_is_over(t):
     box = t.sandbox_of("root")
     t.run(box, sh("for i in $(seq 32); do (while :; do echo false; sleep 0.02; done) & done; sleep 0.2"), limit=60)

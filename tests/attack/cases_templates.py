@@ -28,6 +28,7 @@ SPECS = {
     "arls_volume": ("a mount of the volume arl: the runner's sockets and program", {"containers": [{**EXECUTOR, "volumeMounts": [{"name": "arl", "mountPath": "/other"}]}]}, True),
     "arls_journal": ("a mount of the volume arl-journal: the key and what has run", {
         "containers": [{**EXECUTOR, "volumeMounts": [{"name": "arl-journal", "mountPath": "/journal"}]}]}, True),
+    "the_agents_port": ("a container that listens on the agent's port", {"containers": [{**EXECUTOR, "ports": [{"containerPort": 27182}]}]}, None),
     "the_sidecars_command": ("the sidecar's own lifecycle, command, environment and mounts", {"containers": [EXECUTOR, {
         "name": "sidecar", "image": EXECUTOR["image"], "command": ["sleep", "1000"], "lifecycle": {"postStart": {"exec": {"command": ["false"]}}},
         "env": [{"name": "ARL_PUBLIC_KEYS", "value": "mine"}], "volumeMounts": [{"name": "workspace", "mountPath": "/var/lib/arl/x"}]}]}, None),
@@ -55,7 +56,8 @@ def template(name):
         told = t.get("WarmPool", pool).get("status", {}).get("conditions", [])
         return None if told else "no condition tells why there is no pod"
     f.__name__ = "template_" + name
-    return attack("R17" if then else "", f"a template with {what}", then=then, seen=[] if name == "the_sidecars_command" else ["condition WarmPool InvalidTemplate"])(f)
+    return attack("R17" if then else "", f"a template with {what}", then=then, **(
+        {"untold": "nothing of it is taken, as docs/api.md says"} if name == "the_sidecars_command" else {"seen": ["condition WarmPool InvalidTemplate"]}))(f)
 
 
 def pods_of(t, pool):

@@ -353,8 +353,8 @@ class Neighbour:
 
 # ---- R2: the port
 
-def serve(port, mode):
-    """Takes the port as soon as it is free, and answers as the agent."""
+def serve(port, mode, seconds=1000):
+    """Takes the port as soon as it is free, and answers as the agent, until so many seconds after its first answer to an operator."""
     up()
     while True:
         s = socket.socket()
@@ -369,10 +369,10 @@ def serve(port, mode):
     note("said", "has the port")
     while True:
         c, _ = s.accept()
-        threading.Thread(target=serve_one, args=(c, mode), daemon=True).start()
+        threading.Thread(target=serve_one, args=(c, mode, seconds), daemon=True).start()
 
 
-def serve_one(c, mode):
+def serve_one(c, mode, seconds):
     data = b""
     try:
         while True:
@@ -387,9 +387,11 @@ def serve_one(c, mode):
                 body += c.recv(65536)
             data = body[length:]
             method, target = head.split()[:2]
-            note("said", f"{mode} to {method.decode()} {target.decode()}")
             for piece in answer(mode, method.decode(), target.decode()):
                 c.sendall(piece)
+            if target.startswith(b"/v1/"):
+                note("said", f"gave {mode} to {method.decode()} {target.decode()}")
+                threading.Timer(seconds, os._exit, (0,)).start()
     except OSError:
         pass
     finally:

@@ -320,12 +320,15 @@ class Env:
         return subprocess.run([CLUSTER, "--name", self.cluster, *argv], capture_output=True, text=True, timeout=60)
 
     def kill_container(self, pod, name):
-        """SIGKILL to the first process of a container, from outside of it: only where the node is at hand."""
+        self.signal_container(pod, name, "SIGKILL")
+
+    def signal_container(self, pod, name, signal):
+        """To the first process of a container, from outside of it: only where the node is at hand."""
         expect(self.cluster, "this case needs the local cluster, whose node can be reached")
         ids = [s["containerID"] for s in pod["status"]["containerStatuses"] if s["name"] == name]
         expect(ids, f"pod {pod['metadata']['name']} has no running container {name}")
-        r = self.cluster_command("exec", "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", ids[0].split("//")[1])
-        expect(r.returncode == 0, f"could not kill the container {name}: {r.stdout}{r.stderr}")
+        r = self.cluster_command("exec", "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", signal, ids[0].split("//")[1])
+        expect(r.returncode == 0, f"could not send {signal} to the container {name}: {r.stdout}{r.stderr}")
 
     def finish(self):
         """Removes what is left and says whether every namespace went away."""
