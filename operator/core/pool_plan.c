@@ -178,6 +178,7 @@ static void judge_idle(const struct world *w, const struct warmpool *pool, struc
         (*room)--;
         note_ended(p, broken, st, now.mono_ns);
         delete_pod(p, "PodBroken", out);
+        action_event(out, &api_warmpool, &pool->meta, true, "PodReplaced", st->ended);
         return;
     }
     if (replace)

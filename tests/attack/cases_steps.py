@@ -175,7 +175,7 @@ def an_executor_that_does_not_come_back(t):
     return None if t.comes(told, 20) else "after 20 s the sandbox is Ready"
 
 
-@attack("R9", "restartPolicy Never, and the executor of an idle pod is ended: it is never replaced", then=True, seen=["event is replaced"])
+@attack("R9", "restartPolicy Never, and the executor of an idle pod is ended: it is never replaced", then=True, seen=["event PodReplaced: pod .* container executor has ended"])
 def an_idle_pod_that_is_dead(t):
     pool = t.env.pool("never")
     t.pool_ready(pool)

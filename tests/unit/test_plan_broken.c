@@ -128,7 +128,7 @@ static void test_pod_that_restarts_is_replaced_where_others_get_ready(void **sta
     put_like(f, "b", NULL, "Always", IS_READY);
     put_pool(f, 2, "x");
     fixture_plan(f, POOL, NULL);
-    assert_true(plans(f, POOL, "delete a PodBroken\n"));
+    assert_true(plans(f, POOL, "delete a PodBroken\nevent p PodReplaced\n"));
 }
 
 /* Its runner was refused, say: the agent waits for it, and nothing begins anew. */
