@@ -67,7 +67,7 @@ def sixty_huge_tasks(t):
 def characters_of_four_bytes(t):
     box = t.sandbox_of("root")
     name = t.unique("wide")
-    if not make(t, name, [patch(f"{WORK}/wide-{i}", "\U0001F600" * 96000) for i in range(4)], box):
+    if not make(t, name, [patch(f"{WORK}/wide-{i}", "\U0001F600" * 98150) for i in range(4)], box):
         return None
     if t.ends(name, 15):
         return None
