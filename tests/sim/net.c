@@ -488,6 +488,16 @@ static void check_lease(struct sim *s, const struct proc *p, const struct ops_re
         sim_fail(s, "op%d writes %s, though its lease has run out", p->index, req->path);
 }
 
+void net_check_streams(struct sim *s, const struct proc *p)
+{
+    size_t n = 0;
+
+    list_for_each (it, &p->calls)
+        n += list_entry(it, struct ops_call, link)->of_task;
+    if (s->policy.streams && n > s->policy.streams)
+        sim_fail(s, "op%d has %zu streams open, %zu are the most", p->index, n, s->policy.streams);
+}
+
 static struct ops_call *net_start(struct ops *ops, const struct ops_request *req,
                                   const struct ops_handler *handler, void *arg)
 {
@@ -504,6 +514,7 @@ static struct ops_call *net_start(struct ops *ops, const struct ops_request *req
     c->last_byte_ns = c->begun_ns = s->now_ns;
     buf_init(&c->out, 8u << 20);
     list_push_back(&p->calls, &c->link);
+    c->of_task = req->target == OPS_AGENT && req->stream;
     if (p->muted)
         return c;
     check_lease(s, p, req);

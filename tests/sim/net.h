@@ -18,6 +18,7 @@ struct ops_call {
     struct buf out; /* bytes of a stream on their way */
     bool pumping;
     bool answered;
+    bool of_task; /* a stream of an agent's events */
     enum stream_end end;
     struct kpod *agent; /* that answers, sealed */
     struct channel_writer writer;
@@ -27,6 +28,8 @@ extern const struct ops_vtable net_vtable;
 
 struct ops_call *net_find(struct sim *s, uint64_t number);
 int64_t net_delay_ns(struct sim *s);
+/* All streams of tasks have a budget. */
+void net_check_streams(struct sim *s, const struct proc *p);
 
 /* After anything was handed to an operator: what its main loop does before it waits. */
 void proc_after_callback(struct proc *p);

@@ -126,6 +126,7 @@ void proc_after_callback(struct proc *p)
 
     if (p->m && !p->doomed)
         manager_turn(p->m);
+    net_check_streams(s, p);
     if (!p->doomed)
         return;
     bury(p);
