@@ -345,6 +345,8 @@ static int verb(const char *name, int argc, char **argv)
         fprintf(stderr, "arl-sidecar: there is no verb %s (see --help)\n", name);
         return 2;
     }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return help();
     if (flags_parse(verbs[v].flags, argc, argv, &rest, &err) < 0) {
         fprintf(stderr, "arl-sidecar: %s\n", err.msg);
         return 2;

@@ -265,17 +265,30 @@ void run_start(struct run *r, const struct now *now, struct run_actions *ret)
 
 /* ---- the end of a step ----------------------------------------------------------------------- */
 
-static char *signal_text(const struct run *r, uint32_t sig)
+static char *signal_text(const struct run *r, uint32_t sig, bool oom)
 {
     const char *name = sig < 128 ? sigabbrev_np((int)sig) : NULL;
     cleanup_free char *step = label(r);
+    const char *why = oom ? ": out of memory (its container's memory limit)" : "";
 
-    return name ? xasprintf("%s was killed by signal %u (SIG%s)", step, sig, name)
-                : xasprintf("%s was killed by signal %u", step, sig);
+    return name ? xasprintf("%s was killed by signal %u (SIG%s)%s", step, sig, name, why)
+                : xasprintf("%s was killed by signal %u%s", step, sig, why);
 }
 
-static char *exec_text(const char *program, int e)
+/* The command itself has ended as it pleased, such as a shell with the 137 of what it ran. */
+static char *oom_text(const struct run *r)
 {
+    cleanup_free char *step = label(r);
+
+    return xasprintf("%s: a process was killed meanwhile: out of memory (its container's memory "
+                     "limit)",
+                     step);
+}
+
+static char *exec_text(const char *program, int e, const char *why)
+{
+    if (*why)
+        return xasprintf("%.*s: cannot execute: %s", NAME_SHOWN_MAX, program, why);
     if (e == E2BIG)
         return xasprintf("%.*s: an argument is longer than 128 KiB, or all are too long together: "
                          "write it into a file with a FilePatch step, or give it as stdin",
@@ -315,13 +328,16 @@ static int result_of(const struct run *r, enum frame_how how, uint32_t value, co
     const struct task_step *s = current(r);
     cleanup_free char *dir = step_dir(r);
     int e = errno_of(value);
+    bool oom = strcmp(text, FRAME_TEXT_OOM) == 0;
 
     *ret_error = NULL;
     switch (how) {
     case FRAME_EXITED:
+        if (oom && (value & 255))
+            *ret_error = oom_text(r);
         return (int)(value & 255);
     case FRAME_SIGNALED:
-        *ret_error = signal_text(r, value);
+        *ret_error = signal_text(r, value, oom);
         return 128 + (int)(value & 127);
     case FRAME_USER_REFUSED:
         *ret_error =
@@ -335,7 +351,7 @@ static int result_of(const struct run *r, enum frame_how how, uint32_t value, co
         *ret_error = xasprintf("workDir %s: %s", dir, strerror(e));
         return 1;
     case FRAME_EXEC_FAILED:
-        *ret_error = exec_text(s->argc > 0 ? s->argv[0] : "", e);
+        *ret_error = exec_text(s->argc > 0 ? s->argv[0] : "", e, text);
         return e == ENOENT ? 127 : 126;
     case FRAME_WRITE_FAILED:
         *ret_error = xasprintf("%s: %s", str_or_empty(s->path), strerror(e));
@@ -385,6 +401,14 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
 
     if (r->state != RUN_RUNNING && r->state != RUN_KILLING)
         return;
+    if (r->stop == RUN_STOP_CONTAINER)
+        return;
+    if (how == FRAME_STOPPED && r->state == RUN_RUNNING) {
+        move(r, RUN_KILLING);
+        r->stop = RUN_STOP_CONTAINER;
+        add(r, ret, RUN_TIMER)->timeout_ms = RUN_POD_END_MS;
+        return;
+    }
     /* The runner's word is worth more only as long as it can be true. */
     if (duration_ns < 0 || duration_ns > elapsed_ns)
         duration_ns = elapsed_ns;
@@ -428,7 +452,9 @@ void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret)
     if (r->state == RUN_RUNNING) {
         begin_kill(r, RUN_STOP_TIMEOUT, ret);
     } else if (r->state == RUN_KILLING) {
-        add(r, ret, RUN_DROP)->container = (size_t)run_container(r, current(r)->container);
+        if (r->stop != RUN_STOP_CONTAINER)
+            add(r, ret, RUN_DROP)->container = (size_t)run_container(r, current(r)->container);
+        r->stop = RUN_STOP_NONE;
         run_on_lost(r, now, ret);
     }
 }
@@ -444,6 +470,8 @@ void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret)
     cleanup_free char *step = NULL;
 
     if (r->state != RUN_RUNNING && r->state != RUN_KILLING)
+        return;
+    if (r->stop == RUN_STOP_CONTAINER) /* that was to be expected: see RUN_POD_END_MS */
         return;
     step = label(r);
     fail_step(r, RUN_CODE_LOST, now->mono_ns - r->step_started_ns,

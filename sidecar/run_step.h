@@ -10,6 +10,8 @@
  *                        │ ▼ ▼                                                           ENDED
  *                      KILLING ──done, lost, no answer──▶ ENDED
  *
+ * KILLING is also where a step is whose container is ended by somebody else (RUN_STOP_CONTAINER).
+ *
  * Steps run in order. The first that fails ends the attempt, unless it is one that lets the others
  * go on (onError: Continue): then the attempt fails at its end, with that step's exit code.
  */
@@ -27,12 +29,16 @@
 /* Between TERM and KILL. Whoever cancels does not want to wait; who is out of time may tidy up. */
 #define RUN_GRACE_TIMEOUT_MS 2000
 #define RUN_GRACE_CANCEL_MS 500
+/* When the step's container is ended from outside, the whole pod may be: then this agent is ended,
+ * too, within this time, and says nothing of the step: its end is the pod's. Only if it is not, the
+ * step was lost with its container. */
+#define RUN_POD_END_MS 3000
 /* The exit code of a step whose end nobody saw. */
 #define RUN_CODE_LOST 255
 
 enum run_state { RUN_NEW, RUN_RUNNING, RUN_KILLING, RUN_ENDED, RUN_STATES };
 extern const struct sm_table run_states;
-enum run_stop { RUN_STOP_NONE, RUN_STOP_TIMEOUT, RUN_STOP_CANCEL };
+enum run_stop { RUN_STOP_NONE, RUN_STOP_TIMEOUT, RUN_STOP_CANCEL, RUN_STOP_CONTAINER };
 
 struct run {
     const struct task_request *request; /* not owned */

@@ -57,6 +57,10 @@ enum frame_write {
 /* The mode of a file that is not to be set: what it had, or 0644. */
 #define FRAME_MODE_UNSET UINT32_MAX
 
+/* The text of a DONE with FRAME_EXITED or FRAME_SIGNALED: the kernel has killed a process of the
+ * container for want of memory while the step ran. */
+#define FRAME_TEXT_OOM "out of memory"
+
 /* How something ended, and what `value` says about it. */
 enum frame_how {
     FRAME_EXITED,       /* exit status */
@@ -70,6 +74,7 @@ enum frame_how {
     FRAME_NOT_A_FILE,   /* 0: there is something else at the path, which is left alone */
     FRAME_PATCH_FAILED, /* 0, and a text: all files were left alone */
     FRAME_LINK_REFUSED, /* enum walk_refusal: a symbolic link on the way was not followed */
+    FRAME_STOPPED,      /* 0: the container is being ended from outside, and the step with it */
     FRAME_HOW_COUNT,
 };
 

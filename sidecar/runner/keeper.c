@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sidecar/runner/exec_why.h"
 #include "sidecar/runner/user.h"
 
 #define STATUS_FD 3
@@ -62,24 +63,31 @@ static const char *search_path(char **env)
     return env[i] && strlen(env[i]) > 4 ? env[i] + 5 : DEFAULT_PATH;
 }
 
-/* The error that tells most: that a file is there but may not be executed beats that another folder
- * does not have it. A folder that may not be searched (root's own, in many images' PATH) has none.
- */
-static int exec_in_path(char **argv, char **env)
+/* The error that tells most: that a file is there but may not be executed, or lacks its
+ * interpreter, beats that another folder does not have it. A folder that may not be searched
+ * (root's own, in many images' PATH) has none. ret_file: the file that the error is about; "":
+ * there is none. */
+static int exec_in_path(char **argv, char **env, char ret_file[PATH_BYTES_MAX])
 {
     char file[PATH_BYTES_MAX];
     int result = ENOENT;
+    struct stat st;
 
     for (const char *p = search_path(env);; p++) {
         int len = (int)strcspn(p, ":");
         int n = snprintf(file, sizeof(file), "%.*s%s%s", len, p, len ? "/" : "", argv[0]);
 
         if (n > 0 && (size_t)n < sizeof(file)) {
+            int e;
+
             execve(file, argv, env);
-            if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-                return errno;
-            if (errno == EACCES && access(file, F_OK) == 0)
-                result = EACCES;
+            e = errno;
+            if (!*ret_file && e != ENOTDIR && lstat(file, &st) == 0) {
+                snprintf(ret_file, PATH_BYTES_MAX, "%s", file);
+                result = e;
+            }
+            if (e != ENOENT && e != ENOTDIR && e != EACCES)
+                return e;
         }
         p += len;
         if (*p == '\0')
@@ -87,20 +95,31 @@ static int exec_in_path(char **argv, char **env)
     }
 }
 
-/* Signals as a program expects them, then exec. Returns the errno of the failure. */
-static int exec_program(char **argv, char **env)
+/* Signals as a program expects them, then exec. Returns the errno of the failure; ret_why: what the
+ * file has to say about it. */
+static int exec_program(char **argv, char **env, char ret_why[FRAME_TEXT_MAX])
 {
+    char file[PATH_BYTES_MAX] = "", why[FRAME_TEXT_MAX];
     sigset_t none;
+    int e;
 
+    *ret_why = '\0';
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     if (!argv[0] || !argv[0][0])
         return ENOENT;
-    if (!strchr(argv[0], '/'))
-        return exec_in_path(argv, env);
-    execve(argv[0], argv, env);
-    return errno;
+    if (strchr(argv[0], '/')) {
+        execve(argv[0], argv, env);
+        e = errno;
+        exec_why(argv[0], e, ret_why);
+        return e;
+    }
+    e = exec_in_path(argv, env, file);
+    exec_why(file, e, why);
+    if (*file && *why)
+        snprintf(ret_why, FRAME_TEXT_MAX, "%.160s: %.300s", file, why);
+    return e;
 }
 
 /* ---- inside of the keeper -------------------------------------------------------------------- */
@@ -178,7 +197,8 @@ static void make_stdin(const char *data, size_t len)
 
 static _Noreturn void child_main(const struct keeper_spec *spec)
 {
-    char **env = spec->env;
+    char **env = spec->env, why[FRAME_TEXT_MAX];
+    int e;
 
     setsid();
     /* Before any code of the user's: should it kill the keeper, this is how we find it. */
@@ -198,7 +218,8 @@ static _Noreturn void child_main(const struct keeper_spec *spec)
         open_stdin_file(spec->stdin_file);
     else if (spec->stdin_data)
         make_stdin(spec->stdin_data, spec->stdin_len);
-    fail(FRAME_EXEC_FAILED, exec_program(spec->argv, env), "");
+    e = exec_program(spec->argv, env, why);
+    fail(FRAME_EXEC_FAILED, e, why);
 }
 
 static void close_from(unsigned first)

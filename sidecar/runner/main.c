@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/base.h"
+#include "sidecar/runner/copy_workspace.h"
 #include "sidecar/runner/frames.h"
 #include "sidecar/runner/run.h"
 #include "sidecar/runner/verbs.h"
@@ -12,10 +13,12 @@
 static const char usage[] =
     "Usage: arl-runner run --socket PATH [-- COMMAND [ARG...]]\n"
     "       arl-runner VERB [OPTION...] PATH\n"
+    "       arl-runner copy-workspace FROM TO\n"
     "       arl-runner --version\n"
     "\n"
     "PID 1 of a container: starts COMMAND (if given), runs what the sidecar behind the socket\n"
-    "asks for, and reaps what nobody waits for.\n"
+    "asks for, and reaps what nobody waits for. copy-workspace copies files of an image into the\n"
+    "empty volume that is to be mounted over them.\n"
     "\n"
     "Verbs, for files of the container that it lies in: put, get, ls, stat, rm, mkdir, tar, untar\n"
     "(VERB --help).\n";
@@ -54,6 +57,8 @@ int main(int argc, char **argv)
     }
     if (argc >= 2 && verbs_known(argv[1]))
         return run_verb(argc - 1, argv + 1);
+    if (argc == 4 && strcmp(argv[1], "copy-workspace") == 0)
+        return copy_workspace(argv[2], argv[3]);
     if (argc < 4 || strcmp(argv[1], "run") != 0 || strcmp(argv[2], "--socket") != 0)
         return usage_error();
     /* Gives back what large output took. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "sidecar/runner/keeper.h"
+#include "sidecar/runner/oom_kills.h"
 #include "sidecar/runner/outside.h"
 #include "sidecar/runner/run.h"
 #include "sidecar/runner/tree.h"
@@ -62,12 +63,18 @@ void runner_start_main(struct runner *r)
 
 static void on_main_msg(struct runner *r, const struct keeper_msg *msg)
 {
+    int text_len = (int)strnlen(msg->text, sizeof(msg->text));
+
     switch (msg->kind) {
     case KEEPER_PID:
         r->main_pid = (pid_t)msg->value;
         break;
     case KEEPER_FAILED:
-        fprintf(stderr, "arl-runner: %s: %s\n", r->main_argv[0], strerror((int)msg->value));
+        if (text_len > 0)
+            fprintf(stderr, "arl-runner: %s: cannot execute: %.*s\n", r->main_argv[0], text_len,
+                    msg->text);
+        else
+            fprintf(stderr, "arl-runner: %s: %s\n", r->main_argv[0], strerror((int)msg->value));
         runner_end(r, msg->value == ENOENT ? 127 : 126);
         break;
     case KEEPER_EXIT:
@@ -163,6 +170,9 @@ static void on_stop(struct runner *r, int sig)
 {
     if (!r->stop_ns)
         r->stop_ns = runner_now_ns() + RUNNER_GRACE_MS * MS;
+    /* Before anything is killed: what the steps end with then is not theirs. */
+    steps_stop(r);
+    link_flush(r);
     if (r->main_pid > 0)
         kill(r->main_pid, sig);
     else
@@ -319,6 +329,7 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     open_standard_fds();
     r.proc = tree_open();
+    r.oom_kills = oom_kills_open();
     r.signal_fd = open_signals();
     if (r.signal_fd < 0) {
         fprintf(stderr, "arl-runner: signalfd: %s\n", strerror(errno));

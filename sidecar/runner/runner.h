@@ -47,7 +47,8 @@ struct runner {
     char **main_argv; /* NULL: none */
     char **env;       /* the container's own */
     int signal_fd;
-    int proc; /* see tree_open() */
+    int proc;      /* see tree_open() */
+    int oom_kills; /* see oom_kills_open() */
 
     int sock; /* -1: not connected */
     bool welcomed;
@@ -112,6 +113,8 @@ void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms);
 /* The sidecar is lost, and the next one tells what runs as lost: ends it without a word. That
  * sidecar is not dialed before it is over, so that nothing of it runs beside the next task. */
 void steps_abandon(struct runner *r);
+/* The container is being ended: says so of each step that runs, and nothing more. */
+void steps_stop(struct runner *r);
 /* A child of ours has ended. */
 void steps_on_reaped(struct runner *r, pid_t pid, int status);
 /* The keepers that live, those of daemons included; at most active + left. */

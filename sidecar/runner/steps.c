@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "sidecar/runner/keeper.h"
+#include "sidecar/runner/oom_kills.h"
 #include "sidecar/runner/tree.h"
 
 #define MS 1000000LL
@@ -45,6 +46,7 @@ struct step {
     char *text; /* from KEEPER_FAILED; NULL: none */
     int64_t started_ns;
     int64_t exited_ns;
+    int64_t oom_kills;    /* when it began */
     int64_t phase_end_ns; /* of TERMING and KILLING */
     struct podlog_step log;
     int64_t credit; /* bytes that may be read */
@@ -291,11 +293,21 @@ static void close_oldest_left(struct runner *r)
     }
 }
 
+/* Whoever is killed for want of memory is not always the command itself: a shell goes on. */
+static void note_oom_kill(const struct runner *r, struct step *s)
+{
+    bool failed = s->how == FRAME_SIGNALED || (s->how == FRAME_EXITED && s->value != 0);
+
+    if (failed && !s->text && oom_kills_count(r->oom_kills) > s->oom_kills)
+        s->text = xstrdup(FRAME_TEXT_OOM);
+}
+
 static void step_over(struct runner *r, struct step *s)
 {
     read_rest(r, s);
     podlog_end(&r->log, &s->log);
     set_result(s, FRAME_SIGNALED, SIGKILL);
+    note_oom_kill(r, s);
     if (!s->abandoned)
         report_done(r, s->id, s->how, s->value, s->exited_ns - s->started_ns, s->text);
     s->phase = PHASE_OVER;
@@ -337,6 +349,19 @@ void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms)
 
         if (s->id == id && !s->abandoned)
             begin_kill(r, s, runner_now_ns(), grace_ms);
+    }
+}
+
+/* What becomes of them is no end of theirs: they are killed with the container. */
+void steps_stop(struct runner *r)
+{
+    list_for_each (it, &r->steps) {
+        struct step *s = list_entry(it, struct step, node);
+
+        if (s->phase != PHASE_RUNNING || s->abandoned)
+            continue;
+        report_done(r, s->id, FRAME_STOPPED, 0, runner_now_ns() - s->started_ns, "");
+        s->abandoned = true;
     }
 }
 
@@ -473,7 +498,13 @@ static void start(struct runner *r, uint64_t id, const char *label, const struct
 {
     struct step *s;
     int fds[FDS];
-    pid_t pid = r->active < RUNNER_STEPS_MAX ? keeper_start(spec, fds) : -EAGAIN;
+    pid_t pid;
+
+    if (r->stop_ns) {
+        report_done(r, id, FRAME_STOPPED, 0, 0, "");
+        return;
+    }
+    pid = r->active < RUNNER_STEPS_MAX ? keeper_start(spec, fds) : -EAGAIN;
 
     if (pid < 0) {
         report_done(r, id, FRAME_SPAWN_FAILED, (uint32_t)-pid, 0, "");
@@ -483,6 +514,7 @@ static void start(struct runner *r, uint64_t id, const char *label, const struct
     s->id = id;
     s->keeper = pid;
     s->started_ns = s->credit_ns = runner_now_ns();
+    s->oom_kills = oom_kills_count(r->oom_kills);
     s->credit = RUNNER_READ_BURST;
     podlog_set_label(&s->log, label);
     memcpy(s->fds, fds, sizeof(fds));

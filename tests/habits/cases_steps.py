@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import os
+import subprocess
 
 CASES = []
 
@@ -91,3 +92,180 @@ def an_argument_that_is_too_long(pod):
     code, _, err = run(pod, step("echo", "x" * 140000))
     equal((code, err), (126, "arl: echo: an argument is longer than 128 KiB, or all are too long together: write it into a file with a "
                              "FilePatch step, or give it as stdin\n"))
+
+
+# ---- programs that are there and cannot be executed
+
+def program(pod, name, data, mode=0o755):
+    """A file below programs/, by its relative name."""
+    path = os.path.join(pod.work, "programs", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+    os.chmod(path, mode)
+    return "programs/" + name
+
+
+def cannot(pod, name, code, why, *args, **more):
+    equal(run(pod, step(name, *args, **more)), (code, b"", f"arl: {name}: cannot execute: {why}\n"))
+
+
+@case
+def a_script_with_windows_line_ends(pod):
+    cannot(pod, program(pod, "crlf", b"#!/bin/sh\r\necho hi\r\n"), 127,
+           'its first line ends in a carriage return (CR), which makes the interpreter "/bin/sh\\r": save the file with LF line ends')
+
+
+@case
+def a_script_without_its_interpreter(pod):
+    cannot(pod, program(pod, "nowhere", b"#!/opt/no/such -x\n"), 127, "its interpreter /opt/no/such does not exist")
+    cannot(pod, program(pod, "spaces", b"#! \t/opt/no/such\t-x\n"), 127, "its interpreter /opt/no/such does not exist")
+    inner = program(pod, "inner", b"#!/opt/no/such\n")
+    outer = program(pod, "outer", f"#!{pod.work}/{inner}\n".encode())
+    cannot(pod, outer, 127, f"its interpreter {pod.work}/{inner}: its interpreter /opt/no/such does not exist")
+
+
+@case
+def an_interpreter_that_is_no_program(pod):
+    cannot(pod, program(pod, "folder-for-sh", b"#!/etc\n"), 126, "its interpreter /etc: it is a directory")
+    cannot(pod, program(pod, "text-for-sh", b"#!/etc/passwd\n"), 126,
+           "its interpreter /etc/passwd: Permission denied: it has no execute bit (mode 0644): chmod +x, or name its interpreter, as in sh FILE")
+    cannot(pod, program(pod, "no-name", b"#!\necho\n"), 126, "its first line names no interpreter behind #!")
+
+
+@case
+def a_script_without_an_execute_bit(pod):
+    cannot(pod, program(pod, "plain", b"#!/bin/sh\n", 0o644), 126,
+           "Permission denied: it has no execute bit (mode 0644): chmod +x, or name its interpreter, as in sh FILE")
+    os.chmod(pod.dir, 0o755)
+    cannot(pod, program(pod, "others", b"#!/bin/sh\n", 0o700), 126,
+           "Permission denied: user 4321 may not execute it (mode 0700, owner 0:0)", user="4321:4321")
+
+
+@case
+def what_is_no_program_of_this_machine(pod):
+    elf = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00"
+    cannot(pod, program(pod, "arm", elf + b"\xb7\x00" + bytes(300)), 126, "it is a program for aarch64, and this machine is x86_64")
+    cannot(pod, program(pod, "exe", b"MZ" + bytes(300)), 126, "it is a program for Windows")
+    cannot(pod, program(pod, "empty", b""), 126, "it is empty")
+    cannot(pod, program(pod, "text", b"echo hi\n"), 126,
+           "it is no program, and has no #! line: begin it with one, or name its interpreter, as in sh FILE")
+    cannot(pod, program(pod, "bom", b"\xef\xbb\xbf#!/bin/sh\n"), 126,
+           "a byte order mark (BOM) stands in front of its #!: save it without")
+
+
+@case
+def a_program_whose_loader_is_missing(pod):
+    """As a program for musl is in an image of glibc."""
+    with open("/bin/true", "rb") as f:
+        data = f.read()
+    loader = b"/lib64/ld-linux-x86-64.so.2\0"
+    equal(data.count(loader), 1)
+    cannot(pod, program(pod, "musl", data.replace(loader, b"/lib64/ld-musl-x86-64-no.so\0")), 127,
+           "its loader /lib64/ld-musl-x86-64-no.so does not exist: it was built for another C library than this image has")
+
+
+@case
+def a_link_to_nowhere(pod):
+    path = os.path.join(pod.work, "programs")
+    os.makedirs(path, exist_ok=True)
+    os.symlink("/opt/no/such", os.path.join(path, "link"))
+    cannot(pod, "programs/link", 127, "it is a symbolic link to /opt/no/such, which does not exist")
+    cannot(pod, "/etc", 126, "it is a directory")
+
+
+@case
+def what_is_found_in_path_and_cannot_be_executed(pod):
+    """Another folder of the PATH may have it; if none does, the first one that is there is told of."""
+    bad = os.path.dirname(os.path.join(pod.work, program(pod, "path/tool", b"#!/bin/sh\r\n")))
+    cannot(pod, "tool", 127, f'{bad}/tool: its first line ends in a carriage return (CR), which makes the interpreter "/bin/sh\\r": '
+           "save the file with LF line ends", env={"PATH": f"{bad}:/usr/bin:/bin"})
+    program(pod, "good/tool", b"#!/bin/sh\necho good\n")
+    equal(run(pod, step("tool", env={"PATH": f"{bad}:{pod.work}/programs/good:/bin"})), (0, b"good\n", ""))
+    equal(run(pod, step("tool", env={"PATH": "/usr/bin:/bin"})), (127, b"", "arl: tool: command not found\n"))
+
+
+# ---- the image's files below the workspace
+
+def copy(pod, source, target):
+    runner = os.path.join(pod.build, "sidecar", "runner", "arl-runner")
+    r = subprocess.run([runner, "copy-workspace", source, target], capture_output=True, text=True, timeout=60, check=False)
+    return r.returncode, r.stdout, r.stderr
+
+
+def workspace(pod, name):
+    """A folder as an image may have it, and an empty volume beside it."""
+    source, target = (os.path.join(pod.dir, name, part) for part in ("image", "volume"))
+    os.makedirs(os.path.join(source, "sub", "empty"))
+    os.makedirs(target)
+    for path, mode, owner in (("run", 0o4755, 0), ("sub/mine", 0o640, 1234)):
+        full = os.path.join(source, path)
+        with open(full, "w", encoding="utf-8") as f:
+            f.write(path * 1000)
+        os.chown(full, owner, owner)
+        os.chmod(full, mode)
+        os.utime(full, (1600000000, 1700000000))
+    os.symlink("/no/such", os.path.join(source, "link"))
+    os.setxattr(os.path.join(source, "run"), "user.colour", b"blue")
+    os.chmod(os.path.join(source, "sub"), 0o2711)
+    return source, target
+
+
+def listing(root):
+    out = {}
+    for folder, folders, files in os.walk(root):
+        for path in [os.path.join(folder, n) for n in folders + files]:
+            st = os.lstat(path)
+            what = os.readlink(path) if os.path.islink(path) else open(path, "rb").read() if os.path.isfile(path) else None
+            times = st.st_mtime if not os.path.islink(path) else None
+            out[os.path.relpath(path, root)] = (st.st_mode, st.st_uid, st.st_gid, times, what)
+    return out
+
+
+@case
+def the_workspace_of_an_image_is_copied(pod):
+    source, target = workspace(pod, "copied")
+    equal(copy(pod, source, target), (0, "", ""))
+    equal(listing(target), listing(source))
+    equal(os.getxattr(os.path.join(target, "run"), "user.colour"), b"blue")
+
+
+@case
+def a_copy_happens_once(pod):
+    """The init container of a pod runs again when the pod's sandbox is made anew: what is there is the user's."""
+    source, target = workspace(pod, "once")
+    equal(copy(pod, source, target), (0, "", ""))
+    os.unlink(os.path.join(target, "run"))
+    with open(os.path.join(target, "sub", "mine"), "w", encoding="utf-8") as f:
+        f.write("changed")
+    before = listing(target)
+    equal(copy(pod, source, target), (0, "", ""))
+    equal(listing(target), before)
+
+
+@case
+def a_copy_that_was_cut_off_is_done_again(pod):
+    for name, there in (("while copying", ".arl-copying"), ("while moving", ".arl-copied")):
+        source, target = workspace(pod, name)
+        equal(copy(pod, source, target), (0, "", ""))
+        want = listing(target)
+        os.mkdir(os.path.join(target, there))
+        for entry in ("run", "sub") if there == ".arl-copied" else ("run", "sub", "link"):
+            os.rename(os.path.join(target, entry), os.path.join(target, there, entry))
+        equal(copy(pod, source, target), (0, "", ""))
+        equal(listing(target), want)
+
+
+@case
+def no_workspace_in_the_image_and_no_room_in_the_volume(pod):
+    source, target = workspace(pod, "none")
+    equal(copy(pod, os.path.join(source, "nosuch"), target), (0, "", ""))
+    equal(copy(pod, os.path.join(source, "run"), target), (0, "", ""))
+    equal(os.listdir(target), [])
+    equal(copy(pod, source, "/no/such"), (1, "", f"arl-runner: copy {source} of the image into the volume: No such file or directory\n"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", target], check=True)
+    try:
+        code, _, err = copy(pod, source, target)
+        equal((code, err.splitlines()[-1]), (1, f"arl-runner: copy {source} of the image into the volume: No space left on device"))
+    finally:
+        subprocess.run(["umount", target], check=True)

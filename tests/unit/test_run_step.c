@@ -248,6 +248,12 @@ static void test_ends(void **state)
     } rows[] = {
         {FRAME_EXITED, 42, "x", 42, NULL},
         {FRAME_SIGNALED, SIGKILL, "x", 137, "step \"a\" was killed by signal 9 (SIGKILL)"},
+        {FRAME_EXITED, 137, "oom", 137,
+         "step \"a\": a process was killed meanwhile: out of memory (its container's memory "
+         "limit)"},
+        {FRAME_SIGNALED, SIGKILL, "oom", 137,
+         "step \"a\" was killed by signal 9 (SIGKILL): out of memory (its container's memory "
+         "limit)"},
         {FRAME_SIGNALED, 64, "x", 192, "step \"a\" was killed by signal 64"},
         {FRAME_SIGNALED, 4000000000, "x", 128, "step \"a\" was killed by signal 4000000000"},
         {FRAME_CHDIR_FAILED, ENOENT, "x", 1, "workDir /w: No such file or directory"},
@@ -278,7 +284,8 @@ static void test_ends(void **state)
 
         set_up(&f, steps);
         expect(&f.acts, LAUNCHED);
-        done(&f, rows[i].how, rows[i].value);
+        done_text(&f, rows[i].how, rows[i].value,
+                  strcmp(rows[i].command, "oom") == 0 ? FRAME_TEXT_OOM : "");
         expect(&f.acts, want);
     }
 }
@@ -413,6 +420,27 @@ static void test_lost(void **state)
     expect(&f.acts, "");
 }
 
+/* Its container is ended from outside, with the whole pod perhaps: nothing is said of the step
+ * until it is known that this agent goes on. */
+static void test_container_stopped(void **state)
+{
+    CLEANUP(tear_down) struct fixture f;
+    const struct now now = {.mono_ns = 1200};
+
+    set_up(&f, "[" CMD "," CMD "]");
+    expect(&f.acts, LAUNCHED);
+    done(&f, FRAME_STOPPED, 0);
+    expect(&f.acts, "timer 3000\n");
+    done(&f, FRAME_SIGNALED, SIGTERM);
+    run_on_lost(&f.run, &now, &f.acts);
+    expect(&f.acts, "");
+    run_on_timer(&f.run, &now, &f.acts);
+    expect(&f.acts,
+           "flush\ntext 2 arl: the agent in the container was lost while step \"a\" ran\n"
+           "exit 0: 255 after 200 (the agent in the container was lost while step \"a\" ran)\n"
+           "timer 0\nend 255 after 200 AgentLost\n");
+}
+
 /* A runner that does not end what it was told to kill. */
 static void test_stuck(void **state)
 {
@@ -464,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_container_stopped),
         cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_durations),
     };
