@@ -320,6 +320,19 @@ static void resolve(struct write *wr)
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
+/* The message without the name that was made up for this try: the next one has another, and it is
+ * the same refusal. */
+static char *refusal_text(const struct write *wr, const char *message)
+{
+    size_t len = strlen(wr->name);
+    char *text = xasprintf("a pod could not be created: %s", str_or_empty(message)), *at;
+
+    while (len > 0 && (at = strstr(text, wr->name)))
+        str_set(&text, xasprintf("%.*s%s-*%s", (int)(at - text), text,
+                                 strchr(wr->pool_key, '/') + 1, at + len));
+    return text;
+}
+
 static void note_create(struct write *wr, const struct kube_result *res)
 {
     struct pool_state *st = world_pool_state(wr->x->w, wr->pool_key);
@@ -332,12 +345,14 @@ static void note_create(struct write *wr, const struct kube_result *res)
         return;
     }
     st->created -= !st->proven && st->created > 0 && !res->maybe_applied;
-    if (plan_pod_failed(st, wr->begun_mono_ns))
+    if (plan_pod_failed(st, wr->begun_mono_ns)) {
         st->next_create_mono_ns = now + plan_backoff_ns(st->failures);
+        st->refusals++;
+    }
     st->next_create_mono_ns =
         MAX(st->next_create_mono_ns, now + res->retry_after_ms * NSEC_PER_MSEC);
     str_set(&st->create_error_reason, xstrdup(kube_reason_str(res->reason)));
-    str_set(&st->create_error, xasprintf("a pod could not be created: %s", res->message));
+    str_set(&st->create_error, refusal_text(wr, res->message));
 }
 
 static void note_claim(struct write *wr, const struct kube_result *res)

@@ -11,6 +11,8 @@
 #include "common/task_proto.h"
 
 #define WIRE_VERSION_MAX 1000
+#define LAST_WORDS_BYTES 240u /* of a container's termination message */
+#define CRASH_LOOP "CrashLoopBackOff"
 
 /* The kubelet says that a pod is not ready when it starts it, and with a later time only if the pod
  * has been ready meanwhile: the time is that of the last change. */
@@ -59,6 +61,8 @@ static void pod_free(struct meta *obj)
     free(p->trouble_message);
     free(p->broken);
     free(p->restarted);
+    free(p->restart_why);
+    free(p->disruption);
     meta_done(&p->meta);
     free(p);
 }
@@ -94,6 +98,52 @@ static void decode_owner(struct json_object *md, struct pod *p)
     }
 }
 
+/* The end of what a container has said, as its termination message has it; NULL: nothing. */
+static char *last_words(struct json_object *ended)
+{
+    const char *s = json_get_str(ended, "message");
+    size_t len = strlen(str_or_empty(s));
+
+    while (len > 0 && (unsigned char)s[len - 1] <= ' ')
+        len--;
+    if (len == 0)
+        return NULL;
+    if (len > LAST_WORDS_BYTES) {
+        s += len - LAST_WORDS_BYTES;
+        len = LAST_WORDS_BYTES;
+        while (((unsigned char)*s & 0xc0) == 0x80) {
+            s++;
+            len--;
+        }
+    }
+    return xmemdup0(s, len);
+}
+
+/* Programs that have to be PID 1, such as s6-overlay's /init, say so. */
+static const char *pid_1_hint(const char *words)
+{
+    return words && strcasestr(words, "pid 1")
+               ? "; arl-runner is PID 1 in every container: see \"PID 1\" in "
+                 "docs/images-and-templates.md"
+               : "";
+}
+
+/* "ended with exit code 7; see kubectl logs POD -c NAME; its last words: ...". */
+static char *ended_text(const struct pod *p, const char *name, struct json_object *ended,
+                        bool previous)
+{
+    cleanup_free char *words = last_words(ended);
+    const char *reason = json_get_str(ended, "reason");
+    bool oom = str_eq(reason, "OOMKilled");
+    int64_t code = 0;
+
+    json_get_int(ended, "exitCode", &code);
+    return xasprintf("ended with exit code %lld%s; see kubectl logs %s -c %.*s%s%s%s%s",
+                     (long long)code, oom ? " (OOMKilled: out of memory)" : "", p->meta.name,
+                     LIMIT_LABEL_BYTES, name, previous ? " --previous" : "",
+                     words ? "; its last words: " : "", str_or_empty(words), pid_1_hint(words));
+}
+
 /* Waiting reasons that a pod passes through on its way to Ready; all others are trouble. */
 static bool waiting_is_normal(const char *reason)
 {
@@ -115,6 +165,18 @@ static void set_trouble(struct pod *p, const char *container, const char *reason
                                          : message ? message
                                                    : p->trouble_reason,
                                          LIMIT_FOREIGN_MESSAGE_BYTES);
+}
+
+/* A container that has failed and is not running now. One word for it while it has ended and while
+ * it waits to be started anew, so that what is told does not change back and forth. */
+static void set_ended_trouble(struct pod *p, const char *name, bool init, const char *reason,
+                              struct json_object *ended, bool previous)
+{
+    cleanup_free char *how = ended_text(p, name, ended, previous);
+    cleanup_free char *text =
+        xasprintf("%scontainer %.*s %s", init ? "init " : "", LIMIT_LABEL_BYTES, name, how);
+
+    set_trouble(p, NULL, init ? "InitContainerFailed" : reason, text);
 }
 
 /* Whether a container that has ended with this code is started again. */
@@ -141,12 +203,23 @@ static void decode_ended(struct json_object *spec, const char *name, struct json
 
     if (!json_get_int(ended, "exitCode", &code) || starts_again(spec, name, code))
         return;
-    set_trouble(p, name, "ContainerEnded", json_get_str(ended, "reason"));
+    set_ended_trouble(p, name, false, "ContainerEnded", ended, false);
     if (!p->broken)
         p->broken =
             xasprintf("container %.63s has ended with exit code %lld, and spec.restartPolicy "
                       "does not start it again",
                       name, (long long)code);
+}
+
+static void note_restart(struct pod *p, struct json_object *ended)
+{
+    int64_t code = 0;
+
+    if (json_get_int(ended, "exitCode", &code))
+        str_set(&p->restart_why, xasprintf("exit code %lld%s", (long long)code,
+                                           str_eq(json_get_str(ended, "reason"), "OOMKilled")
+                                               ? " (OOMKilled: out of memory)"
+                                               : ""));
 }
 
 /* init: that they end is their purpose. */
@@ -157,13 +230,16 @@ static void decode_containers(struct json_object *spec, struct json_object *stat
         struct json_object *c = json_object_array_get_idx(statuses, i);
         struct json_object *waiting = json_get_path(c, "state.waiting");
         struct json_object *ended = json_get_path(c, "state.terminated");
+        struct json_object *before = json_get_path(c, "lastState.terminated");
         const char *name = str_or_empty(json_get_str(c, "name"));
         int64_t code = 0, restarts = 0;
 
-        if (waiting && !waiting_is_normal(json_get_str(waiting, "reason")))
+        if (waiting && before && str_eq(json_get_str(waiting, "reason"), CRASH_LOOP))
+            set_ended_trouble(p, name, init, CRASH_LOOP, before, true);
+        else if (waiting && !waiting_is_normal(json_get_str(waiting, "reason")))
             set_trouble(p, name, json_get_str(waiting, "reason"), json_get_str(waiting, "message"));
         else if (ended && json_get_int(ended, "exitCode", &code) && code != 0)
-            set_trouble(p, name, "Error", json_get_str(ended, "reason"));
+            set_ended_trouble(p, name, init, "Error", ended, false);
         if (init)
             continue;
         if (ended)
@@ -175,6 +251,7 @@ static void decode_containers(struct json_object *spec, struct json_object *stat
             continue;
         p->restarts += MIN(restarts, RESTARTS_MAX);
         str_set(&p->restarted, xstrdup_max(name, LIMIT_LABEL_BYTES));
+        note_restart(p, before);
     }
 }
 
@@ -219,6 +296,19 @@ static void decode_agent_key(struct json_object *statuses, struct pod *p)
     }
 }
 
+/* "Evicted: The node was low on resource: memory." NULL: there is no reason. */
+static char *reason_and_message(struct json_object *o)
+{
+    const char *reason = json_get_str(o, "reason"), *message = json_get_str(o, "message");
+    cleanup_free char *text = NULL;
+
+    if (!reason)
+        return NULL;
+    text = xasprintf("%.*s%s%s", LIMIT_REASON_BYTES, reason, message && *message ? ": " : "",
+                     str_or_empty(message));
+    return xstrdup_foreign(text, LIMIT_FOREIGN_MESSAGE_BYTES);
+}
+
 static void decode_conditions(struct json_object *status, struct pod *p)
 {
     struct json_object *conditions = json_get(status, "conditions");
@@ -233,6 +323,8 @@ static void decode_conditions(struct json_object *status, struct pod *p)
             p->ready = is_true;
             p->ready_since_wall_ns = meta_time(c, "lastTransitionTime");
             p->was_ready = is_true || (started && p->ready_since_wall_ns > started + STARTING_NS);
+        } else if (str_eq(type, "DisruptionTarget") && is_true) {
+            p->disruption = reason_and_message(c);
         } else if (str_eq(type, "PodScheduled") && !is_true && json_get_str(c, "reason"))
             set_trouble(p, NULL, json_get_str(c, "reason"), json_get_str(c, "message"));
     }
@@ -299,6 +391,7 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
     struct json_object *md = json_get(obj, "metadata");
     struct json_object *spec = json_get(obj, "spec");
     struct json_object *status = json_get(obj, "status");
+    cleanup_free char *why = NULL;
     int r = meta_decode(obj, &p->meta, err);
 
     if (r < 0) {
@@ -310,8 +403,9 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
     decode_marks(md, p);
     decode_owner(md, p);
     p->phase = phase_parse(json_get_str(status, "phase"));
-    if (json_get_str(status, "reason"))
-        set_trouble(p, NULL, json_get_str(status, "reason"), json_get_str(status, "message"));
+    why = reason_and_message(status);
+    if (why)
+        set_trouble(p, NULL, json_get_str(status, "reason"), why);
     decode_containers(spec, json_get(status, "initContainerStatuses"), true, p);
     decode_agent_key(json_get(status, "initContainerStatuses"), p);
     decode_containers(spec, json_get(status, "containerStatuses"), false, p);

@@ -22,8 +22,9 @@ struct buf;
 #define POD_ANNOTATION_POOL_UID "arl.infra.io/pool-uid"
 #define POD_ANNOTATION_SEAL "arl.infra.io/seal" /* see pod_seal.h */
 
-#define POD_INIT "arl-init"   /* name of the init container that makes the agent's key */
-#define POD_SIDECAR "sidecar" /* name of the container that runs arl-sidecar */
+#define POD_INIT "arl-init"      /* name of the init container that makes the agent's key */
+#define POD_COPY "arl-workspace" /* name of the one that copies the image's files */
+#define POD_SIDECAR "sidecar"    /* name of the container that runs arl-sidecar */
 
 enum pod_phase {
     POD_PENDING,
@@ -68,6 +69,8 @@ struct pod {
     bool lacks_runner;       /* all of them run, and its agent is not ready */
     int64_t restarts;        /* of the user's containers together */
     char *restarted;         /* one of those that have; NULL: none has */
+    char *restart_why;       /* how it had ended; NULL: not known */
+    char *disruption;        /* why somebody ends it: an eviction, a taint, ...; NULL: not known */
     int64_t unready_mono_ns; /* since when a planner knows that it lost its readiness; 0: not */
 };
 

@@ -17,6 +17,9 @@
 #define TERMINATION_GRACE_S 5 /* the runner gives the main command 2 s */
 #define WORKSPACE "workspace"
 #define WORKSPACE_PATH "/workspace"
+#define COPY_TARGET "/.arl-workspace" /* where the volume is while the image's files are copied */
+/* Of the template: "true" copies the image's files below the workspace into the volume. */
+#define ANNOTATION_COPY "arl.infra.io/copy-workspace"
 #define DEFAULT_CONTAINER "executor"
 
 /* Parsed once, and part of many pods: nobody may change the tree. */
@@ -131,7 +134,10 @@ struct builder {
     struct json_object *spec;
     struct json_object *users[LIMIT_CONTAINERS]; /* the default container first */
     size_t user_count;
-    const char *work_dir; /* belongs to the tree */
+    const char *workspace; /* where the volume is mounted in users[0]; belongs to the tree */
+    const char *work_dir;  /* in which steps begin; belongs to the tree */
+    bool own_workspace;    /* the template has the volume */
+    bool copy;             /* the image's files into it */
     char *sidecar_image;
     struct json_object *sidecar_resources;
 };
@@ -222,16 +228,34 @@ static bool has_mount_at(struct json_object *c, const char *path)
     return false;
 }
 
+static void put_default(struct json_object *o, const char *name, struct json_object *value)
+{
+    if (has(o, name))
+        json_object_put(value);
+    else
+        put(o, name, value);
+}
+
+/* What a container has said at its end stands in its pod's status then, for conditions. */
+static void tell_last_words(struct json_object *c)
+{
+    put_default(c, "terminationMessagePolicy", json_object_new_string("FallbackToLogsOnError"));
+}
+
 static void build_users(struct builder *b)
 {
+    const char *own_dir = json_get_str(b->users[0], "workingDir");
+
     if (!workspace_path(b->users[0]))
         append_mount(b->users[0], WORKSPACE, WORKSPACE_PATH, NULL);
-    b->work_dir = workspace_path(b->users[0]);
+    b->workspace = workspace_path(b->users[0]);
+    b->work_dir = own_dir && own_dir[0] == '/' ? own_dir : b->workspace;
     for (size_t i = 0; i < b->user_count; i++) {
         /* Steps of every container begin in the workspace. */
-        if (!workspace_path(b->users[i]) && !has_mount_at(b->users[i], b->work_dir))
-            append_mount(b->users[i], WORKSPACE, b->work_dir, NULL);
+        if (!workspace_path(b->users[i]) && !has_mount_at(b->users[i], b->workspace))
+            append_mount(b->users[i], WORKSPACE, b->workspace, NULL);
         wrap_command(b->users[i]);
+        tell_last_words(b->users[i]);
         append_mount(b->users[i], POD_VOLUME_ARL, "/.arl", json_get_str(b->users[i], "name"));
     }
 }
@@ -337,6 +361,27 @@ static void build_sidecar(struct builder *b)
     json_object_array_put_idx(containers, at, c);
 }
 
+/* The volume that is added hides what the image has there: a container of that image, as its user,
+ * copies it. It runs nothing but the runner. */
+static struct json_object *build_copy(const struct builder *b)
+{
+    static const char *const kept[] = {"image", "imagePullPolicy", "securityContext", "resources"};
+    struct json_object *user = b->users[0], *c = json_object_new_object();
+    struct json_object *command = parse("[\"/.arl/runner\",\"copy-workspace\"]");
+
+    put_str(c, "name", POD_COPY);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        if (has(user, kept[i]))
+            put(c, kept[i], json_object_get(json_get(user, kept[i])));
+    json_object_array_add(command, json_object_new_string(b->workspace));
+    json_object_array_add(command, json_object_new_string(COPY_TARGET));
+    put(c, "command", command);
+    tell_last_words(c);
+    append_mount(c, POD_VOLUME_ARL, "/.arl", json_get_str(user, "name"));
+    append_mount(c, WORKSPACE, COPY_TARGET, NULL);
+    return c;
+}
+
 /* The first of them, before any code of the user's: it makes the agent's key, and its termination
  * message tells the public half. The journal's volume is seen by it and the sidecar alone. */
 static void build_init(struct builder *b)
@@ -354,8 +399,13 @@ static void build_init(struct builder *b)
     put_str(c, "terminationMessagePath", "/dev/termination-log");
     put_str(c, "terminationMessagePolicy", "File");
     json_object_array_add(inits, c);
-    for (size_t i = 0; i < json_array_len(before); i++)
-        json_object_array_add(inits, json_object_get(json_object_array_get_idx(before, i)));
+    if (!b->own_workspace && b->copy)
+        json_object_array_add(inits, build_copy(b));
+    for (size_t i = 0; i < json_array_len(before); i++) {
+        c = json_object_array_get_idx(before, i);
+        tell_last_words(c);
+        json_object_array_add(inits, json_object_get(c));
+    }
     put(b->spec, "initContainers", inits);
 }
 
@@ -364,6 +414,7 @@ static void build_volumes(struct builder *b)
     static const char *const names[] = {POD_VOLUME_ARL, POD_VOLUME_JOURNAL, WORKSPACE};
     struct json_object *volumes = ensure(b->spec, "volumes", json_type_array);
 
+    b->own_workspace = find_named(volumes, WORKSPACE) != NULL;
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         struct json_object *v;
 
@@ -373,14 +424,6 @@ static void build_volumes(struct builder *b)
         put_str(v, "name", names[i]);
         json_object_array_add(volumes, v);
     }
-}
-
-static void put_default(struct json_object *o, const char *name, struct json_object *value)
-{
-    if (has(o, name))
-        json_object_put(value);
-    else
-        put(o, name, value);
 }
 
 /* The sidecar's image is for Linux, so a pod must not come to another kind of node. */
@@ -493,6 +536,9 @@ int pod_build(const struct warmpool *p, const char *name, const struct pod_build
     b.spec = json_get(template, "spec");
     if (!json_object_is_type(b.spec, json_type_object))
         return err_set(err, -EINVAL, "spec.template.spec is missing");
+    b.copy = str_eq(
+        json_get_str(json_get(json_get(template, "metadata"), "annotations"), ANNOTATION_COPY),
+        "true");
     r = build_spec(&b, template, err);
     if (r < 0)
         return r;

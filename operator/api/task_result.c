@@ -9,6 +9,8 @@
 
 #define MARKER_MAX 64
 #define OUTPUT_FILE_MAX 512u
+#define STEP_TEXT_BYTES 256u /* of a condition: it stands there twice */
+#define LABEL_NAME_MAX 128   /* of a step's name in what the agent says, sidecar/run_step.c */
 /* No text here comes near it: an attempt is trimmed to less (RUN_OUTPUT_MAX in run.h). */
 #define TEXT_MAX ((size_t)8 * LIMIT_TASK_OBJECT_BYTES)
 
@@ -412,8 +414,43 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
     json_w_end_object(w);
 }
 
+/* What the agent said of a step, without the step's name in front, which stands there already. */
+static const char *sentence_of(const char *error, const char *name, size_t number)
+{
+    cleanup_free char *label =
+        *name ? xasprintf("step \"%.*s\"", LABEL_NAME_MAX, name) : xasprintf("step %zu", number);
+
+    if (strncmp(error, label, strlen(label)) != 0)
+        return error;
+    error += strlen(label);
+    error += strncmp(error, ": ", 2) == 0 ? 2 : *error == ' ';
+    return strncmp(error, "was ", 4) == 0 ? error + 4 : error;
+}
+
+/* step "run" (2 of 3): exit code 127: nosuch: command not found. Of the first step that failed. */
+static char *failed_step_text(const struct task *t, const struct task_result *r, int code)
+{
+    cleanup_free char *text = NULL;
+    const char *name, *error;
+    size_t i = 0;
+
+    while (r && i < r->step_count && !(r->steps[i].ended && r->steps[i].code != 0))
+        i++;
+    if (!r || i == r->step_count)
+        return xasprintf("exit code %d", code);
+
+    name = step_name(t, r, i);
+    error = str_or_empty(r->steps[i].error);
+    text = xasprintf("step%s%.*s%s (%zu of %zu): exit code %d%s%s", *name ? " \"" : "",
+                     LABEL_NAME_MAX, name, *name ? "\"" : "", i + 1, r->step_count,
+                     r->steps[i].code, *error ? ": " : "", sentence_of(error, name, i + 1));
+
+    return xstrdup_foreign(text, STEP_TEXT_BYTES);
+}
+
 static void write_conditions(struct json_writer *w, const struct task *t,
-                             const struct task_end *end, int code, int64_t now_wall_ns)
+                             const struct task_result *r, const struct task_end *end, int code,
+                             int64_t now_wall_ns)
 {
     bool ok = end->state == TASK_SUCCEEDED;
     struct condition c = {.status = CONDITION_TRUE, .since_wall_ns = now_wall_ns};
@@ -422,7 +459,7 @@ static void write_conditions(struct json_writer *w, const struct task *t,
     if (end->message)
         message = xstrdup(end->message);
     else
-        message = ok ? xstrdup("every step exited with 0") : xasprintf("exit code %d", code);
+        message = ok ? xstrdup("every step exited with 0") : failed_step_text(t, r, code);
     c.reason = (char *)(uintptr_t)end->reason;
     c.message = message;
     json_w_array(w, "conditions");
@@ -595,7 +632,7 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
         json_w_int(&w, "attempt", r->attempt);
         write_attempts(&w, t, r, end, now_wall_ns);
     }
-    write_conditions(&w, t, end, code, now_wall_ns);
+    write_conditions(&w, t, r, end, code, now_wall_ns);
     json_w_end_object(&w);
     json_w_end_object(&w);
     return w.error;
@@ -610,8 +647,9 @@ int task_retry_patch(const struct task *t, const struct task_result *r, const st
         .reason = (char *)(uintptr_t) "Retrying",
         .since_wall_ns = t->finished.since_wall_ns ? t->finished.since_wall_ns : now_wall_ns,
     };
+    cleanup_free char *why = end->message ? xstrdup(end->message) : failed_step_text(t, r, r->code);
     cleanup_free char *message =
-        xasprintf("attempt %" PRId64 " ended: %s", r->attempt, end->reason);
+        xasprintf("attempt %" PRId64 " ended: %s: %s", r->attempt, end->reason, why);
 
     fin.message = message;
     meta_patch_begin(&w, &t->meta, true);

@@ -538,6 +538,14 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
             action_event(out, &api_warmpool, &pool->meta, true, "PodsFailing",
                          s.pods_failing.message);
         st->status_mono_ns = now.mono_ns;
+        st->refusals_told = st->refusals;
+    }
+    /* The same once more: the Event counts. */
+    if (st->create_error && st->refusals != st->refusals_told &&
+        str_eq(s.pods_failing.message, st->create_error) &&
+        condition_eq(&s.pods_failing, &pool->status.pods_failing)) {
+        action_event(out, &api_warmpool, &pool->meta, true, "PodsFailing", st->create_error);
+        st->refusals_told = st->refusals;
     }
     warmpool_status_done(&s);
 }

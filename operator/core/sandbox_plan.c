@@ -368,7 +368,10 @@ static bool plan_pod_alive(const struct view *v)
     if (!p) {
         fail_lost(v, v->st->lost_pod_why);
     } else if (p->meta.deleting) {
-        fail_lost(v, "is being deleted");
+        cleanup_free char *what = xasprintf("is being deleted%s%s", p->disruption ? ": " : "",
+                                            str_or_empty(p->disruption));
+
+        fail_lost(v, what);
     } else if (pod_terminal(p)) {
         cleanup_free char *what = xasprintf(
             "has ended: %s", p->trouble_message ? p->trouble_message : "its containers exited");
@@ -394,8 +397,9 @@ static bool plan_restarts(const struct view *v)
     to.container_restarts = p->restarts;
     cleanup_free char *message = xasprintf(
         "container %s was started anew: what ran in it and what it wrote outside of volumes is "
-        "gone (restarts of the pod's containers so far: %" PRId64 ")",
-        p->restarted, p->restarts);
+        "gone (restarts of the pod's containers so far: %" PRId64 ")%s%s",
+        p->restarted, p->restarts, p->restart_why ? "; before, it ended with " : "",
+        str_or_empty(p->restart_why));
     condition_set(&to.restarted, CONDITION_TRUE, "ContainerRestarted", message, v->now.wall_ns);
     write_status(v, &to, "ContainerRestarted");
     action_event(v->out, &api_sandbox, &v->s->meta, true, "ContainerRestarted", message);

@@ -25,8 +25,8 @@
 
 #define SANDBOX_GRACE_NS (10 * NSEC_PER_SEC)
 #define SAY_AFTER_NS (100 * NSEC_PER_MSEC)
-/* A task behind others says so only when that takes long: lines are short-lived. */
-#define SAY_QUEUED_AFTER_NS (5 * NSEC_PER_SEC)
+/* A task behind others says so before a second is over, but not at once: lines are short-lived. */
+#define SAY_QUEUED_AFTER_NS (800 * NSEC_PER_MSEC)
 /* Clients look at once and then after 500 ms (arl-env), so an earlier write would tell nobody; on a
  * full machine, where tasks take longer, it would cost the others time. */
 #define RUNNING_AFTER_NS (400 * NSEC_PER_MSEC)
@@ -471,14 +471,19 @@ static void show_output(const struct view *v)
     action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Progress");
 }
 
-static void fail_lost(const struct view *v, bool has_sandbox)
+/* s: the sandbox, which has failed and says why; NULL: it was deleted. */
+static void fail_lost(const struct view *v, const struct sandbox *s)
 {
-    cleanup_free char *message =
-        has_sandbox
-            ? xasprintf("pod %s was lost while the task ran", str_or_empty(v->run->target.pod_name))
-            : xstrdup("the sandbox was deleted while the task ran");
+    const char *pod = str_or_empty(v->run->target.pod_name);
+    const char *why = s ? str_or_empty(s->status.ready.message) : "";
+    cleanup_free char *prefix = xasprintf("pod %s ", pod);
+    cleanup_free char *message = NULL;
 
-    run_fail(v->run, has_sandbox ? "PodLost" : "SandboxDeleted", message, true, v->now);
+    if (strncmp(why, prefix, strlen(prefix)) == 0)
+        why += strlen(prefix);
+    message = s ? xasprintf("pod %s was lost while the task ran%s%s", pod, *why ? ": " : "", why)
+                : xstrdup("the sandbox was deleted while the task ran");
+    run_fail(v->run, s ? "PodLost" : "SandboxDeleted", message, true, v->now);
     plan_over(v);
 }
 
@@ -507,10 +512,16 @@ static void plan_active(const struct view *v)
         fail_with_sandbox(v, s);
         return;
     }
-    if (!s || s->meta.deleting || s->status.phase == SANDBOX_FAILED || !p) {
-        fail_lost(v, s && !s->meta.deleting);
+    if (!s || s->meta.deleting || !str_eq(s->meta.uid, v->run->target.sandbox_uid)) {
+        fail_lost(v, NULL);
         return;
     }
+    if (s->status.phase == SANDBOX_FAILED) {
+        fail_lost(v, s);
+        return;
+    }
+    if (!p) /* the sandbox's plan finds out what became of it, and tells */
+        return;
     if (v->run->result_gone) {
         /* It was read meanwhile, and is not final: nobody has written the result. */
         run_fail(v->run, "ResultLost", "the agent dropped the result before it was written", false,

@@ -57,6 +57,8 @@ struct pool_state {
     int64_t foreign_mono_ns;   /* when a pod that is not ours was last told of */
     char *create_error_reason; /* of the last create; NULL: it went well, or none is missing */
     char *create_error;
+    unsigned refusals;      /* waves of creates that were refused */
+    unsigned refusals_told; /* by the Event */
 };
 
 /* Kept for a sandbox between two plans of it. */

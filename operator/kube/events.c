@@ -20,12 +20,16 @@ static const struct api_kind event_kind = {
 struct event {
     struct list link;
     char *ns;
+    char *name; /* of one that is there, which gets another count; NULL: a new one */
     char *body;
 };
 
 struct seen {
     uint64_t hash; /* 0: free */
     int64_t mono_ns;
+    int64_t told_mono_ns;
+    char *name; /* of the Event */
+    uint64_t count;
 };
 
 struct events {
@@ -53,6 +57,7 @@ static void event_free(struct event *ev)
 {
     list_remove(&ev->link);
     free(ev->ns);
+    free(ev->name);
     free(ev->body);
     free(ev);
 }
@@ -64,6 +69,8 @@ void events_free(struct events *e)
     kube_cancel(e->call);
     list_for_each_safe (it, &e->queue)
         event_free(list_entry(it, struct event, link));
+    for (size_t i = 0; i < EVENTS_REMEMBERED; i++)
+        free(e->seen[i].name);
     free(e->instance);
     free(e);
 }
@@ -80,18 +87,30 @@ static uint64_t hash_more(uint64_t h, const char *s)
     return (h ^ 0xff) * 0x100000001b3ULL;
 }
 
-/* Whether the same was said a short while ago; remembers that it is said now otherwise. */
-static bool said_before(struct events *e, const char *uid, const char *reason, const char *message)
+static char *new_name(struct events *e, const char *about)
+{
+    uint64_t random;
+
+    ops_random(e->ops, &random, sizeof(random));
+    return xasprintf("%.*s.%016" PRIx64, NAME_PART_MAX, about, random);
+}
+
+/* What was said of this a short while ago, or that it is said now for the first time. */
+static struct seen *remember(struct events *e, const char *about, const char *uid,
+                             const char *reason, const char *message)
 {
     int64_t now_ns = ops_now(e->ops).mono_ns;
     uint64_t h = hash_more(hash_more(hash_more(0xcbf29ce484222325ULL, uid), reason), message);
+    struct seen *s;
 
     for (size_t i = 0; i < EVENTS_REMEMBERED; i++)
         if (e->seen[i].hash == h && now_ns - e->seen[i].mono_ns < EVENTS_REPEAT_MS * NSEC_PER_MSEC)
-            return true;
-    e->seen[e->seen_next] = (struct seen){h, now_ns};
+            return &e->seen[i];
+    s = &e->seen[e->seen_next];
     e->seen_next = (e->seen_next + 1) % EVENTS_REMEMBERED;
-    return false;
+    free(s->name);
+    *s = (struct seen){.hash = h, .mono_ns = now_ns, .name = new_name(e, about)};
+    return s;
 }
 
 static void write_involved(struct json_writer *w, const struct api_kind *kind, const char *ns,
@@ -106,14 +125,9 @@ static void write_involved(struct json_writer *w, const struct api_kind *kind, c
     json_w_end_object(w);
 }
 
-static void write_head(struct events *e, struct json_writer *w, const char *ns, const char *name,
+static void write_head(struct json_writer *w, const char *ns, const char *event_name,
                        const char *trace)
 {
-    cleanup_free char *event_name = NULL;
-    uint64_t random;
-
-    ops_random(e->ops, &random, sizeof(random));
-    event_name = xasprintf("%.*s.%016" PRIx64, NAME_PART_MAX, name, random);
     json_w_str(w, "apiVersion", "v1");
     json_w_str(w, "kind", "Event");
     json_w_object(w, "metadata");
@@ -160,9 +174,44 @@ static void events_send(struct events *e)
     if (e->call || list_empty(&e->queue))
         return;
     ev = list_first(&e->queue, struct event, link);
-    e->call = kube_create(e->ops, &event_kind, ev->ns, ev->body, on_done, e);
+    e->call = ev->name
+                  ? kube_patch(e->ops, &event_kind, ev->ns, ev->name, NULL, ev->body, on_done, e)
+                  : kube_create(e->ops, &event_kind, ev->ns, ev->body, on_done, e);
     e->queued--;
     event_free(ev);
+}
+
+/* Takes over name and body. */
+static void enqueue(struct events *e, const char *ns, char *name, char *body)
+{
+    struct event *ev = xcalloc(1, sizeof(*ev));
+
+    ev->ns = xstrdup(ns);
+    ev->name = name;
+    ev->body = body;
+    list_push_back(&e->queue, &ev->link);
+    e->queued++;
+    events_send(e);
+}
+
+static void count_again(struct events *e, const char *ns, struct seen *s)
+{
+    struct now now = ops_now(e->ops);
+    struct buf body = BUF_INIT(EVENT_MAX_BYTES);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    char time[RFC3339_MAX];
+
+    if (now.mono_ns - s->told_mono_ns < EVENTS_COUNT_MS * NSEC_PER_MSEC ||
+        e->queued >= EVENTS_QUEUE_MAX)
+        return;
+    s->told_mono_ns = now.mono_ns;
+    rfc3339_format(time, now.wall_ns);
+    json_w_object(&w, NULL);
+    json_w_str(&w, "lastTimestamp", time);
+    json_w_int(&w, "count", (int64_t)s->count);
+    json_w_end_object(&w);
+    assert(w.error == 0);
+    enqueue(e, ns, xstrdup(s->name), buf_steal(&body));
 }
 
 void events_add(struct events *e, const struct api_kind *kind, const char *ns, const char *name,
@@ -171,16 +220,20 @@ void events_add(struct events *e, const struct api_kind *kind, const char *ns, c
 {
     struct buf body = BUF_INIT(EVENT_MAX_BYTES);
     struct json_writer w = JSON_WRITER_INIT(&body);
-    struct event *ev;
+    struct seen *s = remember(e, name, uid, reason, message);
 
-    if (said_before(e, uid, reason, message))
+    if (++s->count > 1) {
+        count_again(e, ns, s);
         return;
+    }
+    s->told_mono_ns = ops_now(e->ops).mono_ns;
     if (e->queued >= EVENTS_QUEUE_MAX) {
         e->dropped++;
+        s->hash = 0;
         return;
     }
     json_w_object(&w, NULL);
-    write_head(e, &w, ns, name, trace);
+    write_head(&w, ns, s->name, trace);
     write_involved(&w, kind, ns, name, uid);
     json_w_str(&w, "type", warning ? "Warning" : "Normal");
     json_w_str(&w, "reason", reason);
@@ -188,10 +241,5 @@ void events_add(struct events *e, const struct api_kind *kind, const char *ns, c
     write_source(e, &w);
     json_w_end_object(&w);
     assert(w.error == 0);
-    ev = xcalloc(1, sizeof(*ev));
-    ev->ns = xstrdup(ns);
-    ev->body = buf_steal(&body);
-    list_push_back(&e->queue, &ev->link);
-    e->queued++;
-    events_send(e);
+    enqueue(e, ns, NULL, buf_steal(&body));
 }

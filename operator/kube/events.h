@@ -1,7 +1,8 @@
 /*
  * Events for `kubectl describe`: best effort and never in the way of work. One is written at a
- * time; the same object, reason and message at most once in EVENTS_REPEAT_MS; those beyond
- * EVENTS_QUEUE_MAX waiting ones are dropped, and so is one that the API server does not take.
+ * time; the same object, reason and message within EVENTS_REPEAT_MS is one Event with a count,
+ * which is written at most once in EVENTS_COUNT_MS; those beyond EVENTS_QUEUE_MAX waiting ones are
+ * dropped, and so is one that the API server does not take.
  */
 #ifndef ARL_OPERATOR_KUBE_EVENTS_H
 #define ARL_OPERATOR_KUBE_EVENTS_H
@@ -10,6 +11,7 @@
 #include "operator/ops.h"
 
 #define EVENTS_REPEAT_MS 600000
+#define EVENTS_COUNT_MS 5000 /* what comes sooner is counted with the next one */
 #define EVENTS_QUEUE_MAX 64
 #define EVENTS_REMEMBERED 256 /* for EVENTS_REPEAT_MS; the oldest is forgotten first */
 #define EVENTS_MESSAGE_MAX 1024

@@ -59,6 +59,43 @@ static const char *text_of(struct json_object *patch, const char *path)
     return json_object_get_string(o);
 }
 
+/* The condition names the first step that failed, and what the agent said of it. */
+static void test_failed_step_is_named(void **state)
+{
+    static const struct {
+        const char *error, *want;
+    } rows[] = {
+        {NULL, "step \"n1\" (2 of 3): exit code 9"},
+        {"x: command not found", "step \"n1\" (2 of 3): exit code 9: x: command not found"},
+        {"step \"n1\" was killed by signal 9 (SIGKILL)",
+         "step \"n1\" (2 of 3): exit code 9: killed by signal 9 (SIGKILL)"},
+        {"step \"n1\" timed out after 1s", "step \"n1\" (2 of 3): exit code 9: timed out after 1s"},
+        {"step \"n1\": stdin is not base64",
+         "step \"n1\" (2 of 3): exit code 9: stdin is not base64"},
+    };
+    const struct task_end end = {.state = TASK_FAILED, .reason = "StepFailed"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct task *t = make_task(3);
+        struct task_result *r = task_result_new(3);
+        cleanup_buf struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+        cleanup_json struct json_object *patch = NULL;
+
+        r->steps[0].ended = r->steps[1].ended = r->steps[2].ended = true;
+        r->steps[1].code = 9;
+        r->steps[2].code = 8;
+        task_result_set_error(r, 1, rows[i].error);
+        assert_int_equal(task_result_patch(t, r, &end, NULL, 1767323045000000000, &body), 0);
+        assert_int_equal(json_parse(body.data, body.len, &patch, NULL), 0);
+        assert_string_equal(
+            json_get_str(json_object_array_get_idx(json_get_path(patch, "status.conditions"), 0),
+                         "message"),
+            rows[i].want);
+        task_result_free(r);
+        api_task.free(&t->meta);
+    }
+}
+
 static void test_newline_between_steps(void **state)
 {
     static const struct {
@@ -466,10 +503,144 @@ static void test_pod_of_one_container_without_a_command(void **state)
     assert_string_equal(
         json_get_str(container(pod, "initContainers", 0), "terminationMessagePolicy"), "File");
     assert_string_equal(json_get_str(container(pod, "initContainers", 1), "name"), "mine");
+    assert_string_equal(
+        json_get_str(container(pod, "initContainers", 1), "terminationMessagePolicy"),
+        "FallbackToLogsOnError");
     assert_string_equal(line(json_get(pod, "spec"), "volumes"),
                         "[{\"emptyDir\":{},\"name\":\"arl\"},{\"emptyDir\":{},\"name\":"
                         "\"arl-journal\"},{\"emptyDir\":{},\"name\":\"workspace\"}]");
     assert_false(json_get_bool(json_get(pod, "spec"), "automountServiceAccountToken", true));
+}
+
+/* Only into the volume that arl adds, and only if somebody asks for it. */
+static void test_pod_copies_the_workspace_of_the_image(void **state)
+{
+#define COPY(value) "\"metadata\":{\"annotations\":{\"arl.infra.io/copy-workspace\":\"" value "\"}}"
+#define CONTAINER "\"containers\":[{\"name\":\"e\",\"image\":\"x\"}]"
+#define VOLUME "\"volumes\":[{\"name\":\"workspace\",\"emptyDir\":{}}]"
+    static const struct {
+        const char *template;
+        bool copies;
+    } rows[] = {
+        {"{\"spec\":{" CONTAINER "}}", false},
+        {"{" COPY("true") ",\"spec\":{" CONTAINER "}}", true},
+        {"{" COPY("false") ",\"spec\":{" CONTAINER "}}", false},
+        {"{" COPY("true") ",\"spec\":{" CONTAINER "," VOLUME "}}", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_json struct json_object *pod = NULL;
+
+        assert_int_equal(build(rows[i].template, &plain, &pod, NULL), 0);
+        assert_int_equal(json_array_len(json_get_path(pod, "spec.initContainers")),
+                         1 + rows[i].copies);
+    }
+}
+
+static void test_pod_copy_is_a_container_of_that_image(void **state)
+{
+    cleanup_json struct json_object *pod = NULL;
+    struct json_object *c;
+
+    assert_int_equal(build("{" COPY("true") ",\"spec\":{\"containers\":[{\"name\":\"e\",\"image\":"
+                                            "\"x\",\"imagePullPolicy\":"
+                                            "\"Never\",\"command\":[\"mine\"],\"env\":[{\"name\":"
+                                            "\"A\"}],\"resources\":{"
+                                            "\"limits\":{\"cpu\":1}},\"securityContext\":{"
+                                            "\"runAsUser\":7},\"volumeMounts\":[{"
+                                            "\"name\":\"workspace\",\"mountPath\":\"/data\"}]}]}}",
+                           &plain, &pod, NULL),
+                     0);
+    c = container(pod, "initContainers", 1);
+    assert_string_equal(
+        json_object_to_json_string_ext(c, JSON_C_TO_STRING_NOSLASHESCAPE),
+        "{\"name\":\"arl-workspace\",\"image\":\"x\",\"imagePullPolicy\":\"Never\","
+        "\"securityContext\":{\"runAsUser\":7},\"resources\":{\"limits\":{\"cpu\":1}},\"command\":["
+        "\"/.arl/runner\",\"copy-workspace\",\"/data\",\"/.arl-workspace\"],"
+        "\"terminationMessagePolicy\":\"FallbackToLogsOnError\",\"volumeMounts\":[{\"name\":"
+        "\"arl\","
+        "\"mountPath\":\"/.arl\",\"subPath\":\"e\",\"readOnly\":true},{\"name\":\"workspace\","
+        "\"mountPath\":\"/.arl-workspace\"}]}");
+}
+
+/* Where the template says that the container works, steps begin; the volume stays where it is. */
+static void test_pod_working_dir(void **state)
+{
+    static const struct {
+        const char *dir, *want;
+    } rows[] = {{"/app", "/app"}, {"", "/workspace"}, {"app", "/workspace"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_json struct json_object *pod = NULL;
+        cleanup_free char *template =
+            xasprintf("{\"spec\":{\"containers\":[{\"name\":\"e\",\"image\":\"x\","
+                      "\"workingDir\":\"%s\"}]}}",
+                      rows[i].dir);
+
+        assert_int_equal(build(template, &plain, &pod, NULL), 0);
+        assert_string_equal(annotation(pod, "arl.infra.io/work-dir"), rows[i].want);
+        assert_string_equal(
+            json_get_str(json_object_array_get_idx(
+                             json_get(container(pod, "containers", 0), "volumeMounts"), 0),
+                         "mountPath"),
+            "/workspace");
+    }
+}
+
+/* What a container that has ended says of itself, in the pool's condition. */
+static void test_pod_trouble(void **state)
+{
+#define ENDED_7 "\"terminated\":{\"exitCode\":7,\"reason\":\"Error\",\"message\":\"a\\nb\\n\"}"
+#define LOOPS                                                                                      \
+    "\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\",\"message\":\"back-off 10s\"}}"
+    static const struct {
+        const char *status, *reason, *message;
+    } rows[] = {
+        {"\"initContainerStatuses\":[{\"name\":\"c\",\"state\":{" ENDED_7 "}}]",
+         "InitContainerFailed",
+         "init container c ended with exit code 7; see kubectl logs a -c c; its last words: a\\nb"},
+        {"\"initContainerStatuses\":[{\"name\":\"c\"," LOOPS ",\"lastState\":{" ENDED_7 "}}]",
+         "InitContainerFailed",
+         "init container c ended with exit code 7; see kubectl logs a -c c --previous; its last "
+         "words: a\\nb"},
+        {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS ",\"lastState\":{" ENDED_7 "}}]",
+         "CrashLoopBackOff",
+         "container c ended with exit code 7; see kubectl logs a -c c --previous; its last words: "
+         "a\\nb"},
+        {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS ",\"lastState\":{\"terminated\":{"
+         "\"exitCode\":137,\"reason\":\"OOMKilled\"}}}]",
+         "CrashLoopBackOff",
+         "container c ended with exit code 137 (OOMKilled: out of memory); see kubectl logs a -c c "
+         "--previous"},
+        {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS ",\"lastState\":{\"terminated\":{"
+         "\"exitCode\":100,\"message\":\"s6: fatal: can only run as pid 1\"}}}]",
+         "CrashLoopBackOff",
+         "container c ended with exit code 100; see kubectl logs a -c c --previous; its last "
+         "words: "
+         "s6: fatal: can only run as pid 1; arl-runner is PID 1 in every container: see \"PID 1\" "
+         "in "
+         "docs/images-and-templates.md"},
+        {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS "}]", "CrashLoopBackOff",
+         "container c: CrashLoopBackOff: back-off 10s"},
+        {"\"reason\":\"Evicted\",\"message\":\"no memory\"", "Evicted", "Evicted: no memory"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *text =
+            xasprintf("{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\",\"uid\":\"u\","
+                      "\"resourceVersion\":\"1\"},\"spec\":{},\"status\":{%s}}",
+                      rows[i].status);
+        cleanup_json struct json_object *obj = NULL;
+        struct meta *m = NULL;
+        struct pod *p;
+
+        assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
+        assert_int_equal(api_pod.decode(obj, &m, NULL), 0);
+        p = container_of(m, struct pod, meta);
+        assert_string_equal(p->trouble_reason, rows[i].reason);
+        assert_string_equal(p->trouble_message, rows[i].message);
+        api_pod.free(m);
+    }
 }
 
 static void test_pod_default_container_comes_first(void **state)
@@ -583,6 +754,11 @@ int main(void)
         cmocka_unit_test(test_pod_port),
         cmocka_unit_test(test_pod_node_and_users),
         cmocka_unit_test(test_pod_port_decoded),
+        cmocka_unit_test(test_failed_step_is_named),
+        cmocka_unit_test(test_pod_copies_the_workspace_of_the_image),
+        cmocka_unit_test(test_pod_copy_is_a_container_of_that_image),
+        cmocka_unit_test(test_pod_working_dir),
+        cmocka_unit_test(test_pod_trouble),
         cmocka_unit_test(test_pod_default_container_comes_first),
         cmocka_unit_test(test_pod_keeps_the_sidecar_image_on_request),
         cmocka_unit_test(test_pod_refusals_name_the_field),

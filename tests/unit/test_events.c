@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include <json-c/json.h>
+
 #include "common/json.h"
 #include "operator/kube/events.h"
 #include "tests/unit/fake_kind.h"
@@ -72,7 +74,7 @@ static void test_trace(void **state)
 static void test_repeats(void **state)
 {
     add("a", "one");
-    add("a", "one");
+    add("a", "one"); /* too soon to be told: it is counted with the next one */
     add("a", "two");
     assert_int_equal(fake_calls(&fake), 1); /* one at a time */
     fake_answer(fake_find(&fake, ""), 201, "{}");
@@ -81,11 +83,41 @@ static void test_repeats(void **state)
     assert_int_equal(fake_calls(&fake), 0);
     fake_advance(&fake, EVENTS_REPEAT_MS - 1);
     add("a", "one");
-    assert_int_equal(fake_calls(&fake), 0);
+    assert_int_equal(fake_calls(&fake), 1);
+    assert_non_null(fake_find(&fake, "PATCH "));
+    fake_answer(fake_find(&fake, ""), 200, "{}");
     fake_advance(&fake, 1);
     add("a", "one");
     assert_int_equal(fake_calls(&fake), 1);
-    assert_int_equal(fake.started, 3);
+    assert_non_null(fake_find(&fake, "POST "));
+    assert_int_equal(fake.started, 4);
+}
+
+/* The same once more is a count of the same Event, written no more often than every few seconds. */
+static void test_counts(void **state)
+{
+    cleanup_json struct json_object *obj = NULL, *again = NULL;
+    cleanup_free char *path = NULL;
+    const struct ops_call *call;
+
+    add("a", "one");
+    call = fake_find(&fake, "POST ");
+    assert_int_equal(json_parse(call->body, strlen(call->body), &obj, NULL), 0);
+    fake_answer(fake_find(&fake, ""), 201, "{}");
+    fake_advance(&fake, EVENTS_COUNT_MS - 1);
+    add("a", "one");
+    assert_int_equal(fake_calls(&fake), 0);
+    fake_advance(&fake, 1);
+    add("a", "one");
+    path = xasprintf("PATCH /api/v1/namespaces/ns/events/%s?",
+                     json_get_str(json_get(obj, "metadata"), "name"));
+    call = fake_find(&fake, path);
+    assert_non_null(call);
+    assert_int_equal(json_parse(call->body, strlen(call->body), &again, NULL), 0);
+    assert_string_equal(json_object_to_json_string_ext(json_get(again, "count"), 0), "3");
+    assert_non_null(json_get(again, "lastTimestamp"));
+    fake_answer(fake_find(&fake, ""), 404, "{}"); /* it has gone: so be it */
+    assert_int_equal(fake_calls(&fake), 0);
 }
 
 static void test_bounds(void **state)
@@ -113,7 +145,7 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_event), TEST(test_trace), TEST(test_repeats),
-                                       TEST(test_bounds)};
+                                       TEST(test_counts), TEST(test_bounds)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -407,7 +407,7 @@ static void test_tasks_of_a_sandbox_run_in_order(void **state)
     put_ready_sandbox(f);
     put_task(f, "t", ONE_STEP, "");
     put_task(f, "t2", ONE_STEP, "");
-    assert_plan(f, "task/ns/t2", "after 5000ms\n");
+    assert_plan(f, "task/ns/t2", "after 800ms\n");
     put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
     assert_plan(f, "task/ns/t2", "start t2 for s attempt 1\n");
 }
@@ -582,7 +582,7 @@ static void test_task_that_has_begun_is_the_head(void **state)
     put_ready_sandbox(f);
     put_task(f, "t", ONE_STEP, "");
     put_task(f, "t2", ONE_STEP, "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"");
-    assert_plan(f, TASK, "after 5000ms\n");
+    assert_plan(f, TASK, "after 800ms\n");
     assert_plan(f, "task/ns/t2", "start t2 for s attempt 1\n");
 }
 
@@ -638,7 +638,7 @@ static void test_task_with_a_bad_spec_fails_alone(void **state)
         assert_in(body, rows[i].message);
     }
     put_task(f, "t2", ONE_STEP, "");
-    assert_plan(f, "task/ns/t2", "after 5000ms\n");
+    assert_plan(f, "task/ns/t2", "after 800ms\n");
     put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
     assert_plan(f, "task/ns/t2", "start t2 for s attempt 1\n");
 }

@@ -100,7 +100,7 @@ static struct run *two_tasks(struct fixture *f)
 }
 
 #define NEXT "task/ns/u"
-#define WAITS "after 5000ms\n" /* to say so */
+#define WAITS "after 800ms\n" /* to say so */
 
 static void assert_asks(struct fixture *f, bool asks)
 {
