@@ -64,6 +64,23 @@ static uint64_t text_hash(const char *s)
     return h;
 }
 
+/* null is the same as leaving a field out, and no other template for it. */
+static void drop_nulls(struct json_object *o)
+{
+    if (json_object_is_type(o, json_type_array))
+        for (size_t i = 0; i < json_object_array_length(o); i++)
+            drop_nulls(json_object_array_get_idx(o, i));
+    if (!json_object_is_type(o, json_type_object))
+        return;
+    json_object_object_foreach(o, key, value)
+    {
+        if (value)
+            drop_nulls(value);
+        else
+            json_object_object_del(o, key);
+    }
+}
+
 static void decode_spec(struct json_object *obj, struct warmpool *p)
 {
     struct json_object *template = json_get_path(obj, "spec.template");
@@ -83,6 +100,7 @@ static void decode_spec(struct json_object *obj, struct warmpool *p)
     p->replicas = MIN(p->replicas, INT32_MAX);
     if (p->invalid)
         return;
+    drop_nulls(template);
     p->template_json =
         xstrdup(json_object_to_json_string_ext(template, JSON_C_TO_STRING_NOSLASHESCAPE));
     snprintf(p->template_hash, sizeof(p->template_hash), "%016llx",

@@ -99,6 +99,12 @@ ACCEPTED = [
         {"name": "w", "type": "FilePatch", "path": "/workspace/a", "content": "", "workDir": "/", "container": "executor"}])),
     ("nulls for what is not given", task(traceID=None, timeout=None, retries=None, ttlSecondsAfterFinished=None, steps=[
         command(env=None, workDir=None, path=None, content=None, container=None)])),
+    ("numbers as quantities", pod_pool(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": 0.5, "memory": 1e9}}}])),
+    ("nulls in a template", pool(template={"metadata": {"creationTimestamp": None, "labels": None}, "spec": {
+        "nodeSelector": None, "containers": [{"name": "a", "image": "x", "command": None, "env": None, "ports": None}]}})),
+    ("two variables of one name", pod_pool(containers=[{"name": "a", "image": "x", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}])),
+    ("one port twice", pod_pool(containers=[{"name": "a", "image": "x", "ports": [{"containerPort": 80}, {"containerPort": 80, "name": "web"}]}])),
+    ("args of the sidecar", pod_pool(containers=[{"name": "a", "image": "x"}, {"name": "sidecar", "image": "x", "args": ["a"]}])),
     ("FilePatch without path", task(steps=[{"name": "w", "type": "FilePatch", "content": "x"}])),
     ("FilePatch with .. in its path", task(steps=[{"name": "w", "type": "FilePatch", "path": "../../etc/passwd", "content": "x"}])),
     ("FilePatch with mode and encoding", task(steps=[
@@ -130,8 +136,13 @@ REFUSED = [
     ("container without name", pod_pool(containers=[{"image": "busybox"}]), TEMPLATE + ".containers[0].name"),
     ("container name with a slash", pod_pool(containers=[{"name": "a/b", "image": "x"}]), TEMPLATE + ".containers[0].name"),
     ("two containers of one name", pod_pool(containers=[{"name": "a", "image": "x"}] * 2), TEMPLATE + ".containers[1]"),
-    ("container named arl-init", pod_pool(containers=[{"name": "arl-init", "image": "x"}]), "arl-init is reserved"),
+    ("container named arl-init", pod_pool(containers=[{"name": "arl-init", "image": "x"}]), "the names arl-init and arl-workspace are reserved"),
     ("init container named arl-init", pod_pool(initContainers=[{"name": "arl-init", "image": "x"}]), TEMPLATE + ".initContainers"),
+    ("init container named arl-workspace", pod_pool(initContainers=[{"name": "arl-workspace", "image": "x"}]), TEMPLATE + ".initContainers"),
+    ("args without command", pod_pool(containers=[{"name": "db", "image": "x", "args": ["a"]}]),
+     "container db has args without command: the ENTRYPOINT of an image does not run"),
+    ("a quantity that is true", pod_pool(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": True}}}]), "resources.limits.cpu"),
+    ("a quantity that is a list", pod_pool(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": ["1"]}}}]), "resources.limits.cpu"),
     ("volume named arl", pod_pool(volumes=[{"name": "arl", "emptyDir": {}}]), TEMPLATE + ".volumes"),
     ("bad quantity", pod_pool(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": "much"}}}]), "resources.limits.cpu"),
     ("wrong type in the pod", pod_pool(hostNetwork="yes"), TEMPLATE + ".hostNetwork"),
