@@ -29,7 +29,18 @@ static void test_pool_counts_idle_only(void **state)
     body = plan_body(f, POOL);
     assert_string_equal(buf_str(&f->text), "status p Ready\n");
     assert_in(body, "\"readyReplicas\":1,\"allocatedReplicas\":1");
-    assert_in(body, "1/1 pods ready");
+    assert_in(body, "\"reason\":\"PodsReady\",\"message\":\"1/1 pods ready\"");
+}
+
+static void test_pool_says_how_many_are_missing(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_free char *body = NULL;
+
+    put_pool(f, 2, "x");
+    put_pod(f, "a", true, NULL);
+    body = plan_body(f, POOL);
+    assert_in(body, "\"reason\":\"PodsNotReady\",\"message\":\"1/2 pods ready\"");
 }
 
 static void test_pool_scales_down_the_worst_first(void **state)
@@ -690,6 +701,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_pool_fills),
         T(test_pool_counts_idle_only),
+        T(test_pool_says_how_many_are_missing),
         T(test_pool_scales_down_the_worst_first),
         T(test_pool_rolls_with_bounded_unavailability),
         T(test_pool_replaces_pods_that_know_another_key),
