@@ -48,7 +48,7 @@ class Metadata(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    annotations: dict[str, str] | None = None
+    annotations: dict[str, Any] | None = None
     """
     Annotations of each object made from the template.
     """
@@ -58,7 +58,7 @@ class Metadata(BaseModel):
     """
     Ignored; many tools write null here.
     """
-    labels: dict[str, str] | None = None
+    labels: dict[str, Any] | None = None
     """
     Labels of each object made from the template.
     """
@@ -220,7 +220,7 @@ class LabelSelector(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -241,7 +241,7 @@ class NamespaceSelector(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -584,18 +584,6 @@ class FieldRef(BaseModel):
     """
 
 
-class Divisor1(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-    """
-    Specifies the output format of the exposed resources, defaults to "1"
-    """
-
-
 class ResourceFieldRef(BaseModel):
     """
     Selects a resource of the container: only resources limits and requests (limits.cpu, limits.memory, limits.ephemeral-storage, requests.cpu, requests.memory and requests.ephemeral-storage) are currently supported.
@@ -609,7 +597,7 @@ class ResourceFieldRef(BaseModel):
     """
     Container name: required for volumes, optional for env vars
     """
-    divisor: Divisor1 | int | None = None
+    divisor: Any | None = None
     """
     Specifies the output format of the exposed resources, defaults to "1"
     """
@@ -1047,7 +1035,7 @@ class Port(BaseModel):
     """
     If specified, this must be an IANA_SVC_NAME and unique within the pod.
     """
-    protocol: str | None = "TCP"
+    protocol: str | None = None
     """
     Protocol for port.
     """
@@ -1144,24 +1132,6 @@ class Claim(BaseModel):
     """
 
 
-class Limits1(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
-class Requests1(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
 class Resources(BaseModel):
     """
     Compute Resources required by this container.
@@ -1175,11 +1145,11 @@ class Resources(BaseModel):
     """
     Claims lists the names of resources, defined in spec.resourceClaims, that are used by this container.
     """
-    limits: dict[str, Limits1 | int] | None = None
+    limits: dict[str, Any] | None = None
     """
     Limits describes the maximum amount of compute resources allowed.
     """
-    requests: dict[str, Requests1 | int] | None = None
+    requests: dict[str, Any] | None = None
     """
     Requests describes the minimum amount of compute resources required.
     """
@@ -1659,75 +1629,15 @@ class ImagePullSecret(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    name: str | None = ""
+    name: str | None = None
     """
     Name of the referent.
     """
 
 
-class Divisor3(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-    """
-    Specifies the output format of the exposed resources, defaults to "1"
-    """
-
-
-class ResourceFieldRef1(BaseModel):
-    """
-    Selects a resource of the container: only resources limits and requests (limits.cpu, limits.memory, limits.ephemeral-storage, requests.cpu, requests.memory and requests.ephemeral-storage) are currently supported.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-        populate_by_name=True,
-    )
-    container_name: Annotated[str | None, Field(alias="containerName")] = None
-    """
-    Container name: required for volumes, optional for env vars
-    """
-    divisor: Divisor3 | int | None = None
-    """
-    Specifies the output format of the exposed resources, defaults to "1"
-    """
-    resource: str
-    """
-    Required: resource to select
-    """
-
-
-class ValueFrom1(BaseModel):
+class ValueFrom1(ValueFrom):
     """
     Source for the environment variable's value.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-        populate_by_name=True,
-    )
-    config_map_key_ref: Annotated[
-        ConfigMapKeyRef | None, Field(alias="configMapKeyRef")
-    ] = None
-    """
-    Selects a key of a ConfigMap.
-    """
-    field_ref: Annotated[FieldRef | None, Field(alias="fieldRef")] = None
-    """
-    Selects a field of the pod: supports metadata.name, metadata.namespace, `metadata.labels['<KEY>']`, `metadata.annotations['<KEY>']`, spec.nodeName, spec.serviceAccountName, status.hostIP, status.podIP, status.podIPs.
-    """
-    resource_field_ref: Annotated[
-        ResourceFieldRef1 | None, Field(alias="resourceFieldRef")
-    ] = None
-    """
-    Selects a resource of the container: only resources limits and requests (limits.cpu, limits.memory, limits.ephemeral-storage, requests.cpu, requests.memory and requests.ephemeral-storage) are currently supported.
-    """
-    secret_key_ref: Annotated[SecretKeyRef | None, Field(alias="secretKeyRef")] = None
-    """
-    Selects a key of a secret in the pod's namespace
     """
 
 
@@ -1977,44 +1887,9 @@ class ReadinessProbe1(BaseModel):
     """
 
 
-class Limits3(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
-class Requests3(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
-class Resources1(BaseModel):
+class Resources1(Resources):
     """
     Compute Resources required by this container.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-        populate_by_name=True,
-    )
-    claims: list[Claim] | None = None
-    """
-    Claims lists the names of resources, defined in spec.resourceClaims, that are used by this container.
-    """
-    limits: dict[str, Limits3 | int] | None = None
-    """
-    Limits describes the maximum amount of compute resources allowed.
-    """
-    requests: dict[str, Requests3 | int] | None = None
-    """
-    Requests describes the minimum amount of compute resources required.
     """
 
 
@@ -2221,15 +2096,6 @@ class Os(BaseModel):
     """
 
 
-class Overhead1(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
 class ReadinessGate(BaseModel):
     model_config = ConfigDict(
         extra="allow",
@@ -2262,24 +2128,6 @@ class ResourceClaim(BaseModel):
     """
 
 
-class Limits5(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
-class Requests5(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
 class Resources2(BaseModel):
     """
     Resources is the total amount of CPU and Memory resources required by all containers in the pod.
@@ -2293,11 +2141,11 @@ class Resources2(BaseModel):
     """
     Claims lists the names of resources, defined in spec.resourceClaims, that are used by this container.
     """
-    limits: dict[str, Limits5 | int] | None = None
+    limits: dict[str, Any] | None = None
     """
     Limits describes the maximum amount of compute resources allowed.
     """
-    requests: dict[str, Requests5 | int] | None = None
+    requests: dict[str, Any] | None = None
     """
     Requests describes the minimum amount of compute resources required.
     """
@@ -2515,7 +2363,7 @@ class LabelSelector4(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -2830,7 +2678,7 @@ class Csi(BaseModel):
     readOnly specifies a read-only configuration for the volume.
     """
     volume_attributes: Annotated[
-        dict[str, str] | None, Field(alias="volumeAttributes")
+        dict[str, Any] | None, Field(alias="volumeAttributes")
     ] = None
     """
     volumeAttributes stores driver-specific properties that are passed to the CSI driver.
@@ -2856,18 +2704,6 @@ class FieldRef2(BaseModel):
     """
 
 
-class Divisor5(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-    """
-    Specifies the output format of the exposed resources, defaults to "1"
-    """
-
-
 class ResourceFieldRef2(BaseModel):
     """
     Selects a resource of the container: only resources limits and requests (limits.cpu, limits.memory, requests.cpu and requests.memory) are currently supported.
@@ -2881,7 +2717,7 @@ class ResourceFieldRef2(BaseModel):
     """
     Container name: required for volumes, optional for env vars
     """
-    divisor: Divisor5 | int | None = None
+    divisor: Any | None = None
     """
     Specifies the output format of the exposed resources, defaults to "1"
     """
@@ -2935,18 +2771,6 @@ class DownwardApi(BaseModel):
     """
 
 
-class SizeLimit1(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-    """
-    sizeLimit is the total amount of local storage required for this EmptyDir volume.
-    """
-
-
 class EmptyDir(BaseModel):
     """
     emptyDir represents a temporary directory that shares a pod's lifetime.
@@ -2960,7 +2784,7 @@ class EmptyDir(BaseModel):
     """
     medium represents what type of storage medium should back this directory.
     """
-    size_limit: Annotated[SizeLimit1 | int | None, Field(alias="sizeLimit")] = None
+    size_limit: Annotated[Any | None, Field(alias="sizeLimit")] = None
     """
     sizeLimit is the total amount of local storage required for this EmptyDir volume.
     """
@@ -2975,7 +2799,7 @@ class Metadata1(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    annotations: dict[str, str] | None = None
+    annotations: dict[str, Any] | None = None
     """
     Annotations of each object made from the template.
     """
@@ -2985,7 +2809,7 @@ class Metadata1(BaseModel):
     """
     Ignored; many tools write null here.
     """
-    labels: dict[str, str] | None = None
+    labels: dict[str, Any] | None = None
     """
     Labels of each object made from the template.
     """
@@ -3045,24 +2869,6 @@ class DataSourceRef(BaseModel):
     """
 
 
-class Limits7(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
-class Requests7(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
 class Resources3(BaseModel):
     """
     resources represents the minimum resources the volume should have.
@@ -3072,11 +2878,11 @@ class Resources3(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    limits: dict[str, Limits7 | int] | None = None
+    limits: dict[str, Any] | None = None
     """
     Limits describes the maximum amount of compute resources allowed.
     """
-    requests: dict[str, Requests7 | int] | None = None
+    requests: dict[str, Any] | None = None
     """
     Requests describes the minimum amount of compute resources required.
     """
@@ -3097,7 +2903,7 @@ class Selector(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -3253,7 +3059,7 @@ class FlexVolume(BaseModel):
     """
     fsType is the filesystem type to mount.
     """
-    options: dict[str, str] | None = None
+    options: dict[str, Any] | None = None
     """
     options is Optional: this field holds extra command options if any.
     """
@@ -3566,7 +3372,7 @@ class LabelSelector5(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -3632,64 +3438,8 @@ class ConfigMap1(BaseModel):
     """
 
 
-class Divisor7(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-    """
-    Specifies the output format of the exposed resources, defaults to "1"
-    """
-
-
-class ResourceFieldRef3(BaseModel):
-    """
-    Selects a resource of the container: only resources limits and requests (limits.cpu, limits.memory, requests.cpu and requests.memory) are currently supported.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-        populate_by_name=True,
-    )
-    container_name: Annotated[str | None, Field(alias="containerName")] = None
-    """
-    Container name: required for volumes, optional for env vars
-    """
-    divisor: Divisor7 | int | None = None
-    """
-    Specifies the output format of the exposed resources, defaults to "1"
-    """
-    resource: str
-    """
-    Required: resource to select
-    """
-
-
-class Item3(BaseModel):
-    model_config = ConfigDict(
-        extra="allow",
-        populate_by_name=True,
-    )
-    field_ref: Annotated[FieldRef2 | None, Field(alias="fieldRef")] = None
-    """
-    Required: Selects a field of the pod: only annotations, labels, name, namespace and uid are supported.
-    """
-    mode: int | None = None
-    """
-    Optional: mode bits used to set permissions on this file, must be an octal value between 0000 and 0777 or a decimal value between 0 and 511.
-    """
-    path: str
-    """
-    Required: Path is the relative path name of the file to be created.
-    """
-    resource_field_ref: Annotated[
-        ResourceFieldRef3 | None, Field(alias="resourceFieldRef")
-    ] = None
-    """
-    Selects a resource of the container: only resources limits and requests (limits.cpu, limits.memory, requests.cpu and requests.memory) are currently supported.
-    """
+class Item3(Item1):
+    pass
 
 
 class DownwardApi1(BaseModel):
@@ -4292,7 +4042,7 @@ class Spec(BaseModel):
     """
     NodeName indicates in which node this pod is scheduled.
     """
-    node_selector: Annotated[dict[str, str] | None, Field(alias="nodeSelector")] = None
+    node_selector: Annotated[dict[str, Any] | None, Field(alias="nodeSelector")] = None
     """
     NodeSelector is a selector which must be true for the pod to fit on a node.
     """
@@ -4300,7 +4050,7 @@ class Spec(BaseModel):
     """
     Specifies the OS of the containers in the pod.
     """
-    overhead: dict[str, Overhead1 | int] | None = None
+    overhead: dict[str, Any] | None = None
     """
     Overhead represents the resource overhead associated with running a pod for a given RuntimeClass.
     """
@@ -4559,24 +4309,6 @@ class SandboxEnv(BaseModel):
     """
 
 
-class Limits9(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
-class Requests9(RootModel[str]):
-    root: Annotated[
-        str,
-        Field(
-            pattern="^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
-        ),
-    ]
-
-
 class Resources4(BaseModel):
     """
     Compute resources that the sandbox asks for. They are recorded only, so far: the pod is made before the sandbox, with the resources of its pool's template.
@@ -4586,11 +4318,11 @@ class Resources4(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    limits: dict[str, Limits9 | int] | None = None
+    limits: dict[str, Any] | None = None
     """
     The most that may be used, by resource name.
     """
-    requests: dict[str, Requests9 | int] | None = None
+    requests: dict[str, Any] | None = None
     """
     The least that is needed, by resource name.
     """
@@ -4635,7 +4367,7 @@ class SandboxSpec(BaseModel):
     """
     env: Annotated[list[SandboxEnv] | None, Field(max_length=256)] = None
     """
-    Environment variables of all the sandbox's steps, on top of those of the container and below those of a step. They are given when the sandbox is made, so that a pod that is warm already can have settings of a session, and cannot be changed.
+    Environment variables of all the sandbox's steps, on top of those of the container and below those of a step. They are given when the sandbox is made, so that a pod that is warm already can have settings of a session, and cannot be changed. Of two entries of one name the last one holds.
     """
     resources: Resources4 | None = None
     """
