@@ -140,6 +140,17 @@ static void decode_status(struct json_object *status, struct sandbox_status *s)
     condition_decode(json_get(status, "conditions"), "ContainerRestarted", &s->restarted);
 }
 
+/* Anybody who may use the sandbox writes it. */
+static int64_t decode_used_at(struct json_object *obj)
+{
+    struct json_object *annotations = json_get_path(obj, "metadata.annotations");
+    const char *s = json_get_str(annotations, SANDBOX_ANNOTATION_USED_AT);
+
+    if (!s || strnlen(s, SANDBOX_USED_AT_BYTES) == SANDBOX_USED_AT_BYTES)
+        return 0;
+    return meta_time(annotations, SANDBOX_ANNOTATION_USED_AT);
+}
+
 static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err *err)
 {
     struct sandbox *s = xcalloc(1, sizeof(*s));
@@ -152,6 +163,7 @@ static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err
         return r;
     }
     decode_spec(obj, s);
+    s->used_at_wall_ns = decode_used_at(obj);
     decode_status(json_get(obj, "status"), &s->status);
     *ret = &s->meta;
     return 0;

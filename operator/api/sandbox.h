@@ -9,6 +9,11 @@
 
 struct buf;
 
+/* A client has used it otherwise than by a task, at that time (RFC 3339). */
+#define SANDBOX_ANNOTATION_USED_AT "arl.infra.io/used-at"
+/* A longer text is no time. */
+#define SANDBOX_USED_AT_BYTES 64
+
 enum sandbox_phase {
     SANDBOX_PHASE_NONE, /* never written: new */
     SANDBOX_PENDING,    /* waits for a pod */
@@ -36,10 +41,11 @@ struct sandbox {
     struct meta meta;
     char *pool; /* spec.poolRef, a name; NULL: invalid */
     bool keep_alive;
-    int64_t idle_timeout_s; /* -1: not given, 0: never */
-    int64_t max_lifetime_s; /* -1: none */
-    char *env_json;         /* spec.env; NULL: none */
-    char *invalid;          /* why the spec cannot be used; NULL: it can */
+    int64_t idle_timeout_s;  /* -1: not given, 0: never */
+    int64_t max_lifetime_s;  /* -1: none */
+    char *env_json;          /* spec.env; NULL: none */
+    int64_t used_at_wall_ns; /* of the annotation SANDBOX_ANNOTATION_USED_AT; 0: none */
+    char *invalid;           /* why the spec cannot be used; NULL: it can */
     struct sandbox_status status;
 };
 

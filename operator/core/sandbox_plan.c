@@ -500,9 +500,10 @@ static bool plan_expiry(const struct view *v)
         action_after(v->out, end);
         return false;
     }
-    action_event(
-        v->out, &api_sandbox, &v->s->meta, false, end == life_end ? "LifetimeEnded" : "IdleTimeout",
-        end == life_end ? "spec.maxLifetimeSeconds are over" : "no task ran for the idle timeout");
+    action_event(v->out, &api_sandbox, &v->s->meta, false,
+                 end == life_end ? "LifetimeEnded" : "IdleTimeout",
+                 end == life_end ? "spec.maxLifetimeSeconds are over"
+                                 : "it was not used for the idle timeout");
     action_delete(v->out, &api_sandbox, &v->s->meta,
                   end == life_end ? "LifetimeEnded" : "IdleTimeout");
     return true;
@@ -663,6 +664,24 @@ static void plan_phase(const struct view *v)
     }
 }
 
+/*
+ * Use that is no task. Clocks of clients say little: the time counts as when it was seen to change,
+ * any change is use, and its own value only where this process finds it. A clock that is behind
+ * must not end what is used then; one that is ahead gains nothing.
+ */
+static void note_used_at(const struct view *v, bool first)
+{
+    struct sandbox_state *st = v->st;
+    int64_t at = v->s->used_at_wall_ns, used = v->now.mono_ns;
+
+    if (at == 0 || at == st->noted_used_at_ns)
+        return;
+    if (first)
+        used = plan_deadline(&v->s->meta, at, 0);
+    st->noted_used_at_ns = at;
+    st->used_mono_ns = MAX(st->used_mono_ns, MIN(used, v->now.mono_ns));
+}
+
 /* When it was used last, and since when it is in its phase, by this process's clock. What was
  * before the first plan is known in wall time only, see plan_deadline(). */
 static void note_use(const struct view *v, bool first)
@@ -677,6 +696,7 @@ static void note_use(const struct view *v, bool first)
         st->used_mono_ns = v->now.mono_ns;
     if (st->task_dropped)
         st->last_task_wall_ns = MAX(st->last_task_wall_ns, v->now.wall_ns);
+    note_used_at(v, first);
     st->noted_task_wall_ns = MAX(st->last_task_wall_ns, ended);
     st->task_ended = st->task_dropped = false;
     /* Not Ready, and not Ready for good, are the same status since the same time. */

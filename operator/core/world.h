@@ -87,6 +87,7 @@ struct sandbox_state {
     bool task_ended;            /* one has; noted by the next plan */
     int64_t noted_task_wall_ns; /* the last end of a task that a plan has noted */
     int64_t used_mono_ns;       /* when that was, or a task was dropped; 0: never */
+    int64_t noted_used_at_ns;   /* the annotation used-at that a plan has noted last */
     int known_phase;            /* at the last plan */
     int64_t phase_mono_ns;      /* since when */
     bool agent_heard;           /* the last answer of its agent was its own */

@@ -311,6 +311,18 @@ def idle_time_counts_from_the_end_of_the_last_task(t):
 
 
 @case()
+def used_at_counts_as_use(t):
+    """Whatever its clock says; and only as long as it changes."""
+    t.pool()
+    box = t.box(idleTimeoutSeconds=15)
+    for at in ("2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "2001-01-01T00:00:01.5+01:00", "2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z"):
+        time.sleep(5)
+        t.merge("Sandbox", box, {"metadata": {"annotations": {"arl.infra.io/used-at": at}}})
+    expect(t.find("Sandbox", box), "the sandbox is gone")
+    t.gone("Sandbox", box, 60)
+
+
+@case()
 def max_lifetime_ends_a_sandbox_even_while_it_works(t):
     t.pool()
     box = t.sandbox(maxLifetimeSeconds=15, idleTimeoutSeconds=3600, keepAlive=True)

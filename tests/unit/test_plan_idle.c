@@ -123,6 +123,121 @@ static void test_sandbox_that_is_listed_after_its_tasks(void **state)
     assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
+/* So that nothing is allowed for what an earlier process may have left out. */
+static void put_old_task(struct fixture *f)
+{
+    put_task(f, "t", ONE_STEP, "\"state\":\"Succeeded\",\"completionTime\":\"" T0_TEXT "\"");
+}
+
+static void put_used(struct fixture *f, const char *at)
+{
+    cleanup_free char *annotation =
+        xasprintf(",\"annotations\":{\"" SANDBOX_ANNOTATION_USED_AT "\":%s}", at);
+
+    fixture_put(f, &api_sandbox, "s", annotation,
+                "\"spec\":{\"poolRef\":\"p\"},\"status\":{" READY_STATUS LAST_TASK(T0_TEXT) "}");
+}
+
+/* Whatever a client's clock says, it counts as when it was seen to change. */
+static void test_used_at_is_use_when_it_changes(void **state)
+{
+    static const char *const times[] = {
+        "\"2025-06-15T15:06:41Z\"",        "\"2025-06-15T15:06:40Z\"", /* back */
+        "\"2099-01-01T00:00:00.123456Z\"", "\"2025-06-15T17:06:42+02:00\"",
+        "\"1970-01-01T00:00:01Z\"",
+    };
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    put_box(f, LAST_TASK(T0_TEXT));
+    put_old_task(f);
+    assert_plan(f, SANDBOX, "after 601000ms\n");
+    fixture_pass(f, 300000);
+    for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+        fixture_pass(f, 300000);
+        assert_plan(f, SANDBOX, "after 1000ms\n");
+        put_used(f, times[i]);
+        /* No write, and the whole time once more. */
+        assert_plan(f, SANDBOX, "after 601000ms\n");
+        /* The same once more is none. */
+        fixture_pass(f, 300000);
+        put_used(f, times[i]);
+        assert_plan(f, SANDBOX, "after 301000ms\n");
+    }
+    fixture_pass(f, 301000);
+    assert_plan(f, SANDBOX, "event s IdleTimeout\ndelete s IdleTimeout\n");
+}
+
+static void test_used_at_that_is_no_time(void **state)
+{
+    static const char *const texts[] = {
+        "\"\"",
+        "\"yesterday\"",
+        "\"2025-06-15\"",
+        "17",
+        "null",
+        "{}",
+        "\"1969-12-31T00:00:00Z\"",
+        "\"2025-06-15T15:06:41.00000000000000000000000000000000000000000000000Z\"",
+    };
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    put_box(f, LAST_TASK(T0_TEXT));
+    put_old_task(f);
+    assert_plan(f, SANDBOX, "after 601000ms\n");
+    fixture_pass(f, 300000);
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        put_used(f, texts[i]);
+        assert_plan(f, SANDBOX, "after 301000ms\n");
+    }
+}
+
+/* It may be old, and its clock as far behind as clocks are thought to be. */
+static void test_used_at_that_a_process_finds(void **state)
+{
+    static const struct {
+        const char *at;
+        const char *want;
+    } rows[] = {
+        {"\"2025-06-15T15:06:40Z\"", "after 301000ms\n"},
+        {"\"2025-06-15T15:12:00Z\"", "after 601000ms\n"},
+        {"\"2099-01-01T00:00:00Z\"", "after 601000ms\n"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct fixture *f = *state;
+
+        fixture_pass(f, 600000);
+        put_pool(f, 1, "x");
+        put_pod(f, "a", true, "s");
+        put_used(f, rows[i].at);
+        put_old_task(f);
+        world_sandbox_state(f->w, "ns/s")->audited = true;
+        assert_plan(f, SANDBOX, rows[i].want);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void test_used_at_does_not_lengthen_its_life(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_pod(f, "a", true, "s");
+    fixture_put(f, &api_sandbox, "s",
+                ",\"annotations\":{\"" SANDBOX_ANNOTATION_USED_AT "\":\"2099-01-01T00:00:00Z\"}",
+                "\"spec\":{\"poolRef\":\"p\",\"maxLifetimeSeconds\":60},\"status\":"
+                "{" READY_STATUS "}");
+    world_sandbox_state(f->w, "ns/s")->audited = true;
+    assert_plan(f, SANDBOX, "after 60000ms\n");
+    fixture_pass(f, 60000);
+    assert_plan(f, SANDBOX, "event s LifetimeEnded\ndelete s LifetimeEnded\n");
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -135,6 +250,10 @@ int main(void)
         T(test_sandbox_of_an_earlier_process_is_not_idle_too_early),
         T(test_sandbox_that_is_listed_after_its_tasks),
         T(test_sandbox_that_failed_after_its_idle_limit_stays),
+        T(test_used_at_is_use_when_it_changes),
+        T(test_used_at_that_is_no_time),
+        T(test_used_at_that_a_process_finds),
+        T(test_used_at_does_not_lengthen_its_life),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
