@@ -1,10 +1,11 @@
 """Who may do what: the sidecar serves the operator alone, and steps cannot reach the machinery."""
 import json
 import os
+import re
 
 AGENT_PORT = 27182      # common/task_proto.h
 
-from harness import ROOT, case, command, equal, expect, path_of, sh, wait
+from harness import ROOT, case, command, contains, equal, expect, path_of, sh, wait
 
 
 @case(shared=True)
@@ -103,3 +104,76 @@ def network_policy_selects_the_pods_and_admits_the_operator(t):
           "whether the operator, a sandbox, and one that only looks like the operator are let in")
     served = [p["containerPort"] for c in pod["spec"]["containers"] if c["name"] == "sidecar" for p in c["ports"] if p["name"] == "arl-agent"]
     equal([p["port"] for p in rule["ports"]], served, "the port")
+
+
+def role_of_the_docs():
+    """The least Role of a client, as docs/clients.md has it."""
+    with open(os.path.join(ROOT, "docs", "clients.md"), encoding="utf-8") as f:
+        block = re.search(r"```yaml\n(apiVersion: rbac[^`]*)```", f.read())
+    expect(block, "docs/clients.md has no Role")
+    return block[1]
+
+
+def allowed(t, user, verb, resource, namespace=None, group="arl.infra.io"):
+    """What the API server says of it; a resource may have a subresource."""
+    name, _, sub = resource.partition("/")
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": user, "resourceAttributes": {
+        "namespace": namespace or t.ns, "verb": verb, "group": group, "resource": name, "subresource": sub}}}
+    return t.api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
+
+
+def kubeconfig_of(t, account):
+    """One that signs in as the ServiceAccount and knows nothing else."""
+    config = json.loads(t.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+    config["users"] = [{"name": "client", "user": {"token": t.kubectl("create", "token", account).strip()}}]
+    config["contexts"][0]["context"].update(user="client", namespace=t.ns)
+    path = os.path.join(t.env.work, f"{t.ns}-{account}.kubeconfig")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
+        json.dump(config, f)
+    return path
+
+
+@case()
+def the_least_role_of_a_client_is_enough(t):
+    t.pool()
+    t.kubectl("create", "serviceaccount", "client")
+    t.kubectl("apply", "-f", "-", body=role_of_the_docs())
+    t.kubectl("create", "rolebinding", "client", "--role=arl-client", f"--serviceaccount={t.ns}:client")
+    config = kubeconfig_of(t, "client")
+
+    def client(*argv, fails=False, body=None):
+        return t.kubectl(f"--kubeconfig={config}", *argv, fails=fails, body=body, limit=200)
+    api = "arl.infra.io/v1alpha1"
+    client("create", "-f", "-", body={"apiVersion": api, "kind": "Sandbox", "metadata": {"name": "s"}, "spec": {"poolRef": "pool"}})
+    client("wait", "--for=condition=Ready", "sandbox/s", "--timeout=180s")
+    client("create", "-f", "-", body={"apiVersion": api, "kind": "Task", "metadata": {"name": "t"}, "spec": {"sandboxRef": "s", "steps": [sh("echo hi")]}})
+    client("wait", "--for=condition=Finished", "task/t", "--timeout=180s")
+    equal(client("get", "task", "t", "-o", "jsonpath={.status.stdout}"), "hi\n", "what the task printed")
+    pod = client("get", "sandbox", "s", "-o", "jsonpath={.status.podName}")
+    equal(t.pod_of("s")["metadata"]["name"], pod, "the pod")
+    client("patch", "sandbox", "s", "--type=merge", "-p", '{"metadata":{"annotations":{"arl.infra.io/used-at":"2026-01-31T12:00:00Z"}}}')
+    contains(client("patch", "task", "t", "--subresource=status", "--type=merge", "-p", '{"status":{"state":"Failed"}}', fails=True), "forbidden")
+    contains(client("create", "-f", "-", fails=True, body={"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [
+        {"name": "c", "image": "x"}]}}), "forbidden")
+    client("delete", "task/t", "sandbox/s")
+    user = f"system:serviceaccount:{t.ns}:client"
+    for verb, resource, group in (("get", "pods/exec", ""), ("create", "pods/exec", "")):
+        expect(allowed(t, user, verb, resource, group=group), f"may not {verb} {resource}")
+    for verb, resource, group in (("patch", "sandboxes/status", "arl.infra.io"), ("update", "tasks/status", "arl.infra.io"), ("create", "warmpools", "arl.infra.io"),
+                                  ("patch", "pods", ""), ("create", "pods", ""), ("list", "secrets", ""), ("create", "pods/ephemeralcontainers", "")):
+        expect(not allowed(t, user, verb, resource, group=group), f"may {verb} {resource}")
+    expect(not allowed(t, user, "create", "tasks", namespace="default"), "may create tasks in another namespace")
+
+
+@case()
+def roles_of_people_have_the_kinds_and_no_status(t):
+    want = {"view": {"get": True, "create": False, "patch": False, "delete": False}, "edit": dict.fromkeys(("get", "create", "patch", "delete"), True),
+            "admin": dict.fromkeys(("get", "create", "patch", "delete"), True)}
+    for role in want:
+        t.kubectl("create", "rolebinding", role, f"--clusterrole={role}", f"--user={t.ns}-{role}")
+    user = {role: f"{t.ns}-{role}" for role in want}
+    wait("the roles to have them", lambda: all(allowed(t, u, "watch", "sandboxes") for u in user.values()), 30)
+    for kind in ("warmpools", "sandboxes", "tasks"):
+        for role, verbs in want.items():
+            equal({v: allowed(t, user[role], v, kind) for v in verbs}, verbs, f"what {role} may do with {kind}")
+            equal([v for v in ("update", "patch") if allowed(t, user[role], v, f"{kind}/status")], [], f"what {role} may do with the status of {kind}")
