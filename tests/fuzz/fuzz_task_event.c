@@ -9,9 +9,11 @@
 /* What the operator relies on. */
 static void check_ranges(const struct task_event *e)
 {
-    bool of_stream = e->type == TASK_EVENT_OUT || e->type == TASK_EVENT_GAP;
+    bool tail = e->type == TASK_EVENT_TAIL;
+    bool of_stream = tail || e->type == TASK_EVENT_OUT || e->type == TASK_EVENT_GAP;
 
-    property(e->seq >= 1 && e->seq <= INT64_MAX && e->step < LIMIT_STEPS);
+    property(tail ? e->seq == 0 : e->seq >= 1 && e->seq <= INT64_MAX);
+    property(e->step < LIMIT_STEPS);
     property(of_stream ? e->fd == 1 || e->fd == 2 : e->fd == 0);
     property(e->code >= 0 && e->code <= 255 && e->duration_ns >= 0 && e->time_unix_ms >= 0);
     property(e->data_len <= LIMIT_EVENT_CHUNK_BYTES && e->gap_bytes <= INT64_MAX);
