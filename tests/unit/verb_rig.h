@@ -75,6 +75,7 @@ static inline int call_argv(int argc, char **argv)
 }
 
 /* Words, divided by spaces. The exit status. */
+PRINTF_LIKE(1, 2)
 static inline int call(const char *fmt, ...)
 {
     char *argv[ARGS_MAX + 1];
@@ -154,6 +155,7 @@ static inline void make_link(const char *target, const char *name)
 #define has(b, text) assert_non_null(strstr(buf_str(&(b)), text))
 
 /* A call that fails, with this code. */
+PRINTF_LIKE(3, 4)
 static inline void refused(const char *code, int status, const char *fmt, ...)
 {
     cleanup_free char *text = NULL, *want = xasprintf("{\"error\":\"%s\",\"message\":\"", code);
