@@ -347,7 +347,8 @@ static void apply_all(struct attempt *a, struct run_actions *acts)
     run_actions_done(acts);
     if (r < 0)
         attempt_on_done(a, FRAME_EXEC_FAILED, (uint32_t)-r, "", 0);
-    else if (a->step_id && a->running && !runner_ready(a->table->links, a->container))
+    else if (a->step_id && a->running && !run_awaits_pod_end(&a->run) &&
+             !runner_ready(a->table->links, a->container))
         attempt_lost(a);
     attempt_pump(a);
 }

@@ -401,7 +401,7 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
 
     if (r->state != RUN_RUNNING && r->state != RUN_KILLING)
         return;
-    if (r->stop == RUN_STOP_CONTAINER)
+    if (run_awaits_pod_end(r))
         return;
     if (how == FRAME_STOPPED && r->state == RUN_RUNNING) {
         move(r, RUN_KILLING);
@@ -465,13 +465,18 @@ void run_on_cancel(struct run *r, const struct now *now, struct run_actions *ret
         begin_kill(r, RUN_STOP_CANCEL, ret);
 }
 
+bool run_awaits_pod_end(const struct run *r)
+{
+    return r->state == RUN_KILLING && r->stop == RUN_STOP_CONTAINER;
+}
+
 void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret)
 {
     cleanup_free char *step = NULL;
 
     if (r->state != RUN_RUNNING && r->state != RUN_KILLING)
         return;
-    if (r->stop == RUN_STOP_CONTAINER) /* that was to be expected: see RUN_POD_END_MS */
+    if (run_awaits_pod_end(r))
         return;
     step = label(r);
     fail_step(r, RUN_CODE_LOST, now->mono_ns - r->step_started_ns,

@@ -93,6 +93,9 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
                  int64_t duration_ns, const struct now *now, struct run_actions *ret);
 void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret);
 void run_on_cancel(struct run *r, const struct now *now, struct run_actions *ret);
+/* Whether the step's container was ended from outside: that its runner goes is to be expected then,
+ * and counts as a loss only when RUN_POD_END_MS are over. */
+bool run_awaits_pod_end(const struct run *r);
 /* The runner of the step is gone; what became of the step will never be known. */
 void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret);
 
