@@ -550,6 +550,7 @@ def venv(cache, version):
 # ---- the list of cases
 
 CASES = []
+LEFT_OUT = []    # what the last line names, as the caller wanted it to be left out
 
 
 def case(shared=False, alone=False, slow=False):

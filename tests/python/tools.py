@@ -1,4 +1,5 @@
 """The packages as a user has them: built once a run, installed from their wheels into a venv of the cache."""
+import glob
 import hashlib
 import os
 import shutil
@@ -46,6 +47,10 @@ def tools(cache):
 _installed = {}
 
 
+def wheels():
+    return sorted(os.path.join(DIST, f) for f in os.listdir(DIST) if f.endswith(".whl"))
+
+
 def installed(cache):
     """The python of a venv with our wheels, which are built first."""
     build = tools(cache)
@@ -53,10 +58,72 @@ def installed(cache):
         if cache not in _installed:
             call(os.path.join(PYTHON, "build"), env={**os.environ, "PYTHON": build})
             python = _venv(cache, "arl-wrapper", ["kubernetes==37.0.2", "pydantic>=2", "python-dateutil", "pytest"])
-            wheels = sorted(os.path.join(DIST, f) for f in os.listdir(DIST) if f.endswith(".whl"))
-            call(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--force-reinstall", *wheels)
+            call(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--force-reinstall", *wheels())
             _installed[cache] = python
         return _installed[cache]
+
+
+# The frameworks that arl.integrations is for, as they were when it was written. inspect-ai does not go with kubernetes 37.
+FRAMEWORKS = ["inspect-ai==0.3.285", "mini-swe-agent==2.4.6", "deepagents==0.7.32", "mcp==2.3.0", "kubernetes==36.0.3", "pydantic>=2",
+              "pytest==9.0.2", "pytest-asyncio==1.3.0"]
+HARBOR = ["harbor==0.26.0", "kubernetes==37.0.2", "pydantic>=2"]
+NO_HARBOR = "ARL_NO_HARBOR"
+
+
+def find_python(*minors):
+    """A Python 3 of one of these minor versions, the first that is there; None where there is none."""
+    for minor in minors:
+        names = [shutil.which(f"python3.{minor}"), *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/python")))]
+        for path in filter(None, names):
+            if call(path, "-c", "import venv, ssl", fails=True).returncode == 0:
+                return path
+    return None
+
+
+def _with_uv(cache, name, python, install):
+    """As _venv, by uv: these are hundreds of packages."""
+    uv = os.path.join(os.path.dirname(tools(cache)), "uv")
+    env = {**os.environ, "UV_CACHE_DIR": os.path.join(cache, "uv")}
+    version = call(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+    key = hashlib.sha256("\n".join(install).encode()).hexdigest()[:12]
+    folder = os.path.join(cache, "venv", f"{name}-{key}-py{version}")
+    ours = os.path.join(folder, "bin", "python")
+    installed(cache)
+    with _lock:
+        if not os.path.exists(os.path.join(folder, "complete")):
+            shutil.rmtree(folder, ignore_errors=True)
+            call(uv, "venv", "--quiet", "--python", python, folder, env=env)
+            call(uv, "pip", "install", "--quiet", "--python", ours, *install, env=env, limit=1200)
+            with open(os.path.join(folder, "complete"), "w", encoding="utf-8"):
+                pass
+        if folder not in _installed:
+            call(uv, "pip", "install", "--quiet", "--python", ours, "--no-deps", "--reinstall", "--no-index", *wheels(), env=env)
+            _installed[folder] = ours
+    return ours
+
+
+def frameworks(cache):
+    """The python of a venv with our wheels and all frameworks but harbor."""
+    python = sys.executable if sys.version_info >= (3, 11) else find_python(11, 12, 13)
+    expect(python, "inspect-ai and deepagents need Python 3.11 or newer, and there is none")
+    return _with_uv(cache, "frameworks", python, FRAMEWORKS)
+
+
+def harbor(cache):
+    """The python of a venv with our wheels and harbor."""
+    python = find_python(12, 13)
+    expect(python, "harbor needs Python 3.12 or newer, and there is none: install one, or leave harbor out with --no-harbor")
+    return _with_uv(cache, "harbor", python, HARBOR)
+
+
+def kubeconfig(t, folder):
+    """A kubeconfig whose namespace is that of the case."""
+    path = os.path.join(folder, "kubeconfig")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(t.env.run_kubectl("config", "view", "--raw", "--flatten").stdout)
+    env = {**os.environ, "KUBECONFIG": path, "PYTHONDONTWRITEBYTECODE": "1", "E2E_NAMESPACE": t.ns}
+    call("kubectl", "config", "set-context", "--current", f"--namespace={t.ns}", env=env)
+    return env
 
 
 def program(t, text, *argv, limit=240, **more):

@@ -1,0 +1,2 @@
+#!/bin/bash
+cp question.txt answer.txt
