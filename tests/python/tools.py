@@ -65,7 +65,7 @@ def installed(cache):
 
 # The frameworks that arl.integrations is for, as they were when it was written. inspect-ai does not go with kubernetes 37.
 FRAMEWORKS = ["inspect-ai==0.3.285", "mini-swe-agent==2.4.6", "deepagents==0.7.32", "mcp==2.3.0", "kubernetes==36.0.3", "pydantic>=2",
-              "pytest==9.0.2", "pytest-asyncio==1.3.0"]
+              "pytest==9.2.0", "pytest-asyncio==1.5.0"]
 HARBOR = ["harbor==0.26.0", "kubernetes==37.0.2", "pydantic>=2"]
 NO_HARBOR = "ARL_NO_HARBOR"
 
