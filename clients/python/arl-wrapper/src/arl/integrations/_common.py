@@ -24,6 +24,7 @@ SCRIPT_MAX = 100 << 10
 # A step takes 1536.
 ARGUMENTS_COUNT_MAX = 1024
 
+EXIT_TIMEOUT = 124
 # Runs a script in the shell itself, as -c does.
 SOURCE = '. "$0"'
 
@@ -51,6 +52,11 @@ def own_error(result: CommandResult) -> str:
     """What arl says about a command that could not be run; empty if it ran, whatever it said itself."""
     steps = result.task.get("status", {}).get("steps") or [{}]
     return str(steps[-1].get("error") or "")
+
+
+def timed_out(result: CommandResult) -> bool:
+    """Whether a command was killed because its time was over; a command may exit with 124 by itself."""
+    return result.exit_code == EXIT_TIMEOUT and " timed out after " in own_error(result)
 
 
 def failure(error: BaseException, path: str) -> str:

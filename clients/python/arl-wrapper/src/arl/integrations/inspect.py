@@ -30,6 +30,7 @@ from arl import AsyncSandbox, CommandResult, Pool, Sandbox, _cleanup
 from arl.errors import (
     ClusterUnreachable,
     ExecFailed,
+    FileError,
     FileMissing,
     FileNotDirectory,
     OutputTooLarge,
@@ -39,7 +40,7 @@ from arl.errors import (
     TaskGone,
     TaskLost,
 )
-from arl.integrations._common import Runner, absolute, own_error, work_dir
+from arl.integrations._common import Runner, absolute, own_error, timed_out, work_dir
 
 LABELS = {"app.kubernetes.io/managed-by": "inspect-ai"}
 CONFIG_FILE = "arl.yaml"
@@ -231,7 +232,7 @@ class ArlSandboxEnvironment(SandboxEnvironment):
                 cmd, stdin=input, cwd=cwd, env=env, user=user or self._user, timeout=timeout
             )
             _raise_refused(result)
-            if result.reason == "StepTimeout":
+            if timed_out(result):
                 raise TimeoutError(f"{cmd[0]} was killed after {timeout} s")
             try:
                 stdout, stderr = await self._runner.output(result)
@@ -247,8 +248,21 @@ class ArlSandboxEnvironment(SandboxEnvironment):
 
     async def write_file(self, file: str, contents: str | bytes) -> None:
         """Writes a file; see ``SandboxEnvironment.write_file``."""
+        path = absolute(file, self._dir)
         with _unavailable():
-            await self._sandbox.files.write(absolute(file, self._dir), contents, user=self._user)
+            await self._refuse_read_only(path)
+            await self._sandbox.files.write(path, contents, user=self._user)
+
+    async def _refuse_read_only(self, path: str) -> None:
+        """A file of one's own without the right to write is replaced by arl, and refused by ``cat >`` and Inspect."""
+        try:
+            info = await self._sandbox.files.stat(path, user=self._user)
+        except FileError:
+            return  # then writing has an error of its own, or none
+        if not info.is_file or info.mode & 0o200:
+            return
+        if not await self._runner.run(["sh", "-c", 'test -w "$0"', path], user=self._user):
+            raise PermissionError(f"{path}: Permission denied")
 
     @overload
     async def read_file(self, file: str, text: Literal[True] = True) -> str: ...

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from arl import AsyncSandbox, Pool, __version__
 from arl.errors import ArlError
-from arl.integrations._common import Runner, absolute, work_dir
+from arl.integrations._common import Runner, absolute, timed_out, work_dir
 
 LABELS = {"app.kubernetes.io/managed-by": "arl-mcp"}
 # What a model gets to read of an output or a file, if it does not ask for more.
@@ -211,7 +211,7 @@ class Sandboxes:
             stdout=stdout,
             stderr=stderr,
             truncated=result.truncated or out_cut or err_cut,
-            timed_out=result.reason == "StepTimeout",
+            timed_out=timed_out(result),
         )
 
     async def write_file(self, sandbox: Name, path: Path, content: str, encoding: Encoding = "utf-8") -> str:

@@ -13,7 +13,7 @@ from minisweagent.utils.serialize import recursive_merge
 from pydantic import BaseModel, model_validator
 
 from arl import Pool, Sandbox
-from arl.integrations._common import script
+from arl.integrations._common import script, timed_out
 
 LABELS = {"app.kubernetes.io/managed-by": "mini-swe-agent"}
 SUBMIT = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
@@ -113,7 +113,7 @@ class ArlEnvironment:
             "returncode": result.exit_code,
             "exception_info": "",
         }
-        if result.reason == "StepTimeout":
+        if timed_out(result):
             said = f"Command '{command}' timed out after {limit} seconds"
             output["returncode"] = -1
             output["exception_info"] = f"An error occurred while executing the command: {said}"
