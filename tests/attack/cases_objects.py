@@ -144,8 +144,9 @@ def a_claim_that_is_refused(t):
     pod = t.pods(pool=pool)[0]["metadata"]["name"]
     wait("the policy to be in force", lambda: t.api.request("PATCH", path_of(t.ns, "pods", pod) + "?dryRun=All", {"metadata": {"labels": {"arl.infra.io/sandbox": "unwanted-x"}}},
                                                             "application/merge-patch+json")[0] >= 400, 30)
-    t.sandbox(pool, name="unwanted-1")
-    time.sleep(1)
+    box = t.sandbox(pool, name="unwanted-1")
+    # Before the next one comes, which takes the pod that this one is refused.
+    t.comes(lambda: any(c["reason"] == "ClaimRefused" for c in t.get("Sandbox", box).get("status", {}).get("conditions", [])), 12)
     return None if held_up(t, pool) is None else "the next sandbox waits"
 
 
