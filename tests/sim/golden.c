@@ -86,9 +86,10 @@ const struct story stories[] = {
      "attempt ns/t/1: starts, Completed 0\n" READY_BOX
      "task t: Pending, Running, Succeeded (Completed)\n",
      0},
+    /* One that has waited for others for 0.8 s is Pending, and begins when Running is written. */
     {"tasks run one by one", WITH_BOX "9000 task b s 1000:0\n9001 task a s 20:0",
      "attempt ns/a/1: starts, Completed 0\nattempt ns/b/1: starts, Completed 0\n" READY_BOX
-     "task a: Succeeded (Completed)\ntask b: Running, Succeeded (Completed)\n",
+     "task a: Pending, Running, Succeeded (Completed)\ntask b: Running, Succeeded (Completed)\n",
      0},
     /* The next operator lists the later one first: it asks the agent before it begins anything. */
     {"the operator dies under the first of two tasks of a second",
@@ -101,7 +102,7 @@ const struct story stories[] = {
     {"a task that is deleted is over before the next one begins",
      WITH_BOX "9000 task t s 60000:0\n9500 task u s 20:0\n12000 delete Task t",
      "attempt ns/t/1: starts, Canceled 137\nattempt ns/u/1: starts, Completed 0\n" READY_BOX
-     "task t: Running, gone\ntask u: Succeeded (Completed)\n",
+     "task t: Running, gone\ntask u: Pending, Running, Succeeded (Completed)\n",
      0},
     {"a sandbox is deleted under its task",
      WITH_BOX "9000 task t s 60000:0\n12000 delete Sandbox s",
@@ -222,7 +223,7 @@ const struct story stories[] = {
     {"a task is deleted while no operator looks, another one waits",
      WITH_BOX "9000 task t s 600000:0\n9500 task u s 20:0\n11000 kill 0\n11001 delete Task t",
      "attempt ns/t/1: starts, Canceled 137\nattempt ns/u/1: starts, Completed 0\n" READY_BOX
-     "task t: Running, gone\ntask u: Succeeded (Completed)\n",
+     "task t: Running, gone\ntask u: Pending, Running, Succeeded (Completed)\n",
      0},
     {"a sandbox is made anew while the earlier one is asked what runs there",
      WITH_BOX "9000 lose 1\n9001 kill 0\n11000 delete Sandbox s\n11500 box s p\n"
@@ -231,7 +232,7 @@ const struct story stories[] = {
      "pod 1: made, not ready, ready, bound to s, deleting, gone\n"
      "pod 2: made, not ready, ready, bound to s\npod 3: made, not ready, ready\n"
      "pool p: Pending, Ready, Pending, Ready, Pending, Ready\nsandbox s: Ready, gone, Ready\n"
-     "task t: Running, gone\ntask u: Succeeded (Completed)\n",
+     "task t: Running, gone\ntask u: Pending, Running, Succeeded (Completed)\n",
      0},
     {"a task keeps its sandbox alive",
      "0 pool p 1 a\n3000 box s p ,\"idleTimeoutSeconds\":20\n9000 task t s 60000:0",
