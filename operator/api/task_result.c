@@ -619,6 +619,8 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
     int64_t start = r && r->start_wall_ns ? r->start_wall_ns : t->start_wall_ns;
     int code = end->code ? end->code : r ? r->code : 1;
 
+    /* Clocks of two processes: no task ends before it begins. */
+    now_wall_ns = MAX(now_wall_ns, start);
     meta_patch_begin(&w, &t->meta, true);
     json_w_object(&w, "status");
     json_w_str(&w, "state", task_state_str(end->state));
