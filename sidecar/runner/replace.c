@@ -11,7 +11,7 @@
 #define NEW_MODE 0644
 #define COPY_BYTES (64u << 10)
 
-static int write_all(int fd, const char *data, size_t len)
+int replace_write_all(int fd, const char *data, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, data, len);
@@ -111,7 +111,7 @@ static int fill(struct replace *r, int fd)
     int e, copy;
 
     if (!r->fill)
-        return write_all(fd, r->data, r->len);
+        return replace_write_all(fd, r->data, r->len);
     r->filled = true;
     e = r->fill(fd, r->arg);
     if (e)
@@ -192,7 +192,7 @@ static int copy_content(const struct replace *r, int to)
 
     while (!e && n > 0) {
         n = read(r->content, data, COPY_BYTES);
-        e = n < 0 ? errno : write_all(to, data, (size_t)n);
+        e = n < 0 ? errno : replace_write_all(to, data, (size_t)n);
     }
     return n < 0 ? errno : e;
 }

@@ -45,4 +45,7 @@ void replace_done(struct replace *r);
 /* A name for such a file that nothing has yet, most likely. */
 void replace_temp_name(char ret[REPLACE_TEMP_MAX], unsigned attempt);
 
+/* All of it, whatever interrupts. 0 or an errno value. */
+int replace_write_all(int fd, const char *data, size_t len);
+
 #endif

@@ -100,19 +100,6 @@ struct content {
     uint64_t size;
 };
 
-static int write_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno != EINTR)
-            return errno;
-        data += MAX(n, 0);
-        len -= (size_t)MAX(n, 0);
-    }
-    return 0;
-}
-
 static int fill(int fd, void *arg)
 {
     cleanup_free char *data = xmalloc(VERB_CHUNK_BYTES);
@@ -124,7 +111,7 @@ static int fill(int fd, void *arg)
 
         e = c->u->input_error = verb_in_full(&c->u->in, data, n);
         if (!e)
-            e = write_all(fd, data, n);
+            e = replace_write_all(fd, data, n);
         left -= n;
     }
     if (!e)
