@@ -106,7 +106,9 @@ def change(rnd, root):
         os.makedirs(os.path.dirname(to), exist_ok=True)
         os.rename(path, to)
     if kind == "copy":
-        shutil.copy(path, os.path.join(root, f"copied{rnd.randrange(9)}"))
+        to = os.path.join(root, f"copied{rnd.randrange(9)}")
+        if to != path:
+            shutil.copy(path, to)
     if kind == "delete":
         os.unlink(path)
     if kind in ("line ends", "last newline"):
