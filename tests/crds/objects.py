@@ -92,6 +92,7 @@ ACCEPTED = [
     ("sandbox of the client, keep_alive", sandbox("session-1700000001", keepAlive=True, idleTimeoutSeconds=1800)),
     ("sandbox with every field", sandbox(keepAlive=True, idleTimeoutSeconds=0, maxLifetimeSeconds=3600, resources={
         "requests": {"cpu": "500m"}, "limits": {"cpu": 1, "memory": "1Gi"}})),
+    ("replicas of a sandbox as the API server fills them in", sandbox(replicas=1)),
     ("sandbox of a pool that does not exist", sandbox(poolRef="no.such.pool")),
     ("task of the client", task("session-1700000000-task-1700000000123", traceID="0d3c")),
     ("step of each type with every field", task(steps=[
@@ -166,6 +167,8 @@ REFUSED = [
     ("poolRef missing", without(sandbox(), "spec", "poolRef"), "spec.poolRef"),
     ("poolRef null", sandbox(poolRef=None), "spec.poolRef"),
     ("poolRef empty", sandbox(poolRef=""), "spec.poolRef"),
+    ("a sandbox of no pod", sandbox(replicas=0), "spec.replicas is always 1"),
+    ("a sandbox of two pods", sandbox(replicas=2), "spec.replicas is always 1"),
     ("keepAlive as text", sandbox(keepAlive="yes"), "spec.keepAlive"),
     ("negative idleTimeoutSeconds", sandbox(idleTimeoutSeconds=-1), "spec.idleTimeoutSeconds"),
     ("negative maxLifetimeSeconds", sandbox(maxLifetimeSeconds=-1), "spec.maxLifetimeSeconds"),

@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 
-from harness import PATIENCE, case, condition, contains, equal, expect, is_ready, path_of, pool_object, sh, wait
+from harness import PATIENCE, ROOT, ApiError, case, condition, contains, equal, expect, is_ready, path_of, pool_object, sh, wait
 
 BUSYBOX = "localhost/arl-test/busybox:1"
 UNTIL_STOP = ["/bin/sh", "-c", "while [ ! -e /workspace/stop ]; do sleep 0.2; done; rm -f /workspace/stop"]
@@ -185,3 +185,51 @@ def limit_ranges_and_quotas_can_be_satisfied(t):
     for c in pod["initContainers"] + pod["containers"]:
         equal(c["resources"]["limits"]["cpu"], "100m", f"limits.cpu of {c['name']}")
     t.alive(t.box())
+
+
+def budget(t, name, generation=1):
+    """What the disruption controller has counted, once it has seen this generation. A budget that it cannot count is SyncFailed."""
+    def look():
+        s = t.api.get(f"/apis/policy/v1/namespaces/{t.ns}/poddisruptionbudgets/{name}").get("status", {})
+        expect(s.get("observedGeneration", 0) >= generation and s["currentHealthy"] == s["expectedPods"] > 0, f"{s}")
+        expect([c["reason"] for c in s["conditions"]] in (["SufficientPods"], ["InsufficientPods"]), f"conditions: {s['conditions']}")
+        return s["expectedPods"], s["disruptionsAllowed"]
+    return wait(f"PodDisruptionBudget {name} to be counted", look, 20)
+
+
+def evict(t, pod):
+    """As kubectl drain does. The refusal; empty if there is none."""
+    try:
+        t.api.call("POST", path_of(t.ns, "pods", pod) + "/eviction", {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}})
+    except ApiError as e:
+        equal(e.status, 429, "HTTP status")
+        return e.message
+    return ""
+
+
+@case(slow=True)
+def disruption_budgets_count_pods_in_use_and_idle_ones(t):
+    """deploy/poddisruptionbudget.yaml: maxUnavailable as a number and in percent ask the scale of what owns the pods."""
+    t.pool(replicas=2)
+    box, other = t.box(), t.box()
+    t.warm(2)
+    t.kubectl("apply", "-f", os.path.join(ROOT, "deploy", "poddisruptionbudget.yaml"))
+    equal((budget(t, "arl-sandboxes"), budget(t, "arl-idle")), ((2, 0), (2, 1)), "pods, and how many may be away, in use and idle")
+    used, idle = t.pod_of(box)["metadata"]["name"], t.pods(status="idle")[0]["metadata"]
+    contains(evict(t, used), "disruption budget", what="the refusal of a pod in use")
+    equal(evict(t, idle["name"]), "", "the refusal of an idle pod")
+    t.gone("pods", idle["name"], 60, idle["uid"])
+    t.warm(2)
+    t.alive(box)
+    contains(t.kubectl("scale", f"sandbox/{box}", "--replicas=0", fails=True), "spec.replicas is always 1, a Sandbox has one pod; delete the Sandbox to end it")
+    path = f"/apis/policy/v1/namespaces/{t.ns}/poddisruptionbudgets/arl-sandboxes"
+    t.api.merge(path, {"spec": {"maxUnavailable": "50%"}})
+    equal(budget(t, "arl-sandboxes", 2), (2, 1), "pods in use, and how many may be away with 50%")
+    t.api.merge(path, {"spec": {"maxUnavailable": None, "minAvailable": "100%"}})
+    equal(budget(t, "arl-sandboxes", 3), (2, 0), "pods in use, and how many may be away with minAvailable 100%")
+    t.api.merge(path, {"spec": {"minAvailable": 1}})
+    equal(budget(t, "arl-sandboxes", 4), (2, 1), "pods in use, and how many may be away with minAvailable 1")
+    equal(evict(t, t.pod_of(other)["metadata"]["name"]), "", "the refusal of the one that may be away")
+    s = t.phase(other, "Failed")
+    equal(s["conditions"][0]["reason"], "PodLost", "why the other sandbox failed")
+    t.alive(box)

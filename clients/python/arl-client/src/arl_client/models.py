@@ -4349,6 +4349,10 @@ class SandboxSpec(BaseModel):
     """
     The name of the WarmPool, in the same namespace. It cannot be changed.
     """
+    replicas: int | None = 1
+    """
+    Always 1, and filled in by the API server: a Sandbox has one pod. It is there for the scale subresource, by which a PodDisruptionBudget counts pods.
+    """
     keep_alive: Annotated[bool | None, Field(alias="keepAlive")] = False
     """
     Whether the sandbox is meant to be kept for a longer time. It decides the default of idleTimeoutSeconds only; no sandbox is removed between two tasks of a session before that time is over.
