@@ -290,13 +290,14 @@ static struct places search(struct work *w, const struct hunk *h, size_t skip)
 
 static void note(struct work *w, const struct hunk *h, size_t at, size_t expected, size_t skip)
 {
+    cleanup_free char *elsewhere =
+        at != expected ? xasprintf(", not at line %zu", expected + 1) : xstrdup("");
     cleanup_free char *fuzz =
-        skip ? xasprintf(", with %zu lines of context left out", skip) : xstrdup("");
+        skip ? xasprintf("%s with fuzz %zu", at != expected ? "," : "", skip) : xstrdup("");
 
     if (at != expected || skip)
-        str_set(&w->notes,
-                xasprintf("%shunk %zu fits at line %zu, not at line %zu%s\n",
-                          w->notes ? w->notes : "", h->number, at + 1, expected + 1, fuzz));
+        str_set(&w->notes, xasprintf("%shunk %zu fits at line %zu%s%s\n", str_or_empty(w->notes),
+                                     h->number, at + 1, elsewhere, fuzz));
 }
 
 static int does_not_fit(struct work *w, const struct hunk *h, size_t expected)

@@ -206,8 +206,9 @@ static void test_fuzz(void **state)
     static const char diff[] = "@@ -1,3 +1,3 @@\n x\n-a\n+b\n z\n";
 
     check_refused("X\na\nz\n", diff, EXPECTED(1, "x", 1, "X"));
-    check_applies("X\na\nZ\n", diff, 1, "X\nb\nZ\n",
-                  "hunk 1 fits at line 1, not at line 1, with 1 lines of context left out\n");
+    check_applies("X\na\nZ\n", diff, 1, "X\nb\nZ\n", "hunk 1 fits at line 1 with fuzz 1\n");
+    check_applies("0\nX\na\nZ\n", diff, 1, "0\nX\nb\nZ\n",
+                  "hunk 1 fits at line 2, not at line 1, with fuzz 1\n");
 }
 
 static void test_limit(void **state)
