@@ -12,9 +12,8 @@ NAMES = ["a.txt", "src/b.c", "src/deep/er/c.py", "with space.txt", 'qu"ote.txt',
 WORDS = ["alpha", "beta", "gamma", "x = 1", "\tif (a)", "", "}", "// t\u00e4xt", "return 0;"]
 OPTIONS = [[], ["-M"], ["-M", "-C", "--find-copies-harder"], ["--full-index"], ["-U1"], ["-U5"], ["--patience", "-M"], ["--no-renames"]]
 KINDS = ["edit", "edit", "edit", "new", "delete", "rename", "rename and edit", "copy", "mode", "mode and edit", "empty", "line ends",
-         "last newline", "link", "binary"]
-# Of the kinds that cannot be applied: so seldom that most patches can.
-SELDOM = 0.1
+         "last newline"]
+SPECIAL = ["link", "binary"]    # cannot be applied
 
 
 @dataclass
@@ -79,22 +78,19 @@ def edit(rnd, path):
         f.write(b"\n".join(lines))
 
 
-def change(rnd, root):
-    """One change; whether it is one that cannot be applied."""
+def change(rnd, root, kind):
+    """One change."""
     files = sorted(n for n, v in tree(root).items() if isinstance(v, tuple) and not n.startswith(".git"))
-    kind = rnd.choice(KINDS)
     if kind == "new":
         put(root, rnd.choice(["n/new.txt", "new \u00fc.txt", "new.sh"]), text(rnd), rnd.choice([0o644, 0o755]))
     if kind == "empty":
         put(root, f"empty{rnd.randrange(9)}", b"")
-    if kind == "binary" and rnd.random() < SELDOM:
+    if kind == "binary":
         put(root, "binary.dat", bytes(range(256)))
-        return True
-    if kind == "link" and rnd.random() < SELDOM and not os.path.lexists(os.path.join(root, "link")):
+    if kind == "link":
         os.symlink("a.txt", os.path.join(root, "link"))
-        return True
     if not files:
-        return False
+        return
     name = rnd.choice(files)
     path = os.path.join(root, name)
     if "edit" in kind:
@@ -120,10 +116,9 @@ def change(rnd, root):
             data = data[:-1] if data.endswith(b"\n") else data + b"\n"
         with open(path, "wb") as f:
             f.write(data)
-    return False
 
 
-def attempt(folder, rnd):
+def attempt(folder, rnd, special):
     """A Patch, or None if nothing came of it, or git itself does not apply it."""
     work = os.path.join(folder, "work")
     os.makedirs(work)
@@ -135,7 +130,10 @@ def attempt(folder, rnd):
     trees = [os.path.join(folder, name) for name in ("ours", "theirs")]
     for t in trees:
         shutil.copytree(work, t, ignore=shutil.ignore_patterns(".git"))
-    special = any([change(rnd, work) for _ in range(rnd.randrange(1, 5))])
+    for _ in range(rnd.randrange(1, 5)):
+        change(rnd, work, rnd.choice(KINDS))
+    if special:
+        change(rnd, work, rnd.choice(SPECIAL))
     git(work, "add", "-A")
     options = rnd.choice(OPTIONS)
     if not git(work, "status", "--porcelain").stdout:
@@ -152,11 +150,11 @@ def attempt(folder, rnd):
     return Patch(diff, trees[0], trees[1], tree(trees[0]), special)
 
 
-def make(folder, seed):
-    """The first patch of this seed that git applies."""
+def make(folder, seed, special):
+    """The first patch of this seed that git applies. special: with something that cannot be applied."""
     rnd = random.Random(seed)
     for number in range(100):
-        patch = attempt(os.path.join(folder, str(number)), rnd)
+        patch = attempt(os.path.join(folder, str(number)), rnd, special)
         if patch:
             return patch
     raise RuntimeError(f"seed {seed}: git applies none of its own patches")
