@@ -1,10 +1,12 @@
-"""What a step says of its end: exit code, stderr, and the sentence of its result. On a real sidecar and runner.
+"""What a step says of its end: exit code, stderr, and the sentence of its result.
 
-A row is a case: its steps run in the folder of the suite's pod.
+A row is a case, and runs twice: on a real sidecar and runner, in the folder of the suite's pod, and as a Task of a sandbox on the
+cluster, where people read the sentence in the condition. A pod is what has run(steps); see on_cluster.py.
 """
 import base64
 
 CASES = []
+WELL = "every step exited with 0"
 LABEL = 'step "it": '     # stands in front of some sentences; the condition has it already
 TRY_SH = "chmod +x, or name its interpreter, as in sh FILE"
 
@@ -37,16 +39,23 @@ def script(name, text, mode="0755"):
     return {"name": "write", "type": "FilePatch", "path": name, "content": base64.b64encode(data).decode(), "encoding": "base64", "mode": mode}
 
 
+def told(steps, exits):
+    """What the operator makes of it for the condition, see failed_step_text() in operator/api/task_result.c."""
+    failed = [i for i, e in sorted(exits.items()) if e["code"] != 0]
+    if not failed:
+        return WELL
+    i = failed[0]
+    said = exits[i].get("error") or ""
+    said = said.removeprefix(f'step "{steps[i]["name"]}"').removeprefix(":").removeprefix(" was").strip()
+    name = f' "{steps[i]["name"]}"' if steps[i]["name"] else ""
+    return f"step{name} ({i + 1} of {len(steps)}): exit code {exits[i]['code']}{': ' if said else ''}{said}"
+
+
 def ends(pod, steps, code, message, stderr):
-    """message: what the operator makes of it for the condition, see failed_step_text() in operator/api/task_result.c."""
+    """message: that of the condition."""
     r = pod.run(steps)
-    equal((r.code, r.err.decode()), (code, stderr))
-    failed = [i for i, e in sorted(r.exits.items()) if e["code"] != 0]
-    if failed:
-        said = r.exits[failed[0]].get("error") or ""
-        said = said.removeprefix(f'step "{steps[failed[0]]["name"]}"').removeprefix(":").removeprefix(" was").strip()
-        name = f' "{steps[failed[0]]["name"]}"' if steps[failed[0]]["name"] else ""
-        equal(f"step{name} ({failed[0] + 1} of {len(steps)}): exit code {r.exits[failed[0]]['code']}{': ' if said else ''}{said}", message)
+    message_is = r.message if hasattr(r, "message") else told(steps, r.exits)
+    equal((r.code, r.err.decode(), message_is), (code, stderr, message))
     return r
 
 
@@ -148,12 +157,21 @@ refused("a_patch_of_a_link", diff("diff --git a/l b/l\nnew file mode 120000\nind
         "l is a symbolic link in the patch (line 2): make links with a Command step")
 refused("a_patch_of_a_binary", diff("diff --git a/f b/f\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZ\n\n"),
         "f is a binary file in the patch (line 3), which can not be applied: write it with content and encoding base64")
+refused("a_patch_of_a_submodule", diff("diff --git a/s b/s\nindex 1..2 160000\n--- a/s\n+++ b/s\n" + HUNK),
+        "s is a submodule in the patch (line 2), which can not be applied")
+refused("a_patch_of_an_absolute_path", diff("--- a//etc/passwd\n+++ b//etc/passwd\n" + HUNK), '/etc/passwd: names in a patch are relative, without ".."')
+refused("a_patch_of_two_files_and_a_path", diff("--- a/x\n+++ b/x\n" + HUNK + "--- a/y\n+++ b/y\n" + HUNK, path="p9"),
+        "p9: the patch is for 2 files: leave path out, and it names its files itself", before=[patch("p9", "a\n")])
+refused("a_patch_against_a_byte_order_mark", diff(HUNK, path="p10"), 'p10: hunk 1 does not fit: expected "a" at line 1, found "\ufeffa": the file '
+        "begins with a byte order mark, which the patch does not have", before=[patch("p10", "\ufeffa\n")])
+refused("a_patch_whose_last_file_does_not_fit", diff("--- a/p11\n+++ b/p11\n" + HUNK + "--- a/p12\n+++ b/p12\n" + HUNK),
+        'p12: hunk 1 does not fit: expected "a" at line 1, found "x"', before=[patch("p11", "a\n"), patch("p12", "x\n")])
 refused("a_patch_without_a_name", diff(HUNK), "the patch does not name its file, and the step has no path")
 
 
 # ---- what goes well, and what stdout says of it
 def says(name, steps, out):
-    add(name, lambda pod: equal(ends(pod, steps, 0, "", "").out.decode(), out))
+    add(name, lambda pod: equal(ends(pod, steps, 0, WELL, "").out.decode(), out))
 
 
 says("a_script_stays_executable", [script("s1", "#!/bin/sh\necho old\n"), patch("s1", "#!/bin/sh\necho new\n"), command("./s1")],
@@ -167,6 +185,28 @@ says("a_patch_of_a_mode", [sh("echo 'echo run' > m1; chmod 644 m1"), diff("diff 
      "File patched: m1\n755\n")
 says("a_hunk_that_fits_elsewhere", [patch("e1", "0\nx\na\ny\n"), diff("@@ -1,3 +1,3 @@\n x\n-a\n+b\n y\n", path="e1"), sh("cat e1")],
      "File created: e1\nhunk 1 fits at line 2, not at line 1\nFile patched: e1\n0\nx\nb\ny\n")
+says("a_patch_that_makes_a_script_and_an_empty_file",
+     [diff("diff --git a/n1/run b/n1/run\nnew file mode 100755\nindex 0..1\n--- /dev/null\n+++ b/n1/run\n@@ -0,0 +1,2 @@\n+#!/bin/sh\n+echo ran\n"
+           "diff --git a/n1/e b/n1/e\nnew file mode 100644\nindex 0000000..e69de29\n"), command("n1/run"), sh("wc -c <n1/e")],
+     "File created: n1/run\nFile created: n1/e\nran\n0\n")
+says("a_patch_that_deletes_a_file_and_its_folder",
+     [patch("d1/x/f", "a\n"), diff("--- a/d1/x/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"), sh("ls -d d1/x 2>/dev/null || echo gone")],
+     "File created: d1/x/f\nFile deleted: d1/x/f\ngone\n")
+says("a_patch_that_copies_a_file", [sh("mkdir -p c1; echo a >c1/f"),
+                                    diff("diff --git a/c1/f b/c1/g\nsimilarity index 50%\ncopy from c1/f\ncopy to c1/g\n--- a/c1/f\n+++ b/c1/g\n" + HUNK),
+                                    sh("cat c1/f c1/g")], "File copied: c1/f to c1/g\na\nb\n")
+says("two_files_that_change_places", [sh("mkdir -p w1; cd w1; echo A >a; echo B >b"),
+                                      diff("diff --git a/a b/b\nsimilarity index 100%\nrename from a\nrename to b\n"
+                                           "diff --git a/b b/a\nsimilarity index 100%\nrename from b\nrename to a\n", workDir="w1"), sh("cat w1/a w1/b")],
+     "File renamed: a to b\nFile renamed: b to a\nB\nA\n")
+says("a_patch_with_fuzz", [patch("z1", "0\nx\na\ny\n"), diff("@@ -2,3 +2,3 @@\n X\n-a\n+b\n y\n", path="z1", fuzz=1), sh("cat z1 | tr '\\n' ' '")],
+     "File created: z1\nhunk 1 fits at line 2 with fuzz 1\nFile patched: z1\n0 x b y ")
+says("a_patch_that_is_not_utf_8", [sh("printf '\\344\\n' >l1"), diff(base64.b64encode(b"@@ -1 +1 @@\n-\xe4\n+\xf6\n").decode(), path="l1", encoding="base64"),
+                                   sh("od -An -tx1 l1")], "File patched: l1\n f6 0a\n")
+says("an_owner_stays", [sh("echo old >o1; chown 1234:2345 o1"), patch("o1", "new\n"), sh("stat -c %u:%g o1; cat o1")], "File created: o1\n1234:2345\nnew\n")
+says("a_mode_that_is_given_holds", [script("g1", "x\n"), patch("g1", "y\n", mode="0600"), sh("stat -c %a g1")], "File created: g1\nFile created: g1\n600\n")
+says("another_user_writes_and_runs", [sh("mkdir -p u1; chown 1000:1000 u1"), patch("u1/f", "x\n", user="1000:1000"), sh("id -u; stat -c %u u1/f", user="1000:1000")],
+     "File created: u1/f\n1000\n1000\n")
 says("stdin_is_read_to_its_end", [command("wc", "-c", stdin="x" * 100000)], "100000\n")
 says("arguments_reach_as_they_are", [command("printf", "%s|", "a b", "", "*", "$HOME", "'q'")], "a b||*|$HOME|'q'|")
 says("variables_of_a_step_win", [command("sh", "-c", "echo $A", env={"A": "step"})], "step\n")
