@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import cases_kustomize
-from harness import ROOT, case, contains, equal, expect, wait
+from harness import ROOT, case, contains, equal
 
 OBJECTS = """
 apiVersion: arl.infra.io/v1alpha1
@@ -31,45 +31,6 @@ spec:
   - {name: write, type: FilePatch, path: /workspace/hello.sh, content: "echo hello\\n"}
   - {name: run, type: Command, command: [sh, /workspace/hello.sh]}
 """
-NAMES = ["task.arl.infra.io/greeting", "sandbox.arl.infra.io/mine", "warmpool.arl.infra.io/first"]
-
-
-def versions(t):
-    """Of the specs: what is written into a status does not count."""
-    return {kind: t.get(kind, name)["metadata"]["generation"] for kind, name in (("WarmPool", "first"), ("Sandbox", "mine"), ("Task", "greeting"))}
-
-
-@case()
-def what_is_applied_again_is_unchanged(t):
-    """By both kinds of apply, by diff, by replace and by prune: no drift after the first sync."""
-    said = t.kubectl("apply", "-f", "-", body=OBJECTS)
-    equal(sorted(said.split("\n")), sorted(["", *[f"{n} created" for n in NAMES]]), "the first apply")
-    t.kubectl("wait", "--for=condition=Finished", "tsk/greeting", "--timeout=100s")
-    before = versions(t)
-    for _ in range(2):
-        said = t.kubectl("apply", "-f", "-", body=OBJECTS)
-        equal(sorted(said.split("\n")), sorted(["", *[f"{n} unchanged" for n in NAMES]]), "a later apply")
-    equal(t.kubectl("diff", "-f", "-", body=OBJECTS), "", "kubectl diff")
-    kinds = [f"--prune-allowlist=arl.infra.io/v1alpha1/{k}" for k in ("WarmPool", "Sandbox", "Task")]
-    expect("pruned" not in t.kubectl("apply", "--prune", "-l", "team=a", *kinds, "-f", "-", body=OBJECTS), "something was pruned")
-    for _ in range(2):
-        t.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", body=OBJECTS)
-    equal(t.kubectl("diff", "--server-side", "--force-conflicts", "-f", "-", body=OBJECTS), "", "kubectl diff --server-side")
-    t.kubectl("replace", "-f", "-", body=OBJECTS)
-    equal(versions(t), before, "generations")
-    equal(t.kubectl("get", "tsk/greeting", "-o", "jsonpath={.status.stdout}"), "File created: /workspace/hello.sh\nhello\n", "what the task printed")
-
-
-@case()
-def what_is_no_longer_applied_is_pruned(t):
-    t.kubectl("apply", "-f", "-", body=OBJECTS)
-    pool_only = OBJECTS.split("---")[0]
-    kinds = [f"--prune-allowlist=arl.infra.io/v1alpha1/{k}" for k in ("WarmPool", "Sandbox", "Task")]
-    said = t.kubectl("apply", "--prune", "-l", "team=a", *kinds, "-f", "-", body=pool_only)
-    equal(sorted(said.split("\n")), ["", "sandbox.arl.infra.io/mine pruned", "task.arl.infra.io/greeting pruned", "warmpool.arl.infra.io/first unchanged"],
-          "what was pruned")
-    t.gone("Sandbox", "mine", 60)
-    wait("its pod to be gone", lambda: not t.pods(status="allocated"), 60)
 
 
 @case()
