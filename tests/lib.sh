@@ -4,6 +4,20 @@
 PASSED=0
 FAILED=0
 
+# usage_of SCRIPT: the comment at its top.
+usage_of() { sed -n '2,${/^#/!q;/^# \(shellcheck\|needs:\)/d;s/^# \{0,1\}//p}' "$1"; }
+
+# only_help SCRIPT ARGUMENT...: for suites that take no other argument.
+only_help() {
+    local script=$1
+    shift
+    case ${1:---none} in
+    --none) ;;
+    -h | --help) usage_of "$script"; exit 0 ;;
+    *) printf '%s: unknown argument "%s" (see --help)\n' "$script" "$1" >&2; exit 2 ;;
+    esac
+}
+
 # check NAME COMMAND...: the command's output is shown only if it fails.
 check() {
     local name=$1 out
