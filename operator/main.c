@@ -150,8 +150,9 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
         {"leader-elect", FLAG_BOOL, &o->leader_elect, "",
          "act only while holding the Lease arl-operator in our own namespace"},
         {"identity", FLAG_STRING, &o->identity, "NAME",
-         "who we are in that Lease, never the same for two at once: with that of a process that is "
-         "gone we need not wait until its lease ends (default: the host's name and a number)"},
+         "the name of this process in that Lease; no two that run may have the same. One that is "
+         "started again under its name need not wait until the Lease ends (default: the host's "
+         "name and a number)"},
         {"allow-privileged-templates", FLAG_BOOL, &o->allow_privileged, "",
          "let pod templates use what the Pod Security Standard \"baseline\" forbids (the host's "
          "namespaces, paths and ports, privileges, capabilities, ...), nodeName and system-* "
