@@ -125,6 +125,10 @@ def test_what_could_not_be_started_is_told():
         assert list(process.output()) == []
         with pytest.raises(errors.ExecFailed, match="no such file"):
             process.code()
+        process.explain = lambda e: errors.SandboxGone("its pod is ending")
+        with pytest.raises(errors.SandboxGone) as gone:
+            process.code()
+        assert isinstance(gone.value.__cause__, errors.ExecFailed)
 
 
 @pytest.mark.parametrize(("status", "kind", "hint"), [

@@ -382,11 +382,13 @@ class Exec:
     Attributes:
         stream: Its connection.
         errors: The end of its standard error, as far as ``output`` has seen it.
+        explain: Makes of the error of a program that did not begin the one that its caller gets.
     """
 
     def __init__(self, stream: Stream, what: str) -> None:
         self.stream = stream
         self.errors = bytearray()
+        self.explain: Callable[[ExecFailed], ArlError] | None = None
         self._what = what
         self._status: bytes | None = None
 
@@ -407,7 +409,13 @@ class Exec:
         """Its exit code, once it is over."""
         if self._status is None:
             raise StreamLost(f"{self._what}: the connection was closed before the end was told")
-        return exit_code(self._status, self._what)
+        try:
+            return exit_code(self._status, self._what)
+        except ExecFailed as e:
+            error = e if self.explain is None else self.explain(e)
+            if error is e:
+                raise
+            raise error from e
 
     def output(self, source: Iterable[bytes] | None = None, *, deadline: float | None = None) -> Iterator[bytes]:
         """Sends all of the input while it yields the output, up to the end of the program.

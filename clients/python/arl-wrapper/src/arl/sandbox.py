@@ -14,7 +14,7 @@ from arl._connection import Connection
 from arl._exec import Exec
 from arl._hub import Wait, hub
 from arl._use import Use
-from arl.errors import FileMissing, NotFound, Refused, SandboxGone
+from arl.errors import ArlError, ExecFailed, FileMissing, NotFound, Refused, SandboxGone
 from arl.files import Files
 from arl.process import OnOutput, Process
 from arl.results import CommandResult, TaskResult
@@ -236,7 +236,11 @@ class Sandbox:
         self, command: Sequence[str], *, container: str | None = None, stdin: bool = False, tty: bool = False
     ) -> Exec:
         """Starts a program in its pod, by default in the container that its commands run in."""
-        place = self._place()
+        process = self._open_exec(self._place(), command, container, stdin, tty)
+        process.explain = self._not_begun
+        return process
+
+    def _open_exec(self, place: Place, command: Sequence[str], container: str | None, stdin: bool, tty: bool) -> Exec:
         start = partial(
             _exec.open_exec, self._connection, self.namespace, place.pod, command=command, stdin=stdin, tty=tty
         )
@@ -249,11 +253,25 @@ class Sandbox:
             self._container = self._find_container()
             return start(container=self._container)
         except NotFound as e:
-            raise SandboxGone(
-                f"the pod {place.pod} of sandbox {self.name} in namespace {self.namespace} is gone",
-                hint="The sandbox was deleted, or has lost its pod: take another one.",
-                object=self.object,
-            ) from e
+            raise self._gone() from e
+
+    def _gone(self) -> SandboxGone:
+        return SandboxGone(
+            f"the pod {self.pod} of sandbox {self.name} in namespace {self.namespace} is gone",
+            hint="The sandbox was deleted, or has lost its pod: take another one.",
+            object=self.object,
+        )
+
+    def _not_begun(self, error: ExecFailed) -> ArlError:
+        """A pod that is ending is there for seconds, and runs no program any more."""
+        try:
+            now = self._connection.get(self.namespace, "sandboxes", self.name)
+        except NotFound:
+            return self._gone()
+        except ArlError:
+            return error
+        ending = now["metadata"].get("deletionTimestamp") or now.get("status", {}).get("phase") == "Failed"
+        return self._gone() if ending or now["metadata"]["uid"] != self.uid else error
 
     def _find_container(self) -> str:
         """The container that commands run in where none has the usual name: the first that is not the agent's."""
