@@ -1,5 +1,6 @@
 """pods/exec and port-forward against a server that does each thing to order."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -217,6 +218,33 @@ def test_a_shell_is_read_while_it_is_written_to():
         assert "".join(o.text for o in found if o.stream == "stderr") == "err"
         assert shell.wait(10) == 7
         assert shell.read(10) is None
+
+
+def both_streams(peer):
+    peer.send(2, b"first ")
+    peer.send(1, b"one\n")
+    peer.send(2, b"second\n")
+    peer.send(1, b"two\n")
+    peer.end(0)
+
+
+def test_what_the_other_stream_says_meanwhile_is_kept():
+    with pod(both_streams) as fake, shells.Shell(start(fake, stdin=True), contextlib.nullcontext()) as shell:
+        assert shell.read_until("two\n", 10) == "one\ntwo\n"
+        assert shell.read_until("second\n", 10, "stderr") == "first second\n"
+        assert (shell.wait(10), shell.read(0)) == (0, None)
+
+
+def test_what_the_other_stream_says_meanwhile_is_kept_with_asyncio():
+    async def main(fake):
+        async with shells.AsyncShell(shells.Shell(start(fake, stdin=True), contextlib.nullcontext())) as shell:
+            assert await shell.read_until("two\n", 10) == "one\ntwo\n"
+            assert await shell.read_until("second\n", 10, "stderr") == "first second\n"
+            assert [o async for o in shell] == []
+            assert await shell.wait(10) == 0
+
+    with pod(both_streams) as fake:
+        asyncio.run(main(fake))
 
 
 def test_a_port_is_forwarded():

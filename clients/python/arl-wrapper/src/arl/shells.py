@@ -69,17 +69,26 @@ class Shell:
     def read_until(self, text: str, timeout: float = 60.0, stream: Name = "stdout") -> str:
         """Reads up to a piece with this text, and returns all of the stream's text so far.
 
+        What the other stream says meanwhile is kept, to be read later.
+
         Raises:
             StreamTimeout: It did not come in time.
             StreamLost: The program ended before.
         """
         until, got = time.monotonic() + timeout, ""
-        while text not in got:
-            left = until - time.monotonic()
-            output = self.read(max(0.0, left))
-            if output is None and (self.over or left <= 0):
-                raise _not_read(text, got, self.over)
-            got += output.text if output is not None and output.stream == stream else ""
+        others: list[Output] = []
+        try:
+            while text not in got:
+                left = until - time.monotonic()
+                output = self.read(max(0.0, left))
+                if output is None and (self.over or left <= 0):
+                    raise _not_read(text, got, self.over)
+                if output is not None and output.stream == stream:
+                    got += output.text
+                elif output is not None:
+                    others.append(output)
+        finally:
+            self._waiting.extendleft(reversed(others))
         return got
 
     def __iter__(self) -> Iterator[Output]:
@@ -275,6 +284,7 @@ class AsyncShell:
     def __init__(self, shell: Shell) -> None:
         self._sync = shell
         self._pump = _ops.Pump(lambda: iter(shell))
+        self._kept: deque[Output] = deque()
 
     async def write(self, data: str | bytes) -> None:
         """See ``Shell.write``."""
@@ -286,6 +296,8 @@ class AsyncShell:
 
     async def read(self, timeout: float | None = None) -> Output | None:
         """See ``Shell.read``."""
+        if self._kept:
+            return self._kept.popleft()
         try:
             return await asyncio.wait_for(self._pump.get(), timeout)
         except asyncio.TimeoutError:
@@ -294,17 +306,24 @@ class AsyncShell:
     async def read_until(self, text: str, timeout: float = 60.0, stream: Name = "stdout") -> str:
         """See ``Shell.read_until``."""
         until, got = time.monotonic() + timeout, ""
-        while text not in got:
-            left = until - time.monotonic()
-            output = await self.read(max(0.0, left))
-            if output is None and (self.over or left <= 0):
-                raise _not_read(text, got, self.over)
-            got += output.text if output is not None and output.stream == stream else ""
+        others: list[Output] = []
+        try:
+            while text not in got:
+                left = until - time.monotonic()
+                output = await self.read(max(0.0, left))
+                if output is None and (self.over or left <= 0):
+                    raise _not_read(text, got, self.over)
+                if output is not None and output.stream == stream:
+                    got += output.text
+                elif output is not None:
+                    others.append(output)
+        finally:
+            self._kept.extendleft(reversed(others))
         return got
 
     async def __aiter__(self) -> AsyncIterator[Output]:
         """Its output up to its end."""
-        while (output := await self._pump.get()) is not None:
+        while (output := await self.read()) is not None:
             yield output
 
     @property
