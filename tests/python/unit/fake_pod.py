@@ -128,6 +128,12 @@ class FakePod:
         settings.host = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.connection = Connection(client.ApiClient(settings), "n")
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def close(self):
         self.server.shutdown()
         self.server.server_close()

@@ -21,6 +21,8 @@ RUNNER = "/.arl/runner"
 # The longest frame that the runner takes.
 FRAME_MAX = 1 << 20
 BLOCK = 512
+# The reason of a stream whose end is missing.
+CUT = "CUT"
 
 _KINDS: dict[str, type[FileError]] = {
     "ENOENT": errors.FileMissing,
@@ -56,7 +58,7 @@ def failed(verb: str, path: str, code: int, said: bytes) -> ArlError:
             hint="The pod may have been made by an earlier release of arl, which had no files: delete the sandbox.",
         )
     name, message = str(answer["error"]), str(answer.get("message", ""))
-    if name == "CUT":
+    if name == CUT:
         return StreamLost(f"{verb} {path}: {message}", reason=name)
     error = _KINDS.get(name, FileError)(f"{verb} {path}: {message}", path=path, reason=name)
     if name in errno.errorcode.values():
@@ -111,8 +113,17 @@ class Verb:
             self.answer = answer if isinstance(answer, dict) else {}
 
     def content(self) -> Iterator[bytes]:
-        """The same, where the output is content: it is compared with what was sent."""
+        """The same, where the output is content: it is compared with what was sent.
+
+        Raises:
+            StreamLost: Its reason is ``CUT``: Kubernetes has dropped the end of the stream and says that all went well,
+                as it does when the reader is slow.
+        """
         yield from self.output()
+        if "sha256" not in self.answer:
+            raise StreamLost(
+                f"{self._verb[0]} {self._path}: the connection dropped what came after {self.size} bytes", reason=CUT
+            )
         self.compare(self.answer, self.size, self._hash.hexdigest())
 
     def lines(self) -> Iterator[dict[str, Any]]:

@@ -8,17 +8,17 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from arl import _ops, _runner
 from arl._exec import Exec
-from arl.errors import FileMissing, FileNotDirectory, OutputTooLarge
+from arl.errors import FileMissing, FileNotDirectory, OutputTooLarge, StreamLost
 
 if TYPE_CHECKING:
     from arl.sandbox import Sandbox
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 READ_MAX = 256 << 20
 # Files that write_many() sends at once.
 AT_ONCE = 8
+# How often a file is read whose end the connection drops.
+READ_TRIES = 5
 
 User = str | int | None
 Content = str | bytes | IO[bytes]
 Local = str | os.PathLike[str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Files:
         """
         want = max_size + 1 if length is None else length
         options = ["--length", str(want)] + (["--offset", str(offset)] if offset else [])
-        data = b"".join(self._verb(["get", *options], path, user, timeout=timeout).content())
+        data = self._read(["get", *options], path, user, timeout, lambda verb: b"".join(verb.content()))
         if len(data) > max_size:
             raise OutputTooLarge(
                 f"{path} has more than {max_size} bytes", path=path, hint="Use files.download(), or a larger max_size."
@@ -153,11 +156,30 @@ class Files:
         target = Path(local)
         if target.is_dir():
             target = target / path.rstrip("/").rsplit("/", 1)[-1]
-        verb = self._verb(["get"], path, user, timeout=timeout)
         with _replaced(target) as file:
-            for data in verb.content():
-                file.write(data)
-        return verb.size
+
+            def take(verb: _runner.Verb) -> int:
+                file.seek(0)
+                file.truncate()
+                for data in verb.content():
+                    file.write(data)
+                return verb.size
+
+            return self._read(["get"], path, user, timeout, take)
+
+    def _read(
+        self, verb: Sequence[str], path: str, user: User, timeout: float | None, take: Callable[[_runner.Verb], T]
+    ) -> T:
+        """Reads again, a few times, what the connection has cut: reading changes nothing."""
+        until = None if timeout is None else time.monotonic() + timeout
+        for tries_left in reversed(range(READ_TRIES)):
+            left = None if until is None else max(0.0, until - time.monotonic())
+            try:
+                return take(self._verb(verb, path, user, timeout=left))
+            except StreamLost as e:
+                if e.reason != _runner.CUT or not tries_left:
+                    raise
+        raise AssertionError("unreachable")
 
     def download_dir(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> None:
         """Writes the content of a folder of the sandbox into a local folder, which is made if it is missing.
