@@ -17,6 +17,7 @@ import base64
 import http.client
 import http.server
 import json
+import re
 import socket
 import socketserver
 import ssl
@@ -50,7 +51,7 @@ class Request:
         self.number, self.method, self.path, self.body = number, method, path, body
         self.began = time.monotonic()
         self.status = None      # of the server's answer
-        self.is_watch = "watch=1" in path
+        self.is_watch = bool(re.search(r"[?&]watch=(1|true)(&|$)", path, re.IGNORECASE))
 
     def writes(self, *kinds):
         """Whether it changes an object of one of these plurals."""
