@@ -29,6 +29,7 @@ class Box:
 
     def __init__(self, *scripts):
         self.scripts = list(scripts)
+        self.attempts = []
         self.fake = FakePod(self.serve)
 
     def serve(self, peer):
@@ -42,6 +43,7 @@ class Box:
 
     def _exec(self, command, container):
         assert (container, command[:5], command[-1]) == ("sidecar", ["arl-sidecar", "tail", "-f", "--framed", "--wait"], f"{UID}/0")
+        self.attempts.append(int(command[command.index("--attempt") + 1]))
         return _exec.open_exec(self.fake.connection, "n", "p", container, command)
 
     def _result(self, task):
@@ -55,9 +57,10 @@ class Task(_tasks.Watched):
         self.version = 0
         self.shows()
 
-    def shows(self, **status):
+    def shows(self, retries=0, **status):
         self.version += 1
-        self.wait.take({"metadata": {"uid": UID, "name": "t"}, "spec": {"steps": [{}]}, "status": status})
+        spec = {"steps": [{}], "retries": retries}
+        self.wait.take({"metadata": {"uid": UID, "name": "t"}, "spec": spec, "status": status})
 
     def ends(self, stdout, **more):
         self.shows(state="Succeeded", exitCode=0, stdout=stdout, steps=[{"exitCode": 0, "stdout": stdout, **more}])
@@ -106,6 +109,12 @@ def test_what_the_agent_has_dropped_is_counted(follow):
 def test_a_step_that_does_not_begin_is_asked_for_again(follow):
     p, _ = follow((4,), (4,), (out(b"late") + END, 0))
     assert text(p) == "late"
+
+
+def test_a_step_that_its_attempt_never_began_is_asked_for_once(follow):
+    p, task = follow((4,), (out(b"second") + END, 0))
+    task.shows(retries=1, state="Running", attempt=2)
+    assert (text(p), p._sandbox.attempts) == ("second", [1, 2])
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 5, 127])

@@ -111,6 +111,7 @@ class _Follower:
         uid = self._task.state["metadata"]["uid"]
         command = ["arl-sidecar", "tail", "-f", "--framed", "--wait", str(_WAIT_S)]
         command += ["--attempt", str(self._attempt), f"{uid}/{self._step}"]
+        seen = self._task.changes()
         try:
             with self._sandbox._exec(command, container="sidecar") as process:
                 ended = yield from self._frames(process)
@@ -128,7 +129,9 @@ class _Follower:
                 raise _Unavailable
             return True
         if code == _NOT_BEGUN:
-            return False
+            # Its attempt may have ended before it, which the status tells a moment later.
+            self._task.wait_change(seen, _PAUSE_S)
+            return self._task.attempt > self._attempt
         raise _Unavailable
 
     def _frames(self, process: Exec) -> Generator[_Piece, None, bool]:
