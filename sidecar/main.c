@@ -23,6 +23,8 @@
 #include "sidecar/spool.h"
 #include "version.h"
 
+#define REFUSED 126 /* as the verbs of the runner */
+
 static const char usage[] =
     "Usage: arl-sidecar serve [FLAG...]\n"
     "       arl-sidecar cat [--state DIR] FILE...\n"
@@ -322,10 +324,31 @@ static const struct {
     const struct flag *flags;
 } verbs[] = {{"serve", serve_flags}, {"install", install_flags}, {"cat", cat_flags}};
 
+/* Whether this is a process that was put into the container of an agent that runs. */
+static bool is_beside_an_agent(void)
+{
+    char name[32] = "";
+    FILE *f = getpid() == 1 ? NULL : fopen("/proc/1/comm", "re");
+
+    if (!f)
+        return false;
+    if (!fgets(name, sizeof(name), f))
+        name[0] = '\0';
+    fclose(f);
+    return strcmp(name, "arl-sidecar\n") == 0;
+}
+
 static int run_verb(size_t v, int rest, int argc, char **argv)
 {
     if (verbs[v].flags == cat_flags)
         return cat(argc - rest, argv + rest);
+    if (is_beside_an_agent()) {
+        fprintf(stderr,
+                "arl-sidecar: %s: the agent of this pod runs in this container already, as its "
+                "first process\n",
+                verbs[v].name);
+        return REFUSED;
+    }
     if (rest < argc) {
         fprintf(stderr, "arl-sidecar: %s: no argument is expected here\n", argv[rest]);
         return 2;
