@@ -148,45 +148,91 @@ static void spool_cb(const char *data, size_t len, void *arg)
     spool_write(arg, data, len);
 }
 
-/* The stream is about to lose bytes: all that there is of it goes to a file first. */
-static void begin_spool(struct attempt *a, int fd)
+struct spool_file *attempt_spool(struct attempt *a, int fd)
 {
-    cleanup_free char *name = xasprintf("%s.%zu.%d", a->label, a->run.step, fd);
+    cleanup_free char *name = xasprintf("%s.%u.%d", a->label, a->log.step, fd);
     char *slash = strchr(name, '/');
 
-    a->spool_tried[fd - 1] = true;
+    if (a->spool[fd - 1] || a->overflowed[fd - 1])
+        return a->spool[fd - 1];
     if (slash)
         *slash = '.';
     a->spool[fd - 1] = spool_begin(a->table->opts.spool, name);
     if (a->spool[fd - 1])
         outlog_replay(&a->log, fd, spool_cb, a->spool[fd - 1]);
+    return a->spool[fd - 1];
 }
 
-/* Ends the step's files; their paths, or NULL when there are none. */
+/* One that was begun for followers alone goes with them. */
+static void end_file(struct attempt *a, int fd)
+{
+    struct spool_file *f = a->spool[fd - 1];
+
+    if (a->overflowed[fd - 1])
+        spool_end(f);
+    else if (a->output)
+        follow_output_keep(a->output, fd - 1, f);
+    else
+        spool_remove(f);
+    a->spool[fd - 1] = NULL;
+    a->overflowed[fd - 1] = false;
+}
+
+static const char *lasting_path(const struct attempt *a, int fd)
+{
+    return a->spool[fd - 1] && a->overflowed[fd - 1] ? spool_path(a->spool[fd - 1]) : "";
+}
+
+/* Ends the step's files; the paths of those that stay, or NULL when there are none. */
 static char *end_spool(struct attempt *a)
 {
-    const char *out = a->spool[0] ? spool_path(a->spool[0]) : "";
-    const char *err = a->spool[1] ? spool_path(a->spool[1]) : "";
+    const char *out = lasting_path(a, 1), *err = lasting_path(a, 2);
     char *paths = xasprintf("%s%s%s", out, *out && *err ? " " : "", err);
 
-    for (int i = 0; i < 2; i++) {
-        spool_end(a->spool[i]);
-        a->spool[i] = NULL;
-        a->spool_tried[i] = false;
-    }
+    end_file(a, 1);
+    end_file(a, 2);
     if (!*paths)
         str_set(&paths, NULL);
     return paths;
 }
 
-void attempt_output(struct attempt *a, int fd, const char *data, size_t len)
+/* To the stream's file, and to those who follow it. */
+static void show(struct attempt *a, int fd, const char *data, size_t len)
 {
-    if (!a->spool_tried[fd - 1] && outlog_overflows(&a->log, fd, len))
-        begin_spool(a, fd);
+    a->printed[fd - 1] += len;
     if (a->spool[fd - 1])
         spool_write(a->spool[fd - 1], data, len);
+    if (a->output)
+        follow_output_data(a->output, fd - 1, data, len);
+}
+
+void attempt_output(struct attempt *a, int fd, const char *data, size_t len)
+{
+    /* The stream is about to lose bytes: all that there is of it goes to a file first. */
+    if (!a->overflowed[fd - 1] && outlog_overflows(&a->log, fd, len)) {
+        attempt_spool(a, fd);
+        a->overflowed[fd - 1] = true;
+    }
+    show(a, fd, data, len);
     outlog_data(&a->log, fd, data, len);
     attempt_pump(a);
+}
+
+/* Nothing more comes of the step that is open; its files have ended. */
+static void step_over(struct attempt *a, int code)
+{
+    if (a->output)
+        follow_output_end(a->output, code);
+    a->output = NULL;
+    a->step_open = false;
+    a->look_again = true;
+}
+
+static void step_opens(struct attempt *a)
+{
+    a->step_open = true;
+    a->printed[0] = a->printed[1] = 0;
+    a->look_again = true;
 }
 
 /* ---- actions --------------------------------------------------------------------------------- */
@@ -286,6 +332,7 @@ static void emit(struct attempt *a, const struct run_action *act, enum task_even
     else if (type == TASK_EVENT_OUT) {
         ev.data = act->text;
         ev.data_len = MIN(strlen(act->text), (size_t)LIMIT_EVENT_CHUNK_BYTES);
+        show(a, act->fd, ev.data, ev.data_len);
     } else if (type == TASK_EVENT_EXIT) {
         ev.error = act->text;
         ev.spool = spool = end_spool(a);
@@ -302,6 +349,7 @@ static int apply(struct attempt *a, const struct run_action *act)
     switch (act->type) {
     case RUN_EMIT_STEP:
         outlog_begin_step(&a->log, (uint32_t)act->step);
+        step_opens(a);
         emit(a, act, TASK_EVENT_STEP);
         break;
     case RUN_FLUSH:
@@ -312,9 +360,12 @@ static int apply(struct attempt *a, const struct run_action *act)
         break;
     case RUN_EMIT_EXIT:
         emit(a, act, TASK_EVENT_EXIT);
+        step_over(a, act->code);
         break;
     case RUN_EMIT_END:
         emit(a, act, TASK_EVENT_END);
+        free(end_spool(a));
+        step_over(a, act->code);
         ended(a, act);
         break;
     case RUN_EXEC:
@@ -351,6 +402,10 @@ static void apply_all(struct attempt *a, struct run_actions *acts)
              !runner_ready(a->table->links, a->container))
         attempt_lost(a);
     attempt_pump(a);
+    if (a->look_again) {
+        a->look_again = false;
+        follow_look(a->table->follow);
+    }
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -416,6 +471,8 @@ void attempt_free(struct attempt *a)
     }
     drop_timer(a);
     free(end_spool(a));
+    if (a->output)
+        follow_output_cut(a->output);
     list_remove(&a->node);
     a->table->count--;
     outlog_done(&a->log);

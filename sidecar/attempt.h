@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "common/list.h"
+#include "sidecar/follow.h"
 #include "sidecar/journal.h"
 #include "sidecar/outlog.h"
 #include "sidecar/run_step.h"
@@ -30,6 +31,8 @@ struct run_table {
     uint64_t last_id; /* of steps, as runners know them */
     struct run_table_stats stats;
     struct refused refused[LIMIT_CONTAINERS];
+    struct follow *follow;  /* NULL: nobody can follow */
+    uint64_t last_followed; /* of the files that are followers' alone */
     uv_timer_t heartbeat;
     uv_timer_t saver; /* runs while there are events that are not in a file */
     size_t streams;   /* the heartbeat runs while there are any, or attempts that run */
@@ -47,15 +50,19 @@ struct attempt {
     struct task_request request;
     struct run run;
     struct outlog log;
-    size_t saved;                /* lines that are in the journal's file */
-    size_t unsaved_bytes;        /* of those that are not */
-    bool has_file;               /* there may be one */
-    bool unsavable;              /* the file could not be written: it says less than there was */
-    uint64_t step_id;            /* of the step that runs; 0: none */
-    size_t container;            /* where it runs */
-    struct spool_file *spool[2]; /* of its stdout and stderr; NULL: none */
-    bool spool_tried[2];
-    uv_timer_t *timer; /* while it runs */
+    size_t saved;                 /* lines that are in the journal's file */
+    size_t unsaved_bytes;         /* of those that are not */
+    bool has_file;                /* there may be one */
+    bool unsavable;               /* the file could not be written: it says less than there was */
+    uint64_t step_id;             /* of the step that runs; 0: none */
+    size_t container;             /* where it runs */
+    bool step_open;               /* the last step that began has not ended */
+    uint64_t printed[2];          /* by it */
+    struct spool_file *spool[2];  /* of its stdout and stderr; NULL: none */
+    bool overflowed[2];           /* the file has what the log has not */
+    struct follow_output *output; /* of the step that is open; NULL: nobody has followed it */
+    bool look_again;              /* for those who wait for a step */
+    uv_timer_t *timer;            /* while it runs */
     struct list streams;
     bool running;
     bool lost_unseen; /* it ended with a sidecar before us, and its events are not all there */
@@ -82,6 +89,13 @@ void attempt_pump(struct attempt *a);
 void attempt_beat(struct attempt *a);
 /* Writes the events that are not in the journal yet. */
 void attempt_save(struct attempt *a);
+
+/* A file with all that a stream of the open step has printed, and will print; NULL if it can not be
+ * had, or if bytes are lost already. */
+struct spool_file *attempt_spool(struct attempt *a, int fd);
+
+/* attempt_follow.c: the output of a step, for followers. */
+enum follow_found attempt_follow(struct attempt *a, uint32_t step, struct follow_output **ret);
 
 /* run_table.c */
 void run_table_want_heartbeat(struct run_table *t);

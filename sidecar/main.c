@@ -14,6 +14,7 @@
 #include "common/map.h"
 #include "common/task_proto.h"
 #include "sidecar/auth.h"
+#include "sidecar/follow.h"
 #include "sidecar/install.h"
 #include "sidecar/journal.h"
 #include "sidecar/run_table.h"
@@ -21,6 +22,7 @@
 #include "sidecar/sealed.h"
 #include "sidecar/server.h"
 #include "sidecar/spool.h"
+#include "sidecar/tail.h"
 #include "version.h"
 
 #define REFUSED 126 /* as the verbs of the runner */
@@ -28,12 +30,13 @@
 static const char usage[] =
     "Usage: arl-sidecar serve [FLAG...]\n"
     "       arl-sidecar cat [--state DIR] FILE...\n"
+    "       arl-sidecar tail [-f] [FLAG...] TASKUID/STEP\n"
     "       arl-sidecar install --container NAME [--container NAME...] [FLAG...]\n"
     "       arl-sidecar --version | --help\n"
     "\n"
     "serve answers the operator and runs tasks in the containers of its pod; install makes the\n"
     "pod's key and puts the runner into the volume that they see; cat prints files that "
-    "status.steps[].outputFile names.\n"
+    "status.steps[].outputFile names; tail prints what a step prints, with -f to its end.\n"
     "\n"
     "Environment of serve: ARL_POD_UID, ARL_PUBLIC_KEYS (keyid=base64url,...), ARL_CONTAINERS\n"
     "(NAME,..., the first one is the default), ARL_OUTPUT_LIMIT (bytes of a stream of a step).\n"
@@ -48,6 +51,10 @@ struct options {
     const char *log_level;
     const char *log_format;
     struct flag_strings containers;
+    const char *stream;
+    int64_t attempt;
+    int64_t wait_s;
+    bool framed;
 };
 
 static struct options opts = {
@@ -58,6 +65,7 @@ static struct options opts = {
     .message = "/dev/termination-log",
     .log_level = "info",
     .log_format = "text",
+    .wait_s = FOLLOW_WAIT_S,
 };
 
 static const struct flag serve_flags[] = {
@@ -71,6 +79,15 @@ static const struct flag serve_flags[] = {
 
 static const struct flag cat_flags[] = {
     {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+static const struct flag tail_flags[] = {
+    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
+    {"stream", FLAG_STRING, &opts.stream, "stdout|stderr", "only this one; without, both"},
+    {"framed", FLAG_BOOL, &opts.framed, "", "both on standard output, in frames"},
+    {"attempt", FLAG_INT, &opts.attempt, "N", "of the Task; without, the latest"},
+    {"wait", FLAG_INT, &opts.wait_s, "SECONDS", "for a step that has not begun; at most 600"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -215,6 +232,7 @@ static int set_up(struct app *app, struct err *err)
 {
     struct run_table_opts to = {.dir = opts.dir};
     struct server_opts so = {.listen = opts.listen, .auth = &app->auth};
+    cleanup_free char *follow_path = NULL;
 
     if (set_up_log(err) < 0 || read_containers(app, err) < 0 || read_output_limit(app, err) < 0)
         return -EINVAL;
@@ -230,6 +248,7 @@ static int set_up(struct app *app, struct err *err)
     to.output_limit = app->output_limit;
     to.journal = app->journal;
     to.spool = app->spool;
+    to.follow_path = follow_path = xasprintf("%s/" FOLLOW_SOCKET, opts.state);
     if (run_table_new(&app->loop, &to, &app->table, err) < 0)
         return -EIO;
     so.table = app->table;
@@ -309,6 +328,58 @@ static int cat(int count, char **files)
     return 0;
 }
 
+static int take_tail_arguments(struct tail_opts *t, const char *target, struct err *err)
+{
+    static const struct {
+        const char *name;
+        unsigned streams;
+    } names[] = {{"stdout", 1}, {"stderr", 2}};
+
+    if (opts.attempt > FOLLOW_ATTEMPTS)
+        return err_set(err, -EINVAL, "--attempt: at most %d", FOLLOW_ATTEMPTS);
+    if (opts.wait_s > FOLLOW_WAIT_MAX_S)
+        return err_set(err, -EINVAL, "--wait: at most %d seconds", FOLLOW_WAIT_MAX_S);
+    t->state = opts.state;
+    t->framed = opts.framed;
+    t->request.attempt = (unsigned)opts.attempt;
+    t->request.wait_s = (unsigned)opts.wait_s;
+    t->request.streams = opts.stream ? 0 : 3;
+    for (size_t i = 0; opts.stream && i < ARRAY_SIZE(names); i++)
+        if (strcmp(opts.stream, names[i].name) == 0)
+            t->request.streams = names[i].streams;
+    if (t->request.streams == 0)
+        return err_set(err, -EINVAL, "--stream wants stdout or stderr");
+    return follow_target_parse(target, &t->request, err);
+}
+
+/* From argv[0], which is no flag of the tables. */
+static int tail(int argc, char **argv)
+{
+    struct tail_opts t = {.state = NULL};
+    struct err err;
+
+    while (argc > 0 && strcmp(argv[0], "-f") == 0) {
+        int rest;
+
+        t.request.follow = true;
+        if (flags_parse(tail_flags, argc, argv, &rest, &err) < 0) {
+            fprintf(stderr, "arl-sidecar: %s\n", err.msg);
+            return FOLLOW_ARGUMENTS;
+        }
+        argc -= rest;
+        argv += rest;
+    }
+    if (argc != 1) {
+        fputs("arl-sidecar: tail wants one TASKUID/STEP (see --help)\n", stderr);
+        return FOLLOW_ARGUMENTS;
+    }
+    if (take_tail_arguments(&t, argv[0], &err) < 0) {
+        fprintf(stderr, "arl-sidecar: %s\n", err.msg);
+        return FOLLOW_ARGUMENTS;
+    }
+    return tail_run(&t);
+}
+
 static int help(void)
 {
     fputs(usage, stdout);
@@ -316,13 +387,16 @@ static int help(void)
     flags_help(serve_flags);
     puts("\nFlags of install:");
     flags_help(install_flags);
+    puts("\nFlags of tail:");
+    flags_help(tail_flags);
     return 0;
 }
 
 static const struct {
     const char *name;
     const struct flag *flags;
-} verbs[] = {{"serve", serve_flags}, {"install", install_flags}, {"cat", cat_flags}};
+} verbs[] = {
+    {"serve", serve_flags}, {"install", install_flags}, {"cat", cat_flags}, {"tail", tail_flags}};
 
 /* Whether this is a process that was put into the container of an agent that runs. */
 static bool is_beside_an_agent(void)
@@ -342,6 +416,8 @@ static int run_verb(size_t v, int rest, int argc, char **argv)
 {
     if (verbs[v].flags == cat_flags)
         return cat(argc - rest, argv + rest);
+    if (verbs[v].flags == tail_flags)
+        return tail(argc - rest, argv + rest);
     if (is_beside_an_agent()) {
         fprintf(stderr,
                 "arl-sidecar: %s: the agent of this pod runs in this container already, as its "

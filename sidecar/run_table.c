@@ -378,6 +378,49 @@ void run_table_acknowledge(struct run_table *t, const char *task_uid, unsigned a
         forget(a);
 }
 
+/* ---- followers ------------------------------------------------------------------------------- */
+
+/* The latest attempt of a task that was ever started here, or 0. */
+static unsigned latest_attempt(const struct run_table *t, const char *task_uid)
+{
+    unsigned n = FOLLOW_ATTEMPTS;
+
+    for (; n > 0; n--) {
+        struct journal_key key = journal_key_of(task_uid, n);
+
+        if (journal_find(t->opts.journal, &key))
+            break;
+    }
+    return n;
+}
+
+static enum follow_found find_followed(const struct follow_request *req, struct follow_output **ret,
+                                       void *arg)
+{
+    struct run_table *t = arg;
+    struct journal_key key =
+        journal_key_of(req->uid, req->attempt ? req->attempt : latest_attempt(t, req->uid));
+    struct attempt *a = find(t, &key);
+
+    if (!journal_find(t->opts.journal, &key))
+        return FOLLOW_IS_LATER;
+    return a ? attempt_follow(a, req->step, ret) : FOLLOW_IS_OVER;
+}
+
+/* Without live output tasks run all the same. */
+static void let_follow(struct run_table *t)
+{
+    struct follow_opts fo = {.path = t->opts.follow_path, .find = find_followed, .arg = t};
+    struct err err;
+
+    if (!fo.path)
+        return;
+    if (follow_new(t->loop, &fo, &t->follow, &err) < 0)
+        log_error("nobody can follow what steps print", "why", err.msg, NULL);
+    else
+        t->handles_open++;
+}
+
 /* ---- start and stop -------------------------------------------------------------------------- */
 
 static void restore(struct run_table *t)
@@ -427,6 +470,7 @@ int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, str
     uv_timer_init(loop, &t->saver);
     t->saver.data = t;
     t->handles_open = 2;
+    let_follow(t);
     *ret = t;
     return 0;
 }
@@ -444,6 +488,11 @@ void run_table_handle_closed(struct run_table *t)
 static void on_timer_closed(uv_handle_t *h)
 {
     run_table_handle_closed(h->data);
+}
+
+static void on_follow_closed(void *arg)
+{
+    run_table_handle_closed(arg);
 }
 
 static void on_links_closed(void *arg)
@@ -464,5 +513,7 @@ void run_table_close(struct run_table *t, void (*cb)(void *arg), void *arg)
     t->close_cb = cb;
     t->close_arg = arg;
     save_all(t);
+    follow_close(t->follow, on_follow_closed, t);
+    t->follow = NULL;
     runner_links_close(t->links, on_links_closed, t);
 }

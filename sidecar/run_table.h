@@ -35,6 +35,7 @@ struct run_table_opts {
     size_t output_limit; /* the most that a request can ask for */
     struct journal *journal;
     struct spool *spool;
+    const char *follow_path; /* of the socket for those who follow (follow.h); NULL: none */
 };
 
 struct run_table_stats {

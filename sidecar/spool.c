@@ -41,6 +41,10 @@ static void file_free(struct spool_file *f)
 
 static void drop(struct spool_file *f)
 {
+    int fd = open(f->path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd >= 0)
+        close(fd);
     unlink(f->path);
     file_free(f);
 }
@@ -128,9 +132,13 @@ int spool_open(const char *state_dir, struct spool **ret, struct err *err)
         spool_free(s);
         return r;
     }
-    while ((e = readdir(d)))
-        if (e->d_name[0] != '.')
+    while ((e = readdir(d))) {
+        /* Whoever followed did so at the sidecar before us. */
+        if (strncmp(e->d_name, SPOOL_FOLLOWED, strlen(SPOOL_FOLLOWED)) == 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+        else if (e->d_name[0] != '.')
             restore(s, e->d_name);
+    }
     closedir(d);
     make_room(s, 0, 0);
     *ret = s;
@@ -198,13 +206,24 @@ const char *spool_path(const struct spool_file *f)
     return f->path;
 }
 
+void spool_close(struct spool_file *f)
+{
+    if (f->fd >= 0)
+        stop(f);
+}
+
 void spool_end(struct spool_file *f)
 {
     if (!f)
         return;
-    if (f->fd >= 0)
-        stop(f);
+    spool_close(f);
     f->in_use = false;
+}
+
+void spool_remove(struct spool_file *f)
+{
+    if (f)
+        drop(f);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -214,6 +233,7 @@ int spool_cat(const char *state_dir, const char *path, struct err *err)
     cleanup_free char *dir = xasprintf("%s/output/", state_dir);
     const char *name = strncmp(path, dir, strlen(dir)) == 0 ? path + strlen(dir) : path;
     cleanup_free char *file = xasprintf("%s%s", dir, name);
+    struct stat st;
     int fd, r;
 
     if (!*name || *name == '.' || strchr(name, '/'))
@@ -221,7 +241,10 @@ int spool_cat(const char *state_dir, const char *path, struct err *err)
     fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "open %s", file);
-    r = copy_bytes(fd, STDOUT_FILENO);
+    r = fstat(fd, &st) < 0 ? -errno : copy_bytes(fd, STDOUT_FILENO);
+    /* It went when the room was needed. */
+    if (r == 0 && lseek(fd, 0, SEEK_CUR) < st.st_size)
+        r = -ESTALE;
     close(fd);
     return r < 0 ? err_errno(err, -r, "copy %s", file) : 0;
 }

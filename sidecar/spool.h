@@ -3,9 +3,13 @@
  * beside the journal, which the user's containers do not see. A file is begun when a stream of a
  * step is about to lose bytes, and stays after the step's end for whoever wants to read it.
  *
+ * Followers (follow.h) read a step's output from its file, too. For them one is begun earlier, and
+ * goes with them if nothing was lost; SPOOL_FOLLOWED begins the name of one that is theirs alone.
+ *
  * Limits: SPOOL_FILE_BYTES a file (its beginning is kept), SPOOL_BYTES and SPOOL_FILES in all; the
- * oldest one that is not being written goes first, and where there is none the new bytes are
- * dropped. Nothing is synced: after a crash of the machine files may be short.
+ * oldest one that is not in use goes first, and where there is none the new bytes are dropped. A
+ * file that goes is emptied: whoever has it open keeps nothing on the disk. Nothing is synced:
+ * after a crash of the machine files may be short.
  */
 #ifndef ARL_SIDECAR_SPOOL_H
 #define ARL_SIDECAR_SPOOL_H
@@ -16,6 +20,7 @@
 #define SPOOL_BYTES (64u << 20)
 #define SPOOL_FILE_BYTES (32u << 20)
 #define SPOOL_FILES 256
+#define SPOOL_FOLLOWED "follow."
 
 struct spool;
 struct spool_file;
@@ -29,8 +34,12 @@ struct spool_file *spool_begin(struct spool *s, const char *name);
 void spool_write(struct spool_file *f, const char *data, size_t len);
 /* The path; valid until spool_end(). */
 const char *spool_path(const struct spool_file *f);
+/* Nothing more is written, but it is in use still. */
+void spool_close(struct spool_file *f);
 /* Nothing more is written; the file stays. NULL is fine. */
 void spool_end(struct spool_file *f);
+/* Instead of spool_end(): the file goes. NULL is fine. */
+void spool_remove(struct spool_file *f);
 
 /* Copies a file of the folder to standard output; path may be its name alone. Nothing else can be
  * read with it. */

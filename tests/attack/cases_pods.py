@@ -227,6 +227,24 @@ def verbs_in_the_agents_container(t):
     return "; ".join(won) or t.true_result(s, 1, "true\n")
 
 
+@attack("", "exec into the agent's container: tail of what is no step, of another sandbox's task, of what is no argument; a second agent", then=None,
+        untold="who calls them is told")
+def tail_in_the_agents_container(t):
+    box = t.sandbox_of("root")
+    pod, won = t.pod_of(box)["metadata"]["name"], []
+    name = t.task(t.sandbox_of("root"), sh("echo secret; sleep 20"))
+    uid = t.get("Task", name)["metadata"]["uid"]
+    wrong = ["..", "../../var/lib/arl/agent-key", "/var/lib/arl/agent-key", "x/../0", "output/..", f"{uid}/..", f"{uid}/0/../../agent-key", "x" * 20_000 + "/0", "x\n/0"]
+    for argv, code in [(["tail", "-f", target], 2) for target in wrong] + [
+            (["tail", "-f", "--wait", "1", f"{uid}/0"], 4), (["tail", "--attempt", "99", "x/0"], 2), (["tail", "--state", "/arl/executor", "x/0"], 1),
+            (["serve", "--listen", "127.0.0.1:0"], 126)]:
+        r = t.env.run_kubectl("-n", t.ns, "exec", pod, "-c", "sidecar", "--", "/usr/bin/arl-sidecar", *argv, limit=30)
+        if r.returncode != code or r.stdout:
+            won.append(f"{[a[:80] for a in argv]}: exit {r.returncode}, {r.stdout[:200]!r} {r.stderr[:200]!r}")
+    s = t.run(box, sh("echo true; exit 1"), limit=100)
+    return "; ".join(won) or t.true_result(s, 1, "true\n")
+
+
 def ephemeral(t, box, **container):
     """Whether the tenant may put such a container into the sandbox's pod."""
     path = path_of(t.ns, "pods", t.pod_of(box)["metadata"]["name"]) + "/ephemeralcontainers"

@@ -1,6 +1,8 @@
 """Output is exact bytes up to the limit; over it head and tail are kept with a marker that counts what was dropped."""
 import json
 import re
+import subprocess
+import threading
 
 from harness import case, command, contains, equal, expect, path_of, sh, shorten, wait
 
@@ -185,6 +187,31 @@ def the_whole_of_a_cut_output_is_in_the_pod(t):
     expect("outputFile" not in steps[1], f"a file for what was not cut: {steps[1]}")
     whole = t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "sidecar", "--", "arl-sidecar", "cat", file)
     expect(whole == lines(100_000), f"{len(whole)} characters: {shorten(whole, 200)}")
+
+
+@case(shared=True)
+def output_is_followed_as_it_comes(t):
+    """The step waits for a file that is made when its first lines were read."""
+    box = t.box()
+    name = t.task(box, sh("echo one; echo two >&2; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo three; exit 3"))
+    pod, uid = t.pod_of(box)["metadata"]["name"], t.get("Task", name)["metadata"]["uid"]
+    tail = ["exec", pod, "-c", "sidecar", "--", "arl-sidecar", "tail"]
+    p = subprocess.Popen([*t.env.kubectl, "-n", t.ns, *tail, "-f", "--wait", "60", f"{uid}/0"], bufsize=0, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    limit = threading.Timer(60, p.kill)
+    limit.start()
+    try:
+        equal((p.stdout.readline(), p.stderr.readline()), (b"one\n", b"two\n"), "the first lines")
+        t.kubectl("exec", pod, "-c", "executor", "--", "touch", "/tmp/go")
+        out, err = p.communicate(timeout=60)
+    finally:
+        limit.cancel()
+        p.kill()
+        p.wait()
+    equal((p.returncode, out, err), (0, b"three\n", b""), "exit code and what came then")
+    equal(t.finished(name)["exitCode"], 3, "exit code of the task")
+    r = t.env.run_kubectl("-n", t.ns, *tail, "--wait", "0", f"{uid}/7")
+    expect(r.returncode in (3, 4) and not r.stdout, f"a step that is not there: exit {r.returncode}, {r.stdout!r}, {r.stderr!r}")
 
 
 @case(shared=True)

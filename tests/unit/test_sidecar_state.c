@@ -504,6 +504,52 @@ static void test_spool_restart(void **state)
     spool_free(s);
 }
 
+/* What is open somewhere keeps nothing on the disk once its file has gone. */
+static void test_spool_gone_is_empty(void **state)
+{
+    cleanup_free char *path = xasprintf("%s/output/a", dir);
+    struct spool *s = open_spool();
+    struct spool_file *a = spool_begin(s, "a"), *b;
+    struct stat st;
+    int fd;
+
+    fill(a, SPOOL_FILE_BYTES);
+    spool_close(a);
+    fill(a, 1);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, SPOOL_FILE_BYTES);
+    b = spool_begin(s, "b");
+    fill(b, SPOOL_FILE_BYTES);
+    spool_remove(a);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    close(fd);
+    assert_int_equal(size_of("a"), -1);
+    a = spool_begin(s, "c");
+    fill(a, SPOOL_FILE_BYTES);
+    assert_int_equal(size_of("c"), SPOOL_FILE_BYTES);
+    spool_remove(b);
+    spool_remove(a);
+    spool_remove(NULL);
+    spool_free(s);
+}
+
+/* Files that were for followers alone do not outlive their sidecar. */
+static void test_spool_followed(void **state)
+{
+    struct spool *s = open_spool();
+
+    fill(spool_begin(s, SPOOL_FOLLOWED "1.1"), 10);
+    fill(spool_begin(s, "x.1.0.1"), 10);
+    spool_free(s);
+    assert_int_equal(size_of(SPOOL_FOLLOWED "1.1"), 10);
+    s = open_spool();
+    assert_int_equal(size_of(SPOOL_FOLLOWED "1.1"), -1);
+    assert_int_equal(size_of("x.1.0.1"), 10);
+    spool_free(s);
+}
+
 static void test_spool_cat_stays_inside(void **state)
 {
     static const char *const paths[] = {"",    ".",    "..",  "../x", "/etc/passwd",
@@ -533,6 +579,8 @@ int main(void)
         TEST(test_spool_limits),
         TEST(test_spool_count),
         TEST(test_spool_restart),
+        TEST(test_spool_gone_is_empty),
+        TEST(test_spool_followed),
         TEST(test_spool_cat_stays_inside),
         cmocka_unit_test(test_no_folder),
         cmocka_unit_test(test_keys),

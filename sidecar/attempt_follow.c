@@ -1,0 +1,153 @@
+/* What followers (follow.h) get of an attempt: the step that is open as it comes, one that is over
+ * from the log. */
+#include "common/limits.h"
+#include "sidecar/attempt.h"
+
+/* A step that is over, read from the log. */
+struct past {
+    struct attempt *a;
+    uint32_t step;
+    bool begun;
+    bool over;
+    int code;
+    uint64_t total[2];
+    struct spool_file *file[2];
+    char *paths; /* of files that were made when it ran; NULL: none */
+};
+
+static void past_done(struct past *p)
+{
+    spool_remove(p->file[0]);
+    spool_remove(p->file[1]);
+    free(p->paths);
+}
+
+static void past_write(struct past *p, const struct task_event *ev)
+{
+    struct run_table *t = p->a->table;
+    struct spool_file **f = &p->file[ev->fd - 1];
+
+    if (!*f && p->total[ev->fd - 1] == 0) {
+        cleanup_free char *name =
+            xasprintf(SPOOL_FOLLOWED "%llu.%d", (unsigned long long)++t->last_followed, ev->fd);
+
+        *f = spool_begin(t->opts.spool, name);
+    }
+    if (*f)
+        spool_write(*f, ev->data, ev->data_len);
+    p->total[ev->fd - 1] += ev->data_len;
+}
+
+/* What comes behind a gap is not what the file's next bytes are: it ends there. */
+static void past_gap(struct past *p, const struct task_event *ev)
+{
+    p->total[ev->fd - 1] += ev->gap_bytes;
+    if (p->file[ev->fd - 1])
+        spool_close(p->file[ev->fd - 1]);
+}
+
+static void past_take(struct past *p, const struct task_event *ev)
+{
+    /* Lost with its attempt: nobody saw its end. */
+    if (ev->type == TASK_EVENT_END && p->begun) {
+        p->over = true;
+        p->code = ev->code;
+    }
+    if (ev->type == TASK_EVENT_END || ev->type == TASK_EVENT_ACCEPTED || ev->step != p->step)
+        return;
+    if (ev->type == TASK_EVENT_STEP) {
+        p->begun = true;
+    } else if (ev->type == TASK_EVENT_OUT) {
+        past_write(p, ev);
+    } else if (ev->type == TASK_EVENT_GAP) {
+        past_gap(p, ev);
+    } else if (ev->type == TASK_EVENT_EXIT) {
+        p->over = true;
+        p->code = ev->code;
+        p->paths = ev->spool ? xstrdup(ev->spool) : NULL;
+    }
+}
+
+static void past_read(struct past *p)
+{
+    cleanup_buf struct buf scratch = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
+    const struct outlog *log = &p->a->log;
+
+    for (size_t i = 0; i < log->count && !p->over; i++) {
+        struct task_event ev;
+
+        if (task_event_decode(log->lines[i]->text, log->lines[i]->len - 1, &scratch, &ev, NULL) ==
+            0)
+            past_take(p, &ev);
+    }
+}
+
+/* The file of a stream among those that an exit event names: its name ends with the number. */
+static char *path_of(const struct past *p, int fd)
+{
+    const char *word = p->paths;
+
+    while (word && *word) {
+        size_t len = strcspn(word, " ");
+
+        if (len > 2 && word[len - 2] == '.' && word[len - 1] == '0' + fd)
+            return xasprintf("%.*s", (int)len, word);
+        word += len + (word[len] == ' ');
+    }
+    return NULL;
+}
+
+static struct follow_output *past_output(struct past *p)
+{
+    struct follow_output *o = follow_output_new();
+
+    for (int i = 0; i < 2; i++) {
+        cleanup_free char *path = path_of(p, i + 1);
+
+        if (path) {
+            follow_output_begin(o, i, p->total[i], path);
+            continue;
+        }
+        follow_output_begin(o, i, p->total[i], p->file[i] ? spool_path(p->file[i]) : NULL);
+        follow_output_keep(o, i, p->file[i]);
+        p->file[i] = NULL;
+    }
+    follow_output_was(o, p->code);
+    return o;
+}
+
+static enum follow_found follow_past(struct attempt *a, uint32_t step, struct follow_output **ret)
+{
+    CLEANUP(past_done) struct past p = {.a = a, .step = step};
+
+    past_read(&p);
+    if (!p.over)
+        return FOLLOW_IS_NEVER;
+    *ret = past_output(&p);
+    return FOLLOW_IS_HERE;
+}
+
+static struct follow_output *follow_open(struct attempt *a)
+{
+    if (a->output)
+        return a->output;
+    a->output = follow_output_new();
+    for (int fd = 1; fd <= 2; fd++) {
+        struct spool_file *f = attempt_spool(a, fd);
+
+        follow_output_begin(a->output, fd - 1, a->printed[fd - 1], f ? spool_path(f) : NULL);
+    }
+    return a->output;
+}
+
+enum follow_found attempt_follow(struct attempt *a, uint32_t step, struct follow_output **ret)
+{
+    if (!a->running || step < a->log.step || (step == a->log.step && !a->step_open))
+        return follow_past(a, step, ret);
+    if (step >= a->request.step_count)
+        return FOLLOW_IS_NEVER;
+    if (step > a->log.step)
+        return FOLLOW_IS_LATER;
+    *ret = follow_open(a);
+    return FOLLOW_IS_HERE;
+}
