@@ -2,7 +2,7 @@
 import json
 from datetime import datetime
 
-from harness import case, condition, contains, equal, expect, is_ready, sh, wait
+from harness import case, condition, contains, equal, expect, is_ready, path_of, sh, wait
 
 COUNT = "echo began >> /workspace/count; "
 
@@ -87,6 +87,36 @@ def leader_told_to_end(t):
         equal(t.finished(name)["stdout"], f"{i + 1}\n", "how often steps ran before")
     equal(t.run(box, sh("wc -l < count"))["stdout"], "1\n", "how often the step began")
     wait("two operators to be ready again", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 120)
+
+
+@case(alone=True)
+def leader_without_a_processor(t):
+    """A leader that stands still, as on a node that has too much to do, is not ended: the other one leads, and nothing runs twice."""
+    expect(not t.env.operator.argv, "this case needs the cluster's own operators")
+    t.pool(replicas=2)
+    box = t.box()
+    long = t.task(box, sh(COUNT + "while [ ! -e go ]; do sleep 0.1; done; echo finished"))
+    t.state(long, "Running")
+    leader = wait("an operator to lead", t.env.operator.leader, 60)
+    name = leader["metadata"]["name"]
+    before = t.env.operator.restarts(name)
+
+    def missed():
+        items = t.api.get(path_of("arl-system", "events") + f"?fieldSelector=involvedObject.name={name},reason=Unhealthy")["items"]
+        return sum(e.get("count", 1) for e in items if e["message"].startswith("Liveness"))
+    seen = missed()
+    t.env.signal_container(leader, "operator", "SIGSTOP")
+    try:
+        # Of more it makes no Event. By its default it ends the container now.
+        wait("the kubelet to have missed three answers", lambda: missed() >= seen + 3, 90)
+        t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "executor", "--", "touch", "/workspace/go")
+        equal(t.finished(long)["stdout"], "finished\n", "stdout")
+    finally:
+        t.env.signal_container(leader, "operator", "SIGCONT")
+    equal(t.run(box, sh("wc -l < count"))["stdout"], "1\n", "how often the step began")
+    wait("two operators to be ready again", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 120)
+    ended = t.api.get(path_of("arl-system", "events") + f"?fieldSelector=involvedObject.name={name},reason=Killing")["items"]
+    equal(([e["message"] for e in ended], t.env.operator.restarts(name)), ([], before), "its ends by the kubelet, and restarts of its container")
 
 
 @case(alone=True)
