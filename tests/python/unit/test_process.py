@@ -101,6 +101,13 @@ def test_a_connection_that_breaks_goes_on_where_it_was(follow):
     assert text(p) == "one two three"
 
 
+def test_an_end_that_was_dropped_is_asked_for_again(follow):
+    """As Kubernetes does it when a reader is slow: it says that all went well."""
+    p, task = follow((out(b"one "), out(b"two")[:6], 0), (out(b"one two") + END, 0))
+    threading.Timer(3, lambda: task.ends("one of the status")).start()
+    assert text(p) == "one two"
+
+
 def test_what_the_agent_has_dropped_is_counted(follow):
     p, _ = follow((out(b"one"), frame(3, b'{"stream":1,"bytes":7}') + out(b"two") + END, 0))
     assert [(o.data, o.missing) for o in p] == [(b"one", 0), (b"two", 7)]

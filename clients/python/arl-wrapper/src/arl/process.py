@@ -116,6 +116,8 @@ class _Follower:
             with self._sandbox._exec(command, container="sidecar") as process:
                 ended = yield from self._frames(process)
                 code = process.code()
+            if code == 0 and not ended:
+                raise StreamLost(f"the connection dropped the end of step {self._step}")
         except (NotAllowed, NotFound, ExecFailed, Refused) as e:
             raise _Unavailable from e
         except (StreamLost, ArlError) as e:
