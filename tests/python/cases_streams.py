@@ -204,6 +204,33 @@ asyncio.run(main())
 
 
 @case()
+def output_byte_for_byte(t):
+    """What the status cannot tell: bytes that are no text, a character in two pieces, attempts that are over at once, and a lot."""
+    pool(t)
+    run(t, r"""
+with Sandbox.create("pool", namespace=NS) as s:
+    p = s.start("printf 'a\\377'; while [ ! -e /tmp/go ]; do sleep 0.05; done; printf '\\303'; sleep 0.2; printf '\\251'; exit 3")
+    data, text = b"", ""
+    for output in p:
+        data, text = data + output.data, text + output.text
+        if data == b"a\xff": s.files.write("/tmp/go", "")
+    equal((data, text, p.wait().exit_code), (b"a\xff\xc3\xa9", "a\ufffd\u00e9", 3))
+    texts = []
+    r = s.run("printf 'h\\303'; sleep 0.2; printf '\\251'", on_stdout=texts.append)
+    equal(("".join(texts), r.stdout), ("h\u00e9", "h\u00e9"))
+    p = s.start("echo again; exit 1", retries=1)
+    equal("".join(o.text for o in p), "again\nagain\n")
+    # It ends when all was read: Kubernetes may drop the end of a stream whose program is over.
+    p, data = s.start("seq 1 100000; while [ ! -e /tmp/end ]; do sleep 0.05; done"), b""
+    whole = "".join(f"{i}\n" for i in range(1, 100001)).encode()
+    for output in p:
+        data += output.data
+        if len(data) == len(whole): s.files.write("/tmp/end", "")
+    equal((data == whole, p.wait().truncated), (True, True))
+""")
+
+
+@case()
 def output_without_the_right_to_exec(t):
     """From the status, which shows it once a second."""
     pool(t)
