@@ -99,6 +99,11 @@ class ArlEnvironment(BaseEnvironment):
         )
         self._image_dir, shell = await asyncio.to_thread(self._look_around)
         self._runner = Runner(self._sandbox, shell)
+        if self.task_env_config.workdir:
+            # As Docker does it, which makes the folder that it is told to work in.
+            folder = absolute(self.task_env_config.workdir, self._image_dir)
+            if not await self._sandbox.files.exists(folder):
+                await self._sandbox.files.mkdir(folder)
         made = await self.ensure_dirs(self._mount_targets(writable_only=True))
         if made is not None and made.return_code:
             raise RuntimeError(f"the folders for logs could not be made: {made.stderr or made.stdout}")
