@@ -431,6 +431,18 @@ static void tell_stranger(struct follow *f)
     log_warn("caller of another container refused", "count", count, NULL);
 }
 
+/* Some are here for nobody: an exec whose client has gone goes on, and what it prints is thrown away
+ * by the container runtime. */
+static void first_gives_way(struct follow *f)
+{
+    struct follower *w = list_entry(f->followers.next, struct follower, node);
+
+    if (!w->busy)
+        refuse(w, FOLLOW_TOO_MANY, "a later one has this place: too many follow");
+    /* He may not keep it by not reading that. */
+    leave(w);
+}
+
 static void welcome(struct follower *w)
 {
     struct follow *f = w->follow;
@@ -442,12 +454,10 @@ static void welcome(struct follower *w)
         leave(w);
     } else if (uv_read_start((uv_stream_t *)&w->pipe, on_alloc, on_read) < 0) {
         leave(w);
-    } else if (f->count > FOLLOW_MAX) {
-        refuse(w, FOLLOW_TOO_MANY, "too many follow already");
-        /* He may not keep a place by not reading it. */
-        leave(w);
     } else {
         set_timer(w, FOLLOW_ASK_MS);
+        if (f->count > FOLLOW_MAX)
+            first_gives_way(f);
     }
 }
 
