@@ -431,8 +431,8 @@ static void tell_stranger(struct follow *f)
     log_warn("caller of another container refused", "count", count, NULL);
 }
 
-/* Some are here for nobody: an exec whose client has gone goes on, and what it prints is thrown away
- * by the container runtime. */
+/* Some are here for nobody: an exec goes on when its client has gone, and the container runtime
+ * throws away what it prints. */
 static void first_gives_way(struct follow *f)
 {
     struct follower *w = list_entry(f->followers.next, struct follower, node);

@@ -11,8 +11,8 @@
  * nobody who is slow has more than one frame in memory, and no step waits for anybody. What the
  * file does not have is told as a gap.
  *
- * Limits: FOLLOW_MAX followers, for one more the first gives way; FOLLOW_ASK_MS for the line; FOLLOW_WAIT_MAX_S
- * for the step's beginning; one who takes nothing for FOLLOW_STALL_MS goes.
+ * Limits: FOLLOW_MAX followers, for one more the first gives way; FOLLOW_ASK_MS for the line;
+ * FOLLOW_WAIT_MAX_S for the step's beginning; one who takes nothing for FOLLOW_STALL_MS goes.
  */
 #ifndef ARL_SIDECAR_FOLLOW_H
 #define ARL_SIDECAR_FOLLOW_H
