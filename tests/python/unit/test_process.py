@@ -30,6 +30,7 @@ class Box:
     def __init__(self, *scripts):
         self.scripts = list(scripts)
         self.attempts = []
+        self.waits = []
         self.fake = FakePod(self.serve)
 
     def serve(self, peer):
@@ -44,6 +45,7 @@ class Box:
     def _exec(self, command, container):
         assert (container, command[:5], command[-1]) == ("sidecar", ["arl-sidecar", "tail", "-f", "--framed", "--wait"], f"{UID}/0")
         self.attempts.append(int(command[command.index("--attempt") + 1]))
+        self.waits.append(int(command[command.index("--wait") + 1]))
         return _exec.open_exec(self.fake.connection, "n", "p", container, command)
 
     def _result(self, task):
@@ -122,6 +124,12 @@ def test_a_step_that_its_attempt_never_began_is_asked_for_once(follow):
     p, task = follow((4,), (out(b"second") + END, 0))
     task.shows(retries=1, state="Running", attempt=2)
     assert (text(p), p._sandbox.attempts) == ("second", [1, 2])
+
+
+def test_a_step_of_an_attempt_that_has_passed_is_not_waited_for(follow):
+    p, task = follow((4,), (out(b"second") + END, 0))
+    task.shows(retries=1, state="Running", attempt=2)
+    assert (text(p), p._sandbox.waits) == ("second", [0, 60])
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 5, 127])

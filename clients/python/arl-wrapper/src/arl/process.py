@@ -109,7 +109,9 @@ class _Follower:
     def _by_agent(self) -> Generator[_Piece, None, bool]:
         """True: the step has ended and all was told. False: ask again."""
         uid = self._task.state["metadata"]["uid"]
-        command = ["arl-sidecar", "tail", "-f", "--framed", "--wait", str(_WAIT_S)]
+        # What an attempt that has passed did not begin, it never will.
+        wait_s = 0 if self._task.attempt > self._attempt else _WAIT_S
+        command = ["arl-sidecar", "tail", "-f", "--framed", "--wait", str(wait_s)]
         command += ["--attempt", str(self._attempt), f"{uid}/{self._step}"]
         seen = self._task.changes()
         try:
