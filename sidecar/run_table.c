@@ -349,6 +349,7 @@ static enum run_delete delete_unknown(struct run_table *t, const struct journal_
     if (journal_start(t->opts.journal, key, no_digest, NULL) < 0)
         return RUN_DELETE_NO_JOURNAL;
     journal_forget(t->opts.journal, key, false);
+    follow_look(t->follow);
     return RUN_UNKNOWN;
 }
 
