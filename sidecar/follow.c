@@ -38,6 +38,7 @@ struct follower {
     struct follow_output *output;
     uint64_t at[2];
     uint64_t stop[2]; /* without -f: what there was when he came */
+    int turn;         /* the stream that pump() begins with */
     bool busy;        /* the frame is on its way */
     uv_write_t write;
     unsigned char frame[FOLLOW_HEAD_BYTES + FOLLOW_CHUNK_BYTES];
@@ -262,14 +263,17 @@ static void send_end(struct follower *w)
     send_text(w, FOLLOW_END, text);
 }
 
-/* One frame at a time: the next one is made when this one is gone. */
+/* One frame at a time: the next one is made when this one is gone. The streams take turns. */
 static void pump(struct follower *w)
 {
     if (w->state != FOLLOWING || w->busy)
         return;
     for (int i = 0; i < 2; i++) {
-        if (w->at[i] < goal(w, i)) {
-            send_more(w, i);
+        int stream = (w->turn + i) % 2;
+
+        if (w->at[stream] < goal(w, stream)) {
+            w->turn = 1 - stream;
+            send_more(w, stream);
             return;
         }
     }
