@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/list.h"
+#include "common/log.h"
 #include "sidecar/copy.h"
 
 struct spool_file {
@@ -41,11 +42,14 @@ static void file_free(struct spool_file *f)
 
 static void drop(struct spool_file *f)
 {
-    int fd = open(f->path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(f->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
+    /* In this order: whoever has it open sees by its links why it is empty. */
+    unlink(f->path);
+    if (fd >= 0 && ftruncate(fd, 0) < 0)
+        log_warn("a file that goes keeps its bytes", "path", f->path, "why", strerror(errno), NULL);
     if (fd >= 0)
         close(fd);
-    unlink(f->path);
     file_free(f);
 }
 
@@ -242,8 +246,8 @@ int spool_cat(const char *state_dir, const char *path, struct err *err)
     if (fd < 0)
         return err_errno(err, errno, "open %s", file);
     r = fstat(fd, &st) < 0 ? -errno : copy_bytes(fd, STDOUT_FILENO);
-    /* It went when the room was needed. */
-    if (r == 0 && lseek(fd, 0, SEEK_CUR) < st.st_size)
+    /* It went when the room was needed: before fstat(), or while it was read. */
+    if (r == 0 && (st.st_nlink == 0 || lseek(fd, 0, SEEK_CUR) < st.st_size))
         r = -ESTALE;
     close(fd);
     return r < 0 ? err_errno(err, -r, "copy %s", file) : 0;

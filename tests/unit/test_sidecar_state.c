@@ -2,9 +2,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -535,6 +538,59 @@ static void test_spool_gone_is_empty(void **state)
     spool_free(s);
 }
 
+/* A file that goes has no name any more when it is emptied. */
+static void test_spool_goes_by_name_first(void **state)
+{
+    cleanup_free char *path = xasprintf("%s/output/a", dir);
+    struct spool *s = open_spool();
+    struct spool_file *f = spool_begin(s, "a");
+    int changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    struct inotify_event ev;
+
+    fill(f, 10);
+    assert_true(inotify_add_watch(changes, path, IN_MODIFY | IN_ATTRIB) >= 0);
+    spool_remove(f);
+    assert_int_equal(read(changes, &ev, sizeof(ev)), sizeof(ev));
+    assert_int_equal(ev.mask, IN_ATTRIB);
+    assert_int_equal(read(changes, &ev, sizeof(ev)), sizeof(ev));
+    assert_int_equal(ev.mask, IN_MODIFY);
+    close(changes);
+    spool_free(s);
+}
+
+/* The one that reads has opened the file when it goes: the lease holds it up there. */
+static void test_spool_cat_of_one_that_goes(void **state)
+{
+    cleanup_free char *path = xasprintf("%s/output/a", dir);
+    struct timespec limit = {.tv_sec = 20};
+    struct spool *s = open_spool();
+    struct spool_file *f = spool_begin(s, "a");
+    sigset_t io;
+    pid_t child;
+    int fd, status;
+
+    spool_end(f);
+    sigemptyset(&io);
+    sigaddset(&io, SIGIO);
+    sigprocmask(SIG_BLOCK, &io, NULL);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+    child = fork();
+    if (child == 0) {
+        struct err err;
+
+        _exit(spool_cat(dir, "a", &err) == -ESTALE ? 7 : 8);
+    }
+    assert_int_equal(sigtimedwait(&io, NULL, &limit), SIGIO);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 7);
+    close(fd);
+    sigprocmask(SIG_UNBLOCK, &io, NULL);
+    spool_free(s);
+}
+
 /* Files that were for followers alone do not outlive their sidecar. */
 static void test_spool_followed(void **state)
 {
@@ -580,6 +636,8 @@ int main(void)
         TEST(test_spool_count),
         TEST(test_spool_restart),
         TEST(test_spool_gone_is_empty),
+        TEST(test_spool_goes_by_name_first),
+        TEST(test_spool_cat_of_one_that_goes),
         TEST(test_spool_followed),
         TEST(test_spool_cat_stays_inside),
         cmocka_unit_test(test_no_folder),
