@@ -148,19 +148,39 @@ static void spool_cb(const char *data, size_t len, void *arg)
     spool_write(arg, data, len);
 }
 
-struct spool_file *attempt_spool(struct attempt *a, int fd)
+static void begin_file(struct attempt *a, int fd,
+                       struct spool_file *(*begin)(struct spool *s, const char *name))
 {
     cleanup_free char *name = xasprintf("%s.%u.%d", a->label, a->log.step, fd);
     char *slash = strchr(name, '/');
 
-    if (a->spool[fd - 1] || a->overflowed[fd - 1])
-        return a->spool[fd - 1];
     if (slash)
         *slash = '.';
-    a->spool[fd - 1] = spool_begin(a->table->opts.spool, name);
+    a->spool[fd - 1] = begin(a->table->opts.spool, name);
     if (a->spool[fd - 1])
         outlog_replay(&a->log, fd, spool_cb, a->spool[fd - 1]);
+}
+
+struct spool_file *attempt_spool(struct attempt *a, int fd)
+{
+    if (!a->spool[fd - 1] && !a->overflowed[fd - 1])
+        begin_file(a, fd, spool_begin_spare);
     return a->spool[fd - 1];
+}
+
+/* The stream is about to lose bytes: all that there is of it goes to a file first. */
+static void overflow(struct attempt *a, int fd)
+{
+    struct spool_file *f = a->spool[fd - 1];
+
+    a->overflowed[fd - 1] = true;
+    if (f && spool_keep(f))
+        return;
+    spool_remove(f);
+    begin_file(a, fd, spool_begin);
+    f = a->spool[fd - 1];
+    if (a->output)
+        follow_output_begin(a->output, fd - 1, a->printed[fd - 1], f ? spool_path(f) : NULL);
 }
 
 /* One that was begun for followers alone goes with them. */
@@ -208,11 +228,8 @@ static void show(struct attempt *a, int fd, const char *data, size_t len)
 
 void attempt_output(struct attempt *a, int fd, const char *data, size_t len)
 {
-    /* The stream is about to lose bytes: all that there is of it goes to a file first. */
-    if (!a->overflowed[fd - 1] && outlog_overflows(&a->log, fd, len)) {
-        attempt_spool(a, fd);
-        a->overflowed[fd - 1] = true;
-    }
+    if (!a->overflowed[fd - 1] && outlog_overflows(&a->log, fd, len))
+        overflow(a, fd);
     show(a, fd, data, len);
     outlog_data(&a->log, fd, data, len);
     attempt_pump(a);

@@ -1,5 +1,7 @@
 /* What followers (follow.h) get of an attempt: the step that is open as it comes, one that is over
  * from the log. */
+#include <unistd.h>
+
 #include "common/limits.h"
 #include "sidecar/attempt.h"
 
@@ -11,15 +13,18 @@ struct past {
     bool over;
     int code;
     uint64_t total[2];
-    struct spool_file *file[2];
-    char *paths; /* of files that were made when it ran; NULL: none */
+    uint64_t gap_at[2];
+    uint64_t gap_bytes[2];
+    struct spool_file *file[2]; /* copies from the log */
+    char *path[2];              /* of files that it has left, which are there; NULL: none */
 };
 
 static void past_done(struct past *p)
 {
     spool_remove(p->file[0]);
     spool_remove(p->file[1]);
-    free(p->paths);
+    free(p->path[0]);
+    free(p->path[1]);
 }
 
 static void past_write(struct past *p, const struct task_event *ev)
@@ -27,23 +32,29 @@ static void past_write(struct past *p, const struct task_event *ev)
     struct run_table *t = p->a->table;
     struct spool_file **f = &p->file[ev->fd - 1];
 
-    if (!*f && p->total[ev->fd - 1] == 0) {
+    if (!p->path[ev->fd - 1] && !*f && p->total[ev->fd - 1] == 0) {
         cleanup_free char *name =
             xasprintf(SPOOL_FOLLOWED "%llu.%d", (unsigned long long)++t->last_followed, ev->fd);
 
-        *f = spool_begin(t->opts.spool, name);
+        *f = spool_begin_spare(t->opts.spool, name);
     }
     if (*f)
         spool_write(*f, ev->data, ev->data_len);
     p->total[ev->fd - 1] += ev->data_len;
 }
 
-/* What comes behind a gap is not what the file's next bytes are: it ends there. */
+/* A stream has one gap, between its head and its tail: a copy that had another would end there. */
 static void past_gap(struct past *p, const struct task_event *ev)
 {
-    p->total[ev->fd - 1] += ev->gap_bytes;
-    if (p->file[ev->fd - 1])
-        spool_close(p->file[ev->fd - 1]);
+    int i = ev->fd - 1;
+
+    if (p->gap_bytes[i] == 0) {
+        p->gap_at[i] = p->total[i];
+        p->gap_bytes[i] = ev->gap_bytes;
+    } else if (p->file[i]) {
+        spool_close(p->file[i]);
+    }
+    p->total[i] += ev->gap_bytes;
 }
 
 static void past_take(struct past *p, const struct task_event *ev)
@@ -64,11 +75,41 @@ static void past_take(struct past *p, const struct task_event *ev)
     } else if (ev->type == TASK_EVENT_EXIT) {
         p->over = true;
         p->code = ev->code;
-        p->paths = ev->spool ? xstrdup(ev->spool) : NULL;
     }
 }
 
-static void past_read(struct past *p)
+/* The file of a stream among those that an exit event names, if it is there still: its name ends
+ * with the number. */
+static char *path_of(const char *paths, int fd)
+{
+    const char *word = paths;
+
+    while (word && *word) {
+        size_t len = strcspn(word, " ");
+
+        if (len > 2 && word[len - 2] == '.' && word[len - 1] == '0' + fd) {
+            char *path = xasprintf("%.*s", (int)len, word);
+
+            if (access(path, R_OK) < 0)
+                str_set(&path, NULL);
+            return path;
+        }
+        word += len + (word[len] == ' ');
+    }
+    return NULL;
+}
+
+/* Before the rest: what has a file needs no copy. */
+static void past_find_files(struct past *p, const struct task_event *ev)
+{
+    if (ev->type != TASK_EVENT_EXIT || ev->step != p->step)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (!p->path[i])
+            p->path[i] = path_of(ev->spool, i + 1);
+}
+
+static void past_each(struct past *p, void (*take)(struct past *p, const struct task_event *ev))
 {
     cleanup_buf struct buf scratch = BUF_INIT(LIMIT_EVENT_LINE_BYTES);
     const struct outlog *log = &p->a->log;
@@ -78,23 +119,8 @@ static void past_read(struct past *p)
 
         if (task_event_decode(log->lines[i]->text, log->lines[i]->len - 1, &scratch, &ev, NULL) ==
             0)
-            past_take(p, &ev);
+            take(p, &ev);
     }
-}
-
-/* The file of a stream among those that an exit event names: its name ends with the number. */
-static char *path_of(const struct past *p, int fd)
-{
-    const char *word = p->paths;
-
-    while (word && *word) {
-        size_t len = strcspn(word, " ");
-
-        if (len > 2 && word[len - 2] == '.' && word[len - 1] == '0' + fd)
-            return xasprintf("%.*s", (int)len, word);
-        word += len + (word[len] == ' ');
-    }
-    return NULL;
 }
 
 static struct follow_output *past_output(struct past *p)
@@ -102,13 +128,12 @@ static struct follow_output *past_output(struct past *p)
     struct follow_output *o = follow_output_new();
 
     for (int i = 0; i < 2; i++) {
-        cleanup_free char *path = path_of(p, i + 1);
-
-        if (path) {
-            follow_output_begin(o, i, p->total[i], path);
+        if (p->path[i]) {
+            follow_output_begin(o, i, p->total[i], p->path[i]);
             continue;
         }
         follow_output_begin(o, i, p->total[i], p->file[i] ? spool_path(p->file[i]) : NULL);
+        follow_output_gap(o, i, p->gap_at[i], p->gap_bytes[i]);
         follow_output_keep(o, i, p->file[i]);
         p->file[i] = NULL;
     }
@@ -120,7 +145,8 @@ static enum follow_found follow_past(struct attempt *a, uint32_t step, struct fo
 {
     CLEANUP(past_done) struct past p = {.a = a, .step = step};
 
-    past_read(&p);
+    past_each(&p, past_find_files);
+    past_each(&p, past_take);
     if (!p.over)
         return FOLLOW_IS_NEVER;
     *ret = past_output(&p);

@@ -18,7 +18,9 @@ struct follow_output {
     bool ended;
     int code;
     uint64_t total[2];
-    int fd[2];                  /* what is read; -1: none */
+    int fd[2];          /* what is read; -1: none */
+    uint64_t gap_at[2]; /* the bytes from there on are not in it, what comes after is */
+    uint64_t gap_bytes[2];
     struct spool_file *file[2]; /* removed with it; NULL: none */
 };
 
@@ -83,10 +85,16 @@ static void output_maybe_free(struct follow_output *o)
 
 void follow_output_begin(struct follow_output *o, int stream, uint64_t total, const char *path)
 {
-    assert(o->fd[stream] < 0);
+    if (o->fd[stream] >= 0)
+        close(o->fd[stream]);
     o->total[stream] = total;
-    if (path)
-        o->fd[stream] = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    o->fd[stream] = path ? open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+}
+
+void follow_output_gap(struct follow_output *o, int stream, uint64_t at, uint64_t bytes)
+{
+    o->gap_at[stream] = at;
+    o->gap_bytes[stream] = bytes;
 }
 
 void follow_output_keep(struct follow_output *o, int stream, struct spool_file *file)
@@ -239,12 +247,19 @@ static void send_gap(struct follower *w, int stream, uint64_t bytes)
 /* From the file; what is not in there will never be. */
 static void send_more(struct follower *w, int stream)
 {
-    uint64_t left = goal(w, stream) - w->at[stream];
-    size_t want = (size_t)MIN(left, (uint64_t)FOLLOW_CHUNK_BYTES);
+    const struct follow_output *o = w->output;
+    uint64_t at = w->at[stream], left = goal(w, stream) - at;
+    uint64_t gap_end = o->gap_at[stream] + o->gap_bytes[stream];
     ssize_t n = -1;
 
-    if (w->output->fd[stream] >= 0)
-        n = pread(w->output->fd[stream], w->frame + FOLLOW_HEAD_BYTES, want, (off_t)w->at[stream]);
+    if (at < o->gap_at[stream])
+        left = MIN(left, o->gap_at[stream] - at);
+    else if (at < gap_end)
+        left = MIN(left, gap_end - at);
+    if (o->fd[stream] >= 0 && (at < o->gap_at[stream] || at >= gap_end))
+        n = pread(o->fd[stream], w->frame + FOLLOW_HEAD_BYTES,
+                  (size_t)MIN(left, (uint64_t)FOLLOW_CHUNK_BYTES),
+                  (off_t)(at < gap_end ? at : at - o->gap_bytes[stream]));
     if (n <= 0) {
         send_gap(w, stream, left);
         return;

@@ -36,8 +36,10 @@ struct follow_output;
 
 struct follow_output *follow_output_new(void);
 /* Stream 0 or 1 has printed so many bytes already; path: a file with them and with what comes, NULL
- * for none. */
+ * for none. Once more: the file is another one, in place of the first. */
 void follow_output_begin(struct follow_output *o, int stream, uint64_t total, const char *path);
+/* So many bytes from there on are not in the file, but those behind them are. */
+void follow_output_gap(struct follow_output *o, int stream, uint64_t at, uint64_t bytes);
 /* They were printed just now, and are in the file if that had room. */
 void follow_output_data(struct follow_output *o, int stream, const char *data, size_t len);
 /* A file that is nobody else's: it is removed with the output. NULL is fine. */

@@ -16,6 +16,7 @@ struct spool_file {
     char *path;
     int fd; /* -1: nothing more is written */
     bool in_use;
+    bool lasts; /* or is for followers alone, so far */
     size_t size;
     struct timespec changed;
 };
@@ -63,6 +64,13 @@ static struct spool_file *oldest(const struct spool *s)
             return f;
     }
     return NULL;
+}
+
+/* For followers nothing has to go. */
+static bool has_room(const struct spool *s, size_t files, size_t bytes)
+{
+    return s->count + files <= SPOOL_FILES + SPOOL_SPARE_FILES &&
+           s->bytes + bytes <= SPOOL_BYTES + SPOOL_SPARE_BYTES;
 }
 
 static bool make_room(struct spool *s, size_t files, size_t bytes)
@@ -161,13 +169,10 @@ void spool_free(struct spool *s)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-struct spool_file *spool_begin(struct spool *s, const char *name)
+static struct spool_file *begin(struct spool *s, const char *name, bool lasts)
 {
-    struct spool_file *f;
+    struct spool_file *f = add(s, name);
 
-    if (!make_room(s, 1, 0))
-        return NULL;
-    f = add(s, name);
     unlink(f->path);
     f->fd = open(f->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (f->fd < 0) {
@@ -175,7 +180,26 @@ struct spool_file *spool_begin(struct spool *s, const char *name)
         return NULL;
     }
     f->in_use = true;
+    f->lasts = lasts;
     return f;
+}
+
+struct spool_file *spool_begin(struct spool *s, const char *name)
+{
+    return make_room(s, 1, 0) ? begin(s, name, true) : NULL;
+}
+
+struct spool_file *spool_begin_spare(struct spool *s, const char *name)
+{
+    return has_room(s, 1, 0) ? begin(s, name, false) : NULL;
+}
+
+bool spool_keep(struct spool_file *f)
+{
+    if (f->fd < 0)
+        return false;
+    f->lasts = true;
+    return true;
 }
 
 static void stop(struct spool_file *f)
@@ -187,7 +211,7 @@ static void stop(struct spool_file *f)
 void spool_write(struct spool_file *f, const char *data, size_t len)
 {
     len = MIN(len, SPOOL_FILE_BYTES - f->size);
-    if (f->fd >= 0 && !make_room(f->spool, 0, len))
+    if (f->fd >= 0 && !(f->lasts ? make_room(f->spool, 0, len) : has_room(f->spool, 0, len)))
         stop(f);
     while (f->fd >= 0 && len > 0) {
         ssize_t n = write(f->fd, data, len);

@@ -5,6 +5,8 @@
  *
  * Followers (follow.h) read a step's output from its file, too. For them one is begun earlier, and
  * goes with them if nothing was lost; SPOOL_FOLLOWED begins the name of one that is theirs alone.
+ * Nothing goes for such a spare file: it takes the room that is free, SPOOL_SPARE_BYTES and
+ * SPOOL_SPARE_FILES beyond the limits included.
  *
  * Limits: SPOOL_FILE_BYTES a file (its beginning is kept), SPOOL_BYTES and SPOOL_FILES in all; the
  * oldest one that is not in use goes first, and where there is none the new bytes are dropped. A
@@ -20,6 +22,8 @@
 #define SPOOL_BYTES (64u << 20)
 #define SPOOL_FILE_BYTES (32u << 20)
 #define SPOOL_FILES 256
+#define SPOOL_SPARE_BYTES (4u << 20)
+#define SPOOL_SPARE_FILES 32
 #define SPOOL_FOLLOWED "follow."
 
 struct spool;
@@ -31,6 +35,10 @@ void spool_free(struct spool *s);
 
 /* A new file, replacing one of the same name; NULL if it can not be had. name has no slash. */
 struct spool_file *spool_begin(struct spool *s, const char *name);
+/* The same, for followers. */
+struct spool_file *spool_begin_spare(struct spool *s, const char *name);
+/* A spare file is to stay: from now on others go for it. false: it has lost bytes already. */
+bool spool_keep(struct spool_file *f);
 void spool_write(struct spool_file *f, const char *data, size_t len);
 /* The path; valid until spool_end(). */
 const char *spool_path(const struct spool_file *f);

@@ -538,6 +538,53 @@ static void test_spool_gone_is_empty(void **state)
     spool_free(s);
 }
 
+/* Nothing goes for a spare file, not even to have a place; one that has lost bytes is not kept. */
+static void test_spool_spare(void **state)
+{
+    struct spool *s = open_spool();
+    struct spool_file *f = spool_begin_spare(s, "kept");
+
+    fill(f, 10);
+    assert_true(spool_keep(f));
+    spool_end(f);
+    for (int i = 0; i < 2; i++) {
+        f = spool_begin(s, i == 0 ? "a" : "b");
+        fill(f, SPOOL_FILE_BYTES - (i == 0 ? 10 : 0));
+        spool_end(f);
+    }
+    f = spool_begin_spare(s, "spare");
+    fill(f, SPOOL_SPARE_BYTES);
+    fill(f, 1);
+    assert_int_equal(size_of("spare"), SPOOL_SPARE_BYTES);
+    assert_int_equal(size_of("kept"), 10);
+    assert_false(spool_keep(f));
+    spool_remove(f);
+    f = spool_begin_spare(s, "spare");
+    assert_true(spool_keep(f));
+    fill(f, SPOOL_SPARE_BYTES);
+    assert_int_equal(size_of("kept"), -1);
+    assert_int_equal(size_of("a"), -1);
+    spool_end(f);
+    spool_free(s);
+}
+
+/* Places are as bytes are. */
+static void test_spool_spare_count(void **state)
+{
+    struct spool *s = open_spool();
+
+    for (int i = 0; i < SPOOL_FILES + SPOOL_SPARE_FILES; i++) {
+        cleanup_free char *name = xasprintf("f%d", i);
+        struct spool_file *f = i < SPOOL_FILES ? spool_begin(s, name) : spool_begin_spare(s, name);
+
+        assert_non_null(f);
+        spool_end(f);
+    }
+    assert_null(spool_begin_spare(s, "more"));
+    assert_int_equal(size_of("f0"), 0);
+    spool_free(s);
+}
+
 /* A file that goes has no name any more when it is emptied. */
 static void test_spool_goes_by_name_first(void **state)
 {
@@ -636,6 +683,8 @@ int main(void)
         TEST(test_spool_count),
         TEST(test_spool_restart),
         TEST(test_spool_gone_is_empty),
+        TEST(test_spool_spare),
+        TEST(test_spool_spare_count),
         TEST(test_spool_goes_by_name_first),
         TEST(test_spool_cat_of_one_that_goes),
         TEST(test_spool_followed),
