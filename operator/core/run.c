@@ -298,7 +298,7 @@ void run_read_again(struct run *r)
 {
     struct task_result *again = task_result_new(r->result->step_count);
 
-    assert(r->ended && !r->reading);
+    assert(r->ended && !r->over && !r->reading);
     again->attempt = r->result->attempt;
     move_names(r->result, again);
     r->kept = r->result;

@@ -239,6 +239,53 @@ static void test_lost_before_it_was_read_again(void **state)
     assert_non_null(strstr(status_of(r, waiting)->body, "only the end of the output is here"));
 }
 
+/* The same, and the API server refuses its status while its turn to be read comes: the end of its
+ * output stays. */
+static void test_lost_and_refused_before_it_was_read_again(void **state)
+{
+    struct rig *r = *state;
+    int waiting = -1;
+
+    start_many(r);
+    for (int i = 0; i < RUNS; i++)
+        tell_output(r, i, CHUNKS);
+    for (int i = 0; i < RUNS; i++)
+        tell_end(r, i, CHUNKS);
+    for (int i = 0; i < RUNS; i++) {
+        cleanup_free char *put = put_of(i);
+
+        if (!fake_find(&r->ops, put) && !status_of(r, i))
+            waiting = i;
+    }
+    assert_true(waiting >= 0);
+    watch(r, "sandboxes", "DELETED", a_box(r, waiting));
+    /* All others are read and written, so that there is room for everybody. */
+    for (int n = 0; n < 100; n++) {
+        for (int i = 0; i < RUNS; i++) {
+            cleanup_free char *put = put_of(i);
+            struct ops_call *status = status_of(r, i);
+
+            if (status && i == waiting)
+                fake_answer(status, 500,
+                            "{\"kind\":\"Status\",\"reason\":\"InternalError\",\"code\":500,"
+                            "\"message\":\"failed calling webhook \\\"w\\\": no\"}");
+            else if (status)
+                answer_status_of(r, i, strstr(status->body, "Succeeded") ? "Succeeded" : "Running");
+            else if (fake_find(&r->ops, put)) {
+                tell_output(r, i, CHUNKS);
+                tell_end(r, i, CHUNKS);
+            }
+            turn(r);
+        }
+        fake_advance(&r->ops, 100);
+    }
+    fake_advance(&r->ops, 300000);
+    turn(r);
+    assert_non_null(status_of(r, waiting));
+    assert_non_null(strstr(status_of(r, waiting)->body, "only the end of the output is here"));
+    assert_non_null(strstr(status_of(r, waiting)->body, "xxxx"));
+}
+
 /* ---- output that is shown -------------------------------------------------------------------- */
 
 static void test_shown_output_is_bounded(void **state)
@@ -480,6 +527,7 @@ int main(void)
         T(test_all_end_at_once),
         T(test_the_small_keep_their_output),
         T(test_lost_before_it_was_read_again),
+        T(test_lost_and_refused_before_it_was_read_again),
         T(test_shown_output_is_bounded),
         T(test_the_last_output_is_shown),
         T(test_large_steps_are_read_when_they_start),
