@@ -14,10 +14,14 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import traceback
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+from ports import free_port  # noqa: E402
 
 PATIENCE_S = 60
 SECRET = "/api/v1/namespaces/arl-system/secrets"
@@ -277,12 +281,6 @@ class Place:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 # ---- flags --------------------------------------------------------------------------------------
 
 @case("a wrong flag: status 2 and a sentence that names it")
@@ -450,7 +448,8 @@ def run_case(binary, f):
         return []
     except Exception as e:  # any failure is this case's, and the others go on
         where = traceback.extract_tb(e.__traceback__)
-        return traceback.format_exception_only(type(e), e) + [", ".join(f"{w.name}:{w.lineno}" for w in where)]
+        logs = [line for op in place.operators for line in ["its log:", *op.log().splitlines()[-10:]]]
+        return traceback.format_exception_only(type(e), e) + [", ".join(f"{w.name}:{w.lineno}" for w in where)] + logs
     finally:
         place.close()
 

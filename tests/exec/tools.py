@@ -9,15 +9,16 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-import harness
-from harness import IMAGES, ROOT, expect, path_of, wait
+sys.path.append(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+import harness  # noqa: E402
+from harness import IMAGES, ROOT, expect, path_of, wait  # noqa: E402
+from ports import free_port  # noqa: E402
 
 NUMBERS = {"sidecar": 10, "operator": 5, "pod": 8}
 LONG = {"sidecar": 500, "operator": 500, "pod": 200}
@@ -107,12 +108,6 @@ class ExecEnv(harness.Env):
             "containers": [{"name": "executor", "image": IMAGES["busybox"],
                             "volumeMounts": [{"name": "workspace", "mountPath": WORK}]}], **spec})
         return folder
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def uptime():
