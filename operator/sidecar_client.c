@@ -139,15 +139,9 @@ static void others_go_on(struct sidecar_client *c)
 {
     struct world *w = c->opts.world;
     struct turn *turn;
+    struct run *r;
 
-    while ((turn = turns_next(&w->run_memory))) {
-        struct run *r = container_of(turn, struct run, read_turn);
-
-        /* Its pod has gone meanwhile, and its end may not be written yet. */
-        if (r->over) {
-            turns_end(&w->run_memory, turn);
-            continue;
-        }
+    while ((r = world_next_to_read(w))) {
         run_read_again(r);
         attach(r->stream);
     }

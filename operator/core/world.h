@@ -152,6 +152,9 @@ void world_pod_made(struct world *w, const struct meta *pod);
 void world_note_run_memory(struct world *w, const char *key, struct run *r);
 /* Makes the run whose turn it is drop its output; false: there is none. */
 bool world_drop_output(struct world *w);
+/* Whose turn it is to be read again; NULL: nobody's. Not of what is over meanwhile, as its pod has
+ * gone: what it has stays, since its end may not be written yet. */
+struct run *world_next_to_read(struct world *w);
 /* Ends the run's turns and frees it; who waits for them is planned. It is in the world no more. */
 void world_free_run(struct world *w, struct run *r);
 /* Whether a final status of so many bytes may be made and written now; if not, the task is planned

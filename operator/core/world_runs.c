@@ -39,6 +39,20 @@ bool world_drop_output(struct world *w)
     return true;
 }
 
+struct run *world_next_to_read(struct world *w)
+{
+    struct turn *turn;
+
+    while ((turn = turns_next(&w->run_memory))) {
+        struct run *r = container_of(turn, struct run, read_turn);
+
+        if (!r->over)
+            return r;
+        turns_end(&w->run_memory, turn);
+    }
+    return NULL;
+}
+
 /* What was read again keeps its turn until it is written: nobody else is given room beyond the
  * budget before. */
 void world_note_run_memory(struct world *w, const char *key, struct run *r)
