@@ -3,35 +3,15 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* A UID of Kubernetes is a UUID; letters, digits and dashes are what a path may have, too. */
-static bool take_uid(const char *text, size_t len, char ret[LIMIT_UID_BYTES + 1])
-{
-    if (len == 0 || len > LIMIT_UID_BYTES)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!(text[i] >= 'a' && text[i] <= 'z') && !(text[i] >= 'A' && text[i] <= 'Z') &&
-            !(text[i] >= '0' && text[i] <= '9') && text[i] != '-')
-            return false;
-    memcpy(ret, text, len);
-    ret[len] = '\0';
-    return true;
-}
+#include "sidecar/words.h"
 
-/* Digits alone, without zeroes in front, at most max. */
 static bool take_number(const char *text, size_t len, unsigned max, unsigned *ret)
 {
-    unsigned v = 0;
+    uint64_t v;
 
-    if (len == 0 || len > 6 || (text[0] == '0' && len > 1))
+    if (!word_number(text, len, max, &v))
         return false;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        v = 10 * v + (unsigned)(text[i] - '0');
-    }
-    if (v > max)
-        return false;
-    *ret = v;
+    *ret = (unsigned)v;
     return true;
 }
 
@@ -40,7 +20,7 @@ int follow_target_parse(const char *text, struct follow_request *ret, struct err
     size_t len = strnlen(text, LIMIT_UID_BYTES + 8), uid_len = strcspn(text, "/");
     struct follow_request r = *ret;
 
-    if (uid_len >= len || !take_uid(text, uid_len, r.uid) ||
+    if (uid_len >= len || !word_uid(text, uid_len, r.uid) ||
         !take_number(text + uid_len + 1, len - uid_len - 1, LIMIT_STEPS - 1, &r.step))
         return err_set(err, -EINVAL,
                        "\"%.*s\" is not TASKUID/STEP: metadata.uid of the Task, a slash, and the "
@@ -77,7 +57,7 @@ int follow_request_parse(const char *line, size_t len, struct follow_request *re
             return -EINVAL;
     last_is_last = len == 0 && line == w[6].text + w[6].len;
     if (!last_is_last || w[0].len != 5 || memcmp(w[0].text, "tail1", 5) != 0 ||
-        !take_uid(w[1].text, w[1].len, r.uid) ||
+        !word_uid(w[1].text, w[1].len, r.uid) ||
         !take_number(w[2].text, w[2].len, LIMIT_STEPS - 1, &r.step) ||
         !take_number(w[3].text, w[3].len, FOLLOW_ATTEMPTS, &r.attempt) ||
         !take_number(w[4].text, w[4].len, FOLLOW_WAIT_MAX_S, &r.wait_s) ||

@@ -9,11 +9,11 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "sidecar/sealed.h"
+#include "sidecar/words.h"
 
 #define TASK_LIST "/v1/tasks"
 #define TASKS TASK_LIST "/"
 #define ACKNOWLEDGED "/v1/acknowledged"
-#define UID_MAX 64
 #define ATTEMPT_MAX 1000
 #define BODY_MAX (64u << 10)
 #define OLDER "this agent speaks wire version 2, the operator is older: update the operator"
@@ -282,39 +282,10 @@ static bool body_is_good(struct server *s, struct sealed_exchange *x)
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 struct task_path {
-    char uid[UID_MAX + 1];
+    char uid[LIMIT_UID_BYTES + 1];
     unsigned attempt;
     uint64_t after;
 };
-
-/* Digits alone, at most max. */
-static bool parse_number(const char *s, uint64_t max, uint64_t *ret)
-{
-    uint64_t v = 0;
-
-    if (!*s || (*s == '0' && s[1]))
-        return false;
-    for (; *s; s++) {
-        if (*s < '0' || *s > '9' || v > (max - (uint64_t)(*s - '0')) / 10)
-            return false;
-        v = v * 10 + (uint64_t)(*s - '0');
-    }
-    *ret = v;
-    return true;
-}
-
-static bool parse_uid(const char *s, size_t len, char ret[UID_MAX + 1])
-{
-    if (len == 0 || len > UID_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= 'A' && s[i] <= 'Z') &&
-            !(s[i] >= '0' && s[i] <= '9') && s[i] != '-')
-            return false;
-    memcpy(ret, s, len);
-    ret[len] = '\0';
-    return true;
-}
 
 /* "uid/attempt" */
 static bool parse_label(const char *text, struct task_path *ret)
@@ -322,8 +293,8 @@ static bool parse_label(const char *text, struct task_path *ret)
     size_t len = strcspn(text, "/");
     uint64_t attempt = 0;
 
-    if (!parse_uid(text, len, ret->uid) || text[len] != '/' ||
-        !parse_number(text + len + 1, ATTEMPT_MAX, &attempt) || attempt == 0)
+    if (!word_uid(text, len, ret->uid) || text[len] != '/' ||
+        !word_number(text + len + 1, strlen(text + len + 1), ATTEMPT_MAX, &attempt) || attempt == 0)
         return false;
     ret->attempt = (unsigned)attempt;
     return true;
@@ -338,7 +309,8 @@ static bool parse_task(const struct http_exchange *x, struct task_path *ret)
         return false;
     if (!*query)
         return true;
-    return strncmp(query, "after=", 6) == 0 && parse_number(query + 6, INT64_MAX - 1, &ret->after);
+    return strncmp(query, "after=", 6) == 0 &&
+           word_number(query + 6, strlen(query + 6), INT64_MAX - 1, &ret->after);
 }
 
 typedef enum run_put run_table_fn(struct run_table *t, struct sealed_exchange *x,
