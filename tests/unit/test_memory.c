@@ -208,10 +208,9 @@ static void test_the_small_keep_their_output(void **state)
     assert_non_null(strstr(status_of(r, 0)->body, "\"stdout\":\"small\""));
 }
 
-/* Its pod goes before its output could be read again: how it ended is known all the same. */
-static void test_lost_before_it_was_read_again(void **state)
+/* All have ended, and one whose output waits to be read again loses its sandbox: its number. */
+static int one_is_lost(struct rig *r)
 {
-    struct rig *r = *state;
     int waiting = -1;
 
     start_many(r);
@@ -227,6 +226,15 @@ static void test_lost_before_it_was_read_again(void **state)
     }
     assert_true(waiting >= 0);
     watch(r, "sandboxes", "DELETED", a_box(r, waiting));
+    return waiting;
+}
+
+/* Its pod goes before its output could be read again: how it ended is known all the same. */
+static void test_lost_before_it_was_read_again(void **state)
+{
+    struct rig *r = *state;
+    int waiting = one_is_lost(r);
+
     for (int n = 0; n < RUNS && !status_of(r, waiting); n++)
         for (int i = 0; i < RUNS; i++)
             if (status_of(r, i) && i != waiting) {
@@ -244,21 +252,8 @@ static void test_lost_before_it_was_read_again(void **state)
 static void test_lost_and_refused_before_it_was_read_again(void **state)
 {
     struct rig *r = *state;
-    int waiting = -1;
+    int waiting = one_is_lost(r);
 
-    start_many(r);
-    for (int i = 0; i < RUNS; i++)
-        tell_output(r, i, CHUNKS);
-    for (int i = 0; i < RUNS; i++)
-        tell_end(r, i, CHUNKS);
-    for (int i = 0; i < RUNS; i++) {
-        cleanup_free char *put = put_of(i);
-
-        if (!fake_find(&r->ops, put) && !status_of(r, i))
-            waiting = i;
-    }
-    assert_true(waiting >= 0);
-    watch(r, "sandboxes", "DELETED", a_box(r, waiting));
     /* All others are read and written, so that there is room for everybody. */
     for (int n = 0; n < 100; n++) {
         for (int i = 0; i < RUNS; i++) {
