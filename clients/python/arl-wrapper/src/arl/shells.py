@@ -75,21 +75,13 @@ class Shell:
             StreamTimeout: It did not come in time.
             StreamLost: The program ended before.
         """
-        until, got = time.monotonic() + timeout, ""
-        others: list[Output] = []
+        until = _Until(text, timeout, stream)
         try:
-            while text not in got:
-                left = until - time.monotonic()
-                output = self.read(max(0.0, left))
-                if output is None and (self.over or left <= 0):
-                    raise _not_read(text, got, self.over)
-                if output is not None and output.stream == stream:
-                    got += output.text
-                elif output is not None:
-                    others.append(output)
+            while not until.came:
+                until.take(self.read(until.left()), self.over)
         finally:
-            self._waiting.extendleft(reversed(others))
-        return got
+            self._waiting.extendleft(reversed(until.others))
+        return until.got
 
     def __iter__(self) -> Iterator[Output]:
         """Its output up to its end."""
@@ -131,11 +123,45 @@ class Shell:
         self.close()
 
 
-def _not_read(text: str, got: str, over: bool) -> StreamLost | StreamTimeout:
-    seen = f"; it wrote {got[-500:]!r}"
-    if over:
-        return StreamLost(f"the shell ended before it wrote {text!r}{seen}")
-    return StreamTimeout(f"the shell did not write {text!r} in time{seen}")
+class _Until:
+    """What ``read_until`` has read of its stream, and of the other one.
+
+    Attributes:
+        got: Its stream's text.
+        others: The pieces of the other stream, to be read later.
+    """
+
+    def __init__(self, text: str, timeout: float, stream: Name) -> None:
+        self.got = ""
+        self.others: list[Output] = []
+        self._text, self._stream = text, stream
+        self._until = time.monotonic() + timeout
+        self._late = False
+
+    @property
+    def came(self) -> bool:
+        return self._text in self.got
+
+    def left(self) -> float:
+        """How long the next piece is waited for; after that it is too late if none has come."""
+        left = self._until - time.monotonic()
+        self._late = left <= 0
+        return max(0.0, left)
+
+    def take(self, output: Output | None, over: bool) -> None:
+        if output is None:
+            if over or self._late:
+                raise self._not_read(over)
+        elif output.stream == self._stream:
+            self.got += output.text
+        else:
+            self.others.append(output)
+
+    def _not_read(self, over: bool) -> StreamLost | StreamTimeout:
+        seen = f"; it wrote {self.got[-500:]!r}"
+        if over:
+            return StreamLost(f"the shell ended before it wrote {self._text!r}{seen}")
+        return StreamTimeout(f"the shell did not write {self._text!r} in time{seen}")
 
 
 class Pty(Shell):
@@ -305,21 +331,13 @@ class AsyncShell:
 
     async def read_until(self, text: str, timeout: float = 60.0, stream: Name = "stdout") -> str:
         """See ``Shell.read_until``."""
-        until, got = time.monotonic() + timeout, ""
-        others: list[Output] = []
+        until = _Until(text, timeout, stream)
         try:
-            while text not in got:
-                left = until - time.monotonic()
-                output = await self.read(max(0.0, left))
-                if output is None and (self.over or left <= 0):
-                    raise _not_read(text, got, self.over)
-                if output is not None and output.stream == stream:
-                    got += output.text
-                elif output is not None:
-                    others.append(output)
+            while not until.came:
+                until.take(await self.read(until.left()), self.over)
         finally:
-            self._kept.extendleft(reversed(others))
-        return got
+            self._kept.extendleft(reversed(until.others))
+        return until.got
 
     async def __aiter__(self) -> AsyncIterator[Output]:
         """Its output up to its end."""
