@@ -330,6 +330,26 @@ class Env:
         r = self.cluster_command("exec", "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", signal, ids[0].split("//")[1])
         expect(r.returncode == 0, f"could not send {signal} to the container {name}: {r.stdout}{r.stderr}")
 
+    @contextlib.contextmanager
+    def stopped(self, pod, name):
+        """The first process of a container stands still within."""
+        self.signal_container(pod, name, "SIGSTOP")
+        try:
+            yield
+        except Failed:
+            with contextlib.suppress(Failed):  # what happened within says more
+                self.signal_container(pod, name, "SIGCONT")
+            raise
+        self.signal_container(pod, name, "SIGCONT")
+
+    def probes_failed(self, pod, name, kind):
+        """How often the kubelet has found that a probe of a container fails: kind is Liveness, Readiness or Startup."""
+        metrics = self.run_kubectl("get", "--raw", f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/metrics/probes")
+        equal(metrics.returncode, 0, "the kubelet's counters")
+        wanted = (f'container="{name}"', f'pod_uid="{pod["metadata"]["uid"]}"', f'probe_type="{kind}"', 'result="failed"')
+        return sum(int(float(line.rsplit(" ", 1)[1])) for line in metrics.stdout.splitlines()
+                   if line.startswith("prober_probe_total{") and all(w in line for w in wanted))
+
     def finish(self):
         """Removes what is left and says whether every namespace went away."""
         for name in self.namespaces:
