@@ -198,7 +198,11 @@ static void create(struct world_server *s, const struct place *at, struct ops_ca
 
     meta = json_get(tree, "metadata");
     assert(r == 0 && json_object_is_type(meta, json_type_object)); /* the operator made it */
-    if (s->count == WORLD_OBJECTS_MAX || find(s, at->kind, at->ns, meta_str(tree, "name"))) {
+    if (s->count == WORLD_OBJECTS_MAX) {
+        fake_answer(call, 403, "{\"reason\":\"Forbidden\",\"message\":\"exceeded quota\"}");
+        return;
+    }
+    if (find(s, at->kind, at->ns, meta_str(tree, "name"))) {
         fake_answer(call, 409, "{\"reason\":\"AlreadyExists\"}");
         return;
     }

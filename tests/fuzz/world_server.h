@@ -12,7 +12,7 @@
 #include "operator/api/pod_seal.h"
 #include "tests/unit/fake_ops.h"
 
-#define WORLD_OBJECTS_MAX 64
+#define WORLD_OBJECTS_MAX 24
 
 enum world_kind { WORLD_POD, WORLD_POOL, WORLD_SANDBOX, WORLD_TASK, WORLD_KINDS };
 extern const char *const world_plurals[WORLD_KINDS];
