@@ -18,7 +18,8 @@
 #define WORKSPACE "workspace"
 #define WORKSPACE_PATH "/workspace"
 #define COPY_TARGET "/.arl-workspace" /* where the volume is while the image's files are copied */
-/* Of the template: "true" copies the image's files below the workspace into the volume. */
+/* Of the template: "false" leaves out what the image has below the workspace, "true" is the
+ * default. */
 #define ANNOTATION_COPY "arl.infra.io/copy-workspace"
 #define DEFAULT_CONTAINER "executor"
 
@@ -205,7 +206,8 @@ static void wrap_command(struct json_object *c)
     json_object_object_del(c, "args");
 }
 
-static const char *workspace_path(struct json_object *c)
+/* NULL: it mounts no workspace. */
+static struct json_object *workspace_mount(struct json_object *c)
 {
     struct json_object *mounts = json_get(c, "volumeMounts");
 
@@ -213,7 +215,7 @@ static const char *workspace_path(struct json_object *c)
         struct json_object *m = json_object_array_get_idx(mounts, i);
 
         if (str_eq(json_get_str(m, "name"), WORKSPACE) && json_get_str(m, "mountPath"))
-            return json_get_str(m, "mountPath");
+            return m;
     }
     return NULL;
 }
@@ -245,14 +247,13 @@ static void tell_last_words(struct json_object *c)
 static void build_users(struct builder *b)
 {
     const char *own_dir = json_get_str(b->users[0], "workingDir");
+    const char *own_path = json_get_str(workspace_mount(b->users[0]), "mountPath");
 
-    if (!workspace_path(b->users[0]))
-        append_mount(b->users[0], WORKSPACE, WORKSPACE_PATH, NULL);
-    b->workspace = workspace_path(b->users[0]);
+    b->workspace = own_path ? own_path : WORKSPACE_PATH;
     b->work_dir = own_dir && own_dir[0] == '/' ? own_dir : b->workspace;
     for (size_t i = 0; i < b->user_count; i++) {
         /* Steps of every container begin in the workspace. */
-        if (!workspace_path(b->users[i]) && !has_mount_at(b->users[i], b->workspace))
+        if (!workspace_mount(b->users[i]) && !has_mount_at(b->users[i], b->workspace))
             append_mount(b->users[i], WORKSPACE, b->workspace, NULL);
         wrap_command(b->users[i]);
         tell_last_words(b->users[i]);
@@ -361,6 +362,18 @@ static void build_sidecar(struct builder *b)
     json_object_array_put_idx(containers, at, c);
 }
 
+/* Where the copy's container has the workspace. */
+static struct json_object *build_copy_mount(const struct builder *b)
+{
+    struct json_object *user = workspace_mount(b->users[0]), *m = json_object_new_object();
+
+    put_str(m, "name", WORKSPACE);
+    put_str(m, "mountPath", COPY_TARGET);
+    if (has(user, "subPath"))
+        put(m, "subPath", json_object_get(json_get(user, "subPath")));
+    return m;
+}
+
 /* The volume that is added hides what the image has there: a container of that image, as its user,
  * copies it. It runs nothing but the runner. */
 static struct json_object *build_copy(const struct builder *b)
@@ -378,7 +391,7 @@ static struct json_object *build_copy(const struct builder *b)
     put(c, "command", command);
     tell_last_words(c);
     append_mount(c, POD_VOLUME_ARL, "/.arl", json_get_str(user, "name"));
-    append_mount(c, WORKSPACE, COPY_TARGET, NULL);
+    json_object_array_add(ensure(c, "volumeMounts", json_type_array), build_copy_mount(b));
     return c;
 }
 
@@ -399,7 +412,7 @@ static void build_init(struct builder *b)
     put_str(c, "terminationMessagePath", "/dev/termination-log");
     put_str(c, "terminationMessagePolicy", "File");
     json_object_array_add(inits, c);
-    if (!b->own_workspace && b->copy)
+    if (b->copy && !b->own_workspace && workspace_mount(b->users[0]))
         json_object_array_add(inits, build_copy(b));
     for (size_t i = 0; i < json_array_len(before); i++) {
         c = json_object_array_get_idx(before, i);
@@ -523,6 +536,19 @@ static struct json_object *build_metadata(const struct builder *b, const char *n
     return md;
 }
 
+static int find_copy(struct builder *b, struct json_object *template_md, struct err *err)
+{
+    const char *copy = json_get_str(json_get(template_md, "annotations"), ANNOTATION_COPY);
+
+    b->copy = !copy || strcmp(copy, "true") == 0;
+    if (b->copy || strcmp(copy, "false") == 0)
+        return 0;
+    return err_set(err, -EINVAL,
+                   "the template's annotation " ANNOTATION_COPY " is \"%.32s\"; "
+                   "it must be \"true\" or \"false\"",
+                   copy);
+}
+
 int pod_build(const struct warmpool *p, const char *name, const struct pod_build_opts *opts,
               int64_t wall_ns, struct buf *out, struct err *err)
 {
@@ -536,9 +562,9 @@ int pod_build(const struct warmpool *p, const char *name, const struct pod_build
     b.spec = json_get(template, "spec");
     if (!json_object_is_type(b.spec, json_type_object))
         return err_set(err, -EINVAL, "spec.template.spec is missing");
-    b.copy = str_eq(
-        json_get_str(json_get(json_get(template, "metadata"), "annotations"), ANNOTATION_COPY),
-        "true");
+    r = find_copy(&b, json_get(template, "metadata"), err);
+    if (r < 0)
+        return r;
     r = build_spec(&b, template, err);
     if (r < 0)
         return r;

@@ -271,6 +271,9 @@ int copy_workspace(const char *from, const char *to)
     r = target < 0 ? -errno : copy_all(source, target);
     if (r == 0)
         return 0;
-    fprintf(stderr, "arl-runner: copy %s of the image into the volume: %s\n", from, strerror(-r));
+    fprintf(stderr,
+            "arl-runner: copy %s of the image into the volume: %s; the template's annotation "
+            "arl.infra.io/copy-workspace: \"false\" leaves these files out\n",
+            from, strerror(-r));
     return 1;
 }

@@ -12,7 +12,11 @@ DEPLOY = os.path.join(ROOT, "deploy")
 FILES = "localhost/arl-test/files:1"
 LOCK = threading.Lock()
 LOADED = []
-COPY = {"annotations": {"arl.infra.io/copy-workspace": "true"}}
+
+
+def copy(value):
+    """The metadata of a template that says whether the image's files come into the workspace."""
+    return {"annotations": {"arl.infra.io/copy-workspace": value}}
 
 
 def files_image(t):
@@ -115,7 +119,7 @@ def the_working_dir_of_the_container_is_that_of_the_steps(t):
 
 @case(slow=True)
 def the_images_files_are_in_the_workspace(t):
-    t.pool(spec={"containers": [{"name": "executor", "image": files_image(t)}]}, template_meta=COPY)
+    t.pool(spec={"containers": [{"name": "executor", "image": files_image(t)}]})
     box = t.box()
     equal(t.out(box, sh("stat -c '%a %u:%g %n' README bin bin/run .hidden; stat -c %Y README")),
           "644 0:0 README\n755 0:0 bin\n755 0:0 bin/run\n640 0:0 .hidden\n0\n", "modes, owners and a time")
@@ -126,20 +130,28 @@ def the_images_files_are_in_the_workspace(t):
 def the_images_files_as_another_user(t):
     """What that user may not read is left out; the rest is its own."""
     t.pool(spec={"containers": [{"name": "executor", "image": files_image(t), "securityContext": {"runAsUser": 1000, "runAsNonRoot": True}}]},
-           template_meta=COPY)
+           template_meta=copy("true"))
     equal(t.out(t.box(), sh("ls -A; stat -c %u README; ./bin/run")), "README\nbin\nlink\n1000\nrun\n", "what is in it")
 
 
 @case()
 def no_copy_where_nobody_wants_one(t):
-    """Nobody has asked for it; the annotation says something else; the volume is the template's own."""
-    spec = {"containers": [{"name": "executor", "image": files_image(t)}]}
-    t.pool("unasked", spec=spec)
-    t.pool("off", spec=spec, template_meta={"annotations": {"arl.infra.io/copy-workspace": "false"}})
-    t.pool("own", spec={**spec, "volumes": [{"name": "workspace", "emptyDir": {}}]}, template_meta=COPY)
-    for name in ("unasked", "off", "own"):
+    """The annotation says no; the volume is the template's own; so is the mount."""
+    executor = {"name": "executor", "image": files_image(t)}
+    mounted = {**executor, "volumeMounts": [{"name": "data", "mountPath": "/workspace"}]}
+    t.pool("off", spec={"containers": [executor]}, template_meta=copy("false"))
+    t.pool("own", spec={"containers": [executor], "volumes": [{"name": "workspace", "emptyDir": {}}]})
+    t.pool("mounted", spec={"containers": [mounted], "volumes": [{"name": "data", "emptyDir": {}}]})
+    for name in ("off", "own", "mounted"):
         equal([c["name"] for c in t.pods(pool=name)[0]["spec"]["initContainers"]], ["arl-init"], f"the init containers of {name}")
         equal(t.out(t.box(name), sh("pwd; ls -A")), "/workspace\n", f"what is in the workspace of {name}")
+
+
+@case()
+def a_copy_that_is_neither_wanted_nor_not(t):
+    t.pool(template_meta=copy("no"), ready=False)
+    contains(failing(t, "pool", "InvalidTemplate"),
+             'the template\'s annotation arl.infra.io/copy-workspace is "no"; it must be "true" or "false"', what="the message")
 
 
 @case()

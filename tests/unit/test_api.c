@@ -502,9 +502,10 @@ static void test_pod_of_one_container_without_a_command(void **state)
                         "/dev/termination-log");
     assert_string_equal(
         json_get_str(container(pod, "initContainers", 0), "terminationMessagePolicy"), "File");
-    assert_string_equal(json_get_str(container(pod, "initContainers", 1), "name"), "mine");
+    assert_string_equal(json_get_str(container(pod, "initContainers", 1), "name"), "arl-workspace");
+    assert_string_equal(json_get_str(container(pod, "initContainers", 2), "name"), "mine");
     assert_string_equal(
-        json_get_str(container(pod, "initContainers", 1), "terminationMessagePolicy"),
+        json_get_str(container(pod, "initContainers", 2), "terminationMessagePolicy"),
         "FallbackToLogsOnError");
     assert_string_equal(line(json_get(pod, "spec"), "volumes"),
                         "[{\"emptyDir\":{},\"name\":\"arl\"},{\"emptyDir\":{},\"name\":"
@@ -512,20 +513,23 @@ static void test_pod_of_one_container_without_a_command(void **state)
     assert_false(json_get_bool(json_get(pod, "spec"), "automountServiceAccountToken", true));
 }
 
-/* Only into the volume that arl adds, and only if somebody asks for it. */
+/* Only into the volume that arl adds, and not if the template says so. */
 static void test_pod_copies_the_workspace_of_the_image(void **state)
 {
 #define COPY(value) "\"metadata\":{\"annotations\":{\"arl.infra.io/copy-workspace\":\"" value "\"}}"
 #define CONTAINER "\"containers\":[{\"name\":\"e\",\"image\":\"x\"}]"
-#define VOLUME "\"volumes\":[{\"name\":\"workspace\",\"emptyDir\":{}}]"
+#define VOLUME(name) "\"volumes\":[{\"name\":\"" name "\",\"emptyDir\":{}}]"
+#define MOUNTED(name)                                                                              \
+    "\"containers\":[{\"name\":\"e\",\"image\":\"x\",\"volumeMounts\":[{\"name\":\"" name          \
+    "\",\"mountPath\":\"/workspace\"}]}]"
     static const struct {
         const char *template;
         bool copies;
     } rows[] = {
-        {"{\"spec\":{" CONTAINER "}}", false},
+        {"{\"spec\":{" CONTAINER "}}", true},
         {"{" COPY("true") ",\"spec\":{" CONTAINER "}}", true},
         {"{" COPY("false") ",\"spec\":{" CONTAINER "}}", false},
-        {"{" COPY("true") ",\"spec\":{" CONTAINER "," VOLUME "}}", false},
+        {"{" COPY("true") ",\"spec\":{" CONTAINER "," VOLUME("workspace") "}}", false},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -535,6 +539,29 @@ static void test_pod_copies_the_workspace_of_the_image(void **state)
         assert_int_equal(json_array_len(json_get_path(pod, "spec.initContainers")),
                          1 + rows[i].copies);
     }
+}
+
+static void test_pod_copy_says_what_it_may_be(void **state)
+{
+    cleanup_json struct json_object *pod = NULL;
+    struct err err = {0};
+
+    assert_int_equal(build("{" COPY("no") ",\"spec\":{" CONTAINER "}}", &plain, &pod, &err),
+                     -EINVAL);
+    assert_string_equal(err.msg, "the template's annotation arl.infra.io/copy-workspace is \"no\"; "
+                                 "it must be \"true\" or \"false\"");
+}
+
+/* A volume of the template's own in its place is the workspace. */
+static void test_pod_own_mount_at_the_workspace(void **state)
+{
+    cleanup_json struct json_object *pod = NULL;
+
+    assert_int_equal(build("{\"spec\":{" MOUNTED("d") "," VOLUME("d") "}}", &plain, &pod, NULL), 0);
+    assert_string_equal(line(container(pod, "containers", 0), "volumeMounts"),
+                        "[{\"name\":\"d\",\"mountPath\":\"/workspace\"},{\"name\":\"arl\","
+                        "\"mountPath\":\"/.arl\",\"subPath\":\"e\",\"readOnly\":true}]");
+    assert_int_equal(json_array_len(json_get_path(pod, "spec.initContainers")), 1);
 }
 
 static void test_pod_copy_is_a_container_of_that_image(void **state)
@@ -548,7 +575,8 @@ static void test_pod_copy_is_a_container_of_that_image(void **state)
                                             "\"A\"}],\"resources\":{"
                                             "\"limits\":{\"cpu\":1}},\"securityContext\":{"
                                             "\"runAsUser\":7},\"volumeMounts\":[{"
-                                            "\"name\":\"workspace\",\"mountPath\":\"/data\"}]}]}}",
+                                            "\"name\":\"workspace\",\"mountPath\":\"/"
+                                            "data\",\"subPath\":\"s\",\"readOnly\":false}]}]}}",
                            &plain, &pod, NULL),
                      0);
     c = container(pod, "initContainers", 1);
@@ -560,7 +588,7 @@ static void test_pod_copy_is_a_container_of_that_image(void **state)
         "\"terminationMessagePolicy\":\"FallbackToLogsOnError\",\"volumeMounts\":[{\"name\":"
         "\"arl\","
         "\"mountPath\":\"/.arl\",\"subPath\":\"e\",\"readOnly\":true},{\"name\":\"workspace\","
-        "\"mountPath\":\"/.arl-workspace\"}]}");
+        "\"mountPath\":\"/.arl-workspace\",\"subPath\":\"s\"}]}");
 }
 
 /* Where the template says that the container works, steps begin; the volume stays where it is. */
@@ -756,6 +784,8 @@ int main(void)
         cmocka_unit_test(test_pod_port_decoded),
         cmocka_unit_test(test_failed_step_is_named),
         cmocka_unit_test(test_pod_copies_the_workspace_of_the_image),
+        cmocka_unit_test(test_pod_copy_says_what_it_may_be),
+        cmocka_unit_test(test_pod_own_mount_at_the_workspace),
         cmocka_unit_test(test_pod_copy_is_a_container_of_that_image),
         cmocka_unit_test(test_pod_working_dir),
         cmocka_unit_test(test_pod_trouble),
