@@ -2,11 +2,13 @@
  * A patch and the file that it is for, with a NUL byte between them: both come from users. What
  * applies where its head says must apply backwards as well, and give the file that it began with:
  * so nothing was removed or passed over that is not in the diff. The way back is made by a reader
- * of its own.
+ * of its own. Of a patch of several files that is tried with each of them.
  */
 #include "common/buf.h"
 #include "sidecar/runner/hunks.h"
 #include "tests/fuzz/fuzz.h"
+
+#define EACH_MAX 8 /* files of one input that are applied */
 
 /* ---- what was read --------------------------------------------------------------------------- */
 
@@ -129,6 +131,20 @@ static bool turn(const char *diff, size_t len, struct buf *out)
     return good;
 }
 
+/* The parts of the files stand behind one another. */
+static void check_files(const struct diff *d, const char *text, size_t len)
+{
+    const char *end = text;
+
+    for (size_t i = 0; i < d->count; i++) {
+        const struct diff_file *f = &d->files[i];
+
+        check_file(f, text, len);
+        property(!f->hunks || f->hunks >= end);
+        end = f->hunks ? f->hunks + f->hunks_len : end;
+    }
+}
+
 /* A fault is a sentence. */
 static bool apply(const char *old, size_t old_len, const char *text, size_t len, unsigned fuzz,
                   struct hunks_text *ret)
@@ -139,8 +155,7 @@ static bool apply(const char *old, size_t old_len, const char *text, size_t len,
                 hunks_apply(old, old_len, d.files, fuzz, ret, &why) == 0;
 
     property(good || d.count > 1 || (why && *why));
-    for (size_t i = 0; i < d.count; i++)
-        check_file(&d.files[i], text, len);
+    check_files(&d, text, len);
     property(!good || ret->data);
     return good;
 }
@@ -164,6 +179,28 @@ static void check_back(const char *old, size_t old_len, const char *diff, size_t
 
 /* ---- the target ------------------------------------------------------------------------------ */
 
+/* Each file of a patch of several, as if it had the same text before. */
+static void apply_each(const char *old, size_t old_len, const char *text, size_t len)
+{
+    CLEANUP(diff_done) struct diff d = {0};
+    cleanup_free char *none = NULL;
+
+    if (diff_parse(text, len, &d, &none) < 0 || d.count < 2)
+        return;
+    for (size_t i = 0; i < MIN(d.count, EACH_MAX); i++) {
+        CLEANUP(hunks_text_done) struct hunks_text out = {0};
+        const struct diff_file *f = &d.files[i];
+        cleanup_free char *why = NULL;
+        int r = hunks_apply(old, old_len, f, 0, &out, &why);
+
+        property(r == 0 || (why && *why));
+        if (r == 0)
+            property(out.len <= old_len + f->hunks_len);
+        if (r == 0 && !out.notes && f->hunks)
+            check_back(old, old_len, f->hunks, f->hunks_len, &out);
+    }
+}
+
 static void apply_both(const char *old, size_t old_len, const char *diff, size_t diff_len)
 {
     CLEANUP(hunks_text_done) struct hunks_text out = {0}, fuzzy = {0};
@@ -176,6 +213,7 @@ static void apply_both(const char *old, size_t old_len, const char *diff, size_t
     }
     if (apply(old, old_len, diff, diff_len, HUNKS_FUZZ_MAX, &fuzzy))
         property(fuzzy.len <= old_len + diff_len);
+    apply_each(old, old_len, diff, diff_len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
