@@ -85,7 +85,7 @@ def test_an_archive_that_is_cut_is_an_error(tmp_path):
 
 
 def test_a_file_that_shrinks_under_it_is_an_error(tmp_path):
-    (tmp_path / "a").write_bytes(bytes(1 << 20))
+    (tmp_path / "a").write_bytes(bytes(3 << 20))
     source = _runner.pack(tmp_path)
     next(source)
     os.truncate(tmp_path / "a", 10)

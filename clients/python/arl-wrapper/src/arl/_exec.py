@@ -33,8 +33,8 @@ from arl.errors import ArlError, ExecFailed, StreamLost, StreamTimeout
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
 
-# What is sent as one message.
-SEND_SIZE = 64 << 10
+# What is sent as one message. A message costs the servers on the way about as much as 64 KiB of its content.
+SEND_SIZE = 1 << 20
 # What is read from the socket before it is passed on, in pieces of one TLS record.
 BATCH_SIZE = 512 << 10
 READ_SIZE = 16 << 10
