@@ -22,6 +22,11 @@ def run(t, text):
 
 
 @case()
+def types(t):
+    tools.typed(t.env.cache, tools.frameworks(t.env.cache), "_common", "deepagents", "inspect", "mcp", "minisweagent")
+
+
+@case()
 def minisweagent(t):
     t.pool(image="python", replicas=1)
     run(t, r"""

@@ -37,10 +37,14 @@ def nop_solves_none(t):
     equal(rewards(t, "nop"), {name: 0 for name in TASKS}, "rewards of an agent that does nothing")
 
 
+def types(t):
+    tools.typed(t.env.cache, tools.harbor(t.env.cache), "harbor")
+
+
 def recipe(t):
     recipes.run(t, "harbor", tools.harbor(t.env.cache))
 
 
 if not os.environ.get(tools.NO_HARBOR):
-    for f in (oracle_solves_three_tasks, nop_solves_none, recipe):
+    for f in (oracle_solves_three_tasks, nop_solves_none, recipe, types):
         case(slow=True)(f)

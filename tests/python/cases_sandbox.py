@@ -228,12 +228,13 @@ s.run(["sleep", "2"])
 
 
 MANY = 200 if os.environ.get("ARL_LONG") == "1" else 20
+SMALL = {"name": "sidecar", "resources": {"requests": {"cpu": "1m"}, "limits": {"memory": "64Mi"}}}    # so that 200 fit on two cores
 
 
 @case(alone=True)
 def requests_are_counted(t):
     """Many sandboxes at once, of a pool that is full: two writes to make and run, one to delete, and no GET."""
-    pool(t, replicas=MANY)
+    t.pool(replicas=MANY, spec={"containers": [{"name": "executor", "image": IMAGES["busybox"]}, SMALL]})
     out = run(t, r"""
 import collections, json
 from concurrent.futures import ThreadPoolExecutor

@@ -116,6 +116,16 @@ def harbor(cache):
     return _with_uv(cache, "harbor", python, HARBOR)
 
 
+def typed(cache, python, *modules):
+    """mypy --strict of modules of arl.integrations, with the frameworks of this python."""
+    folder = os.path.join(PYTHON, "arl-wrapper")
+    version = call(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+    call(tools(cache), "-m", "mypy", "--strict", "--config-file", os.path.join(folder, "pyproject.toml"), "--follow-imports", "silent",
+         "--cache-dir", os.path.join(cache, "mypy", os.path.basename(os.path.dirname(os.path.dirname(python)))),
+         "--python-version", version, "--python-executable", python,
+         *(f"arl/integrations/{m}.py" for m in modules), cwd=os.path.join(folder, "src"))
+
+
 def kubeconfig(t, folder):
     """A kubeconfig whose namespace is that of the case."""
     path = os.path.join(folder, "kubeconfig")
