@@ -123,7 +123,7 @@ class FakePod:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         settings = client.Configuration()
         settings.host = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.connection = Connection(client.ApiClient(settings), "n")

@@ -76,7 +76,7 @@ class FakeApi:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         settings = client.Configuration()
         settings.host = f"http://127.0.0.1:{self.server.server_port}"
         settings.retries = False
@@ -194,6 +194,18 @@ def test_who_may_not_look_is_told(api, status, hint):
         api.lists.put((status, {"message": "no"}))
     with pytest.raises(errors.NotAllowed, match=hint):
         w.future.result(LIMIT_S)
+
+
+def test_refusals_between_watches_that_are_cut_end_nothing(api, monkeypatch):
+    """Each of those was allowed, though it brought nothing."""
+    monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.05)
+    w = wait(api)
+    api.lists.put(listing())
+    for _ in range(_hub.FATAL_TRIES + 1):
+        api.watches.put((401, {"message": "no"}))
+        api.watches.put("cut")
+    api.watches.put(event("ADDED", box("Ready")))
+    assert w.future.result(LIMIT_S)
 
 
 def test_waits_share_one_watch(api):

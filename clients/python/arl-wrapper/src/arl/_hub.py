@@ -97,7 +97,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._waits: dict[str, list[Wait]] = {}
         self._thread: threading.Thread | None = None
-        self._response: Any = None
+        self._refusals = 0  # one after the other
         self.requests = 0
 
     def add(self, wait: Wait) -> None:
@@ -135,14 +135,14 @@ class Watcher:
 
     def _run(self) -> None:
         version: str | None = None
-        pause, fatal = PAUSE_FIRST_S, 0
+        pause = PAUSE_FIRST_S
         while not self._idle():
             try:
                 if version is None:
                     version = self._list()
                 for event in self._watch(version):
                     version = self._take(event, version)
-                    pause, fatal = PAUSE_FIRST_S, 0
+                    pause = PAUSE_FIRST_S
                     if version is None:
                         break
                 else:
@@ -153,8 +153,8 @@ class Watcher:
                 if e.status == 410:
                     version = None
                     continue
-                fatal = fatal + 1 if e.status in FATAL else 0
-                if fatal >= FATAL_TRIES:
+                self._refusals = self._refusals + 1 if e.status in FATAL else 0
+                if self._refusals >= FATAL_TRIES:
                     self._fail(error)
             except (urllib3.exceptions.HTTPError, OSError, ValueError):
                 pass
@@ -169,13 +169,15 @@ class Watcher:
 
     def _request(self, read_timeout: float, **options: Any) -> Any:
         self.requests += 1
-        return self._connection.custom.list_namespaced_custom_object(
+        response = self._connection.custom.list_namespaced_custom_object(
             *self._connection._where(self._namespace, self._plural),
             _preload_content=False,
             _request_timeout=(CONNECT_TIMEOUT_S, read_timeout),
             **self._selector,
             **options,
         )
+        self._refusals = 0
+        return response
 
     def _list(self) -> str:
         began = time.monotonic()
