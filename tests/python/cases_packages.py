@@ -1,4 +1,5 @@
 """The packages themselves: what is generated, style, types, wheels, and a fresh project of uv."""
+import concurrent.futures
 import os
 import statistics
 import tarfile
@@ -36,11 +37,23 @@ def types(t):
     tools.call(python, "-m", "mypy", "--strict", "--cache-dir", cache, os.path.join(os.path.dirname(__file__), "typed_user.py"))
 
 
+def run_units(python):
+    return tools.call(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", os.path.join(os.path.dirname(__file__), "unit"), cwd=tools.ROOT, limit=900,
+                      env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+
+
 @case()
 def units(t):
-    python = tools.installed(t.env.cache)
-    tools.call(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", os.path.join(os.path.dirname(__file__), "unit"), cwd=tools.ROOT, limit=900,
-               env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    run_units(tools.installed(t.env.cache))
+
+
+@case()
+def units_with_other_pythons(t):
+    """Of 3.10 to 3.13 those that are there."""
+    pythons = tools.others(t.env.cache)
+    with concurrent.futures.ThreadPoolExecutor() as e:
+        list(e.map(run_units, pythons))
+    print(f"# also with {', '.join(tools.version_of(p) for p in pythons) or 'no other Python'}", flush=True)
 
 
 @case()

@@ -57,7 +57,7 @@ def installed(cache):
     with _lock:
         if cache not in _installed:
             call(os.path.join(PYTHON, "build"), env={**os.environ, "PYTHON": build})
-            python = _venv(cache, "arl-wrapper", ["kubernetes==37.0.2", "pydantic>=2", "python-dateutil", "pytest"])
+            python = _venv(cache, "arl-wrapper", UNITS)
             call(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--force-reinstall", *wheels())
             _installed[cache] = python
         return _installed[cache]
@@ -66,6 +66,7 @@ def installed(cache):
 # The frameworks that arl.integrations is for, as they were when it was written. inspect-ai does not go with kubernetes 37.
 FRAMEWORKS = ["inspect-ai==0.3.285", "mini-swe-agent==2.4.6", "deepagents==0.7.32", "mcp==2.3.0", "kubernetes==36.0.3", "pydantic>=2",
               "pytest==9.2.0", "pytest-asyncio==1.5.0"]
+UNITS = ["kubernetes==37.0.2", "pydantic>=2", "python-dateutil", "pytest"]
 HARBOR = ["harbor==0.26.0", "kubernetes==37.0.2", "pydantic>=2"]
 NO_HARBOR = "ARL_NO_HARBOR"
 
@@ -80,11 +81,15 @@ def find_python(*minors):
     return None
 
 
+def version_of(python):
+    return call(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+
+
 def _with_uv(cache, name, python, install):
     """As _venv, by uv: these are hundreds of packages."""
     uv = os.path.join(os.path.dirname(tools(cache)), "uv")
     env = {**os.environ, "UV_CACHE_DIR": os.path.join(cache, "uv")}
-    version = call(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+    version = version_of(python)
     key = hashlib.sha256("\n".join(install).encode()).hexdigest()[:12]
     folder = os.path.join(cache, "venv", f"{name}-{key}-py{version}")
     ours = os.path.join(folder, "bin", "python")
@@ -116,10 +121,16 @@ def harbor(cache):
     return _with_uv(cache, "harbor", python, HARBOR)
 
 
+def others(cache):
+    """Of each other version of Python that arl-wrapper is for, and that is there: its python with our wheels."""
+    found = [find_python(minor) for minor in (10, 11, 12, 13) if minor != sys.version_info[1]]
+    return [_with_uv(cache, "units", python, UNITS) for python in found if python]
+
+
 def typed(cache, python, *modules):
     """mypy --strict of modules of arl.integrations, with the frameworks of this python."""
     folder = os.path.join(PYTHON, "arl-wrapper")
-    version = call(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+    version = version_of(python)
     call(tools(cache), "-m", "mypy", "--strict", "--config-file", os.path.join(folder, "pyproject.toml"), "--follow-imports", "silent",
          "--cache-dir", os.path.join(cache, "mypy", os.path.basename(os.path.dirname(os.path.dirname(python)))),
          "--python-version", version, "--python-executable", python,
