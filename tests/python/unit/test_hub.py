@@ -200,12 +200,24 @@ def test_refusals_between_watches_that_are_cut_end_nothing(api, monkeypatch):
     """Each of those was allowed, though it brought nothing."""
     monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.05)
     w = wait(api)
-    api.lists.put(listing())
     for _ in range(_hub.FATAL_TRIES + 1):
+        api.lists.put(listing())    # some of them are asked for
         api.watches.put((401, {"message": "no"}))
         api.watches.put("cut")
     api.watches.put(event("ADDED", box("Ready")))
     assert w.future.result(LIMIT_S)
+
+
+def test_watches_that_bring_nothing_lead_to_a_list(api, monkeypatch):
+    """As behind a proxy that cuts each event."""
+    monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.05)
+    w = wait(api)
+    api.lists.put(listing())
+    for _ in range(_hub.BARREN_MAX):
+        api.watches.put("cut")
+    api.lists.put(listing(box("Ready"), version="9"))
+    assert w.future.result(LIMIT_S)
+    assert api.seen == ["LIST", *["WATCH 1"] * _hub.BARREN_MAX, "LIST"]
 
 
 def test_waits_share_one_watch(api):

@@ -37,6 +37,8 @@ PAUSE_MAX_S = 5.0
 # Errors other than a busy or absent server end the waits, since nobody else would tell.
 FATAL = (401, 403, 404)
 FATAL_TRIES = 3
+# So many watches in a row broke off before a whole event had come: what stands in its way may let a list through.
+BARREN_MAX = 3
 
 Object = dict[str, Any]
 # Looks at an object; a result other than None ends the wait, an ArlError fails it. None for the object: it is gone.
@@ -98,6 +100,7 @@ class Watcher:
         self._waits: dict[str, list[Wait]] = {}
         self._thread: threading.Thread | None = None
         self._refusals = 0  # one after the other
+        self._barren = 0  # watches that brought nothing, one after the other
         self.requests = 0
 
     def add(self, wait: Wait) -> None:
@@ -138,15 +141,15 @@ class Watcher:
         pause = PAUSE_FIRST_S
         while not self._idle():
             try:
-                if version is None:
+                if version is None or self._barren == BARREN_MAX:
                     version = self._list()
                 for event in self._watch(version):
                     version = self._take(event, version)
-                    pause = PAUSE_FIRST_S
+                    pause, self._barren = PAUSE_FIRST_S, 0
                     if version is None:
                         break
                 else:
-                    pause = PAUSE_FIRST_S
+                    pause, self._barren = PAUSE_FIRST_S, 0
                     continue
             except client.ApiException as e:
                 error = from_api(e, f"watching {self._plural} in namespace {self._namespace}")
@@ -186,6 +189,7 @@ class Watcher:
             answer = json.loads(response.data)
         finally:
             response.release_conn()
+        self._barren = 0
         objects = {obj["metadata"]["name"]: obj for obj in answer["items"]}
         for wait in self._all():
             obj = objects.get(wait.name)
@@ -203,6 +207,7 @@ class Watcher:
             resource_version=version,
             timeout_seconds=random.randint(*WATCH_S),
         )
+        self._barren += 1
         rest = b""
         try:
             for data in response.stream(amt=None, decode_content=False):
