@@ -1,0 +1,71 @@
+"""What containers of the local cluster's pods have of memory, by the kernel's own account."""
+import contextlib
+import os
+import re
+import threading
+
+from harness import Failed, expect
+
+EVERY_S = 0.2
+
+
+def group_file(pid):
+    """Where the kernel tells the memory of a process' container, and as what."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
+        for line in f:
+            _, names, path = line.strip().split(":", 2)
+            if "memory" in names.split(","):
+                return f"/sys/fs/cgroup/memory{path}/memory.stat", "rss"
+            if not names and os.path.exists(f"/sys/fs/cgroup{path}/memory.stat"):
+                return f"/sys/fs/cgroup{path}/memory.stat", "anon"
+    raise Failed(f"process {pid} has no group for memory")
+
+
+class Memory:
+    """The containers in which this program runs, of some pods: the most anonymous memory that each has had, looked at again and
+    again while the block runs."""
+
+    def __init__(self, pods, program="arl-sidecar"):
+        self.program = program
+        left = {p["metadata"]["uid"]: p["metadata"]["name"] for p in pods}
+        self.files = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                    if f.read().strip() != program:
+                        continue
+                with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
+                    group = f.read().replace("_", "-")
+                for uid in [u for u in left if u in group]:
+                    self.files[left.pop(uid)] = group_file(pid)
+        expect(not left, f"no process {program} was found of {len(left)} pods, such as {list(left.values())[:1]}")
+        self.most = dict.fromkeys(self.files, 0)
+        self.looks = 0
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def look(self):
+        for name, (path, what) in self.files.items():
+            with contextlib.suppress(OSError), open(path, encoding="utf-8") as f:
+                self.most[name] = max(self.most[name], int(re.search(rf"^{what} (\d+)$", f.read(), re.M)[1]))
+        self.looks += 1
+
+    def run(self):
+        while not self.stopping.wait(EVERY_S):
+            self.look()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()
+
+    def check(self, limit):
+        """The most of all of them, which is below the limit."""
+        name, most = max(self.most.items(), key=lambda kv: kv[1])
+        expect(self.looks > 2, f"only {self.looks} looks at the memory of {self.program}")
+        expect(min(self.most.values()) > 0, f"{self.program} without memory")
+        expect(most < limit, f"{self.program} of {name} has had {most} bytes")
+        return most
