@@ -106,12 +106,17 @@ async def _ado(step: Call | Until) -> Any:
 
 
 async def _finish(future: asyncio.Future[T]) -> T:
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        if not future.cancelled():
+    canceled: asyncio.CancelledError | None = None
+    while not future.done():  # anyio cancels again and again
+        try:
             await asyncio.wait({future})
-        raise
+        except asyncio.CancelledError as e:
+            canceled = e
+    if canceled is None:
+        return future.result()
+    if not future.cancelled():
+        future.exception()  # it is seen
+    raise canceled
 
 
 _executor: ThreadPoolExecutor | None = None

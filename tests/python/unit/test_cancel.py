@@ -1,0 +1,33 @@
+"""What a caller has begun when he is cancelled, or gives up: nothing of it is left behind, and his error is the one he sees."""
+
+import asyncio
+import time
+
+from arl import _ops
+
+
+def test_a_request_is_finished_however_often_its_caller_is_cancelled():
+    """Else what follows it, such as a delete, would overtake it."""
+    ended = []
+
+    def post():
+        time.sleep(0.5)
+        ended.append("POST")
+
+    def op():
+        try:
+            yield _ops.Call(post)
+        except BaseException:
+            yield _ops.Call(lambda: ended.append("PATCH"))
+            raise
+
+    async def main():
+        task = asyncio.create_task(_ops.arun(op()))
+        for _ in range(4):
+            await asyncio.sleep(0.05)
+            task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled()
+
+    asyncio.run(main())
+    assert ended == ["POST", "PATCH"]
