@@ -182,6 +182,22 @@ def test_an_answer_to_a_ping_keeps_it(monkeypatch):
         assert list(process.output()) == []
 
 
+def test_a_pause_of_the_reader_is_no_silence(monkeypatch):
+    """Nobody asked for a sign of life meanwhile."""
+    monkeypatch.setattr(_exec, "PING_S", 0.1)
+    monkeypatch.setattr(_exec, "LOST_S", 0.4)
+
+    def serve(peer):
+        assert peer.receive() == (2, b"\x00input")
+        time.sleep(0.1)
+        peer.send(1, b"output")
+        peer.end()
+
+    with pod(serve) as fake, start(fake, stdin=True) as process:
+        time.sleep(0.6)
+        assert b"".join(process.output([b"input"])) == b"output"
+
+
 def test_a_deadline_holds():
     with pod(lambda peer: peer.receive()) as fake, start(fake) as process, pytest.raises(errors.StreamTimeout) as e:
         list(process.output(deadline=time.monotonic() + 0.1))

@@ -152,6 +152,7 @@ class Stream:
         self._masked = not isinstance(sock, ssl.SSLSocket)
         self._heard = time.monotonic()
         self._pinged = False
+        self._asked = self._heard
         self.protocol = protocol
         self.ended = False
 
@@ -245,18 +246,19 @@ class Stream:
         """Waits for data, or for room to send what is queued; also asks for signs of life.
 
         Raises:
-            StreamLost: There was none for LOST_S.
+            StreamLost: There was none.
         """
         if self.ended:
             return
-        silent = time.monotonic() - self._heard
-        if silent > LOST_S:
-            raise self._lost(f"nothing was heard for {LOST_S:g} s")
-        if silent > PING_S and not self._pinged:
-            self._pinged = True
+        now = time.monotonic()
+        if not self._pinged and now - self._heard > PING_S:
+            # Nobody may have read for long: silence counts from here.
+            self._pinged, self._asked = True, now
             self._queue(_PING, b"")
             self.flush()
-        limit = (LOST_S if self._pinged else PING_S) - silent + 0.01
+        if self._pinged and now - self._asked > LOST_S - PING_S:
+            raise self._lost(f"nothing was heard for {LOST_S:g} s")
+        limit = (self._asked + LOST_S - PING_S if self._pinged else self._heard + PING_S) - now + 0.01
         try:
             _wait_for(self._sock, bool(self._out), limit if timeout is None else min(timeout, limit))
         except ValueError as e:  # closed by another thread
