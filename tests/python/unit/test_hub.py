@@ -107,8 +107,18 @@ def event(kind, obj):
     return {"type": kind, "object": obj}
 
 
-def wait(api, name="a"):
-    return _hub.Hub(api.connection).wait_own("n", "sandboxes", name, _tasks.look_ready)
+def wait(api, name="a", uid="u1", hub=None):
+    """For one whose UID is known, and which a list may still lack."""
+    w = (hub or _hub.Hub(api.connection)).wait_own("n", "sandboxes", name, _tasks.look_ready)
+    w.uid = uid
+    return w
+
+
+def wait_unless(wrong, right):
+    until = time.monotonic() + LIMIT_S
+    while not wrong() and not right() and time.monotonic() < until:
+        time.sleep(0.005)
+    return wrong() or not right()
 
 
 def test_an_event_ends_the_wait(api):
@@ -179,6 +189,32 @@ def test_deletion_ends_the_wait(api):
         w.future.result(LIMIT_S)
 
 
+@pytest.mark.parametrize("gone", [event("DELETED", box("Ready", uid="old")), event("MODIFIED", box("Ready", uid="old")), event("MODIFIED", box("Failed", uid="old"))])
+def test_an_earlier_object_of_the_name_ends_nothing(api, gone):
+    """Its last events may come after the new one was asked for, before and after the answer."""
+    w = wait(api, uid=None)
+    api.lists.put(listing())
+    api.watches.put(gone)
+    api.watches.put(event("ADDED", box("Pending", "6")))
+    assert not wait_unless(lambda: w.future.done(), lambda: "u1" in w._unknown)
+    w.exists(box("Pending"))
+    api.watches.put(gone)
+    api.watches.put(event("MODIFIED", box("Ready", "7")))
+    assert w.future.result(LIMIT_S)["metadata"]["uid"] == "u1"
+
+
+@pytest.mark.parametrize(("kind", "phase", "error"), [("ADDED", "Ready", None), ("MODIFIED", "Failed", errors.SandboxFailed), ("DELETED", "Pending", errors.SandboxGone)])
+def test_what_was_told_before_the_answer_is_kept(api, kind, phase, error):
+    w = wait(api, uid=None)
+    api.lists.put(listing())
+    api.watches.put(event(kind, box(phase)))
+    for i in range(_hub.UNKNOWN_MAX - 1):
+        api.watches.put(event("MODIFIED", box("Failed", uid=f"other {i}")))
+    assert not wait_unless(lambda: w.future.done(), lambda: len(w._unknown) == _hub.UNKNOWN_MAX)
+    w.exists(box("Pending"))
+    assert type(w.future.exception(0)) is (error or type(None))
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_server_is_asked_again(api, status):
     w = wait(api)
@@ -222,7 +258,7 @@ def test_watches_that_bring_nothing_lead_to_a_list(api, monkeypatch):
 
 def test_waits_share_one_watch(api):
     hub = _hub.Hub(api.connection)
-    waits = [hub.wait_own("n", "sandboxes", str(i), _tasks.look_ready) for i in range(50)]
+    waits = [wait(api, str(i), hub=hub) for i in range(50)]
     api.lists.put(listing())
     for i in range(50):
         api.watches.put(event("ADDED", box("Ready", name=str(i))))
@@ -237,7 +273,7 @@ def test_a_wait_ends_soon_after_its_event(api):
     api.lists.put(listing())
     delays = []
     for i in range(50):
-        w = hub.wait_own("n", "sandboxes", str(i), _tasks.look_ready)
+        w = wait(api, str(i), hub=hub)
         began = time.perf_counter()
         api.watches.put(event("ADDED", box("Ready", name=str(i))))
         w.future.result(LIMIT_S)

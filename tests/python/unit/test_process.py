@@ -55,7 +55,7 @@ class Box:
 class Task(_tasks.Watched):
     def __init__(self):
         super().__init__(None, "n", "t")
-        self.wait = _tasks.Wait("t", self._look, None)
+        self.wait = _tasks.Wait("t", self._look, UID)
         self.version = 0
         self.shows()
 
@@ -157,7 +157,7 @@ def test_a_status_that_shows_the_end_only(follow):
 
 def test_a_task_that_is_lost_ends_it(follow):
     p, task = follow((2,))
-    threading.Timer(0.3, lambda: task.wait.take(None)).start()
+    threading.Timer(0.3, lambda: task.wait.gone(UID)).start()
     assert list(p) == []
     with pytest.raises(errors.TaskGone):
         p.wait(10)

@@ -39,6 +39,8 @@ FATAL = (401, 403, 404)
 FATAL_TRIES = 3
 # So many watches in a row broke off before a whole event had come: what stands in its way may let a list through.
 BARREN_MAX = 3
+# Objects of one name that are told of before it is known which of them is waited for.
+UNKNOWN_MAX = 4
 
 Object = dict[str, Any]
 # Looks at an object; a result other than None ends the wait, an ArlError fails it. None for the object: it is gone.
@@ -57,17 +59,43 @@ class Wait:
         self.uid = uid
         self.future: Future[Any] = Future()
         self._look = look
+        # The last state of each UID, while that of the object is not known; None: it is gone.
+        self._unknown: dict[str, Object | None] = {}
+        self._lock = threading.RLock()
         self._exists_since = time.monotonic() if uid else None
 
     def exists(self, obj: Object) -> None:
         """The object has been made, or read: from now on a list without it means that it is gone."""
-        self.uid = obj["metadata"]["uid"]
-        self._exists_since = time.monotonic()
-        self.take(obj)
+        uid = obj["metadata"]["uid"]
+        with self._lock:
+            self.uid = uid
+            self._exists_since = time.monotonic()
+            told, last = uid in self._unknown, self._unknown.pop(uid, None)
+            self._unknown.clear()
+            self._end(obj)
+            if told:
+                self._end(last)
 
-    def take(self, obj: Object | None) -> None:
-        """Looks at a state of the object."""
-        if self.future.done() or (obj is not None and self.uid not in (None, obj["metadata"]["uid"])):
+    def take(self, obj: Object) -> None:
+        """Looks at a state of the object, or of another one of its name."""
+        self._told(obj["metadata"]["uid"], obj)
+
+    def gone(self, uid: str) -> None:
+        """The object, or another one of its name, was deleted."""
+        self._told(uid, None)
+
+    def _told(self, uid: str, obj: Object | None) -> None:
+        with self._lock:
+            if self.uid is None:  # an earlier one of this name may still be told of
+                self._unknown.pop(uid, None)
+                self._unknown[uid] = obj
+                if len(self._unknown) > UNKNOWN_MAX:
+                    del self._unknown[next(iter(self._unknown))]
+            elif uid == self.uid:
+                self._end(obj)
+
+    def _end(self, obj: Object | None) -> None:
+        if self.future.done():
             return
         try:
             result = self._look(obj)
@@ -80,7 +108,7 @@ class Wait:
     def missing(self, listed_at: float) -> None:
         """A list that was asked for at this time does not have it."""
         if self._exists_since is not None and self._exists_since < listed_at:
-            self.take(None)
+            self._end(None)
 
     def fail(self, error: BaseException) -> None:
         """Ends the wait with an error."""
@@ -229,8 +257,7 @@ class Watcher:
                 wait.take(obj)
         elif event["type"] == "DELETED":
             for wait in self._of(obj["metadata"]["name"]):
-                if wait.uid in (None, obj["metadata"]["uid"]):
-                    wait.take(None)
+                wait.gone(obj["metadata"]["uid"])
         return str(obj["metadata"].get("resourceVersion") or version)
 
 
