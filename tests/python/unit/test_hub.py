@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from arl import _hub, _tasks, errors
+from arl import Pool, _hub, _tasks, errors
 from arl._connection import Connection
+from arl._names import CLIENT_LABEL, client_id
 from kubernetes import client
 
 LIMIT_S = 20
@@ -284,14 +285,40 @@ def test_a_wait_ends_soon_after_its_event(api):
 class TestCreate:
     """A POST may be repeated, since its name is random."""
 
-    body = {"metadata": {"name": "a"}}
+    body = {"metadata": {"name": "a", "labels": {CLIENT_LABEL: "me"}}}
+    taken = 409, {"reason": "AlreadyExists", "message": "there is one"}
+
+    @staticmethod
+    def labelled(client):
+        made = box("Pending")
+        made["metadata"]["labels"] = {CLIENT_LABEL: client}
+        return 200, made
 
     def test_a_lost_answer_is_no_error(self, api):
-        api.posts.put((503, {}))
-        api.posts.put((409, {"reason": "AlreadyExists"}))
-        api.posts.put((200, box("Pending")))
+        for answer in ((503, {}), self.taken, self.labelled("me")):
+            api.posts.put(answer)
         assert api.connection.create("n", "sandboxes", self.body)["metadata"]["uid"] == "u1"
         assert api.seen == ["POST", "POST", "GET"]
+
+    @pytest.mark.parametrize("body", [body, {"metadata": {"name": "a"}}])
+    @pytest.mark.parametrize("there", [labelled("somebody"), (200, box("Pending"))])
+    def test_what_somebody_else_has_made_is_not_taken_for_it(self, api, body, there):
+        for answer in ((503, {}), self.taken, there):
+            api.posts.put(answer)
+        with pytest.raises(errors.Refused, match="there is one"):
+            api.connection.create("n", "sandboxes", body)
+
+    def test_a_pool_can_be_told_from_another_ones(self, api):
+        for answer in ((503, {}), self.taken, self.labelled(client_id())):
+            api.posts.put(answer)
+        assert Pool.create("a", "image", namespace="n", connection=api.connection).name == "a"
+
+    def test_a_try_that_was_sent_away_has_made_nothing(self, api):
+        for answer in ((429, {}, (("Retry-After", "0"),)), self.taken):
+            api.posts.put(answer)
+        with pytest.raises(errors.Refused, match="there is one"):
+            api.connection.create("n", "sandboxes", self.body)
+        assert api.seen == ["POST", "POST"]
 
     def test_a_name_that_is_taken_is_one(self, api):
         api.posts.put((409, {"reason": "AlreadyExists", "message": "there is one"}))

@@ -14,6 +14,7 @@ import urllib3
 from kubernetes import client
 from kubernetes import config as _config
 
+from arl._names import CLIENT_LABEL
 from arl.errors import ArlError, ClusterUnreachable, NotConfigured, from_api
 
 GROUP = "arl.infra.io"
@@ -127,22 +128,29 @@ class Connection:
         return GROUP, VERSION, namespace, plural
 
     def create(self, namespace: str, plural: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Creates an object whose name this process has made up: if it is there, an earlier try has made it."""
+        """Creates an object; one that an earlier try has made, by its label CLIENT_LABEL, is what it returns."""
         name = body["metadata"]["name"]
-        tries = 0
+        label = body["metadata"].get("labels", {}).get(CLIENT_LABEL)
+        lost = False  # the answer to a try that may have made it
 
         def post() -> dict[str, Any]:
-            nonlocal tries
-            tries += 1
+            nonlocal lost
             try:
                 made: dict[str, Any] = self.custom.create_namespaced_custom_object(
                     *self._where(namespace, plural), body=body, _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
                 )
                 return made
             except client.ApiException as e:
-                if e.status != 409 or tries == 1:
+                if e.status != 409 or not lost or label is None:
+                    lost = lost or e.status != 429
                     raise
-                return self.get(namespace, plural, name)
+                there = self.get(namespace, plural, name)
+                if there["metadata"].get("labels", {}).get(CLIENT_LABEL) != label:
+                    raise
+                return there
+            except urllib3.exceptions.HTTPError:
+                lost = True
+                raise
 
         return self.call(f"creating {plural}/{name} in namespace {namespace}", post)
 

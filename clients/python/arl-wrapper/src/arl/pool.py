@@ -11,6 +11,7 @@ from typing import Any
 
 from arl._connection import API_VERSION, Connection
 from arl._hub import hub
+from arl._names import CLIENT_LABEL, client_id
 from arl.errors import NotFound, PoolNotFound, PoolNotReady, Refused
 from arl.results import condition
 
@@ -71,7 +72,7 @@ def _body(name: str, namespace: str, replicas: int, template: Mapping[str, Any])
     return {
         "apiVersion": API_VERSION,
         "kind": "WarmPool",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "labels": {CLIENT_LABEL: client_id()}},
         "spec": {"replicas": replicas, "template": dict(template)},
     }
 
