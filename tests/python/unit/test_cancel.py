@@ -1,9 +1,12 @@
 """What a caller has begun when he is cancelled, or gives up: nothing of it is left behind, and his error is the one he sees."""
 
 import asyncio
+import functools
+import threading
 import time
 
-from arl import _ops
+import pytest
+from arl import _cleanup, _ops
 
 
 def test_a_request_is_finished_however_often_its_caller_is_cancelled():
@@ -31,3 +34,19 @@ def test_a_request_is_finished_however_often_its_caller_is_cancelled():
 
     asyncio.run(main())
     assert ended == ["POST", "PATCH"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_end_of_the_process_deletes_what_it_has(monkeypatch, allowed):
+    """Python 3.12.0 and 3.12.1 start no thread then."""
+    def start(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    if not allowed:
+        monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(_cleanup, "_open", {})
+    monkeypatch.setattr(_cleanup, "_installed", True)
+    deleted = []
+    for key in "ab":
+        _cleanup.remember(key, functools.partial(deleted.append, key))
+    _cleanup._at_exit()
+    assert sorted(deleted) == ["a", "b"]

@@ -48,10 +48,19 @@ def _at_exit() -> None:
     threads = [threading.Thread(target=_quietly, args=(delete,)) for delete in mine]
     for start in range(0, len(threads), 32):
         batch = threads[start : start + 32]
-        for thread in batch:
-            thread.start()
-        for thread in batch:
+        started = [thread for thread in batch if _start(thread)]
+        for thread in started:
             thread.join()
+
+
+def _start(thread: threading.Thread) -> bool:
+    """Starts it; False: no thread may begin any more, as in Python 3.12.0 and 3.12.1, and its work is done."""
+    try:
+        thread.start()
+    except RuntimeError:
+        thread.run()
+        return False
+    return True
 
 
 def _quietly(delete: Callable[[], object]) -> None:
