@@ -13,9 +13,19 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from arl._fork import in_child
+
 _lock = threading.Lock()
 _open: dict[str, tuple[int, Callable[[], object]]] = {}
 _installed = False
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+in_child(_forked)
 
 
 def remember(key: str, delete: Callable[[], object]) -> None:

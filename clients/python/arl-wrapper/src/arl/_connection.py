@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import urllib3
 from kubernetes import client
 from kubernetes import config as _config
 
+from arl._fork import in_child
 from arl._names import CLIENT_LABEL
 from arl.errors import ArlError, ClusterUnreachable, NotConfigured, from_api
 
@@ -37,6 +39,20 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _shared: dict[tuple[str | None, str | None], Connection] = {}
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """Two processes that talk over one connection get each other's answers."""
+    global _lock
+    _lock = threading.Lock()
+    for connection in list(_connections):
+        manager = connection.api_client.rest_client.pool_manager
+        manager.pools.lock = threading.RLock()
+        manager.clear()
+
+
+in_child(_forked)
 
 
 class Connection:
@@ -52,6 +68,7 @@ class Connection:
         self.namespace = namespace
         # Some versions of the official package have types, and not the same ones.
         self.custom: Any = client.CustomObjectsApi(api_client)
+        _connections.add(self)
 
     @classmethod
     def load(cls, context: str | None = None) -> Connection:

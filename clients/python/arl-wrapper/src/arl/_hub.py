@@ -26,6 +26,7 @@ import urllib3
 from kubernetes import client
 
 from arl._connection import CONNECT_TIMEOUT_S, Connection
+from arl._fork import in_child
 from arl._names import CLIENT_LABEL, client_id
 from arl.errors import ArlError, ClusterUnreachable, from_api
 
@@ -293,6 +294,15 @@ class Hub:
 
 _hubs: dict[int, tuple[int, Hub]] = {}
 _hubs_lock = threading.Lock()
+
+
+def _forked() -> None:
+    global _hubs_lock
+    _hubs_lock = threading.Lock()
+    _hubs.clear()
+
+
+in_child(_forked)
 
 
 def hub(connection: Connection) -> Hub:

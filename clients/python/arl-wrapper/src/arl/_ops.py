@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from arl._exec import Scope
+from arl._fork import in_child
 
 T = TypeVar("T")
 
@@ -121,6 +122,14 @@ async def _finish(future: asyncio.Future[T]) -> T:
 
 _executor: ThreadPoolExecutor | None = None
 _executor_lock = threading.Lock()
+
+
+def _forked() -> None:
+    global _executor, _executor_lock
+    _executor, _executor_lock = None, threading.Lock()
+
+
+in_child(_forked)
 
 
 def _requests() -> ThreadPoolExecutor:
