@@ -59,12 +59,23 @@ static DIR *list_folder(int fd)
     return d;
 }
 
+/* On stderr, with the whole path as far as it can be told. */
+static void tell(int at, const char *name, const char *what, int r)
+{
+    char link[32], folder[PATH_MAX];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+    n = readlink(link, folder, sizeof(folder));
+    fprintf(stderr, "arl-runner: %.*s%s%s%s: %s\n", n > 0 ? (int)n : 0, folder, n > 0 ? "/" : "",
+            name, what, strerror(-r));
+}
+
 /* ---- one file -------------------------------------------------------------------------------- */
 
 /* As far as this user and this file system can: a file is of use without them, too. */
-static void copy_attributes(int from, int to, const struct stat *st)
+static void copy_xattrs(int from, int to)
 {
-    const struct timespec times[2] = {st->st_atim, st->st_mtim};
     char names[XATTR_NAMES_MAX];
     cleanup_free char *value = NULL;
     ssize_t len = flistxattr(from, names, sizeof(names));
@@ -78,10 +89,19 @@ static void copy_attributes(int from, int to, const struct stat *st)
         if (n >= 0 && fsetxattr(to, names + i, value, (size_t)n, 0) < 0)
             continue;
     }
-    /* In this order: chown(2) takes set-user-id bits away. */
-    if (fchown(to, st->st_uid, st->st_gid) < 0 || fchmod(to, st->st_mode & 07777) < 0)
-        (void)fchmod(to, st->st_mode & 0777);
+}
+
+/* The mode twice: a root that may chown(2), but not act for other owners, can set it no more then,
+ * and chown(2) takes set-user-id bits away. */
+static void copy_attributes(int from, int to, const struct stat *st)
+{
+    const struct timespec times[2] = {st->st_atim, st->st_mtim};
+
+    copy_xattrs(from, to);
+    (void)fchmod(to, st->st_mode & 0777);
     futimens(to, times);
+    if (fchown(to, st->st_uid, st->st_gid) == 0)
+        (void)fchmod(to, st->st_mode & 07777);
 }
 
 static int copy_bytes(int from, int to)
@@ -105,9 +125,13 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
     if (from < 0)
         return -errno;
     to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    r = to < 0 ? -errno : copy_bytes(from, to);
+    if (to < 0)
+        return -errno;
+    r = copy_bytes(from, to);
     if (r == 0)
         copy_attributes(from, to, st);
+    else
+        unlinkat(to_dir, name, 0);
     return r;
 }
 
@@ -128,11 +152,24 @@ static int copy_link(int from_dir, int to_dir, const char *name, const struct st
 
 /* ---- folders --------------------------------------------------------------------------------- */
 
-/* EACCES, as one who may not read has it; whatever else goes wrong ends all of it. */
-static int leave_out(const char *name)
+/* Of the volume or the node, not of one file. Anything else would fail at each further try, too. */
+static bool ends_all(int r)
 {
-    fprintf(stderr, "arl-runner: %s of the image is left out: %s\n", name, strerror(EACCES));
-    return 0;
+    return r == -ENOSPC || r == -EDQUOT || r == -EIO || r == -ENOMEM || r == -ENFILE || r == -EROFS;
+}
+
+/* The owner of a folder may remove and move it and what is in it. Others than this process do not
+ * use the volume yet. */
+static void own_folder(int at, const char *name)
+{
+    struct stat st;
+
+    if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+        return;
+    if (st.st_uid != geteuid() && fchownat(at, name, geteuid(), (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0)
+        return; /* nor may it have the mode; whoever cannot go on without says so */
+    if ((st.st_mode & 0700) != 0700)
+        (void)fchmodat(at, name, 0700, 0);
 }
 
 static int copy_entries(int from, int to, unsigned depth);
@@ -156,6 +193,8 @@ static int copy_folder(int from_dir, int to_dir, const char *name, const struct 
     r = copy_entries(from, to, depth + 1);
     if (r == 0)
         copy_attributes(from, to, st);
+    else
+        unlinkat(to_dir, name, AT_REMOVEDIR); /* if it could not be listed */
     return r;
 }
 
@@ -184,11 +223,15 @@ static int copy_entries(int from, int to, unsigned depth)
     int r = d ? 0 : -errno;
 
     while (r == 0 && (e = next_entry(d))) {
-        r = copy_entry(from, to, e->d_name, depth);
-        if (r == -EACCES)
-            r = leave_out(e->d_name);
-        else if (r < 0)
-            fprintf(stderr, "arl-runner: copy %s of the image: %s\n", e->d_name, strerror(-r));
+        if (depth == 0 && (str_eq(e->d_name, COPYING) || str_eq(e->d_name, COPIED)))
+            r = -EEXIST; /* it would be taken for ours */
+        else
+            r = copy_entry(from, to, e->d_name, depth);
+        if (r == 0)
+            continue;
+        tell(from, e->d_name, ends_all(r) ? " of the image" : " of the image is left out", r);
+        if (!ends_all(r))
+            r = 0;
     }
     return r;
 }
@@ -196,36 +239,58 @@ static int copy_entries(int from, int to, unsigned depth)
 /* Of a copy that was not finished. */
 static int remove_tree(int at, const char *name, unsigned depth)
 {
-    int fd = open_folder(at, name), r = 0;
     CLEANUP(close_dir) DIR *d = NULL;
     struct dirent *e;
+    int fd, r = 0;
 
-    if (fd == -ENOTDIR || fd == -ELOOP)
-        return unlinkat(at, name, 0) < 0 ? -errno : 0;
-    if (fd < 0)
-        return fd;
-    d = fdopendir(fd);
+    own_folder(at, name);
+    fd = open_folder(at, name);
+    d = fd >= 0 ? fdopendir(fd) : NULL;
     while (d && r == 0 && depth < DEPTH_MAX + 1 && (e = next_entry(d)))
         r = remove_tree(fd, e->d_name, depth + 1);
-    if (r == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0)
-        r = -errno;
+    if (r == 0 && unlinkat(at, name, d ? AT_REMOVEDIR : 0) < 0) {
+        r = fd < 0 && fd != -ENOTDIR && fd != -ELOOP ? fd : -errno;
+        tell(at, name, " of an unfinished copy", r);
+    }
     return r;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static int move_to_place(int to)
+/* Of a folder that has been moved, the image's attributes. */
+static void restore_folder(int from_dir, int to_dir, const char *name)
+{
+    CLEANUP(close_fd) int from = open_folder(from_dir, name);
+    CLEANUP(close_fd) int to = -1;
+    struct stat st;
+
+    if (from < 0 || fstat(from, &st) < 0)
+        return;
+    own_folder(to_dir, name); /* it may have been restored before */
+    to = open_folder(to_dir, name);
+    if (to >= 0)
+        copy_attributes(from, to, &st);
+}
+
+/* rename(2) writes to a folder that gets another parent, so it must be ours and writable. It gets
+ * its attributes back when all are moved: a run that is cut off before begins here again. */
+static int move_to_place(int from, int to)
 {
     CLEANUP(close_fd) int copied = open_folder(to, COPIED);
     CLEANUP(close_dir) DIR *d = copied >= 0 ? list_folder(copied) : NULL;
+    CLEANUP(close_dir) DIR *image = list_folder(from);
     struct dirent *e;
+    int r = copied < 0 ? copied : d && image ? 0 : -errno;
 
-    if (!d)
-        return copied < 0 ? copied : -errno;
-    while ((e = next_entry(d)))
-        if (renameat(copied, e->d_name, to, e->d_name) < 0)
-            return -errno;
-    return unlinkat(to, COPIED, AT_REMOVEDIR) < 0 ? -errno : 0;
+    while (r == 0 && (e = next_entry(d))) {
+        own_folder(copied, e->d_name);
+        r = renameat(copied, e->d_name, to, e->d_name) < 0 ? -errno : 0;
+        if (r < 0)
+            tell(copied, e->d_name, " to its place", r);
+    }
+    while (r == 0 && (e = next_entry(image)))
+        restore_folder(from, to, e->d_name);
+    return r == 0 && unlinkat(to, COPIED, AT_REMOVEDIR) < 0 ? -errno : r;
 }
 
 static bool is_empty(int fd)
@@ -245,18 +310,21 @@ static int copy_all(int from, int to)
     int r = 0;
 
     if (faccessat(to, COPIED, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return move_to_place(to);
+        return move_to_place(from, to);
     if (faccessat(to, COPYING, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         r = remove_tree(to, COPYING, 0);
     if (r < 0 || !is_empty(to) || is_empty(from))
         return r;
-    if (mkdirat(to, COPYING, 0700) < 0)
-        return -errno;
+    if (mkdirat(to, COPYING, 0700) < 0) {
+        r = -errno;
+        tell(to, COPYING, " cannot be made, so nothing is copied", r);
+        return r == -EACCES ? 0 : r; /* what this user's steps may not write to, either */
+    }
     copying = open_folder(to, COPYING);
     r = copying < 0 ? copying : copy_entries(from, copying, 0);
     if (r == 0 && renameat(to, COPYING, to, COPIED) < 0)
         r = -errno;
-    return r < 0 ? r : move_to_place(to);
+    return r < 0 ? r : move_to_place(from, to);
 }
 
 int copy_workspace(const char *from, const char *to)

@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import os
+import shutil
 import subprocess
 
 CASES = []
@@ -270,3 +271,85 @@ def no_workspace_in_the_image_and_no_room_in_the_volume(pod):
         equal((code, err.splitlines()[-1]), (1, why % "No space left on device"))
     finally:
         subprocess.run(["umount", target], check=True)
+
+
+# A user of its own, and a root of which little is left.
+USERS = {"user": ["--reuid", "1000", "--regid", "1000", "--clear-groups"], "root": ["--bounding-set", "-all,+chown,+setuid,+setgid"]}
+
+
+def copy_as(pod, folder, user):
+    """From `image` to `volume` in the folder, which that user need not be able to reach by its path."""
+    shutil.copy(os.path.join(pod.build, "sidecar", "runner", "arl-runner"), os.path.join(folder, "runner"))
+    r = subprocess.run(["setpriv", *USERS[user], "./runner", "copy-workspace", "image", "volume"],
+                       capture_output=True, text=True, timeout=60, check=False, cwd=folder)
+    return r.returncode, r.stdout, r.stderr.replace(os.path.realpath(folder), "")
+
+
+def image_of_user(pod, name):
+    """Folders of user 1000 that may not be written, and a volume as Kubernetes makes it."""
+    folder = os.path.join(pod.dir, name)
+    source, target = os.path.join(folder, "image"), os.path.join(folder, "volume")
+    for path in ("ro/deep", "rw"):
+        os.makedirs(os.path.join(source, path))
+    for path in ("ro/file", "ro/deep/file", "rw/file", "file"):
+        with open(os.path.join(source, path), "w", encoding="utf-8") as f:
+            f.write(path)
+    for path, mode in (("ro/deep", 0o555), ("ro", 0o555), ("ro/file", 0o444), ("ro/deep/file", 0o444), ("rw/file", 0o755), ("rw", 0o755), ("file", 0o644)):
+        os.chown(os.path.join(source, path), 1000, 1000)
+        os.chmod(os.path.join(source, path), mode)
+        os.utime(os.path.join(source, path), (1600000000, 1700000000))
+    os.mkdir(target)
+    os.chmod(target, 0o777)
+    return folder, source, target
+
+
+@case
+def folders_that_may_not_be_written_are_copied(pod):
+    """Also by a run after one that was cut off, wherever that was."""
+    for user in USERS:
+        folder, source, target = image_of_user(pod, "ro " + user)
+        equal(copy_as(pod, folder, user), (0, "", ""))
+        equal(listing(target), listing(source))
+        for there, moved in ((".arl-copying", ("ro", "rw")), (".arl-copied", ("ro", "rw")), (".arl-copied", ("rw",)), (".arl-copied", ())):
+            os.mkdir(os.path.join(target, there))
+            if user == "user":
+                os.chown(os.path.join(target, there), 1000, 1000)
+            for entry in moved:
+                os.rename(os.path.join(target, entry), os.path.join(target, there, entry))
+            if there == ".arl-copying":
+                os.unlink(os.path.join(target, "file"))
+            elif "ro" not in moved:     # moved, but without its attributes yet
+                os.chmod(os.path.join(target, "ro"), 0o700)
+                os.chown(os.path.join(target, "ro"), 1000 if user == "user" else 0, -1)
+            equal(copy_as(pod, folder, user), (0, "", ""))
+            equal(listing(target), listing(source))
+
+
+@case
+def what_the_user_cannot_copy_is_left_out(pod):
+    folder, source, target = image_of_user(pod, "left out")
+    want = listing(source)
+    os.makedirs(os.path.join(source, "shut", "in"))
+    os.mkdir(os.path.join(source, ".arl-copied"))
+    os.mkdir(os.path.join(source, "closed"))
+    os.chmod(os.path.join(source, "closed"), 0o444)
+    os.chmod(os.path.join(source, "shut"), 0o700)
+    with open(os.path.join(source, "rw", "mine"), "wb", opener=lambda p, flags: os.open(p, flags, 0o600)):
+        os.utime(os.path.join(source, "rw"), (1600000000, 1700000000))
+    code, out, err = copy_as(pod, folder, "user")
+    equal((code, out, sorted(err.splitlines())), (0, "", [f"arl-runner: /image/{path} of the image is left out: {why}" for path, why in (
+        (".arl-copied", "File exists"), ("closed", "Permission denied"), ("rw/mine", "Permission denied"), ("shut", "Permission denied"))]))
+    equal(listing(target), want)
+
+
+@case
+def folders_too_deep_are_left_out_and_a_volume_of_others_is_none(pod):
+    folder, source, target = image_of_user(pod, "deep")
+    os.makedirs(os.path.join(source, *["d"] * 202))
+    code, _, err = copy_as(pod, folder, "user")
+    equal((code, err), (0, "arl-runner: /image" + "/d" * 201 + " of the image is left out: Too many levels of symbolic links\n"))
+    equal(os.path.isdir(os.path.join(target, *["d"] * 200)), True)
+    folder, _, target = image_of_user(pod, "others")
+    os.chmod(target, 0o755)
+    equal(copy_as(pod, folder, "user"), (0, "", "arl-runner: /volume/.arl-copying cannot be made, so nothing is copied: Permission denied\n"))
+    equal(os.listdir(target), [])
