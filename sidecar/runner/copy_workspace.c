@@ -104,16 +104,42 @@ static void copy_attributes(int from, int to, const struct stat *st)
         (void)fchmod(to, st->st_mode & 07777);
 }
 
-static int copy_bytes(int from, int to)
+/* From `at` to `end`, or to the end of the file. */
+static int copy_range(int from, int to, off_t at, off_t end)
 {
-    for (;;) {
-        ssize_t n = sendfile(to, from, NULL, 1 << 20);
+    if (lseek(to, at, SEEK_SET) < 0)
+        return -errno;
+    while (at < end) {
+        ssize_t n = sendfile(to, from, &at, (size_t)MIN(end - at, 1 << 20));
 
         if (n == 0)
             return 0;
         if (n < 0 && errno != EINTR)
             return -errno;
     }
+    return 0;
+}
+
+/* Holes stay holes, where the file system can tell them. */
+static int copy_bytes(int from, int to, off_t size)
+{
+    off_t at = 0;
+    int r = 0;
+
+    while (r == 0 && at < size) {
+        off_t data = lseek(from, at, SEEK_DATA), end;
+
+        if (data < 0 && errno == ENXIO)
+            break;
+        end = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
+        if (end < 0) {
+            data = at;
+            end = size;
+        }
+        r = copy_range(from, to, data, end);
+        at = end;
+    }
+    return r == 0 && ftruncate(to, size) < 0 ? -errno : r;
 }
 
 static int copy_file(int from_dir, int to_dir, const char *name, const struct stat *st)
@@ -127,7 +153,7 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
     to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (to < 0)
         return -errno;
-    r = copy_bytes(from, to);
+    r = copy_bytes(from, to, st->st_size);
     if (r == 0)
         copy_attributes(from, to, st);
     else

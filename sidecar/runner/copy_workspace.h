@@ -8,7 +8,7 @@
  * before, and what is there is the user's.
  *
  * Modes, times, extended attributes and, for root, owners are kept, as by cp -a; symbolic links are
- * copied as links. What the container's user cannot copy, as most often
+ * copied as links, holes of files stay holes. What the container's user cannot copy, as most often
  * what it may not read, is left out, with a line on stderr: a pod is of use without. It fails where
  * the volume or the node has not what it takes, such as room.
  */

@@ -353,3 +353,19 @@ def folders_too_deep_are_left_out_and_a_volume_of_others_is_none(pod):
     os.chmod(target, 0o755)
     equal(copy_as(pod, folder, "user"), (0, "", "arl-runner: /volume/.arl-copying cannot be made, so nothing is copied: Permission denied\n"))
     equal(os.listdir(target), [])
+
+
+@case
+def holes_of_files_stay_holes(pod):
+    source, target = workspace(pod, "holes")
+    for name, data, size in (("middle", 32 << 20, 64 << 20), ("end", (64 << 20) - 4096, 64 << 20), ("begin", 0, 64 << 20), ("all", None, 64 << 20)):
+        with open(os.path.join(source, name), "wb") as f:
+            f.truncate(size)
+            if data is not None:
+                f.seek(data)
+                f.write(b"data" * 1024)
+    equal(copy(pod, source, target), (0, "", ""))
+    equal(listing(target), listing(source))
+    for name in ("middle", "end", "begin", "all"):
+        used = os.stat(os.path.join(target, name)).st_blocks * 512
+        equal((name, used < 1 << 20), (name, True))
