@@ -206,28 +206,45 @@ static void wrap_command(struct json_object *c)
     json_object_object_del(c, "args");
 }
 
-/* NULL: it mounts no workspace. */
-static struct json_object *workspace_mount(struct json_object *c)
+/* Absolute ones, however many slashes are between and behind the names. */
+static bool is_same_path(const char *a, const char *b)
+{
+    size_t len;
+
+    do {
+        a += strspn(a, "/");
+        b += strspn(b, "/");
+        len = strcspn(a, "/");
+        if (len != strcspn(b, "/") || memcmp(a, b, len) != 0)
+            return false;
+        a += len;
+        b += len;
+    } while (len > 0);
+    return true;
+}
+
+/* The mount of the volume at the path; either may be NULL, for any. */
+static struct json_object *find_mount(struct json_object *c, const char *volume, const char *path)
 {
     struct json_object *mounts = json_get(c, "volumeMounts");
 
     for (size_t i = 0; i < json_array_len(mounts); i++) {
         struct json_object *m = json_object_array_get_idx(mounts, i);
+        const char *at = json_get_str(m, "mountPath");
 
-        if (str_eq(json_get_str(m, "name"), WORKSPACE) && json_get_str(m, "mountPath"))
+        if (at && (!path || is_same_path(at, path)) &&
+            (!volume || str_eq(json_get_str(m, "name"), volume)))
             return m;
     }
     return NULL;
 }
 
-static bool has_mount_at(struct json_object *c, const char *path)
+/* NULL: it mounts no workspace. */
+static struct json_object *workspace_mount(struct json_object *c)
 {
-    struct json_object *mounts = json_get(c, "volumeMounts");
+    struct json_object *m = find_mount(c, WORKSPACE, WORKSPACE_PATH);
 
-    for (size_t i = 0; i < json_array_len(mounts); i++)
-        if (str_eq(json_get_str(json_object_array_get_idx(mounts, i), "mountPath"), path))
-            return true;
-    return false;
+    return m ? m : find_mount(c, WORKSPACE, NULL);
 }
 
 static void put_default(struct json_object *o, const char *name, struct json_object *value)
@@ -244,6 +261,22 @@ static void tell_last_words(struct json_object *c)
     put_default(c, "terminationMessagePolicy", json_object_new_string("FallbackToLogsOnError"));
 }
 
+/* Steps of every container begin in the workspace, which is what the first one has there. */
+static void mount_workspace(struct builder *b, struct json_object *c)
+{
+    struct json_object *first = find_mount(b->users[0], NULL, b->workspace), *m = NULL;
+
+    if (workspace_mount(c) || find_mount(c, NULL, b->workspace))
+        return;
+    if (!first) {
+        append_mount(c, WORKSPACE, b->workspace, NULL);
+        return;
+    }
+    json_object_deep_copy(first, &m, NULL);
+    json_object_object_del(m, "mountPropagation"); /* for which it may lack the privileges */
+    json_object_array_add(ensure(c, "volumeMounts", json_type_array), m);
+}
+
 static void build_users(struct builder *b)
 {
     const char *own_dir = json_get_str(b->users[0], "workingDir");
@@ -252,9 +285,7 @@ static void build_users(struct builder *b)
     b->workspace = own_path ? own_path : WORKSPACE_PATH;
     b->work_dir = own_dir && own_dir[0] == '/' ? own_dir : b->workspace;
     for (size_t i = 0; i < b->user_count; i++) {
-        /* Steps of every container begin in the workspace. */
-        if (!workspace_mount(b->users[i]) && !has_mount_at(b->users[i], b->workspace))
-            append_mount(b->users[i], WORKSPACE, b->workspace, NULL);
+        mount_workspace(b, b->users[i]);
         wrap_command(b->users[i]);
         tell_last_words(b->users[i]);
         append_mount(b->users[i], POD_VOLUME_ARL, "/.arl", json_get_str(b->users[i], "name"));
