@@ -393,6 +393,14 @@ static void build_sidecar(struct builder *b)
     json_object_array_put_idx(containers, at, c);
 }
 
+/* Only into the volume that is added. subPathExpr needs the environment of the container. */
+static bool is_copied(const struct builder *b)
+{
+    struct json_object *m = workspace_mount(b->users[0]);
+
+    return b->copy && !b->own_workspace && m && !has(m, "subPathExpr");
+}
+
 /* Where the copy's container has the workspace. */
 static struct json_object *build_copy_mount(const struct builder *b)
 {
@@ -443,7 +451,7 @@ static void build_init(struct builder *b)
     put_str(c, "terminationMessagePath", "/dev/termination-log");
     put_str(c, "terminationMessagePolicy", "File");
     json_object_array_add(inits, c);
-    if (b->copy && !b->own_workspace && workspace_mount(b->users[0]))
+    if (is_copied(b))
         json_object_array_add(inits, build_copy(b));
     for (size_t i = 0; i < json_array_len(before); i++) {
         c = json_object_array_get_idx(before, i);

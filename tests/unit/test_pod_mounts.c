@@ -128,12 +128,22 @@ static void test_of_two_mounts_the_one_at_the_workspace_counts(void **state)
         check(&rows[i]);
 }
 
+/* The copy's container has not the variables that are named there. */
+static void test_no_copy_where_the_path_is_of_the_environment(void **state)
+{
+#define EXPR MOUNT("workspace", "/workspace", ",\"subPathExpr\":\"$(A)\"")
+    static const struct row row = {EXPR, EXPR, EXPR, EXPR, "", "/workspace", false};
+
+    check(&row);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_are_compared_without_their_slashes),
         cmocka_unit_test(test_the_others_get_the_mount_of_the_first),
         cmocka_unit_test(test_of_two_mounts_the_one_at_the_workspace_counts),
+        cmocka_unit_test(test_no_copy_where_the_path_is_of_the_environment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
