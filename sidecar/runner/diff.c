@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "sidecar/runner/diff_name.h"
+
 /* A line's number in a hunk's head. Larger ones are in no file below the limit. */
 #define NUMBER_MAX 99999999u
 #define SHOWN_MAX 80 /* bytes of a line that a message quotes */
@@ -53,7 +55,7 @@ static struct diff_line trimmed(struct diff_line l)
     return l;
 }
 
-static bool take_text(struct diff_line *l, const char *s)
+bool diff_take_text(struct diff_line *l, const char *s)
 {
     if (!diff_line_starts(l, s))
         return false;
@@ -81,15 +83,15 @@ static bool take_number(struct diff_line *l, size_t *ret)
 static bool take_range(struct diff_line *l, size_t *ret_start, size_t *ret_count)
 {
     *ret_count = 1;
-    return take_number(l, ret_start) && (!take_text(l, ",") || take_number(l, ret_count)) &&
+    return take_number(l, ret_start) && (!diff_take_text(l, ",") || take_number(l, ret_count)) &&
            (*ret_start > 0 || *ret_count == 0);
 }
 
 bool diff_hunk_head(struct diff_line l, struct diff_hunk *ret)
 {
-    return take_text(&l, "@@ -") && take_range(&l, &ret->old_start, &ret->old_count) &&
-           take_text(&l, " +") && take_range(&l, &ret->new_start, &ret->new_count) &&
-           take_text(&l, " @@") && (ret->old_count > 0 || ret->new_count > 0);
+    return diff_take_text(&l, "@@ -") && take_range(&l, &ret->old_start, &ret->old_count) &&
+           diff_take_text(&l, " +") && take_range(&l, &ret->new_start, &ret->new_count) &&
+           diff_take_text(&l, " @@") && (ret->old_count > 0 || ret->new_count > 0);
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -98,6 +100,7 @@ struct parser {
     struct diff_lines in;
     struct diff *diff;
     size_t other_line; /* the first that looks like another format; 0: none */
+    bool has_text;     /* the header of the file that is read tells of another text */
     char *why;
 };
 
@@ -126,98 +129,32 @@ static const char *name_of(const struct diff_file *f)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-static int octal(const char *p, size_t len)
-{
-    int v = 0;
-
-    if (len < 3)
-        return -1;
-    for (int i = 0; i < 3; i++) {
-        if (p[i] < '0' || p[i] > '7')
-            return -1;
-        v = v * 8 + (p[i] - '0');
-    }
-    return v > 255 ? -1 : v;
-}
-
-/* What stands behind a backslash in git's quoted names; *ret_len: how many characters that is. */
-static int unescape(const char *p, size_t len, size_t *ret_len)
-{
-    static const char from[] = "abtnvfr\"\\", to[] = "\a\b\t\n\v\f\r\"\\";
-    const char *at = len ? memchr(from, p[0], sizeof(from) - 1) : NULL;
-
-    *ret_len = at ? 1 : 3;
-    return at ? (unsigned char)to[at - from] : octal(p, len);
-}
-
-/* A quoted name at the front of l, which is moved behind it. NULL: it is none. */
-static char *take_quoted(struct diff_line *l)
-{
-    cleanup_free char *name = xmalloc(l->len + 1);
-    size_t n = 0, i = 1;
-
-    while (i < l->len && l->p[i] != '"') {
-        size_t used = 0;
-        int c = (unsigned char)l->p[i++];
-
-        if (c == '\\') {
-            c = unescape(l->p + i, l->len - i, &used);
-            i += used;
-        }
-        if (c <= 0)
-            return NULL;
-        name[n++] = (char)c;
-    }
-    if (i >= l->len)
-        return NULL;
-    l->p += i + 1;
-    l->len -= i + 1;
-    name[n] = '\0';
-    return str_take(&name);
-}
-
-/* The rest of a line as a name: quoted, or up to a tab (behind which dates stand). */
-static char *rest_name(struct diff_line l)
-{
-    const char *tab;
-
-    if (l.len > 0 && l.p[0] == '"')
-        return take_quoted(&l);
-    tab = l.len ? memchr(l.p, '\t', l.len) : NULL;
-    if (tab)
-        l.len = (size_t)(tab - l.p);
-    return l.len > 0 && !memchr(l.p, '\0', l.len) ? xmemdup0(l.p, l.len) : NULL;
-}
-
-/* Cuts off the first component, "a/" or "b/". A name without a slash stays. */
-static void strip(char *name)
-{
-    char *slash = strchr(name, '/');
-
-    if (slash && slash != name)
-        memmove(name, slash + 1, strlen(slash + 1) + 1);
-}
-
-/* Of "--- " and "+++ ": *ret NULL for /dev/null. */
-static int take_file_name(struct parser *p, const char *mark, char **ret)
+/* Of "--- " and "+++ ": *ret NULL for /dev/null, or, with a date of no file, for any name. */
+static int take_file_name(struct parser *p, const char *mark, bool *ret_epoch, char **ret)
 {
     cleanup_free char *name = NULL;
     struct diff_line l;
+    size_t date;
 
     if (!diff_peek(&p->in, &l) || !diff_line_starts(&l, mark))
         return bad_line(p, mark[0] == '-' ? "a line \"--- NAME\"" : "a line \"+++ NAME\"");
     l = trimmed(l);
     l.p += strlen(mark);
     l.len -= strlen(mark);
-    name = rest_name(l);
+    date = diff_date_at(l);
+    *ret_epoch = date < l.len && diff_is_epoch(l.p + date, l.len - date);
+    if (date < l.len && l.p[0] != '"')
+        while (date > 0 && l.p[date - 1] == ' ')
+            l.len = --date;
+    name = diff_rest_name(l);
     if (!name)
         return bad_line(p, "a file's name");
     diff_next(&p->in);
-    if (strcmp(name, "/dev/null") == 0) {
+    if (strncmp(name, "/dev/null", 9) == 0 && (name[9] == '\0' || name[9] == ' ')) {
         *ret = NULL;
         return 0;
     }
-    strip(name);
+    diff_strip(name);
     *ret = str_take(&name);
     return 0;
 }
@@ -229,18 +166,18 @@ static char *git_name(struct diff_line l)
     cleanup_free char *first = NULL, *second = NULL;
 
     if (l.len > 0 && l.p[0] == '"') {
-        first = take_quoted(&l);
-        if (!first || !take_text(&l, " "))
+        first = diff_take_quoted(&l);
+        if (!first || !diff_take_text(&l, " "))
             return NULL;
-        second = rest_name(l);
+        second = diff_rest_name(l);
     } else if (l.len % 2 == 1 && l.p[l.len / 2] == ' ') {
         first = xmemdup0(l.p, l.len / 2);
         second = xmemdup0(l.p + l.len / 2 + 1, l.len / 2);
     }
     if (!first || !second)
         return NULL;
-    strip(first);
-    strip(second);
+    diff_strip(first);
+    diff_strip(second);
     return strcmp(first, second) == 0 ? str_take(&first) : NULL;
 }
 
@@ -275,14 +212,50 @@ static void next_edit(struct diff_lines *in)
 
 static bool begins_file(const struct diff_lines *in);
 
+static bool is_blank(struct diff_line l)
+{
+    l = trimmed(l);
+    while (l.len > 0 && (l.p[l.len - 1] == ' ' || l.p[l.len - 1] == '\t'))
+        l.len--;
+    return l.len == 0;
+}
+
+/* A mail's signature, "-- " and then git's version; mail programs cut off the blank. */
+static bool at_signature(const struct diff_lines *at)
+{
+    struct diff_lines in = *at;
+    struct diff_line l;
+
+    if (!diff_peek(&in, &l) || !diff_line_starts(&l, "--"))
+        return false;
+    l.p += 2;
+    l.len -= 2;
+    if (!is_blank(l))
+        return false;
+    diff_next(&in);
+    return !diff_peek(&in, &l) || !(is_edit(&l) || diff_line_starts(&l, "@@ "));
+}
+
+/* Blank lines up to the end, as a here-document or a YAML block leaves them. */
+static bool only_blank_left(struct diff_lines in)
+{
+    struct diff_line l;
+
+    while (diff_peek(&in, &l) && is_blank(l))
+        diff_next(&in);
+    return in.p == in.end;
+}
+
 /* Edits that follow a hunk whose head's counts are used up. */
 static void count_rest(const struct parser *p, size_t *old, size_t *new)
 {
     struct diff_lines in = p->in;
     struct diff_line l;
 
+    if (only_blank_left(in))
+        return;
     while (diff_peek(&in, &l) && is_edit(&l) && !diff_line_empty(&l) && !begins_file(&in) &&
-           !diff_line_starts(&l, "-- \n")) {
+           !at_signature(&in)) {
         *old += l.p[0] == ' ' || l.p[0] == '-';
         *new += l.p[0] == ' ' || l.p[0] == '+';
         next_edit(&in);
@@ -369,13 +342,42 @@ static int take_mode(struct parser *p, const struct diff_file *f, struct diff_li
 static int take_header_name(struct parser *p, struct diff_line l, enum diff_change change,
                             struct diff_file *f, char **ret)
 {
-    char *name = rest_name(l);
+    char *name = diff_rest_name(l);
 
     if (!name)
         return bad_line(p, "a file's name");
+    diff_squeeze(name);
     str_set(ret, name);
     f->change = change;
     return 0;
+}
+
+/* Whether the beginning of a hash is that of an empty file, in git's two kinds of repositories. */
+static bool is_empty_blob(const char *hash, size_t len)
+{
+    return len >= 4 && (strncmp(hash, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", len) == 0 ||
+                        strncmp(hash,
+                                "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a30"
+                                "3721813",
+                                len) == 0);
+}
+
+/* OLD..NEW[ MODE]: hashes of the text before and after. */
+static int take_index(struct parser *p, const struct diff_file *f, struct diff_line l)
+{
+    const char *space = l.len ? memchr(l.p, ' ', l.len) : NULL;
+    size_t hashes = space ? (size_t)(space - l.p) : l.len, old = 0;
+    int mode;
+
+    while (old < hashes && l.p[old] != '.')
+        old++;
+    if (old + 2 < hashes)
+        p->has_text = !is_empty_blob(l.p + old + 2, hashes - old - 2) || f->change != DIFF_CREATE;
+    if (!space)
+        return 0;
+    l.len -= (size_t)(space + 1 - l.p);
+    l.p = space + 1;
+    return take_mode(p, f, l, &mode);
 }
 
 /* One line of the header; *ret_known: it was one. */
@@ -385,37 +387,30 @@ static int take_header(struct parser *p, struct diff_file *f, bool *ret_known)
 
     *ret_known = diff_peek(&p->in, &l);
     l = trimmed(l);
-    if (take_text(&l, "old mode "))
+    if (diff_take_text(&l, "old mode "))
         return take_mode(p, f, l, &f->old_mode);
-    if (take_text(&l, "new mode "))
+    if (diff_take_text(&l, "new mode "))
         return take_mode(p, f, l, &f->new_mode);
-    if (take_text(&l, "new file mode ")) {
+    if (diff_take_text(&l, "new file mode ")) {
         f->change = DIFF_CREATE;
         return take_mode(p, f, l, &f->new_mode);
     }
-    if (take_text(&l, "deleted file mode ")) {
+    if (diff_take_text(&l, "deleted file mode ")) {
         f->change = DIFF_DELETE;
         return take_mode(p, f, l, &f->old_mode);
     }
-    if (take_text(&l, "rename from "))
+    if (diff_take_text(&l, "rename from "))
         return take_header_name(p, l, DIFF_RENAME, f, &f->old_path);
-    if (take_text(&l, "rename to "))
+    if (diff_take_text(&l, "rename to "))
         return take_header_name(p, l, DIFF_RENAME, f, &f->new_path);
-    if (take_text(&l, "copy from "))
+    if (diff_take_text(&l, "copy from "))
         return take_header_name(p, l, DIFF_COPY, f, &f->old_path);
-    if (take_text(&l, "copy to "))
+    if (diff_take_text(&l, "copy to "))
         return take_header_name(p, l, DIFF_COPY, f, &f->new_path);
-    if (take_text(&l, "index ")) {
-        const char *space = l.len ? memchr(l.p, ' ', l.len) : NULL;
-        int mode;
-
-        if (!space)
-            return 0;
-        l.len -= (size_t)(space + 1 - l.p);
-        l.p = space + 1;
-        return take_mode(p, f, l, &mode);
-    }
-    *ret_known = take_text(&l, "similarity index ") || take_text(&l, "dissimilarity index ");
+    if (diff_take_text(&l, "index "))
+        return take_index(p, f, l);
+    *ret_known =
+        diff_take_text(&l, "similarity index ") || diff_take_text(&l, "dissimilarity index ");
     return 0;
 }
 
@@ -438,18 +433,29 @@ static int check_git(struct parser *p, const struct diff_file *f, size_t line)
                                 line));
     if (!f->hunks && f->change == DIFF_MODIFY && !f->new_mode)
         return bad_line(p, "a hunk, a mode or new names");
+    if (!f->hunks && p->has_text && f->change != DIFF_DELETE)
+        return bad_line(p, "a hunk, of which the head of the file tells");
     return 0;
+}
+
+/* A name, or the last components of one; NULL is none. */
+static bool is_end_of(const char *end, const char *name)
+{
+    size_t more = end && name && strlen(name) >= strlen(end) ? strlen(name) - strlen(end) : 0;
+
+    return end && name && strcmp(name + more, end) == 0 && (more == 0 || name[more - 1] == '/');
 }
 
 /* "--- " and "+++ " of a git header: they agree with what the header says. */
 static int take_git_names(struct parser *p, struct diff_file *f)
 {
     cleanup_free char *old = NULL, *new = NULL;
-    bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
-    int r = take_file_name(p, "--- ", &old);
+    bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY, epoch;
+    int r = take_file_name(p, "--- ", &epoch, &old);
 
+    p->has_text = true;
     if (r == 0)
-        r = take_file_name(p, "+++ ", &new);
+        r = take_file_name(p, "+++ ", &epoch, &new);
     if (r < 0)
         return r;
     if (!old != (f->change == DIFF_CREATE) || !new != (f->change == DIFF_DELETE))
@@ -459,8 +465,16 @@ static int take_git_names(struct parser *p, struct diff_file *f)
                                 f->change == DIFF_CREATE   ? "new"
                                 : f->change == DIFF_DELETE ? "deleted"
                                                            : "there before and after"));
+    if (moves && (!is_end_of(old, f->old_path) || !is_end_of(new, f->new_path)))
+        return bad(p, xasprintf("line %zu of the patch: the names differ from those of the lines "
+                                "\"from\" and \"to\"",
+                                p->in.number - 1));
     if (moves)
         return 0;
+    if (old && strcmp(old, new ? new : old) != 0)
+        return bad(p, xasprintf("line %zu of the patch: %s becomes %s, and no line \"rename from\" "
+                                "or \"copy from\" says so",
+                                p->in.number - 1, old, new));
     str_set(&f->old_path, str_take(&old));
     str_set(&f->new_path, str_take(&new));
     return 0;
@@ -475,9 +489,10 @@ static int take_git(struct parser *p, struct diff_file *f)
 
     diff_peek(&p->in, &l);
     l = trimmed(l);
-    take_text(&l, "diff --git ");
+    diff_take_text(&l, "diff --git ");
     f->old_path = git_name(l);
     f->new_path = xstrdup(f->old_path);
+    p->has_text = false;
     diff_next(&p->in);
     while (r == 0 && known) {
         r = take_header(p, f, &known);
@@ -520,10 +535,18 @@ static bool begins_file(const struct diff_lines *in)
 /* As diff -u makes it. */
 static int take_plain(struct parser *p, struct diff_file *f)
 {
-    int r = take_file_name(p, "--- ", &f->old_path);
+    bool no_old = false, no_new = false;
+    int r = take_file_name(p, "--- ", &no_old, &f->old_path);
 
     if (r == 0)
-        r = take_file_name(p, "+++ ", &f->new_path);
+        r = take_file_name(p, "+++ ", &no_new, &f->new_path);
+    if (no_old && f->new_path)
+        str_set(&f->old_path, NULL);
+    else if (no_new && f->old_path)
+        str_set(&f->new_path, NULL);
+    /* Of "f" and "f.orig" or "f.new" the shorter one is meant. */
+    if (f->old_path && f->new_path && strncmp(f->new_path, f->old_path, strlen(f->old_path)) == 0)
+        str_set(&f->new_path, xstrdup(f->old_path));
     if (r == 0)
         r = take_hunks(p, f);
     if (r == 0 && !f->hunks)
@@ -560,27 +583,77 @@ static int take_file(struct parser *p)
     return diff_line_starts(&l, "diff ") ? take_git(p, f) : take_plain(p, f);
 }
 
+static bool ends(struct diff_line l, const char *s)
+{
+    return l.len >= strlen(s) && memcmp(l.p + l.len - strlen(s), s, strlen(s)) == 0;
+}
+
+/* "Only in FOLDER: NAME" of diff -r; a sentence that begins so has more words. */
+static bool is_only_in(struct diff_line l)
+{
+    const char *colon;
+
+    l = trimmed(l);
+    if (!diff_take_text(&l, "Only in "))
+        return false;
+    colon = l.len ? memchr(l.p, ':', l.len) : NULL;
+    return colon && !memchr(l.p, ' ', (size_t)(colon - l.p)) && colon + 1 < l.p + l.len &&
+           colon[1] == ' ';
+}
+
+static bool is_git_mode(struct diff_line l)
+{
+    static const char *const heads[] = {"old mode 1", "new mode 1", "new file mode 1",
+                                        "deleted file mode 1"};
+
+    l = trimmed(l);
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
+        if (diff_line_starts(&l, heads[i]) && l.len == strlen(heads[i]) + 5)
+            return true;
+    return diff_line_starts(&l, "similarity index ") && ends(l, "%");
+}
+
+/* A change that is told of and can not be made of what the patch has. NULL: it is none. */
+static const char *what_is_left_out(struct diff_line l)
+{
+    l = trimmed(l);
+    if ((diff_line_starts(&l, "Binary files ") && ends(l, " differ")) ||
+        (diff_line_starts(&l, "Binary file ") && ends(l, " has changed")) ||
+        diff_line_starts(&l, "Cannot display: file marked as a binary type"))
+        return "tells of a binary file without its content";
+    if (is_only_in(l))
+        return "tells of a file without its text";
+    if (diff_line_starts(&l, "* Unmerged path "))
+        return "tells of a file that is not merged";
+    if (diff_line_starts(&l, "Submodule ") && ends(l, ":"))
+        return "tells of a submodule, which can not be applied";
+    if (diff_line_starts(&l, "*** Begin Patch"))
+        return "is of another format (a context diff, or \"*** Begin Patch\"): only unified diffs "
+               "can be applied";
+    return is_git_mode(l) ? "belongs to a line \"diff --git\", which is missing" : NULL;
+}
+
 /* Text that belongs to no file. in_text: a signature or a mail's head has begun it. */
 static int skip_text(struct parser *p, bool *in_text)
 {
+    const char *left_out;
     struct diff_line l;
 
     diff_peek(&p->in, &l);
-    if (diff_line_starts(&l, "```"))
+    left_out = what_is_left_out(l);
+    if (diff_line_starts(&l, "```") && (p->in.number == 1 || !*in_text))
         return bad(p, xasprintf("line %zu of the patch is a Markdown fence (```): leave the fences "
                                 "out",
                                 p->in.number));
     if (diff_line_starts(&l, "*** ") && p->other_line == 0)
         p->other_line = p->in.number;
-    if (diff_line_starts(&l, "-- \n") || diff_line_starts(&l, "From "))
+    if (left_out)
+        return bad(p, xasprintf("line %zu of the patch %s", p->in.number, left_out));
+    if (at_signature(&p->in) || diff_line_starts(&l, "From "))
         *in_text = true;
-    else if (p->diff->count > 0 && !*in_text && !diff_line_empty(&l) &&
-             !diff_line_starts(&l, "Index: ") && !diff_line_starts(&l, "diff ") &&
-             !diff_line_starts(&l, "===") && !diff_line_starts(&l, "Only in "))
+    else if (p->diff->count > 0 && !*in_text && !is_blank(l) && !diff_line_starts(&l, "Index: ") &&
+             !diff_line_starts(&l, "diff ") && !diff_line_starts(&l, "==="))
         return bad_line(p, "the next file, the next hunk or the end");
-    if (diff_line_starts(&l, "Only in "))
-        return bad(
-            p, xasprintf("line %zu of the patch tells of a file without its text", p->in.number));
     diff_next(&p->in);
     return 0;
 }
@@ -623,7 +696,11 @@ int diff_parse(const char *text, size_t len, struct diff *ret, char **ret_why)
 {
     struct diff d = {0};
     struct parser p = {.in = {text, text + len, 1}, .diff = &d};
-    int r = take_all(&p);
+    int r;
+
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark */
+        p.in.p += 3;
+    r = take_all(&p);
 
     if (r < 0) {
         diff_done(&d);

@@ -59,6 +59,8 @@ struct diff_line {
 bool diff_peek(const struct diff_lines *l, struct diff_line *ret);
 void diff_next(struct diff_lines *l);
 bool diff_line_starts(const struct diff_line *line, const char *s);
+/* The same, and then goes on behind it. */
+bool diff_take_text(struct diff_line *line, const char *s);
 /* Nothing but its end: "\n" or "\r\n". */
 bool diff_line_empty(const struct diff_line *line);
 

@@ -384,7 +384,13 @@ int hunks_apply(const char *old, size_t old_len, const struct diff_file *f, unsi
         CLEANUP(free_hunk) struct hunk h;
 
         take_hunk(&in, n, &h);
-        r = apply_hunk(&w, &h, fuzz);
+        /* A diff without context has such a hunk, too: but for git and GNU patch this is a new
+         * file. */
+        if (n == 1 && h.head.old_start == 0 && in.p == in.end && w.old_count > 0)
+            r = bad(&w, xasprintf("the patch is for an empty file, and the file has %zu lines",
+                                  w.old_count));
+        else
+            r = apply_hunk(&w, &h, fuzz);
     }
     while (r == 0 && w.taken < w.old_count)
         r = emit(&w, &w.old[w.taken++]);

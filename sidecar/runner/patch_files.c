@@ -21,7 +21,8 @@ struct entry {
     size_t new_len;
     uint32_t mode; /* to be set; REPLACE_KEEP_MODE */
     bool changed;
-    bool made; /* by this patch, which may take away what was there before */
+    bool made;    /* by this patch, which may take away what was there before */
+    bool by_link; /* a symbolic link leads to it */
     struct replace put;
 };
 
@@ -149,7 +150,7 @@ static bool name_valid(const char *name)
     for (const char *p = name; p;) {
         size_t n = strcspn(p, "/");
 
-        if (n == 2 && p[0] == '.' && p[1] == '.')
+        if ((n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
             return false;
         p = p[n] ? p + n + 1 : NULL;
     }
@@ -165,6 +166,52 @@ static bool count_bytes(struct job *j, size_t n)
                             PATCH_BYTES_MAX));
 }
 
+/* Whether the last component of a path is a symbolic link, or one before it leads elsewhere. */
+static bool is_by_link(const struct job *j, const char *path, const struct walk *at)
+{
+    CLEANUP(write_walk_done) struct walk self = {.dir = -1};
+    struct stat there, here;
+
+    if (walk_to(path, (j->spec->confined ? WALK_CONFINED : 0) | WALK_KEEP_LINK, &self) ||
+        fstat(self.dir, &there) < 0 || fstat(at->dir, &here) < 0)
+        return true;
+    return there.st_dev != here.st_dev || there.st_ino != here.st_ino ||
+           strcmp(self.name, at->name) != 0;
+}
+
+/* Another entry that is this file: by a link, or by a folder that is one. */
+static const struct entry *same_file(const struct job *j, const struct entry *e)
+{
+    struct stat mine, other;
+
+    for (size_t i = 0; i < j->count; i++) {
+        const struct entry *o = j->entries[i];
+
+        if (o == e || o->at.dir < 0 || e->at.dir < 0)
+            continue;
+        if (o->old && e->old && o->at.st.st_dev == e->at.st.st_dev &&
+            o->at.st.st_ino == e->at.st.st_ino)
+            return o;
+        if (fstat(e->at.dir, &mine) == 0 && fstat(o->at.dir, &other) == 0 &&
+            mine.st_dev == other.st_dev && mine.st_ino == other.st_ino &&
+            strcmp(e->at.name, o->at.name) == 0)
+            return o;
+    }
+    return NULL;
+}
+
+/* What is known of an entry once it was found and read. */
+static bool check_entry(struct job *j, const char *path, struct entry *e)
+{
+    const struct entry *other = several(j) ? same_file(j, e) : NULL;
+
+    if (other)
+        return refuse(j, e->name,
+                      xasprintf("it is the same file as %s, by a link: name it once", other->name));
+    e->by_link = e->old && is_by_link(j, path, &e->at);
+    return true;
+}
+
 /* The entry of this name, which is read the first time. name NULL: the step's own path. */
 static struct entry *entry_of(struct job *j, const char *name)
 {
@@ -176,7 +223,7 @@ static struct entry *entry_of(struct job *j, const char *name)
         if (strcmp(j->entries[i]->name, str_or_empty(name)) == 0)
             return j->entries[i];
     if (name && !name_valid(name)) {
-        refuse(j, name, xstrdup("names in a patch are relative, without \"..\""));
+        refuse(j, name, xstrdup("names in a patch are relative, without \".\" and \"..\""));
         return NULL;
     }
     path = name ? xasprintf("%s/%s", j->spec->path, name) : xstrdup(j->spec->path);
@@ -193,6 +240,8 @@ static struct entry *entry_of(struct job *j, const char *name)
         refuse_result(j, name, &r);
         return NULL;
     }
+    if (!check_entry(j, path, e))
+        return NULL;
     if (e->old)
         e->new = xmemdup0(e->old, e->old_len);
     e->new_len = e->old_len;
@@ -201,10 +250,18 @@ static struct entry *entry_of(struct job *j, const char *name)
 
 /* ---- one file of the patch ------------------------------------------------------------------- */
 
+/* An earlier part of the patch has changed it, and it is the same file. */
+static bool is_edited(const struct entry *e)
+{
+    return e->changed && !e->made && e->new;
+}
+
 static void set_mode(struct entry *to, const struct entry *from, int git_mode)
 {
     uint32_t old = from && from->old ? from->at.st.st_mode & 0777 : 0644;
 
+    if (from && is_edited(from))
+        old = from->mode != REPLACE_KEEP_MODE ? from->mode : old;
     if (to->mode != REPLACE_KEEP_MODE)
         old = to->mode;
     if (git_mode)
@@ -255,6 +312,12 @@ static void tell_change(struct job *j, const struct diff_file *f)
                           f->new_path ? f->new_path : f->old_path));
 }
 
+/* The patch has made another file in its place. */
+static bool replaced(const struct entry *e)
+{
+    return e->made && e->old;
+}
+
 static bool finish(struct job *j, const struct diff_file *f, struct entry *from, struct entry *to,
                    struct hunks_text *t)
 {
@@ -266,20 +329,52 @@ static bool finish(struct job *j, const struct diff_file *f, struct entry *from,
     if (f->change == DIFF_DELETE && t->len > 0)
         return refuse(j, f->old_path,
                       xstrdup("the patch deletes the file, and does not remove all of its lines"));
+    if ((f->change == DIFF_DELETE && to->by_link) || (f->change == DIFF_RENAME && from->by_link))
+        return refuse(j, f->old_path,
+                      xstrdup("a symbolic link leads there: what is deleted or renamed has to be "
+                              "named itself"));
     if (f->change == DIFF_DELETE) {
-        put_text(to, NULL, 0);
+        if (!replaced(to)) /* else it is what stood there before that is deleted */
+            put_text(to, NULL, 0);
         return true;
     }
+    set_mode(to, f->change == DIFF_CREATE ? NULL : from, f->new_mode);
     if (f->change == DIFF_RENAME && !from->made)
         put_text(from, NULL, 0);
-    set_mode(to, f->change == DIFF_CREATE ? NULL : from, f->new_mode);
     put_text(to, str_take(&t->data), t->len);
     to->made = f->change != DIFF_MODIFY;
     return true;
 }
 
-static bool apply_file(struct job *j, const struct diff_file *f)
+/* The text that the hunks are for. */
+static const char *text_before(const struct diff_file *f, const struct entry *from, size_t *ret_len)
 {
+    bool old = f->change == DIFF_COPY || (f->change == DIFF_RENAME && !is_edited(from)) ||
+               (f->change == DIFF_DELETE && replaced(from));
+
+    if (f->change == DIFF_CREATE) {
+        *ret_len = 0;
+        return "";
+    }
+    *ret_len = old ? from->old_len : from->new_len;
+    return old ? from->old : from->new;
+}
+
+/* A file that is not there, and hunks that need no line of it. */
+static bool makes_file(const struct diff_file *f, const struct entry *to)
+{
+    struct diff_lines in = {f->hunks, f->hunks + f->hunks_len, 1};
+    struct diff_hunk h;
+    struct diff_line l;
+
+    return f->change == DIFF_MODIFY && !to->old && !to->new && f->hunks &&diff_peek(&in, &l) &&
+           diff_hunk_head(l, &h) && h.old_start == 0;
+}
+
+static bool apply_file(struct job *j, const struct diff_file *patch)
+{
+    struct diff_file copy = *patch;
+    const struct diff_file *f = &copy;
     bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
     const char *old_name = several(j) && f->old_path ? f->old_path : NULL;
     const char *new_name = several(j) && f->new_path ? f->new_path : NULL;
@@ -294,13 +389,14 @@ static bool apply_file(struct job *j, const struct diff_file *f)
     from = moves ? entry_of(j, old_name) : to;
     if (!from)
         return false;
+    if (makes_file(f, to))
+        copy.change = DIFF_CREATE;
     if (f->change != DIFF_MODIFY && f->change != DIFF_DELETE && !check_free(j, f, to))
         return false;
-    text = f->change == DIFF_CREATE ? "" : moves ? from->old : from->new;
-    len = f->change == DIFF_CREATE ? 0 : moves ? from->old_len : from->new_len;
+    text = text_before(f, from, &len);
     /* Without names a patch does not say that it makes its file. */
     if (!text && (f->old_path || f->new_path))
-        return refuse_errno(j, f->old_path, ENOENT);
+        return refuse_errno(j, from->name, ENOENT);
     if (hunks_apply(str_or_empty(text), len, f, j->spec->fuzz, &t, &why) < 0)
         return text ? refuse(j, to->name, str_take(&why)) : refuse_errno(j, NULL, ENOENT);
     return finish(j, f, from, to, &t);
@@ -406,8 +502,9 @@ static bool commit_all(struct job *j)
         int err = commit(e);
 
         if (err) {
-            for (size_t k = 0; k < i; k++)
-                if (j->entries[k]->changed)
+            /* This one may have a part of its new text, if it was written in place. */
+            for (size_t k = 0; k <= i; k++)
+                if (j->entries[k]->changed && (k < i || (e->old && e->new)))
                     put_back(j->entries[k]);
             return refuse_errno(j, e->name, err);
         }

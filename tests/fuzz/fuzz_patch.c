@@ -98,6 +98,7 @@ static bool turn_hunk(struct reader *r, struct buf *out, struct place *place)
     property(first >= place->line);
     place->line = first + (int64_t)old_count;
     first += place->shift;
+    good = new_count > 0 || first > 1; /* the way back would be for an empty file */
     place->shift += (int64_t)new_count - (int64_t)old_count;
     buf_printf(out, "@@ -%lld,%zu +1,%zu @@\n", (long long)(new_count ? first : first - 1),
                new_count, old_count);

@@ -148,7 +148,7 @@ refused("a_patch_without_the_last_newline", diff(HUNK, path="p3"),
 refused("a_patch_of_no_file", diff("--- a/p4\n+++ b/p4\n" + HUNK), "p4: No such file or directory")
 refused("a_patch_that_makes_what_is_there", diff("--- /dev/null\n+++ b/p5\n@@ -0,0 +1 @@\n+x\n"),
         "p5: the file exists already, and the patch makes it", before=[patch("p5", "x\n")])
-refused("a_patch_upwards", diff("--- a/../p6\n+++ b/../p6\n" + HUNK), '../p6: names in a patch are relative, without ".."')
+refused("a_patch_upwards", diff("--- a/../p6\n+++ b/../p6\n" + HUNK), '../p6: names in a patch are relative, without "." and ".."')
 refused("a_patch_in_a_fence", diff("```diff\n--- a/p7\n+++ b/p7\n" + HUNK + "```\n"),
         "line 1 of the patch is a Markdown fence (```): leave the fences out")
 refused("a_patch_with_wrong_counts", diff("--- a/p8\n+++ b/p8\n@@ -1,5 +1,5 @@\n-a\n+b\n c\n"),
@@ -159,7 +159,7 @@ refused("a_patch_of_a_binary", diff("diff --git a/f b/f\nindex 1..2 100644\nGIT 
         "f is a binary file in the patch (line 3), which can not be applied: write it with content and encoding base64")
 refused("a_patch_of_a_submodule", diff("diff --git a/s b/s\nindex 1..2 160000\n--- a/s\n+++ b/s\n" + HUNK),
         "s is a submodule in the patch (line 2), which can not be applied")
-refused("a_patch_of_an_absolute_path", diff("--- a//etc/passwd\n+++ b//etc/passwd\n" + HUNK), '/etc/passwd: names in a patch are relative, without ".."')
+refused("a_patch_of_an_absolute_path", diff("--- a//etc/passwd\n+++ b//etc/passwd\n" + HUNK), '/etc/passwd: names in a patch are relative, without "." and ".."')
 refused("a_patch_of_two_files_and_a_path", diff("--- a/x\n+++ b/x\n" + HUNK + "--- a/y\n+++ b/y\n" + HUNK, path="p9"),
         "p9: the patch is for 2 files: leave path out, and it names its files itself", before=[patch("p9", "a\n")])
 refused("a_patch_against_a_byte_order_mark", diff(HUNK, path="p10"), 'p10: hunk 1 does not fit: expected "a" at line 1, found "\ufeffa": the file '

@@ -6,6 +6,7 @@ import subprocess
 
 CASES = []
 HUNK = "@@ -1 +1 @@\n-a\n+b\n"
+RELATIVE = 'names in a patch are relative, without "." and ".."'
 
 
 def case(f):
@@ -150,8 +151,9 @@ def what_cannot_be_applied_is_refused_by_name(pod):
         ("--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+x\n", "f: the file exists already, and the patch makes it"),
         ("--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n", 'f: hunk 1 does not fit: expected "x" at line 1, found "a"'),
         (names("nosuch") + HUNK, "nosuch: No such file or directory"),
-        (names("../f") + HUNK, '../f: names in a patch are relative, without ".."'),
-        ("--- a//etc/passwd\n+++ b//etc/passwd\n" + HUNK, '/etc/passwd: names in a patch are relative, without ".."'),
+        (names("../f") + HUNK, f"../f: {RELATIVE}"),
+        (names("./f") + HUNK, f"./f: {RELATIVE}"),
+        ("--- a//etc/passwd\n+++ b//etc/passwd\n" + HUNK, f"/etc/passwd: {RELATIVE}"),
         (HUNK, "the patch does not name its file, and the step has no path"),
         ("```diff\n" + names("f") + HUNK + "```\n", "line 1 of the patch is a Markdown fence (```): leave the fences out"),
         (names("f") + "@@ -1,5 +1,5 @@\n-a\n+b\n c\n", "hunk 1 says 5 old lines and has 2 (line 7 of the patch)"),
@@ -159,6 +161,108 @@ def what_cannot_be_applied_is_refused_by_name(pod):
     for diff, why in rows:
         equal(t.apply(diff), (1, "", f"arl: {why}\n"))
         equal((t.names(), t.get("f")), (["f"], "a\n"))
+
+
+@case
+def nothing_that_a_patch_tells_of_is_left_out(pod):
+    """What git itself skips without a word, cut answers of models among them."""
+    t = Tree(pod, "leftout", f="a\n", r="a\n")
+    git = "diff --git a/{0} b/{1}\n".format
+    f = names("f") + HUNK
+    binary = "tells of a binary file without its content"
+    rows = [
+        ("Binary files a/x.png and b/x.png differ\n" + f, f"line 1 of the patch {binary}"),
+        ("diff -r 1 x.png\nBinary file x.png has changed\n" + f, f"line 2 of the patch {binary}"),
+        ("Index: x.png\n===\nCannot display: file marked as a binary type.\n" + f, f"line 3 of the patch {binary}"),
+        ("Submodule vendor/lib 123..456:\n  > x\n" + f, "line 1 of the patch tells of a submodule, which can not be applied"),
+        ("* Unmerged path g\n" + f, "line 1 of the patch tells of a file that is not merged"),
+        ("Only in new: g\n" + f, "line 1 of the patch tells of a file without its text"),
+        ("*** Begin Patch\n*** End Patch\n" + f,
+         'line 1 of the patch is of another format (a context diff, or "*** Begin Patch"): only unified diffs can be applied'),
+        ("new file mode 100755\n--- /dev/null\n+++ b/s\n@@ -0,0 +1 @@\n+x\n",
+         'line 1 of the patch belongs to a line "diff --git", which is missing'),
+        (git("r", "q") + "similarity index 90%\nrename from r\nrename to q\n--- a/r\n+++ b/q\n",
+         "the patch ends where a hunk, of which the head of the file tells is expected"),
+        (git("g", "g") + "new file mode 100644\nindex 0000000..1234567\n", "the patch ends where a hunk, of which the head of the file tells is expected"),
+        (git("f", "r") + names("f", "r") + HUNK, 'line 3 of the patch: f becomes r, and no line "rename from" or "copy from" says so'),
+        (git("r", "q") + "rename from r\nrename to q\n" + names("f", "q") + HUNK,
+         'line 5 of the patch: the names differ from those of the lines "from" and "to"'),
+        (names("f") + "@@ -0,0 +1 @@\n+x\n", "f: the patch is for an empty file, and the file has 1 lines"),
+    ]
+    for diff, why in rows:
+        equal(t.apply(diff), (1, "", f"arl: {why}\n"))
+        equal((t.names(), t.get("f"), t.get("r")), (["f", "r"], "a\n", "a\n"))
+
+
+@case
+def text_around_a_patch(pod):
+    """Sentences that only look like something, signatures without their blank, blank lines at the end, a byte order mark."""
+    mail = "From 0 Mon Sep 17 00:00:00 2001\nSubject: [PATCH] x\n\n{}\n---\n f | 2 +-\n\n".format
+    f = "diff --git a/f b/f\n" + names("f") + HUNK
+    t = Tree(pod, "around")
+    for diff in (mail("Run:\n\n```\nmake\n```") + f + "-- \n2.39.5\n", mail("Only in debug builds: we\nneed it.") + f + "--\n2.39.5\n\n",
+                 f + " \n", f + "\n    \n", "\ufeff" + f, "--- f\n+++ f.new\n" + HUNK, "--- f.orig\n+++ f\n" + HUNK, "--- a//f\n+++ b//f\n" + HUNK):
+        t.put("f", "a\n")
+        if "//" in diff:
+            equal(t.apply(diff), (1, "", f"arl: /f: {RELATIVE}\n"))
+            continue
+        equal(t.apply(diff), (0, "File patched: f\n", ""))
+        equal(t.get("f"), "b\n")
+    t.put("d/f", "a\nb\n")
+    equal(t.apply(names("d//f") + HUNK + names("d/f") + "@@ -2 +2 @@\n-b\n+c\n"), (0, "File patched: d/f\nFile patched: d/f\n", ""))
+    equal(t.get("d/f"), "b\nc\n")
+
+
+@case
+def dates_of_diff_N(pod):
+    """The beginning of 1970 stands for a file that is not there; blanks may stand for the tab."""
+    t = Tree(pod, "dates")
+    for epoch in ("1970-01-01 00:00:00.000000000 +0000", "1969-12-31 19:00:00.000000000 -0500", "1970-01-01 01:00:00 +0100"):
+        for sep in ("\t", "  "):
+            then = f"{sep}2024-01-01 10:00:00.123456789 +0100\n"
+            equal(t.apply(f"--- old/n{sep}{epoch}\n+++ new/n{then}@@ -0,0 +1 @@\n+x\n"), (0, "File created: n\n", ""))
+            equal(t.apply(f"--- old/n{then}+++ new/n{then}@@ -1 +1 @@\n-x\n+y\n"), (0, "File patched: n\n", ""))
+            equal(t.apply(f"--- old/n{then}+++ new/n{sep}{epoch}\n@@ -1 +0,0 @@\n-y\n"), (0, "File deleted: n\n", ""))
+            equal(t.names(), [])
+    equal(t.apply("--- a/n\n+++ b/n\n@@ -0,0 +1 @@\n+x\n"), (0, "File created: n\n", ""))
+    equal(t.apply("--- a/n\t1970-01-01 00:00:01 +0000\n+++ /dev/null \n@@ -1 +0,0 @@\n-x\n"), (0, "File deleted: n\n", ""))
+
+
+@case
+def one_file_by_two_names(pod):
+    t = Tree(pod, "aliases")
+    t.put("AGENTS.md", "a\nx\n")
+    t.put("d/f", "a\nx\n")
+    t.put("h", "a\nx\n")
+    os.symlink("AGENTS.md", t.path("CLAUDE.md"))
+    os.symlink("d", t.path("e"))
+    os.link(t.path("h"), t.path("i"))
+    two = "@@ -2 +2 @@\n-x\n+y\n"
+    for one, other in (("AGENTS.md", "CLAUDE.md"), ("d/f", "e/f"), ("h", "i"), ("d/new", "e/new")):
+        diff = names(one) + HUNK + names(other) + two
+        if one == "d/new":
+            diff = "".join(f"--- /dev/null\n+++ b/{n}\n@@ -0,0 +1 @@\n+x\n" for n in (one, other))
+        equal(t.apply(diff), (1, "", f"arl: {other}: it is the same file as {one}, by a link: name it once\n"))
+    by_link = "a symbolic link leads there: what is deleted or renamed has to be named itself"
+    for diff in ("--- a/CLAUDE.md\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-x\n",
+                 "diff --git a/CLAUDE.md b/C\nsimilarity index 100%\nrename from CLAUDE.md\nrename to C\n"):
+        equal(t.apply(diff), (1, "", f"arl: CLAUDE.md: {by_link}\n"))
+    equal(t.apply(names("CLAUDE.md") + HUNK), (0, "File patched: CLAUDE.md\n", ""))
+    equal((t.get("AGENTS.md"), os.readlink(t.path("CLAUDE.md"))), ("b\nx\n", "AGENTS.md"))
+
+
+@case
+def a_file_in_two_parts_of_a_patch(pod):
+    """As a series of mails has it: no part takes away what another one has made."""
+    t = Tree(pod, "series", f="a\n")
+    rename = "diff --git a/f b/g\nsimilarity index 100%\nrename from f\nrename to g\n"
+    equal(t.apply("diff --git a/f b/f\nold mode 100644\nnew mode 100755\n" + names("f") + HUNK + rename)[0], 0)
+    equal((t.names(), t.get("g"), t.mode("g")), (["g"], "b\n", 0o755))
+    make = "diff --git a/g b/g\nnew file mode 100644\n--- /dev/null\n+++ b/g\n@@ -0,0 +1 @@\n+x\n"
+    drop = "diff --git a/g b/g\ndeleted file mode 100755\n--- a/g\n+++ /dev/null\n@@ -1 +0,0 @@\n-{}\n".format
+    equal(t.apply(make + drop("x")), (1, "", 'arl: g: hunk 1 does not fit: expected "x" at line 1, found "b"\n'))
+    equal(t.apply(make + drop("b"))[0], 0)
+    equal((t.names(), t.get("g")), (["g"], "x\n"))
 
 
 @case
