@@ -1,12 +1,13 @@
 """Output as it comes: from an agent that breaks off, has dropped some, or has none, and from the status."""
 
+import asyncio
 import json
 import struct
 import threading
 import time
 
 import pytest
-from arl import _exec, _tasks, _use, errors, process
+from arl import AsyncSandbox, Sandbox, _exec, _ops, _tasks, _use, errors, process
 from arl.results import CommandResult
 from fake_pod import FakePod, cut
 
@@ -25,7 +26,7 @@ END = frame(4, b'{"exitCode":0}')
 
 
 class Box:
-    """What a Process needs of a Sandbox. Each connection gets the next script: pieces to send, then an exit code or None for a cut."""
+    """What a Process needs of a Sandbox. Each connection gets the next script: pieces to send, then an exit code, None for a cut or ... for silence."""
 
     def __init__(self, *scripts):
         self.scripts = list(scripts)
@@ -39,6 +40,8 @@ class Box:
             peer.send(1, piece)
         if code is None:
             cut(peer)
+        elif code is ...:
+            peer.receive()
         else:
             peer.end(code)
 
@@ -167,6 +170,36 @@ def test_no_result_in_time_is_an_error(follow):
     p, _ = follow()
     with pytest.raises(errors.TaskTimeout):
         p.wait(0.05)
+
+
+@pytest.mark.parametrize("script", [(out(b"one"), ...), (5,), (4,), (out(b"one") + END, 0)])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_run_with_callbacks_waits_no_longer_than_without(follow, script, kind):
+    p, task = follow(*[script] * 30)
+    p._limit, canceled = 0.5, []
+    task.cancel_quietly = lambda: canceled.append(1)
+
+    class Starts(Sandbox):
+        def __init__(self):
+            pass
+
+        def _start(self, *_):
+            yield _ops.Call(lambda: None)
+            return p
+
+    box = Starts() if kind == "sync" else AsyncSandbox.__new__(AsyncSandbox)
+    box._sync = Starts()
+
+    def run():
+        done = box.run("x", on_stdout=print)
+        if kind == "async":
+            asyncio.run(asyncio.wait_for(done, 10))
+
+    caught = []
+    thread = threading.Thread(target=lambda: caught.append(pytest.raises(errors.TaskTimeout, run)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert (len(caught), canceled) == (1, [1])
 
 
 def test_use_is_told_at_most_once_in_a_while(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -325,16 +326,28 @@ class Watched:
         """The attempt that runs, as far as is known."""
         return int(self.status.get("attempt") or 1)
 
-    def goes_on_after(self, attempt: int) -> bool:
+    def check(self, deadline: float | None) -> None:
+        """Raises TaskTimeout after this time, and StreamLost if this caller's waits were broken off."""
+        check_scope()
+        if deadline is not None and time.monotonic() > deadline and not self.wait.future.done():
+            raise self._late("in time")
+
+    def _late(self, when: str) -> TaskTimeout:
+        return TaskTimeout(
+            f"task {self.name} in namespace {self.namespace} has no result {when}",
+            hint=f"It may still run. See: kubectl -n {self.namespace} describe tsk {self.name}",
+        )
+
+    def goes_on_after(self, attempt: int, deadline: float | None = None) -> bool:
         """Waits for its end or a further attempt; True: there is one."""
         while True:
-            check_scope()
+            self.check(deadline)
             seen = self.changes()
             if self.attempt > attempt:
                 return True
             if self.wait.future.done() or int(self._state["spec"].get("retries") or 0) < attempt:
                 return False
-            self.wait_change(seen, LOOK_S)
+            self.wait_change(seen, LOOK_S, deadline)
 
     def abort(self) -> None:
         """Wakes who waits for a change."""
@@ -347,8 +360,10 @@ class Watched:
         with self._changed:
             return self._changes
 
-    def wait_change(self, seen: int, timeout: float) -> None:
+    def wait_change(self, seen: int, timeout: float, deadline: float | None = None) -> None:
         """Waits until there was another change."""
+        if deadline is not None:
+            timeout = max(0.0, min(timeout, deadline - time.monotonic()))
         with self._changed:
             self._changed.wait_for(lambda: self._changes != seen, timeout)
 
@@ -369,10 +384,7 @@ class Watched:
             result: TaskResult = yield Until(self.wait.future, limit)
             return result
         except Late:
-            raise TaskTimeout(
-                f"task {self.name} in namespace {self.namespace} has no result after {limit:g} s",
-                hint=f"It may still run. See: kubectl -n {self.namespace} describe tsk {self.name}",
-            ) from None
+            raise self._late(f"after {limit:g} s") from None
 
 
 def execute(

@@ -161,7 +161,7 @@ class AsyncSandbox:
             return _tasks.checked(self._sync._result(task), check)
         process = await _ops.arun(self._sync._start(step, timeout, retries))
         try:
-            async for output in AsyncProcess(process):
+            async for output in _ops.iterate(process.followed):
                 output.tell(on_stdout, on_stderr)
             result = await AsyncProcess(process).wait()
         except BaseException:

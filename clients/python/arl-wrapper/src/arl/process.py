@@ -88,18 +88,21 @@ class _Frames:
 class _Follower:
     """Follows one step: by the agent, and where that is not to be had by the status."""
 
-    def __init__(self, sandbox: Sandbox, task: _tasks.Watched, step: int, attempt: int) -> None:
+    def __init__(
+        self, sandbox: Sandbox, task: _tasks.Watched, step: int, attempt: int, deadline: float | None = None
+    ) -> None:
         self._sandbox = sandbox
         self._task = task
         self._step = step
         self._attempt = attempt
+        self._deadline = deadline
         self._seen = [0, 0]
         self._lost = 0
 
     def pieces(self) -> Generator[_Piece, None, None]:
         try:
             while not self._task.wait.future.done():
-                _exec.check_scope()
+                self._task.check(self._deadline)
                 if (yield from self._by_agent()):
                     return
         except _Unavailable:
@@ -141,8 +144,9 @@ class _Follower:
     def _frames(self, process: Exec) -> Generator[_Piece, None, bool]:
         at = [0, 0]
         frames, ended = _Frames(), False
-        for data in process.output():
+        for data in process.output(deadline=self._deadline):
             self._lost = 0
+            self._task.check(self._deadline)
             for kind, payload in frames.feed(data):
                 if kind in (1, 2):
                     yield from self._new(kind - 1, at[kind - 1], payload)
@@ -164,7 +168,7 @@ class _Follower:
 
     def _by_status(self) -> Iterator[_Piece]:
         while True:
-            _exec.check_scope()
+            self._task.check(self._deadline)
             seen, done = self._task.changes(), self._task.wait.future.done()
             steps = self._task.status.get("steps") or []
             if self._task.attempt > self._attempt:
@@ -173,7 +177,7 @@ class _Follower:
                 yield from self._state(steps[self._step])
             if done or (self._step < len(steps) and "exitCode" in steps[self._step]):
                 return
-            self._task.wait_change(seen, _tasks.LOOK_S)
+            self._task.wait_change(seen, _tasks.LOOK_S, self._deadline)
 
     def _state(self, step: dict[str, Any]) -> Iterator[_Piece]:
         for number, name in enumerate(_NAMES):
@@ -219,20 +223,27 @@ class Process:
 
     def __iter__(self) -> Iterator[Output]:
         """Its output as it comes, of all its attempts, up to its end. Several may iterate, at once or later."""
+        return self._outputs(None)
+
+    def _outputs(self, deadline: float | None) -> Iterator[Output]:
         _exec.in_scope(self._task.abort)
         decoders = _Decoders()
         spec = self._task.state.get("spec", {})
         for attempt in range(1, int(spec.get("retries") or 0) + 2):
             for step in range(len(spec.get("steps") or [])):
-                for piece in _Follower(self._sandbox, self._task, step, attempt).pieces():
+                for piece in _Follower(self._sandbox, self._task, step, attempt, deadline).pieces():
                     yield decoders.output(piece)
-            if not self._task.goes_on_after(attempt):
+            if not self._task.goes_on_after(attempt, deadline):
                 break
         yield from decoders.rest()
 
+    def followed(self) -> Iterator[Output]:
+        """The same, for as long as ``wait`` waits; TaskTimeout."""
+        return self._outputs(self._began + self._limit)
+
     def follow(self, on_stdout: OnOutput | None, on_stderr: OnOutput | None) -> None:
-        """Calls back with the text of its output, up to its end."""
-        for output in self:
+        """Calls back with the text of its output, up to its end; TaskTimeout."""
+        for output in self.followed():
             output.tell(on_stdout, on_stderr)
 
     def _end(self, timeout: float | None) -> _ops.Op[CommandResult]:
