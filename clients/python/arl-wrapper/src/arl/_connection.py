@@ -94,9 +94,11 @@ class Connection:
             if NAMESPACE_FILE.exists():
                 namespace = NAMESPACE_FILE.read_text().strip()
         except config.ConfigException:
+            # By default the official package goes by what was set when it was imported.
+            file = os.environ.get("KUBECONFIG") or "~/.kube/config"
             try:
-                config.load_kube_config(context=context, client_configuration=settings)
-                contexts, active = config.list_kube_config_contexts()
+                config.load_kube_config(file, context=context, client_configuration=settings)
+                contexts, active = config.list_kube_config_contexts(file)
                 chosen = active if context is None else next(c for c in contexts if c["name"] == context)
                 namespace = chosen["context"].get("namespace")
             except config.ConfigException as e:
