@@ -2,6 +2,7 @@
 
 import json
 import queue
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -214,6 +215,33 @@ def test_what_was_told_before_the_answer_is_kept(api, kind, phase, error):
     assert not wait_unless(lambda: w.future.done(), lambda: len(w._unknown) == _hub.UNKNOWN_MAX)
     w.exists(box("Pending"))
     assert type(w.future.exception(0)) is (error or type(None))
+
+
+@pytest.mark.parametrize("phase", ["Ready", "Failed"])
+def test_a_caller_who_goes_while_his_wait_ends_harms_no_other(api, monkeypatch, phase):
+    hub = _hub.Hub(api.connection)
+    gone, other = wait(api, hub=hub), wait(api, "b", hub=hub)
+    for name in ("set_result", "set_exception"):
+        settle = getattr(gone.future, name)
+        monkeypatch.setattr(gone.future, name, lambda value, settle=settle: (gone.future.cancel(), settle(value)))
+    api.lists.put(listing())
+    api.watches.put(event("ADDED", box(phase)))
+    api.watches.put(event("ADDED", box("Ready", name="b")))
+    assert other.future.result(LIMIT_S)
+
+
+def test_a_thread_that_has_died_is_replaced(api, monkeypatch):
+    hub = _hub.Hub(api.connection)
+    first = wait(api, hub=hub)
+    watcher = next(iter(hub._watchers.values()))
+    with monkeypatch.context() as m:
+        m.setattr(threading, "excepthook", lambda _: None)
+        m.setattr(watcher, "_watch", lambda _: sys.exit())    # ends the thread without a word
+        api.lists.put(listing())
+        watcher._thread.join(LIMIT_S)
+    wait(api, "b", hub=hub)
+    api.lists.put(listing(box("Ready")))
+    assert first.future.result(LIMIT_S)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

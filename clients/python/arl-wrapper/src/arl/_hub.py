@@ -19,7 +19,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 import urllib3
@@ -103,8 +103,8 @@ class Wait:
         except Exception as e:
             self.fail(e)
             return
-        if result is not None and not self.future.done():
-            self.future.set_result(result)
+        if result is not None:
+            self._settle(lambda: self.future.set_result(result))
 
     def missing(self, listed_at: float) -> None:
         """A list that was asked for at this time does not have it."""
@@ -113,8 +113,14 @@ class Wait:
 
     def fail(self, error: BaseException) -> None:
         """Ends the wait with an error."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        self._settle(lambda: self.future.set_exception(error))
+
+    @staticmethod
+    def _settle(settle: Callable[[], None]) -> None:
+        try:
+            settle()
+        except InvalidStateError:
+            pass  # it has ended, or its caller has gone
 
 
 class Watcher:
@@ -136,7 +142,7 @@ class Watcher:
         """Begins a wait; the thread is started if it does not run."""
         with self._lock:
             self._waits.setdefault(wait.name, []).append(wait)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=f"arl-watch-{self._plural}", daemon=True)
                 self._thread.start()
         wait.future.add_done_callback(lambda _: self._remove(wait))
