@@ -62,13 +62,15 @@ class FakeApi:
                 self.send_response(200)
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                while first is not None and first != "cut":
+                while first not in (None, "half", "cut"):
                     data = json.dumps(first).encode() + b"\n"
                     for part in (data[:7], data[7:]):    # events are split anywhere
                         self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
                         self.wfile.flush()
                     first = outer.watches.get(timeout=LIMIT_S)
-                if first is None:
+                if first == "half":
+                    self.wfile.write(b"7\r\n{\"type\"\r\n")
+                if first in (None, "half"):
                     self.wfile.write(b"0\r\n\r\n")
                 else:
                     self.close_connection = True
@@ -273,16 +275,61 @@ def test_refusals_between_watches_that_are_cut_end_nothing(api, monkeypatch):
     assert w.future.result(LIMIT_S)
 
 
-def test_watches_that_bring_nothing_lead_to_a_list(api, monkeypatch):
-    """As behind a proxy that cuts each event."""
+@pytest.mark.parametrize("nothing", ["cut", None, {"error": "bad gateway"}, ["no event"], {"type": "ADDED", "object": {"metadata": {"name": "a"}}}])
+def test_watches_that_bring_nothing_lead_to_a_list(api, monkeypatch, nothing):
+    """As behind a proxy that cuts each event, ends each watch, or says something of its own."""
     monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.05)
     w = wait(api)
     api.lists.put(listing())
     for _ in range(_hub.BARREN_MAX):
-        api.watches.put("cut")
+        api.watches.put(nothing)
+        if nothing not in ("cut", None):
+            api.watches.put("cut")
     api.lists.put(listing(box("Ready"), version="9"))
     assert w.future.result(LIMIT_S)
     assert api.seen == ["LIST", *["WATCH 1"] * _hub.BARREN_MAX, "LIST"]
+
+
+@pytest.mark.parametrize("answer", [None, "half", (410, {}), event("ERROR", {"code": 410})])
+def test_whoever_ends_each_watch_at_once_is_not_asked_without_a_pause(api, answer):
+    w = wait(api)
+    for _ in range(100):
+        api.lists.put(listing())
+        api.watches.put(answer)
+        if isinstance(answer, dict):
+            api.watches.put("cut")
+    time.sleep(1)
+    w.future.cancel()
+    assert 2 <= len(api.seen) < 16
+
+
+def test_a_watch_that_was_ended_late_goes_on_at_once(api, monkeypatch):
+    monkeypatch.setattr(_hub, "SHORT_S", 0.1)
+    monkeypatch.setattr(_hub, "PAUSE_FIRST_S", LIMIT_S)
+    monkeypatch.setattr(_hub, "BARREN_MAX", 1)
+    w = wait(api)
+    api.lists.put(listing())
+    for _ in range(2):
+        threading.Timer(0.3, api.watches.put, (None,)).start()
+        time.sleep(0.4)
+    api.watches.put(event("ADDED", box("Ready")))
+    assert w.future.result(LIMIT_S / 2)
+    assert api.seen == ["LIST", *["WATCH 1"] * 3]
+
+
+def test_after_a_failed_wait_the_next_one_has_all_its_tries(api, monkeypatch):
+    monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.05)
+    hub = _hub.Hub(api.connection)
+    kept = wait(api, "kept", hub=hub)
+    for _ in range(2):
+        w = wait(api, hub=hub)
+        for _ in range(_hub.FATAL_TRIES):
+            api.lists.put((401, {"message": "no"}))
+        kept.fail = lambda _: None
+        with pytest.raises(errors.NotAllowed):
+            w.future.result(LIMIT_S)
+    assert len(api.seen) == 2 * _hub.FATAL_TRIES
+    kept.future.cancel()
 
 
 def test_waits_share_one_watch(api):

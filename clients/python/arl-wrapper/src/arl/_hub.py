@@ -5,9 +5,10 @@ makes carry its label; others are watched one by one, for as long as somebody wa
 
 States of a watcher's thread:
 
-    list --ok--> watch --end of stream, cut--> watch (from the last resourceVersion)
+    list --ok--> watch --end of stream--> watch (from the last resourceVersion; after a pause if it came soon)
      ^             |
-     |             +--410 or an ERROR event--> list
+     |             +--cut, after a pause--> watch; list if nothing had come again and again
+     |             +--410 or an ERROR event--> list (after a pause if it comes again)
      +--error, after a pause--+
 """
 
@@ -38,6 +39,8 @@ PAUSE_MAX_S = 5.0
 # Errors other than a busy or absent server end the waits, since nobody else would tell.
 FATAL = (401, 403, 404)
 FATAL_TRIES = 3
+# The server does not end a watch so soon: whoever has done it may do so at once again.
+SHORT_S = 5.0
 # So many watches in a row broke off before a whole event had come: what stands in its way may let a list through.
 BARREN_MAX = 3
 # Objects of one name that are told of before it is known which of them is waited for.
@@ -174,25 +177,28 @@ class Watcher:
     def _run(self) -> None:
         version: str | None = None
         pause = PAUSE_FIRST_S
+        expired = 0  # versions that were too old, one after the other
         while not self._idle():
             try:
-                if version is None or self._barren == BARREN_MAX:
+                if version is None or self._barren >= BARREN_MAX:
                     version = self._list()
+                began = time.monotonic()
                 for event in self._watch(version):
                     version = self._take(event, version)
-                    pause, self._barren = PAUSE_FIRST_S, 0
-                    if version is None:
-                        break
-                else:
-                    pause, self._barren = PAUSE_FIRST_S, 0
+                    pause, self._barren, expired = PAUSE_FIRST_S, 0, 0
+                if time.monotonic() - began > SHORT_S:
+                    pause, self._barren, expired = PAUSE_FIRST_S, 0, 0
                     continue
             except client.ApiException as e:
                 error = from_api(e, f"watching {self._plural} in namespace {self._namespace}")
                 if e.status == 410:
                     version = None
-                    continue
+                    expired += 1
+                    if expired == 1:
+                        continue
                 self._refusals = self._refusals + 1 if e.status in FATAL else 0
                 if self._refusals >= FATAL_TRIES:
+                    self._refusals = 0
                     self._fail(error)
             except (urllib3.exceptions.HTTPError, OSError, ValueError):
                 pass
@@ -250,22 +256,28 @@ class Watcher:
                 for line in lines:
                     if line.strip():
                         yield json.loads(line)
+            if rest.strip():
+                raise ValueError("the watch ended within an event")
         finally:
             response.close()
             response.release_conn()
 
-    def _take(self, event: Any, version: str) -> str | None:
-        """The resourceVersion to go on from; None: list again."""
-        obj = event["object"]
-        if event["type"] == "ERROR":
-            return None
-        if event["type"] in ("ADDED", "MODIFIED"):
-            for wait in self._of(obj["metadata"]["name"]):
-                wait.take(obj)
-        elif event["type"] == "DELETED":
-            for wait in self._of(obj["metadata"]["name"]):
-                wait.gone(obj["metadata"]["uid"])
-        return str(obj["metadata"].get("resourceVersion") or version)
+    def _take(self, event: Any, version: str) -> str:
+        """The resourceVersion to go on from."""
+        try:
+            kind, obj = event["type"], event["object"]
+            if kind == "ERROR":  # whatever it is, a list is what helps
+                raise client.ApiException(status=410)
+            meta = obj["metadata"]
+            if kind in ("ADDED", "MODIFIED"):
+                for wait in self._of(meta["name"]):
+                    wait.take(obj)
+            elif kind == "DELETED":
+                for wait in self._of(meta["name"]):
+                    wait.gone(meta["uid"])
+            return str(meta.get("resourceVersion") or version)
+        except (AttributeError, KeyError, TypeError) as e:
+            raise ValueError("no event") from e
 
 
 class Hub:
