@@ -192,10 +192,11 @@ static void own_folder(int at, const char *name)
 
     if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
         return;
+    /* Whoever cannot go on without says so. */
     if (st.st_uid != geteuid() && fchownat(at, name, geteuid(), (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0)
-        return; /* nor may it have the mode; whoever cannot go on without says so */
-    if ((st.st_mode & 0700) != 0700)
-        (void)fchmodat(at, name, 0700, 0);
+        return;
+    if ((st.st_mode & 0700) != 0700 && fchmodat(at, name, 0700, 0) < 0)
+        return;
 }
 
 static int copy_entries(int from, int to, unsigned depth);
