@@ -263,6 +263,31 @@ def test_what_the_other_stream_says_meanwhile_is_kept_with_asyncio():
         asyncio.run(main(fake))
 
 
+def says_one(peer):
+    peer.send(1, b"one")
+    peer.receive()
+
+
+def test_what_is_there_is_read_without_waiting():
+    with pod(says_one) as fake, shells.Shell(start(fake, stdin=True), contextlib.nullcontext()) as shell:
+        shell._process.stream.wait(10)
+        assert shell.read(0).text == "one"
+        assert shell.read(0) is None
+
+
+def test_what_is_there_is_read_without_waiting_with_asyncio():
+    async def main(fake):
+        async with shells.AsyncShell(shells.Shell(start(fake, stdin=True), contextlib.nullcontext())) as shell:
+            until, found = time.monotonic() + 10, None
+            while found is None and time.monotonic() < until:
+                found = await shell.read(0)
+            assert found.text == "one"
+            assert await shell.read(0) is None
+
+    with pod(says_one) as fake:
+        asyncio.run(main(fake))
+
+
 def test_a_port_is_forwarded():
     def serve(peer):
         peer.send(0, b"\x50\x00")

@@ -218,7 +218,15 @@ class Pump(Generic[T]):
         """The next one; None: there is none."""
         if self.over:
             return None
-        item, error = await self._queue.get()
+        return self._next(await self._queue.get())
+
+    async def get_now(self) -> T | None:
+        """The next one that is there; None: none is."""
+        await asyncio.sleep(0)  # so that it can come in between
+        return None if self.over or self._queue.empty() else self._next(self._queue.get_nowait())
+
+    def _next(self, got: tuple[T | None, BaseException | None]) -> T | None:
+        item, error = got
         if item is None:
             self.over = True
         if error is not None:

@@ -53,13 +53,16 @@ class Shell:
             self._process.stream.wait()
 
     def read(self, timeout: float | None = None) -> Output | None:
-        """The next piece of output, or None: it has ended, or nothing came within ``timeout`` seconds."""
+        """The next piece of output, or None: it has ended, or nothing came within ``timeout`` seconds.
+
+        With 0 it is one that is there already.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         while not self._waiting and not self._process.over:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left < 0:
-                return None
+            left = None if until is None else max(0.0, until - time.monotonic())
             self._process.feed(self._process.stream.messages(left), self._take)
+            if left == 0:
+                break
         return self._waiting.popleft() if self._waiting else None
 
     def _take(self, channel: int, data: bytes) -> None:
@@ -324,6 +327,8 @@ class AsyncShell:
         """See ``Shell.read``."""
         if self._kept:
             return self._kept.popleft()
+        if timeout is not None and timeout <= 0:
+            return await self._pump.get_now()
         try:
             return await asyncio.wait_for(self._pump.get(), timeout)
         except asyncio.TimeoutError:
