@@ -357,6 +357,16 @@ def test_a_wait_ends_soon_after_its_event(api):
     assert sorted(delays)[len(delays) // 2] < 0.1    # a poll of a second or half of one would show
 
 
+def test_a_pool_that_is_not_there_is_told_also_where_pools_may_not_be_listed(api, monkeypatch):
+    def refuse(*_, **__):
+        raise errors.NotAllowed("no list")
+    monkeypatch.setattr(api.connection, "list", refuse)
+    api.posts.put((404, {"reason": "NotFound"}))
+    with pytest.raises(errors.PoolNotFound, match="'a' not found.*\n.*no list") as e:
+        Pool.get("a", namespace="n", connection=api.connection)
+    assert e.value.available == ()
+
+
 class TestCreate:
     """A POST may be repeated, since its name is random."""
 

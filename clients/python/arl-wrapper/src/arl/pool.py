@@ -12,7 +12,7 @@ from typing import Any
 from arl._connection import API_VERSION, Connection
 from arl._hub import hub
 from arl._names import CLIENT_LABEL, client_id
-from arl.errors import NotFound, PoolNotFound, PoolNotReady, Refused
+from arl.errors import ArlError, NotFound, PoolNotFound, PoolNotReady, Refused
 from arl.results import condition
 
 # A pool's name is the beginning of its pods' names; the API server allows 54 characters.
@@ -113,10 +113,15 @@ def wait_pool_ready(connection: Connection, namespace: str, name: str, timeout: 
 
 
 def pool_not_found(connection: Connection, namespace: str, name: str) -> PoolNotFound:
-    """The error for a pool that is not there; it names those that are."""
-    there = tuple(o["metadata"]["name"] for o in connection.list(namespace, "warmpools")["items"])
+    """The error for a pool that is not there; it names those that are, as far as the caller may know."""
+    there: tuple[str, ...] = ()
+    names = "(none)"
+    try:
+        there = tuple(o["metadata"]["name"] for o in connection.list(namespace, "warmpools")["items"])
+    except ArlError as e:
+        names = f"(not known: {e.message})"
     error = PoolNotFound(
-        f"WarmPool '{name}' not found in namespace '{namespace}'.\nAvailable pools: {', '.join(there) or '(none)'}",
+        f"WarmPool '{name}' not found in namespace '{namespace}'.\nAvailable pools: {', '.join(there) or names}",
         hint="Make it first: Pool.create() or WarmPoolManager.create_warmpool().",
     )
     error.available = there
