@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from arl import _cleanup, _ops
+from arl import AsyncSandbox, Sandbox, _cleanup, _hub, _ops, _tasks, errors
 
 
 def test_a_request_is_finished_however_often_its_caller_is_cancelled():
@@ -50,3 +50,79 @@ def test_the_end_of_the_process_deletes_what_it_has(monkeypatch, allowed):
         _cleanup.remember(key, functools.partial(deleted.append, key))
     _cleanup._at_exit()
     assert sorted(deleted) == ["a", "b"]
+
+
+class Away:
+    """A cluster that has gone when something is to be deleted, until it is back."""
+
+    def __init__(self):
+        self.away, self.deleted = True, []
+
+    def create(self, namespace, plural, body):
+        body["metadata"]["uid"] = "u1"
+        return body
+
+    def delete(self, namespace, plural, name, uid):
+        if self.away:
+            raise errors.ClusterUnreachable("away")
+        self.deleted.append(uid)
+
+    def wait_own(self, namespace, plural, name, look):
+        return _hub.Wait(name, look, None)
+
+
+@pytest.fixture
+def away(monkeypatch):
+    cluster = Away()
+    monkeypatch.setattr(_tasks, "hub", lambda _: cluster)
+    monkeypatch.setattr(_cleanup, "_open", {})
+    monkeypatch.setattr(_cleanup, "_installed", True)
+    yield cluster
+    assert list(_cleanup._open) == ["u1"]    # it is still to be deleted
+    cluster.away = False
+    _cleanup._at_exit()
+    assert cluster.deleted == ["u1"]
+
+
+def made(cluster):
+    sandbox = Sandbox(cluster, "n", {"metadata": {"name": "x", "uid": "u1"}})
+    _cleanup.remember("u1", sandbox.delete)
+    return sandbox
+
+
+def test_ctrl_c_while_a_sandbox_is_made_is_seen_also_when_the_cluster_is_away(away):
+    def do(step):
+        if isinstance(step, _ops.Until):
+            raise KeyboardInterrupt
+        return step.fn()
+
+    with pytest.raises(KeyboardInterrupt):
+        _ops._drive(Sandbox._create("p", namespace="n", connection=away), do)
+
+
+def test_ctrl_c_in_a_with_block_is_seen_also_when_the_cluster_is_away(away):
+    with pytest.raises(KeyboardInterrupt), made(away):
+        raise KeyboardInterrupt
+
+
+def test_an_error_of_the_deletion_itself_is_seen(away):
+    with pytest.raises(errors.ClusterUnreachable), made(away):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["create", "with"])
+def test_a_cancellation_is_seen_also_when_the_cluster_is_away(away, kind):
+    async def use():
+        if kind == "create":
+            await AsyncSandbox.create("p", namespace="n", connection=away)
+        async with AsyncSandbox(made(away)):
+            await asyncio.sleep(10)
+
+    async def main():
+        task = asyncio.create_task(use())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled()
+
+    asyncio.run(main())

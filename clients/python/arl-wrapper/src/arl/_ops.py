@@ -12,11 +12,13 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from arl._exec import Scope
 from arl._fork import in_child
+from arl.errors import ArlError
 
 T = TypeVar("T")
 
@@ -173,6 +175,16 @@ def _settle(settle: Callable[[], None]) -> None:
         settle()
     except InvalidStateError:
         pass  # the caller was cancelled
+
+
+@contextmanager
+def unless_gone(error: BaseException | None) -> Iterator[None]:
+    """For cleaning up: drops its errors where the caller goes by Ctrl-C or a cancellation, which must be seen."""
+    try:
+        yield
+    except ArlError:
+        if error is None or isinstance(error, Exception):
+            raise
 
 
 class Pump(Generic[T]):

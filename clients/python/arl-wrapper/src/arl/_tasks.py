@@ -236,8 +236,11 @@ def create_sandbox(
         uid = made[0]["metadata"]["uid"] if made else None
         # Whether it was made is not known when a signal or a cancellation came between.
         if uid or not (named or isinstance(e, Exception)):
-            _cleanup.forget(uid or "")
-            yield Call(lambda: connection.delete(*where, uid))
+            try:
+                yield Call(lambda: connection.delete(*where, uid))
+                _cleanup.forget(uid or "")
+            except ArlError:
+                pass  # it is tried again at the end of the process; e is what the caller wants to know
         raise
     finally:
         ready.future.cancel()

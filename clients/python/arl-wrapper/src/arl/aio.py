@@ -37,7 +37,8 @@ class _Creation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._made:
-            await self._made.delete()
+            with _ops.unless_gone(error):
+                await self._made.delete()
 
 
 class AsyncSandbox:
@@ -99,7 +100,8 @@ class AsyncSandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.delete()
+        with _ops.unless_gone(error):
+            await self.delete()
 
     def __repr__(self) -> str:
         return f"<AsyncSandbox {self.namespace}/{self.name} {self.phase}>"

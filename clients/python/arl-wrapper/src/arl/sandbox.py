@@ -193,8 +193,8 @@ class Sandbox:
 
     def delete(self) -> None:
         """Deletes it, and its pod with all that runs there. Harmless when it is gone."""
-        _cleanup.forget(self.uid)
         self._connection.delete(self.namespace, "sandboxes", self.name, self.uid)
+        _cleanup.forget(self.uid)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -202,7 +202,8 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.delete()
+        with _ops.unless_gone(error):
+            self.delete()
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.namespace}/{self.name} {self.phase}>"

@@ -150,9 +150,9 @@ class SandboxSession:
         """Deletes the sandbox. Harmless when there is none."""
         if self.sandbox_name is None:
             return
+        self.connection.delete(self.namespace, "sandboxes", self.sandbox_name)
         if self._sandbox_uid:
             _cleanup.forget(self._sandbox_uid)
-        self.connection.delete(self.namespace, "sandboxes", self.sandbox_name)
         self.sandbox_name = self._sandbox_uid = None
 
     def create_interactive_shell(self, container: str = "executor") -> InteractiveShellClient:
@@ -231,4 +231,5 @@ class SandboxSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self.keep_alive:
-            self.delete_sandbox()
+            with _ops.unless_gone(error):
+                self.delete_sandbox()
