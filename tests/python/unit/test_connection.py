@@ -5,6 +5,7 @@ import json
 import pytest
 from arl import _connection
 from arl._connection import Connection
+from kubernetes import client
 
 
 def kubeconfig(path, host, namespace):
@@ -36,3 +37,10 @@ def test_without_kubeconfig_it_is_that_of_the_user(tmp_path, monkeypatch, value)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False) if value is None else monkeypatch.setenv("KUBECONFIG", value)
     assert Connection.load().namespace == "mine"
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("-1", None), ("nan", None), ("-inf", None), ("soon", None), ("0", 0), ("1.5", 1.5), ("inf", _connection.RETRY_MAX_S)])
+def test_retry_after_is_a_time_or_nothing(value, wanted):
+    error = client.ApiException(status=429)
+    error.headers = {"Retry-After": value}
+    assert _connection._retry_after(error) == wanted

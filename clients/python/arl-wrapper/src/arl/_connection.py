@@ -224,6 +224,7 @@ class Connection:
 def _retry_after(error: client.ApiException) -> float | None:
     headers = getattr(error, "headers", None)
     try:
-        return min(float(headers["Retry-After"]), RETRY_MAX_S) if headers else None
+        after = float(headers["Retry-After"]) if headers else -1.0
     except (KeyError, TypeError, ValueError):
         return None
+    return min(after, RETRY_MAX_S) if after >= 0 else None  # nan is not
