@@ -8,6 +8,7 @@ from typing import Any
 
 from arl import _ops, _tasks
 from arl.files import AsyncFiles
+from arl.pool import Pool
 from arl.process import AsyncProcess, OnOutput
 from arl.results import CommandResult, TaskResult
 from arl.sandbox import Sandbox
@@ -18,7 +19,7 @@ from arl.steps import Step
 class _Creation:
     """What ``AsyncSandbox.create`` returns: ``await`` it, or use it in ``async with``."""
 
-    def __init__(self, pool: str, options: dict[str, Any]) -> None:
+    def __init__(self, pool: Pool | str, options: dict[str, Any]) -> None:
         self._pool = pool
         self._options = options
         self._made: AsyncSandbox | None = None
@@ -59,7 +60,7 @@ class AsyncSandbox:
     # ---- life ----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, pool: str, **options: Any) -> _Creation:
+    def create(cls, pool: Pool | str, **options: Any) -> _Creation:
         """Takes a sandbox out of a pool: ``await AsyncSandbox.create(...)`` or ``async with AsyncSandbox.create(...)``.
 
         The arguments and errors are those of ``Sandbox.create``.

@@ -20,12 +20,11 @@ Result = TypeVar("Result")
 _LOST = (SandboxFailed, SandboxGone, TaskLost)
 
 
-def _name(pool: Pool | str, options: dict[str, Any]) -> str:
-    if isinstance(pool, Pool):
-        options.setdefault("namespace", pool.namespace)
-        options.setdefault("connection", pool._connection)
-        return pool.name
-    return pool
+def _check(concurrency: int, retries: int) -> None:
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, and not {concurrency}")
+    if retries < 0:
+        raise ValueError(f"retries must be at least 0, and not {retries}")
 
 
 def map(
@@ -49,14 +48,15 @@ def map(
         options: Those of ``Sandbox.create``.
 
     Raises:
+        ValueError: ``concurrency`` is below 1, or ``retries`` below 0.
         BaseException: The first error of ``fn``, once what runs has ended; no further item is begun.
     """
-    name = _name(pool, options)
+    _check(concurrency, retries)
 
     def one(item: Item) -> Result:
         for left in range(retries, -1, -1):
             try:
-                with Sandbox.create(name, **options) as sandbox:
+                with Sandbox.create(pool, **options) as sandbox:
                     return fn(sandbox, item)
             except _LOST:
                 if left == 0:
@@ -94,12 +94,12 @@ async def amap(
     **options: Any,
 ) -> AsyncIterator[tuple[Item, Result]]:
     """The same with coroutines; see ``map``."""
-    name = _name(pool, options)
+    _check(concurrency, retries)
 
     async def one(item: Item) -> Result:
         for left in range(retries, -1, -1):
             try:
-                async with AsyncSandbox.create(name, **options) as sandbox:
+                async with AsyncSandbox.create(pool, **options) as sandbox:
                     return await fn(sandbox, item)
             except _LOST:
                 if left == 0:

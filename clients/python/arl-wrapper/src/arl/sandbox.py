@@ -16,6 +16,7 @@ from arl._hub import Wait, hub
 from arl._use import Use
 from arl.errors import ArlError, ExecFailed, FileMissing, NotFound, Refused, SandboxGone
 from arl.files import Files
+from arl.pool import Pool
 from arl.process import OnOutput, Process
 from arl.results import CommandResult, TaskResult
 from arl.shells import Forward, Pty, Shell
@@ -66,7 +67,7 @@ class Sandbox:
     @classmethod
     def create(
         cls,
-        pool: str,
+        pool: Pool | str,
         *,
         namespace: str | None = None,
         name: str | None = None,
@@ -83,7 +84,7 @@ class Sandbox:
         """Takes a sandbox out of a pool.
 
         Args:
-            pool: The name of the WarmPool.
+            pool: The WarmPool, or its name.
             namespace: That of the pool; by default the one of the kubeconfig's context.
             name: Its name; by default a random one.
             env: Environment variables of all its commands.
@@ -121,7 +122,7 @@ class Sandbox:
     @classmethod
     def _create(
         cls,
-        pool: str,
+        pool: Pool | str,
         *,
         namespace: str | None = None,
         name: str | None = None,
@@ -132,6 +133,9 @@ class Sandbox:
         connection: Connection | None = None,
         **spec: Any,
     ) -> _ops.Op[Sandbox]:
+        if isinstance(pool, Pool):
+            namespace, connection = namespace or pool.namespace, connection or pool._connection
+            pool = pool.name
         if resources is not None:
             raise NotImplementedError("resources= at claim is not there yet: set them in the pool's template")
         if network is not None:
