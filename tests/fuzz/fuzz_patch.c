@@ -122,6 +122,8 @@ static bool turn(const char *diff, size_t len, struct buf *out)
     struct place place = {1, 0};
     bool good = true;
 
+    if (at(&r, "\xef\xbb\xbf"))
+        r.p += 3;
     while (r.p < r.end && !at_hunk(&r))
         r.p += line_len(&r);
     while (at_hunk(&r)) {
