@@ -8,6 +8,10 @@
 #define NUMBER_MAX 99999999u
 #define SHOWN_MAX 80 /* bytes of a line that a message quotes */
 
+#define OTHER_FORMAT                                                                               \
+    "is of another format (a context diff, or \"*** Begin Patch\"): only unified diffs can be "    \
+    "applied"
+
 #define MODE_KIND 0170000
 #define MODE_FILE 0100000
 #define MODE_LINK 0120000
@@ -628,8 +632,7 @@ static const char *what_is_left_out(struct diff_line l)
     if (diff_line_starts(&l, "Submodule ") && ends(l, ":"))
         return "tells of a submodule, which can not be applied";
     if (diff_line_starts(&l, "*** Begin Patch"))
-        return "is of another format (a context diff, or \"*** Begin Patch\"): only unified diffs "
-               "can be applied";
+        return OTHER_FORMAT;
     return is_git_mode(l) ? "belongs to a line \"diff --git\", which is missing" : NULL;
 }
 
@@ -684,9 +687,7 @@ static int take_all(struct parser *p)
         }
     }
     if (r == 0 && p->diff->count == 0 && p->other_line)
-        return bad(p, xasprintf("line %zu of the patch is of another format (a context diff, or "
-                                "\"*** Begin Patch\"): only unified diffs can be applied",
-                                p->other_line));
+        return bad(p, xasprintf("line %zu of the patch " OTHER_FORMAT, p->other_line));
     if (r == 0 && p->diff->count == 0)
         return bad(p, xstrdup("the patch has no hunk: it is no unified diff"));
     return r;
@@ -701,7 +702,6 @@ int diff_parse(const char *text, size_t len, struct diff *ret, char **ret_why)
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark */
         p.in.p += 3;
     r = take_all(&p);
-
     if (r < 0) {
         diff_done(&d);
         *ret_why = p.why;

@@ -166,17 +166,18 @@ static bool count_bytes(struct job *j, size_t n)
                             PATCH_BYTES_MAX));
 }
 
-/* Whether the last component of a path is a symbolic link, or one before it leads elsewhere. */
-static bool is_by_link(const struct job *j, const char *path, const struct walk *at)
+/* Whether the last component of a path is a symbolic link. */
+static bool is_by_link(const struct job *j, const char *path)
 {
-    CLEANUP(write_walk_done) struct walk self = {.dir = -1};
-    struct stat there, here;
+    CLEANUP(write_walk_done) struct walk at = {.dir = -1};
 
-    if (walk_to(path, (j->spec->confined ? WALK_CONFINED : 0) | WALK_KEEP_LINK, &self) ||
-        fstat(self.dir, &there) < 0 || fstat(at->dir, &here) < 0)
-        return true;
-    return there.st_dev != here.st_dev || there.st_ino != here.st_ino ||
-           strcmp(self.name, at->name) != 0;
+    return walk_to(path, (j->spec->confined ? WALK_CONFINED : 0) | WALK_KEEP_LINK, &at) ||
+           !at.exists || S_ISLNK(at.st.st_mode);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 /* Another entry that is this file: by a link, or by a folder that is one. */
@@ -189,12 +190,10 @@ static const struct entry *same_file(const struct job *j, const struct entry *e)
 
         if (o == e || o->at.dir < 0 || e->at.dir < 0)
             continue;
-        if (o->old && e->old && o->at.st.st_dev == e->at.st.st_dev &&
-            o->at.st.st_ino == e->at.st.st_ino)
+        if (o->old && e->old && is_same(&o->at.st, &e->at.st))
             return o;
-        if (fstat(e->at.dir, &mine) == 0 && fstat(o->at.dir, &other) == 0 &&
-            mine.st_dev == other.st_dev && mine.st_ino == other.st_ino &&
-            strcmp(e->at.name, o->at.name) == 0)
+        if (strcmp(e->at.name, o->at.name) == 0 && fstat(e->at.dir, &mine) == 0 &&
+            fstat(o->at.dir, &other) == 0 && is_same(&mine, &other))
             return o;
     }
     return NULL;
@@ -208,7 +207,7 @@ static bool check_entry(struct job *j, const char *path, struct entry *e)
     if (other)
         return refuse(j, e->name,
                       xasprintf("it is the same file as %s, by a link: name it once", other->name));
-    e->by_link = e->old && is_by_link(j, path, &e->at);
+    e->by_link = e->old && is_by_link(j, path);
     return true;
 }
 
@@ -250,23 +249,34 @@ static struct entry *entry_of(struct job *j, const char *name)
 
 /* ---- one file of the patch ------------------------------------------------------------------- */
 
-/* An earlier part of the patch has changed it, and it is the same file. */
-static bool is_edited(const struct entry *e)
+/* The patch has made another file in its place. */
+static bool replaced(const struct entry *e)
 {
-    return e->changed && !e->made && e->new;
+    return e->made && e->old;
 }
 
-static void set_mode(struct entry *to, const struct entry *from, int git_mode)
+/* Whether a part of the patch is for the file as it was before all of the patch: git copies that,
+ * and renames it unless an earlier part has edited it. */
+static bool is_for_old(const struct diff_file *f, const struct entry *from)
 {
-    uint32_t old = from && from->old ? from->at.st.st_mode & 0777 : 0644;
+    bool edited = from->changed && !from->made && from->new;
 
-    if (from && is_edited(from))
-        old = from->mode != REPLACE_KEEP_MODE ? from->mode : old;
+    return f->change == DIFF_COPY || (f->change == DIFF_RENAME && !edited) ||
+           (f->change == DIFF_DELETE && replaced(from));
+}
+
+static void set_mode(const struct diff_file *f, const struct entry *from, struct entry *to)
+{
+    bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
+    uint32_t old = f->change != DIFF_CREATE && from->old ? from->at.st.st_mode & 0777 : 0644;
+
+    if (moves && !is_for_old(f, from) && from->mode != REPLACE_KEEP_MODE)
+        old = from->mode;
     if (to->mode != REPLACE_KEEP_MODE)
         old = to->mode;
-    if (git_mode)
-        to->mode = git_mode & GIT_EXECUTABLE ? old | (old & 0444) >> 2 : old & ~0111u;
-    else if (from && from != to)
+    if (f->new_mode)
+        to->mode = f->new_mode & GIT_EXECUTABLE ? old | (old & 0444) >> 2 : old & ~0111u;
+    else if (moves)
         to->mode = old; /* a copy has the mode of its source */
 }
 
@@ -312,12 +322,6 @@ static void tell_change(struct job *j, const struct diff_file *f)
                           f->new_path ? f->new_path : f->old_path));
 }
 
-/* The patch has made another file in its place. */
-static bool replaced(const struct entry *e)
-{
-    return e->made && e->old;
-}
-
 static bool finish(struct job *j, const struct diff_file *f, struct entry *from, struct entry *to,
                    struct hunks_text *t)
 {
@@ -338,7 +342,7 @@ static bool finish(struct job *j, const struct diff_file *f, struct entry *from,
             put_text(to, NULL, 0);
         return true;
     }
-    set_mode(to, f->change == DIFF_CREATE ? NULL : from, f->new_mode);
+    set_mode(f, from, to);
     if (f->change == DIFF_RENAME && !from->made)
         put_text(from, NULL, 0);
     put_text(to, str_take(&t->data), t->len);
@@ -349,8 +353,7 @@ static bool finish(struct job *j, const struct diff_file *f, struct entry *from,
 /* The text that the hunks are for. */
 static const char *text_before(const struct diff_file *f, const struct entry *from, size_t *ret_len)
 {
-    bool old = f->change == DIFF_COPY || (f->change == DIFF_RENAME && !is_edited(from)) ||
-               (f->change == DIFF_DELETE && replaced(from));
+    bool old = is_for_old(f, from);
 
     if (f->change == DIFF_CREATE) {
         *ret_len = 0;
@@ -367,8 +370,8 @@ static bool makes_file(const struct diff_file *f, const struct entry *to)
     struct diff_hunk h;
     struct diff_line l;
 
-    return f->change == DIFF_MODIFY && !to->old && !to->new && f->hunks &&diff_peek(&in, &l) &&
-           diff_hunk_head(l, &h) && h.old_start == 0;
+    return diff_peek(&in, &l) && diff_hunk_head(l, &h) && h.old_start == 0 &&
+           f->change == DIFF_MODIFY && !to->old && !to->new;
 }
 
 static bool apply_file(struct job *j, const struct diff_file *patch)

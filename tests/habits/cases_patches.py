@@ -263,6 +263,9 @@ def a_file_in_two_parts_of_a_patch(pod):
     equal(t.apply(make + drop("x")), (1, "", 'arl: g: hunk 1 does not fit: expected "x" at line 1, found "b"\n'))
     equal(t.apply(make + drop("b"))[0], 0)
     equal((t.names(), t.get("g")), (["g"], "x\n"))
+    copy = "diff --git a/g b/h\nsimilarity index 100%\ncopy from g\ncopy to h\n"
+    equal(t.apply("diff --git a/g b/g\nold mode 100644\nnew mode 100755\n" + copy)[0], 0)
+    equal((t.mode("g"), t.get("h"), t.mode("h")), (0o755, "x\n", 0o644))    # git copies what was there before
 
 
 @case
