@@ -20,7 +20,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import Any
 
 import urllib3
@@ -29,6 +29,7 @@ from kubernetes import client
 from arl._connection import CONNECT_TIMEOUT_S, Connection
 from arl._fork import in_child
 from arl._names import CLIENT_LABEL, client_id
+from arl._ops import settle
 from arl.errors import ArlError, ClusterUnreachable, from_api
 
 # The server ends a watch after so long; a connection that has died without a word is noticed a little later.
@@ -107,7 +108,7 @@ class Wait:
             self.fail(e)
             return
         if result is not None:
-            self._settle(lambda: self.future.set_result(result))
+            settle(lambda: self.future.set_result(result))
 
     def missing(self, listed_at: float) -> None:
         """A list that was asked for at this time does not have it."""
@@ -116,14 +117,7 @@ class Wait:
 
     def fail(self, error: BaseException) -> None:
         """Ends the wait with an error."""
-        self._settle(lambda: self.future.set_exception(error))
-
-    @staticmethod
-    def _settle(settle: Callable[[], None]) -> None:
-        try:
-            settle()
-        except InvalidStateError:
-            pass  # it has ended, or its caller has gone
+        settle(lambda: self.future.set_exception(error))
 
 
 class Watcher:

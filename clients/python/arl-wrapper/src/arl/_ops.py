@@ -158,9 +158,9 @@ async def in_thread(fn: Callable[[], T]) -> T:
                 result = fn()
         except BaseException as e:
             error = e  # e is gone when the block ends
-            _settle(lambda: future.set_exception(error))
+            settle(lambda: future.set_exception(error))
         else:
-            _settle(lambda: future.set_result(result))
+            settle(lambda: future.set_result(result))
 
     threading.Thread(target=body, name="arl-async", daemon=True).start()
     try:
@@ -170,11 +170,12 @@ async def in_thread(fn: Callable[[], T]) -> T:
         raise
 
 
-def _settle(settle: Callable[[], None]) -> None:
+def settle(end: Callable[[], None]) -> None:
+    """Sets the result or the error of a Future, unless it has ended, or its caller has gone."""
     try:
-        settle()
+        end()
     except InvalidStateError:
-        pass  # the caller was cancelled
+        pass
 
 
 @contextmanager
