@@ -1,5 +1,5 @@
 /* Results as they are written to a Task, and pods as they are built from templates. */
-#include "tests/unit/unit.h"
+#include "tests/unit/pod_template.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -248,30 +248,6 @@ static void test_bytes_survive(void **state)
 
 /* ---- pods ------------------------------------------------------------------------------------ */
 
-static const struct pod_build_opts plain = {
-    .sidecar_image = "arl-sidecar:1", .public_keys = "k=AA", .key_id = "k", .output_limit = 1000};
-
-static int build(const char *template_json, const struct pod_build_opts *opts,
-                 struct json_object **ret, struct err *err)
-{
-    cleanup_free char *text = xasprintf(
-        "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"p\",\"uid\":\"u\",\"resourceVersion\":\"1\""
-        "},\"spec\":{\"replicas\":1,\"template\":%s}}",
-        template_json);
-    cleanup_json struct json_object *obj = NULL;
-    cleanup_buf struct buf body = BUF_INIT(1 << 20);
-    struct meta *m = NULL;
-    int r;
-
-    assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
-    assert_int_equal(api_warmpool.decode(obj, &m, NULL), 0);
-    r = pod_build(container_of(m, struct warmpool, meta), "p-1", opts, 0, &body, err);
-    if (r == 0)
-        assert_int_equal(json_parse(body.data, body.len, ret, NULL), 0);
-    api_warmpool.free(m);
-    return r;
-}
-
 static struct json_object *container(struct json_object *pod, const char *list, size_t i)
 {
     return json_object_array_get_idx(json_get(json_get(pod, "spec"), list), i);
@@ -338,14 +314,15 @@ static void test_pod_of_the_python_client(void **state)
     struct json_object *user, *sidecar;
 
     assert_int_equal(
-        build("{\"metadata\":{\"labels\":{\"app\":\"a\",\"arl.infra.io/status\":\"allocated\"}},"
-              "\"spec\":{\"containers\":[{\"name\":\"executor\",\"image\":\"x\",\"command\":["
-              "\"/bin/sh\",\"-c\"],\"args\":[\"sleep infinity\"],\"volumeMounts\":[{\"name\":"
-              "\"workspace\",\"mountPath\":\"/w\"}]},{\"name\":\"sidecar\",\"image\":"
-              "\"your-registry/arl-sidecar:latest\",\"imagePullPolicy\":\"Always\",\"ports\":[{"
-              "\"containerPort\":9090}],\"volumeMounts\":[{\"name\":\"workspace\",\"mountPath\":"
-              "\"/w\"}]}],\"volumes\":[{\"name\":\"workspace\",\"emptyDir\":{}}]}}",
-              &plain, &pod, NULL),
+        build_pod(
+            "{\"metadata\":{\"labels\":{\"app\":\"a\",\"arl.infra.io/status\":\"allocated\"}},"
+            "\"spec\":{\"containers\":[{\"name\":\"executor\",\"image\":\"x\",\"command\":["
+            "\"/bin/sh\",\"-c\"],\"args\":[\"sleep infinity\"],\"volumeMounts\":[{\"name\":"
+            "\"workspace\",\"mountPath\":\"/w\"}]},{\"name\":\"sidecar\",\"image\":"
+            "\"your-registry/arl-sidecar:latest\",\"imagePullPolicy\":\"Always\",\"ports\":[{"
+            "\"containerPort\":9090}],\"volumeMounts\":[{\"name\":\"workspace\",\"mountPath\":"
+            "\"/w\"}]}],\"volumes\":[{\"name\":\"workspace\",\"emptyDir\":{}}]}}",
+            &plain, &pod, NULL),
         0);
     user = container(pod, "containers", 0);
     sidecar = container(pod, "containers", 1);
@@ -394,7 +371,7 @@ static void test_pod_port(void **state)
             "[{\"name\":\"arl-agent\",\"containerPort\":%s,\"protocol\":\"TCP\"}]", rows[i].text);
 
         opts.sidecar_port = rows[i].port;
-        assert_int_equal(build(template, &opts, &pod, NULL), 0);
+        assert_int_equal(build_pod(template, &opts, &pod, NULL), 0);
         c = container(pod, "containers", 1);
         assert_string_equal(line(c, "args"), args);
         assert_string_equal(line(c, "ports"), ports);
@@ -422,7 +399,7 @@ static void test_pod_node_and_users(void **state)
         cleanup_json struct json_object *pod = NULL;
         int64_t uid = 0;
 
-        assert_int_equal(build(rows[i].template, &opts, &pod, NULL), 0);
+        assert_int_equal(build_pod(rows[i].template, &opts, &pod, NULL), 0);
         assert_string_equal(line(json_get(pod, "spec"), "nodeSelector"), rows[i].selector);
         for (int k = 0; k < 2; k++) {
             struct json_object *c = container(pod, k ? "initContainers" : "containers", k ? 0 : 1);
@@ -488,9 +465,10 @@ static void test_pod_of_one_container_without_a_command(void **state)
     cleanup_json struct json_object *pod = NULL;
 
     assert_int_equal(
-        build("{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\"}],\"initContainers\":"
-              "[{\"name\":\"mine\",\"image\":\"y\"}]}}",
-              &plain, &pod, NULL),
+        build_pod(
+            "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\"}],\"initContainers\":"
+            "[{\"name\":\"mine\",\"image\":\"y\"}]}}",
+            &plain, &pod, NULL),
         0);
     assert_string_equal(line(container(pod, "containers", 0), "command"), "[" RUNNER "]");
     assert_string_equal(json_get_str(container(pod, "containers", 1), "name"), "sidecar");
@@ -535,7 +513,7 @@ static void test_pod_copies_the_workspace_of_the_image(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_json struct json_object *pod = NULL;
 
-        assert_int_equal(build(rows[i].template, &plain, &pod, NULL), 0);
+        assert_int_equal(build_pod(rows[i].template, &plain, &pod, NULL), 0);
         assert_int_equal(json_array_len(json_get_path(pod, "spec.initContainers")),
                          1 + rows[i].copies);
     }
@@ -546,7 +524,7 @@ static void test_pod_copy_says_what_it_may_be(void **state)
     cleanup_json struct json_object *pod = NULL;
     struct err err = {0};
 
-    assert_int_equal(build("{" COPY("no") ",\"spec\":{" CONTAINER "}}", &plain, &pod, &err),
+    assert_int_equal(build_pod("{" COPY("no") ",\"spec\":{" CONTAINER "}}", &plain, &pod, &err),
                      -EINVAL);
     assert_string_equal(err.msg, "the template's annotation arl.infra.io/copy-workspace is \"no\"; "
                                  "it must be \"true\" or \"false\"");
@@ -557,7 +535,8 @@ static void test_pod_own_mount_at_the_workspace(void **state)
 {
     cleanup_json struct json_object *pod = NULL;
 
-    assert_int_equal(build("{\"spec\":{" MOUNTED("d") "," VOLUME("d") "}}", &plain, &pod, NULL), 0);
+    assert_int_equal(build_pod("{\"spec\":{" MOUNTED("d") "," VOLUME("d") "}}", &plain, &pod, NULL),
+                     0);
     assert_string_equal(line(container(pod, "containers", 0), "volumeMounts"),
                         "[{\"name\":\"d\",\"mountPath\":\"/workspace\"},{\"name\":\"arl\","
                         "\"mountPath\":\"/.arl\",\"subPath\":\"e\",\"readOnly\":true}]");
@@ -569,16 +548,17 @@ static void test_pod_copy_is_a_container_of_that_image(void **state)
     cleanup_json struct json_object *pod = NULL;
     struct json_object *c;
 
-    assert_int_equal(build("{" COPY("true") ",\"spec\":{\"containers\":[{\"name\":\"e\",\"image\":"
-                                            "\"x\",\"imagePullPolicy\":"
-                                            "\"Never\",\"command\":[\"mine\"],\"env\":[{\"name\":"
-                                            "\"A\"}],\"resources\":{"
-                                            "\"limits\":{\"cpu\":1}},\"securityContext\":{"
-                                            "\"runAsUser\":7},\"volumeMounts\":[{"
-                                            "\"name\":\"workspace\",\"mountPath\":\"/"
-                                            "data\",\"subPath\":\"s\",\"readOnly\":false}]}]}}",
-                           &plain, &pod, NULL),
-                     0);
+    assert_int_equal(
+        build_pod("{" COPY("true") ",\"spec\":{\"containers\":[{\"name\":\"e\",\"image\":"
+                                   "\"x\",\"imagePullPolicy\":"
+                                   "\"Never\",\"command\":[\"mine\"],\"env\":[{\"name\":"
+                                   "\"A\"}],\"resources\":{"
+                                   "\"limits\":{\"cpu\":1}},\"securityContext\":{"
+                                   "\"runAsUser\":7},\"volumeMounts\":[{"
+                                   "\"name\":\"workspace\",\"mountPath\":\"/"
+                                   "data\",\"subPath\":\"s\",\"readOnly\":false}]}]}}",
+                  &plain, &pod, NULL),
+        0);
     c = container(pod, "initContainers", 1);
     assert_string_equal(
         json_object_to_json_string_ext(c, JSON_C_TO_STRING_NOSLASHESCAPE),
@@ -605,7 +585,7 @@ static void test_pod_working_dir(void **state)
                       "\"workingDir\":\"%s\"}]}}",
                       rows[i].dir);
 
-        assert_int_equal(build(template, &plain, &pod, NULL), 0);
+        assert_int_equal(build_pod(template, &plain, &pod, NULL), 0);
         assert_string_equal(annotation(pod, "arl.infra.io/work-dir"), rows[i].want);
         assert_string_equal(
             json_get_str(json_object_array_get_idx(
@@ -676,10 +656,11 @@ static void test_pod_default_container_comes_first(void **state)
     cleanup_json struct json_object *pod = NULL;
     struct json_object *env;
 
-    assert_int_equal(build("{\"spec\":{\"containers\":[{\"name\":\"db\",\"image\":\"y\"},{\"name\":"
-                           "\"executor\",\"image\":\"x\"}]}}",
-                           &plain, &pod, NULL),
-                     0);
+    assert_int_equal(
+        build_pod("{\"spec\":{\"containers\":[{\"name\":\"db\",\"image\":\"y\"},{\"name\":"
+                  "\"executor\",\"image\":\"x\"}]}}",
+                  &plain, &pod, NULL),
+        0);
     env = json_object_array_get_idx(json_get(container(pod, "containers", 2), "env"), 1);
     assert_string_equal(json_get_str(env, "name"), "ARL_CONTAINERS");
     assert_string_equal(json_get_str(env, "value"), "executor,db");
@@ -694,10 +675,11 @@ static void test_pod_keeps_the_sidecar_image_on_request(void **state)
     cleanup_json struct json_object *pod = NULL;
 
     keep.keep_sidecar_image = true;
-    assert_int_equal(build("{\"spec\":{\"containers\":[{\"name\":\"sidecar\",\"image\":\"own\"},{"
-                           "\"name\":\"e\",\"image\":\"x\"}]}}",
-                           &keep, &pod, NULL),
-                     0);
+    assert_int_equal(
+        build_pod("{\"spec\":{\"containers\":[{\"name\":\"sidecar\",\"image\":\"own\"},{"
+                  "\"name\":\"e\",\"image\":\"x\"}]}}",
+                  &keep, &pod, NULL),
+        0);
     assert_string_equal(json_get_str(container(pod, "containers", 0), "image"), "own");
     assert_string_equal(json_get_str(container(pod, "initContainers", 0), "image"), "own");
 }
@@ -727,10 +709,10 @@ static void test_pod_refusals_name_the_field(void **state)
         cleanup_json struct json_object *pod = NULL;
         struct err err = {0};
 
-        assert_int_equal(build(text, &plain, &pod, &err), rows[i].code);
+        assert_int_equal(build_pod(text, &plain, &pod, &err), rows[i].code);
         assert_non_null(strstr(err.msg, rows[i].field));
         if (rows[i].code == -EPERM)
-            assert_int_equal(build(text, &allowed, &pod, &err), 0);
+            assert_int_equal(build_pod(text, &allowed, &pod, &err), 0);
     }
 }
 
@@ -740,7 +722,8 @@ static void test_pod_needs_a_user_container(void **state)
     struct err err = {0};
 
     assert_int_equal(
-        build("{\"spec\":{\"containers\":[{\"name\":\"sidecar\"}]}}", &plain, &pod, &err), -EINVAL);
+        build_pod("{\"spec\":{\"containers\":[{\"name\":\"sidecar\"}]}}", &plain, &pod, &err),
+        -EINVAL);
     assert_non_null(strstr(err.msg, "none beside the sidecar"));
 }
 
@@ -760,7 +743,7 @@ static void test_pod_refuses_names_that_are_none(void **state)
 
         longest[LIMIT_LABEL_BYTES] = is_good ? '\0' : 'x';
         text = xasprintf("{\"spec\":{\"containers\":[{\"name\":\"ok\"},{\"name\":\"%s\"}]}}", name);
-        assert_int_equal(build(text, &plain, &pod, &err), is_good ? 0 : -EINVAL);
+        assert_int_equal(build_pod(text, &plain, &pod, &err), is_good ? 0 : -EINVAL);
         if (!is_good)
             assert_non_null(strstr(err.msg, "containers[1].name"));
     }

@@ -1,41 +1,20 @@
 /* What a template may not have, and what is taken of its container `sidecar`. */
-#include "tests/unit/unit.h"
+#include "tests/unit/pod_template.h"
 
 #include <errno.h>
 #include <stdio.h>
-
-#include <json-c/json.h>
-
-#include "common/json.h"
-#include "operator/api/pod_build.h"
-
-static const struct pod_build_opts plain = {
-    .sidecar_image = "arl-sidecar:1", .public_keys = "k=AA", .key_id = "k", .output_limit = 1000};
 
 /* rest: further members of the template's spec; metadata: its metadata, NULL: none. */
 static int build(const char *metadata, const char *containers, const char *rest, bool allowed,
                  struct json_object **ret, struct err *err)
 {
-    cleanup_free char *text = xasprintf(
-        "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"p\",\"uid\":\"u\",\"resourceVersion\":\"1\""
-        "},\"spec\":{\"replicas\":1,\"template\":{\"metadata\":%s,\"spec\":{\"containers\":[%s]"
-        "%s%s}}}}",
-        metadata ? metadata : "{}", containers, *rest ? "," : "", rest);
+    cleanup_free char *template =
+        xasprintf("{\"metadata\":%s,\"spec\":{\"containers\":[%s]%s%s}}",
+                  metadata ? metadata : "{}", containers, *rest ? "," : "", rest);
     struct pod_build_opts opts = plain;
-    cleanup_json struct json_object *obj = NULL;
-    cleanup_buf struct buf body = BUF_INIT(1 << 20);
-    struct meta *m = NULL;
-    int r;
 
     opts.allow_privileged = allowed;
-    if (json_parse(text, strlen(text), &obj, err) < 0)
-        fail_msg("%s", text);
-    assert_int_equal(api_warmpool.decode(obj, &m, NULL), 0);
-    r = pod_build(container_of(m, struct warmpool, meta), "p-1", &opts, 0, &body, err);
-    if (r == 0 && ret)
-        assert_int_equal(json_parse(body.data, body.len, ret, NULL), 0);
-    api_warmpool.free(m);
-    return r;
+    return build_pod(template, &opts, ret, err);
 }
 
 #define USER "{\"name\":\"e\",\"image\":\"x\"}"

@@ -1,32 +1,13 @@
 /* Which mounts the containers of a pod get, and whether the image's files are copied. */
-#include "tests/unit/unit.h"
-
-#include <json-c/json.h>
-
-#include "common/json.h"
-#include "operator/api/pod_build.h"
-
-static const struct pod_build_opts plain = {
-    .sidecar_image = "arl-sidecar:1", .public_keys = "k=AA", .key_id = "k", .output_limit = 1000};
+#include "tests/unit/pod_template.h"
 
 /* The pod of a template with this spec. */
 static struct json_object *build(const char *spec)
 {
-    cleanup_free char *text = xasprintf(
-        "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"p\",\"uid\":\"u\",\"resourceVersion\":\"1\""
-        "},\"spec\":{\"replicas\":1,\"template\":{\"spec\":{%s}}}}",
-        spec);
-    cleanup_json struct json_object *obj = NULL;
-    cleanup_buf struct buf body = BUF_INIT(1 << 20);
+    cleanup_free char *template = xasprintf("{\"spec\":{%s}}", spec);
     struct json_object *pod = NULL;
-    struct meta *m = NULL;
 
-    assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
-    assert_int_equal(api_warmpool.decode(obj, &m, NULL), 0);
-    assert_int_equal(
-        pod_build(container_of(m, struct warmpool, meta), "p-1", &plain, 0, &body, NULL), 0);
-    assert_int_equal(json_parse(body.data, body.len, &pod, NULL), 0);
-    api_warmpool.free(m);
+    assert_int_equal(build_pod(template, &plain, &pod, NULL), 0);
     return pod;
 }
 
