@@ -7,9 +7,9 @@ import os
 import random
 import subprocess
 import tarfile
-import threading
 
 from harness import case, command, equal, expect, wait
+from memory import Sampler
 
 LARGE_MIB = 1024 if os.environ.get("ARL_LONG") == "1" else 64
 MEMORY_KIB_MAX = 2048
@@ -47,29 +47,20 @@ def processes(name):
     return found
 
 
-class Watch:
+class Watch(Sampler):
     """The most memory of a verb's process while it runs, in KiB; of the local cluster only."""
 
     def __init__(self, name):
-        self.name, self.peak, self.over = name, 0, threading.Event()
-        self.thread = threading.Thread(target=self.look)
+        super().__init__(0.05)
+        self.name, self.peak = name, 0
 
     def look(self):
-        while not self.over.wait(0.05):
-            for path in processes(self.name):
-                try:
-                    with open(os.path.join(path, "status"), encoding="ascii", errors="replace") as f:
-                        self.peak = max([self.peak] + [int(line.split()[1]) for line in f if line.startswith("VmHWM:")])
-                except OSError:
-                    pass
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
+        for path in processes(self.name):
+            try:
+                with open(os.path.join(path, "status"), encoding="ascii", errors="replace") as f:
+                    self.peak = max([self.peak] + [int(line.split()[1]) for line in f if line.startswith("VmHWM:")])
+            except OSError:
+                pass
 
 
 def chunks(seed, mib):

@@ -21,11 +21,32 @@ def group_file(pid):
     raise Failed(f"process {pid} has no group for memory")
 
 
-class Memory:
+class Sampler:
+    """Calls look() again and again, in a thread of its own, while the block runs."""
+
+    def __init__(self, every_s=EVERY_S):
+        self.every_s, self.stopping = every_s, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        while not self.stopping.wait(self.every_s):
+            self.look()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()
+
+
+class Memory(Sampler):
     """The containers in which this program runs, of some pods: the most anonymous memory that each has had, looked at again and
     again while the block runs."""
 
     def __init__(self, pods, program="arl-sidecar"):
+        super().__init__()
         self.program = program
         left = {p["metadata"]["uid"]: p["metadata"]["name"] for p in pods}
         self.files = {}
@@ -41,26 +62,12 @@ class Memory:
         expect(not left, f"no process {program} was found of {len(left)} pods, such as {list(left.values())[:1]}")
         self.most = dict.fromkeys(self.files, 0)
         self.looks = 0
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
 
     def look(self):
         for name, (path, what) in self.files.items():
             with contextlib.suppress(OSError), open(path, encoding="utf-8") as f:
                 self.most[name] = max(self.most[name], int(re.search(rf"^{what} (\d+)$", f.read(), re.M)[1]))
         self.looks += 1
-
-    def run(self):
-        while not self.stopping.wait(EVERY_S):
-            self.look()
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join()
 
     def check(self, limit):
         """The most of all of them, which is below the limit."""

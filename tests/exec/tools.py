@@ -18,6 +18,7 @@ import time
 sys.path.append(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 import harness  # noqa: E402
 from harness import IMAGES, ROOT, expect, path_of, wait  # noqa: E402
+from memory import Sampler  # noqa: E402
 from ports import free_port  # noqa: E402
 
 NUMBERS = {"sidecar": 10, "operator": 5, "pod": 8}
@@ -143,25 +144,16 @@ def sidecar_pid(pod_uid):
     return wait("the sidecar's process", lambda: processes(pod_uid, "arl-sidecar"), 30)[0]
 
 
-class Peak:
+class Peak(Sampler):
     """The most anonymous memory of a process, in KiB, while the block runs."""
 
     def __init__(self, pid):
-        self.pid, self.most, self.stopping = pid, 0, threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        super().__init__(0.02)
+        self.pid, self.most = pid, 0
 
-    def run(self):
-        while not self.stopping.wait(0.02):
-            with open(f"/proc/{self.pid}/status", encoding="utf-8") as f:
-                self.most = max(self.most, int(re.search(r"RssAnon:\s*(\d+)", f.read())[1]))
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join()
+    def look(self):
+        with open(f"/proc/{self.pid}/status", encoding="utf-8") as f:
+            self.most = max(self.most, int(re.search(r"RssAnon:\s*(\d+)", f.read())[1]))
 
 
 def quick(look, limit=30):
