@@ -28,7 +28,7 @@ import urllib3
 from kubernetes import client
 
 from arl._connection import CONNECT_TIMEOUT_S, Connection
-from arl.errors import ArlError, ExecFailed, StreamLost, StreamTimeout
+from arl.errors import ArlError, ExecFailed, StreamLost, StreamTimeout, WriteTimeout
 
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
@@ -118,14 +118,14 @@ def frame(kind: int, payload: bytes, key: bytes) -> bytes:
     return head + key + payload
 
 
-def _wait_for(sock: socket.socket, write: bool, timeout: float) -> None:
+def _wait_for(sock: socket.socket, read: bool, write: bool, timeout: float | None) -> None:
     """Waits until the socket can be read, or written to; select() would stop at descriptor 1024."""
     if not hasattr(select, "poll"):
-        select.select([sock], [sock] if write else [], [], timeout)
+        select.select([sock] if read else [], [sock] if write else [], [], timeout)
         return
     poll = select.poll()
-    poll.register(sock, select.POLLIN | (select.POLLOUT if write else 0))
-    poll.poll(max(0.0, timeout) * 1000)
+    poll.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+    poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
 
 
 class Stream:
@@ -260,16 +260,62 @@ class Stream:
             raise self._lost(f"nothing was heard for {LOST_S:g} s")
         limit = (self._asked + LOST_S - PING_S if self._pinged else self._heard + PING_S) - now + 0.01
         try:
-            _wait_for(self._sock, bool(self._out), limit if timeout is None else min(timeout, limit))
+            _wait_for(self._sock, True, bool(self._out), limit if timeout is None else min(timeout, limit))
         except ValueError as e:  # closed by another thread
             raise self._lost("it was closed") from e
 
-    def send(self, channel: int, data: bytes) -> None:
-        """Sends a message, and waits until the connection has taken it."""
-        for at in range(0, max(len(data), 1), SEND_SIZE):
-            self.queue(channel, data[at : at + SEND_SIZE])
-            while not self.flush():
-                self.wait()
+    def send(self, channel: int, data: bytes, timeout: float | None = None) -> None:
+        """Sends a message, and waits until the connection has taken it. It leaves to others what there is to read.
+
+        Raises:
+            WriteTimeout: It was not taken in time. What was begun goes with what is sent next.
+            StreamLost: The connection broke, or its other side has ended it.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        taken = 0
+        try:
+            for at in range(0, max(len(data), 1), SEND_SIZE):
+                self._drain(until)
+                if self.ended:
+                    raise self._lost("it has ended")
+                piece = data[at : at + SEND_SIZE]
+                self.queue(channel, piece)
+                taken += len(piece)
+            self._drain(until)
+        except TimeoutError as e:
+            raise WriteTimeout(
+                f"{self._what}: {taken} of {len(data)} bytes were taken in time",
+                taken=taken,
+                hint="Nobody reads on the other side: the program does not read, or what it prints is not read here.",
+            ) from e
+
+    def send_end(self, channel: int = STDIN, timeout: float | None = None) -> bool:
+        """Closes a channel, as ``send`` sends; False: this protocol cannot say that."""
+        until = None if timeout is None else time.monotonic() + timeout
+        try:
+            self._drain(until)
+            if not self.queue_end(channel):
+                return False
+            self._drain(until)
+            return True
+        except TimeoutError as e:
+            raise WriteTimeout(f"{self._what}: the end of the input was not taken in time") from e
+
+    def _drain(self, until: float | None) -> None:
+        """Waits until all that is queued was sent; TimeoutError."""
+        while self._out:
+            check_scope()
+            if self.ended:
+                raise self._lost("it has ended")
+            if self.flush():
+                return
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            try:
+                _wait_for(self._sock, False, True, left)
+            except ValueError as e:  # closed by another thread
+                raise self._lost("it was closed") from e
 
     def messages(self, timeout: float | None = None) -> list[tuple[int, bytes]]:
         """What is there, or comes within this time; empty: nothing did, or it has ended."""
@@ -288,7 +334,8 @@ class Stream:
     def abort(self) -> None:
         """Breaks it, from another thread: whoever waits for it gets StreamLost."""
         try:
-            self._sock.shutdown(socket.SHUT_RDWR)
+            # That of an SSLSocket would have who reads take what is encrypted for messages.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         except OSError:
             pass
 

@@ -187,6 +187,20 @@ class StreamTimeout(ArlError, TimeoutError):
     default_reason = "StreamTimeout"
 
 
+class WriteTimeout(StreamTimeout):
+    """Input of a shell or a terminal was not taken in time: nobody reads on the other side.
+
+    Attributes:
+        taken: So many bytes of it were taken, and will be read when that side reads on. Do not send them again.
+    """
+
+    default_reason = "WriteTimeout"
+
+    def __init__(self, message: str, *, taken: int = 0, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.taken = taken
+
+
 class FileError(ArlError, OSError):
     """A file of a sandbox could not be read, written or removed.
 

@@ -17,6 +17,8 @@ from arl._exec import Exec, Stream
 from arl.errors import ArlError, StreamLost, StreamTimeout
 from arl.process import Name, Output, _Decoders
 
+# How long input waits until it is taken.
+WRITE_TIMEOUT_S = 60.0
 # A connection whose local end has finished sending goes on for so long without a byte from the sandbox.
 _LINGER_S = 30.0
 # What is read from a local connection at once; nothing more is read until it was sent.
@@ -37,20 +39,27 @@ class Shell:
         self._waiting: deque[Output] = deque()
         self._closed = False
 
-    def write(self, data: str | bytes) -> None:
-        """Sends input; text as UTF-8."""
-        self._process.stream.send(_exec.STDIN, data.encode() if isinstance(data, str) else data)
+    def write(self, data: str | bytes, timeout: float | None = WRITE_TIMEOUT_S) -> None:
+        """Sends input; text as UTF-8. Waits while the program does not read, as it does when nobody reads its output.
 
-    def end_input(self) -> None:
-        """Closes its standard input.
+        Args:
+            data: The input.
+            timeout: Seconds for all of it; None: for as long as it takes.
+
+        Raises:
+            WriteTimeout: A StreamTimeout: it was not taken in time; ``taken`` says how much was.
+            StreamLost: The connection broke, or the program has ended.
+        """
+        self._process.stream.send(_exec.STDIN, data.encode() if isinstance(data, str) else data, timeout)
+
+    def end_input(self, timeout: float | None = WRITE_TIMEOUT_S) -> None:
+        """Closes its standard input; see ``write``.
 
         Raises:
             NotImplementedError: The API server is older than Kubernetes 1.30, which cannot do that.
         """
-        if not self._process.stream.queue_end():
+        if not self._process.stream.send_end(timeout=timeout):
             raise NotImplementedError("this API server cannot close standard input: Kubernetes 1.30 or later can")
-        while not self._process.stream.flush():
-            self._process.stream.wait()
 
     def read(self, timeout: float | None = None) -> Output | None:
         """The next piece of output, or None: it has ended, or nothing came within ``timeout`` seconds.
@@ -173,7 +182,7 @@ class Pty(Shell):
     def resize(self, cols: int, rows: int) -> None:
         """Tells it the size of its terminal."""
         size = json.dumps({"Width": cols, "Height": rows}).encode()
-        self._process.stream.send(_exec.RESIZE, size)
+        self._process.stream.send(_exec.RESIZE, size, WRITE_TIMEOUT_S)
 
     def __enter__(self) -> Pty:
         return self
@@ -285,6 +294,7 @@ class _Relay:
                 self._local.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+            self._stream.abort()  # the sender may wait for room
             sender.join()
 
     def _pass_on(self, found: list[tuple[int, bytes]]) -> bool:
@@ -315,13 +325,13 @@ class AsyncShell:
         self._pump = _ops.Pump(lambda: iter(shell))
         self._kept: deque[Output] = deque()
 
-    async def write(self, data: str | bytes) -> None:
-        """See ``Shell.write``."""
-        await _ops.in_thread(lambda: self._sync.write(data))
+    async def write(self, data: str | bytes, timeout: float | None = WRITE_TIMEOUT_S) -> None:
+        """See ``Shell.write``. What was begun is sent to its end when this is cancelled."""
+        await _ops.in_thread(lambda: self._sync.write(data, timeout))
 
-    async def end_input(self) -> None:
+    async def end_input(self, timeout: float | None = WRITE_TIMEOUT_S) -> None:
         """See ``Shell.end_input``."""
-        await _ops.in_thread(self._sync.end_input)
+        await _ops.in_thread(lambda: self._sync.end_input(timeout))
 
     async def read(self, timeout: float | None = None) -> Output | None:
         """See ``Shell.read``."""
