@@ -10,7 +10,7 @@ from arl import _ops, _tasks
 from arl.files import AsyncFiles
 from arl.pool import Pool
 from arl.process import AsyncProcess, OnOutput
-from arl.results import CommandResult, TaskResult
+from arl.results import STORED_TIMEOUT_S, CommandResult, TaskResult
 from arl.sandbox import Sandbox
 from arl.shells import AsyncPty, AsyncShell, Forward
 from arl.steps import Step
@@ -203,10 +203,10 @@ class AsyncSandbox:
         """A command that was started before; see ``Sandbox.process``."""
         return AsyncProcess(await _ops.request(lambda: self._sync.process(task_name)))
 
-    async def stdout_bytes(self, result: CommandResult) -> bytes:
+    async def stdout_bytes(self, result: CommandResult, timeout: float | None = STORED_TIMEOUT_S) -> bytes:
         """See ``CommandResult.stdout_bytes``, which waits."""
-        return await _ops.in_thread(result.stdout_bytes)
+        return await _ops.in_thread(lambda: result.stdout_bytes(timeout))
 
-    async def stderr_bytes(self, result: CommandResult) -> bytes:
+    async def stderr_bytes(self, result: CommandResult, timeout: float | None = STORED_TIMEOUT_S) -> bytes:
         """See ``CommandResult.stderr_bytes``, which waits."""
-        return await _ops.in_thread(result.stderr_bytes)
+        return await _ops.in_thread(lambda: result.stderr_bytes(timeout))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from arl import _exec, _ops, _tasks
 from arl._exec import Exec
 from arl.errors import ArlError, ExecFailed, NotAllowed, NotFound, Refused, StreamLost
-from arl.results import CommandResult
+from arl.results import MARKER, CommandResult
 
 if TYPE_CHECKING:
     from arl.sandbox import Sandbox
@@ -32,7 +31,6 @@ _OVER, _NOT_BEGUN = 3, 4
 # After so many lost connections in a row the output is taken from the status.
 _LOST_MAX = 5
 _PAUSE_S = 0.2
-_MARKER = re.compile(r"\n\[\.\.\. (\d+) bytes dropped \.\.\.\]\n")
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ class _Follower:
     def _state(self, step: dict[str, Any]) -> Iterator[_Piece]:
         for number, name in enumerate(_NAMES):
             text = step.get(name) or ""
-            marker = _MARKER.search(text) if step.get("truncated") or "exitCode" not in step else None
+            marker = MARKER.search(text) if step.get("truncated") or "exitCode" not in step else None
             if marker is None:
                 yield from self._new(number, 0, text.encode())
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -354,12 +355,13 @@ class Sandbox:
         return _tasks.checked(result, check)
 
     def _result(self, task: TaskResult) -> CommandResult:
-        return CommandResult.of(task, self._stored)
+        return task.knows(self._stored).result
 
-    def _stored(self, file: str) -> bytes:
+    def _stored(self, file: str, timeout: float | None) -> bytes:
         """What the agent has kept of an output."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         with self._exec(["arl-sidecar", "cat", file], container="sidecar") as process:
-            data = b"".join(process.output())
+            data = b"".join(process.output(deadline=deadline))
             if process.code():
                 said = process.errors.decode(errors="replace").strip()
                 raise FileMissing(f"{file} cannot be had: {said}", path=file, hint="The agent drops the oldest ones.")
@@ -389,7 +391,8 @@ class Sandbox:
         return _ops.run(self._execute(steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id))
 
     def _execute(self, steps: Sequence[Step], **options: Any) -> _ops.Op[TaskResult]:
-        return _tasks.execute(self._connection, self.name, self.namespace, steps, **options)
+        task = yield from _tasks.execute(self._connection, self.name, self.namespace, steps, **options)
+        return task.knows(self._stored)
 
     def start(
         self,

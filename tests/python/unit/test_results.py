@@ -1,0 +1,125 @@
+"""What was cut out of an output is had whole, or there is an error."""
+
+import asyncio
+import copy
+import pickle
+import random
+
+import pytest
+from arl import AsyncSandbox, Sandbox, TaskResult, _tasks, errors, results
+from fake_pod import FakePod
+
+FILE = "/var/lib/arl/output/6f2b.0"
+
+
+def shown(data, keep=20):
+    """A stream as a Task's status has it: about so many bytes of both ends, of which none begins within a character."""
+    head, tail = keep, len(data) - keep
+    while 0x80 <= data[head] < 0xC0:
+        head -= 1
+    while 0x80 <= data[tail] < 0xC0:
+        tail += 1
+    return f"\n[... {tail - head} bytes dropped ...]\n".join((data[:head].decode(errors="replace"), data[tail:].decode(errors="replace")))
+
+
+def task(stdout, files="", stderr="", truncated=True):
+    step = {"name": "run", "exitCode": 0, "stdout": stdout, "stderr": stderr, "truncated": truncated}
+    if files:
+        step["outputFile"] = " ".join(f"{FILE}.{n}" for n in files)
+    return TaskResult({"metadata": {"name": "t", "uid": "6f2b"}, "spec": {}, "status": {"state": "Succeeded", "exitCode": 0, "steps": [step]}})
+
+
+class Pod(FakePod):
+    """cat prints these, one for each connection, and ends well."""
+
+    def __init__(self, *prints):
+        self.prints = list(prints)
+        super().__init__(self.print)
+        self.sandbox = Sandbox(self.connection, "n", {"metadata": {"name": "s", "uid": "u"}, "status": {"phase": "Ready", "podName": "p"}})
+
+    def print(self, peer):
+        assert peer.query["command"][:2] == ["arl-sidecar", "cat"]
+        data = self.prints.pop(0)
+        if data is None:
+            peer.receive()
+            return
+        for at in range(0, len(data), 1 << 20):
+            peer.send(1, data[at : at + (1 << 20)])
+        peer.end()
+
+
+TEXT = "".join(f"{i} \u00e4\U0001f600\n" for i in range(300)).encode()
+BINARY = bytes(range(256)) * 9
+LOOKS_CUT = b"a\n[... 3 bytes dropped ...]\nb" + TEXT + b"a\n[... 9 bytes dropped ...]\nb"
+
+
+@pytest.mark.parametrize("whole", [TEXT, BINARY, LOOKS_CUT, "\ufffd".encode() * 100, b"\xff" * 100, b"\xe2\x82" * 100])
+@pytest.mark.parametrize("kind", ["run", "execute"])
+def test_all_of_it(monkeypatch, whole, kind):
+    def execute(*_, **__):
+        return task(shown(whole, 40), "1", "e")
+        yield
+    monkeypatch.setattr(_tasks, "execute", execute)
+    with Pod(whole) as pod:
+        result = pod.sandbox.run("x") if kind == "run" else pod.sandbox.execute([]).result
+        assert (result.stdout_bytes(), result.stderr_bytes()) == (whole, b"e")
+
+
+@pytest.mark.parametrize("whole", [TEXT, BINARY, LOOKS_CUT, "\ufffd".encode() * 100 + b"a", b"\xff" * 100, b"\xe2\x82" * 100 + b"a"])
+def test_what_the_connection_drops_is_read_again(whole):
+    with Pod(whole[:-1], whole[:100], whole) as pod:
+        assert pod.sandbox._result(task(shown(whole), "1")).stdout_bytes() == whole
+
+
+def test_a_byte_that_is_missing_is_seen():
+    rng = random.Random(1)
+    parts = [b"a", b"\xff", b"\xe2", b"\x82", b"\xf0\x9f", b"\xf0\x9f\x98", "\ufffd".encode(), "\U0001f600".encode()]
+    for _ in range(200):
+        whole = b"".join(rng.choices(parts, k=100)) + rng.choice([b"a", b"\xff", "\U0001f600".encode()])    # nobody can tell what of a broken end is missing
+        text = shown(whole, 60)
+        assert results._is_all(whole, text)
+        assert not any(results._is_all(whole[:n], text) for n in range(len(whole)))
+
+
+def test_what_the_connection_always_drops_is_an_error():
+    with Pod(*[TEXT[:-1]] * 9) as pod:
+        with pytest.raises(errors.StreamLost, match=f"dropped what came after {len(TEXT) - 1} bytes"):
+            pod.sandbox._result(task(shown(TEXT), "1")).stdout_bytes()
+
+
+def test_what_is_larger_than_what_the_agent_keeps_is_an_error(monkeypatch):
+    monkeypatch.setattr(results, "KEPT_MAX", 1000)
+    with Pod(TEXT[:1000]) as pod:
+        with pytest.raises(errors.FileMissing, match="the agent keeps 1000 bytes"):
+            pod.sandbox._result(task(shown(TEXT), "1")).stdout_bytes()
+
+
+def test_what_the_agent_has_not_kept_is_an_error():
+    with Pod() as pod:
+        result = pod.sandbox._result(task(shown(TEXT), "2", shown(TEXT)))
+        with pytest.raises(errors.FileMissing, match="has not kept it"):
+            result.stdout_bytes()
+
+
+def test_a_result_without_its_sandbox_is_an_error_where_it_was_cut():
+    with Pod() as pod:
+        result = pod.sandbox._result(task(shown(TEXT), "1"))
+        for other in (copy.deepcopy(result), pickle.loads(pickle.dumps(result)), pickle.loads(pickle.dumps(TaskResult(result.task))).result):
+            with pytest.raises(errors.FileMissing, match="does not know its sandbox"):
+                other.stdout_bytes()
+            assert other.stderr_bytes() == b""
+
+
+def test_a_text_that_only_looks_cut():
+    assert task(LOOKS_CUT.decode(), truncated=False).result.stdout_bytes() == LOOKS_CUT
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_it_has_a_limit(kind):
+    with Pod(None) as pod:
+        result = pod.sandbox._result(task(shown(TEXT), "1"))
+        with pytest.raises(errors.StreamTimeout):
+            if kind == "sync":
+                result.stdout_bytes(timeout=0.2)
+            else:
+                asyncio.run(AsyncSandbox(pod.sandbox).stdout_bytes(result, timeout=0.2))
