@@ -104,7 +104,6 @@ struct parser {
     struct diff_lines in;
     struct diff *diff;
     size_t other_line; /* the first that looks like another format; 0: none */
-    bool has_text;     /* the header of the file that is read tells of another text */
     char *why;
 };
 
@@ -367,7 +366,7 @@ static bool is_empty_blob(const char *hash, size_t len)
 }
 
 /* OLD..NEW[ MODE]: hashes of the text before and after. */
-static int take_index(struct parser *p, const struct diff_file *f, struct diff_line l)
+static int take_index(struct parser *p, struct diff_file *f, struct diff_line l)
 {
     const char *space = l.len ? memchr(l.p, ' ', l.len) : NULL;
     size_t hashes = space ? (size_t)(space - l.p) : l.len, old = 0;
@@ -376,7 +375,8 @@ static int take_index(struct parser *p, const struct diff_file *f, struct diff_l
     while (old < hashes && l.p[old] != '.')
         old++;
     if (old + 2 < hashes)
-        p->has_text = !is_empty_blob(l.p + old + 2, hashes - old - 2) || f->change != DIFF_CREATE;
+        f->tells_of_text =
+            f->change != DIFF_CREATE || !is_empty_blob(l.p + old + 2, hashes - old - 2);
     if (!space)
         return 0;
     l.len -= (size_t)(space + 1 - l.p);
@@ -437,7 +437,7 @@ static int check_git(struct parser *p, const struct diff_file *f, size_t line)
                                 line));
     if (!f->hunks && f->change == DIFF_MODIFY && !f->new_mode)
         return bad_line(p, "a hunk, a mode or new names");
-    if (!f->hunks && p->has_text && f->change != DIFF_DELETE)
+    if (!f->hunks && f->tells_of_text && f->change != DIFF_DELETE)
         return bad_line(p, "a hunk, of which the head of the file tells");
     return 0;
 }
@@ -457,7 +457,7 @@ static int take_git_names(struct parser *p, struct diff_file *f)
     bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY, epoch;
     int r = take_file_name(p, "--- ", &epoch, &old);
 
-    p->has_text = true;
+    f->tells_of_text = true;
     if (r == 0)
         r = take_file_name(p, "+++ ", &epoch, &new);
     if (r < 0)
@@ -496,7 +496,6 @@ static int take_git(struct parser *p, struct diff_file *f)
     diff_take_text(&l, "diff --git ");
     f->old_path = git_name(l);
     f->new_path = xstrdup(f->old_path);
-    p->has_text = false;
     diff_next(&p->in);
     while (r == 0 && known) {
         r = take_header(p, f, &known);

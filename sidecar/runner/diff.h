@@ -29,7 +29,8 @@ struct diff_file {
     char *new_path; /* NULL: DIFF_DELETE, or a diff without names */
     int old_mode;   /* git's: 0100644 or 0100755; 0: not told */
     int new_mode;
-    const char *hunks; /* inside of the patch: from the first "@@ " on; NULL: none */
+    bool tells_of_text; /* git's header does: that the text changes, or that a new file has one */
+    const char *hunks;  /* inside of the patch: from the first "@@ " on; NULL: none */
     size_t hunks_len;
     size_t hunks_line; /* its number in the patch, from 1 */
 };
