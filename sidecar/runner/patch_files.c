@@ -6,31 +6,15 @@
 #include <unistd.h>
 
 #include "sidecar/runner/hunks.h"
-#include "sidecar/runner/replace.h"
+#include "sidecar/runner/patch_put.h"
 
 /* What git's modes say of a file: who may read it may execute it, or nobody may. */
 #define GIT_EXECUTABLE 0100
 
-/* One file of the tree that the patch touches: as it is, and as it is to be. */
-struct entry {
-    char *name; /* as the patch has it */
-    struct walk at;
-    char *old; /* NULL: it is not there */
-    size_t old_len;
-    char *new; /* NULL: it is not to be there */
-    size_t new_len;
-    uint32_t mode; /* to be set; REPLACE_KEEP_MODE */
-    bool changed;
-    bool made;    /* by this patch, which may take away what was there before */
-    bool by_link; /* a symbolic link leads to it */
-    struct replace put;
-};
-
 struct job {
     const struct write_spec *spec;
     struct diff diff;
-    struct entry **entries;
-    size_t count;
+    struct patch_tree tree;
     size_t bytes;
     char *told; /* for standard output */
     struct write_result result;
@@ -38,8 +22,8 @@ struct job {
 
 static void job_done(struct job *j)
 {
-    for (size_t i = 0; i < j->count; i++) {
-        struct entry *e = j->entries[i];
+    for (size_t i = 0; i < j->tree.count; i++) {
+        struct patch_entry *e = j->tree.entries[i];
 
         replace_done(&e->put);
         write_walk_done(&e->at);
@@ -48,7 +32,7 @@ static void job_done(struct job *j)
         free(e->new);
         free(e);
     }
-    free(j->entries);
+    free(j->tree.entries);
     free(j->told);
     diff_done(&j->diff);
 }
@@ -118,7 +102,7 @@ static int read_all(int fd, char *data, size_t room, size_t *ret_len)
 }
 
 /* What is opened may be another file than what was found. */
-static struct write_result read_entry(struct entry *e)
+static struct write_result read_entry(struct patch_entry *e)
 {
     struct write_result r = {.how = FRAME_EXITED};
     int fd =
@@ -181,12 +165,12 @@ static bool is_same(const struct stat *a, const struct stat *b)
 }
 
 /* Another entry that is this file: by a link, or by a folder that is one. */
-static const struct entry *same_file(const struct job *j, const struct entry *e)
+static const struct patch_entry *same_file(const struct job *j, const struct patch_entry *e)
 {
     struct stat mine, other;
 
-    for (size_t i = 0; i < j->count; i++) {
-        const struct entry *o = j->entries[i];
+    for (size_t i = 0; i < j->tree.count; i++) {
+        const struct patch_entry *o = j->tree.entries[i];
 
         if (o == e || o->at.dir < 0 || e->at.dir < 0)
             continue;
@@ -200,9 +184,9 @@ static const struct entry *same_file(const struct job *j, const struct entry *e)
 }
 
 /* What is known of an entry once it was found and read. */
-static bool check_entry(struct job *j, const char *path, struct entry *e)
+static bool check_entry(struct job *j, const char *path, struct patch_entry *e)
 {
-    const struct entry *other = several(j) ? same_file(j, e) : NULL;
+    const struct patch_entry *other = several(j) ? same_file(j, e) : NULL;
 
     if (other)
         return refuse(j, e->name,
@@ -211,31 +195,41 @@ static bool check_entry(struct job *j, const char *path, struct entry *e)
     return true;
 }
 
+/* A file where a folder is to be, or a folder where a file is to be: a later part of the patch may
+ * take it away. */
+static bool may_give_way(const struct job *j, const struct write_result *r, const char *path)
+{
+    return r->how == FRAME_WRITE_FAILED &&
+           (r->value == ENOTDIR || (r->value == EISDIR && !is_by_link(j, path)));
+}
+
 /* The entry of this name, which is read the first time. name NULL: the step's own path. */
-static struct entry *entry_of(struct job *j, const char *name)
+static struct patch_entry *entry_of(struct job *j, const char *name)
 {
     cleanup_free char *path = NULL;
     struct write_result r;
-    struct entry *e;
+    struct patch_entry *e;
 
-    for (size_t i = 0; i < j->count; i++)
-        if (strcmp(j->entries[i]->name, str_or_empty(name)) == 0)
-            return j->entries[i];
+    for (size_t i = 0; i < j->tree.count; i++)
+        if (strcmp(j->tree.entries[i]->name, str_or_empty(name)) == 0)
+            return j->tree.entries[i];
     if (name && !name_valid(name)) {
         refuse(j, name, xstrdup("names in a patch are relative, without \".\" and \"..\""));
         return NULL;
     }
-    path = name ? xasprintf("%s/%s", j->spec->path, name) : xstrdup(j->spec->path);
+    path = patch_entry_path(j->spec, name);
     e = xcalloc(1, sizeof(*e));
     e->name = xstrdup(str_or_empty(name));
     e->at.dir = -1;
     e->mode = REPLACE_KEEP_MODE;
-    j->entries = xrealloc(j->entries, (j->count + 1) * sizeof(struct entry *));
-    j->entries[j->count++] = e;
+    j->tree.entries = xrealloc(j->tree.entries, (j->tree.count + 1) * sizeof(struct patch_entry *));
+    j->tree.entries[j->tree.count++] = e;
     r = write_find(path, j->spec->confined, false, &e->at);
-    if (r.how == FRAME_EXITED && e->at.dir >= 0 && e->at.exists)
+    if (several(j) && may_give_way(j, &r, path))
+        e->in_the_way = (int)r.value;
+    else if (r.how == FRAME_EXITED && e->at.dir >= 0 && e->at.exists)
         r = read_entry(e);
-    if (r.how != FRAME_EXITED) {
+    if (r.how != FRAME_EXITED && !e->in_the_way) {
         refuse_result(j, name, &r);
         return NULL;
     }
@@ -250,14 +244,14 @@ static struct entry *entry_of(struct job *j, const char *name)
 /* ---- one file of the patch ------------------------------------------------------------------- */
 
 /* The patch has made another file in its place. */
-static bool replaced(const struct entry *e)
+static bool replaced(const struct patch_entry *e)
 {
     return e->made && e->old;
 }
 
 /* Whether a part of the patch is for the file as it was before all of the patch: git copies that,
  * and renames it unless an earlier part has edited it. */
-static bool is_for_old(const struct diff_file *f, const struct entry *from)
+static bool is_for_old(const struct diff_file *f, const struct patch_entry *from)
 {
     bool edited = from->changed && !from->made && from->new;
 
@@ -265,7 +259,8 @@ static bool is_for_old(const struct diff_file *f, const struct entry *from)
            (f->change == DIFF_DELETE && replaced(from));
 }
 
-static void set_mode(const struct diff_file *f, const struct entry *from, struct entry *to)
+static void set_mode(const struct diff_file *f, const struct patch_entry *from,
+                     struct patch_entry *to)
 {
     bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
     uint32_t old = f->change != DIFF_CREATE && from->old ? from->at.st.st_mode & 0777 : 0644;
@@ -293,14 +288,14 @@ static bool goes_away(const struct job *j, const char *name)
     return false;
 }
 
-static bool check_free(struct job *j, const struct diff_file *f, const struct entry *to)
+static bool check_free(struct job *j, const struct diff_file *f, const struct patch_entry *to)
 {
     if (!to->new || (several(j) && goes_away(j, f->new_path)))
         return true;
     return refuse(j, f->new_path, xstrdup("the file exists already, and the patch makes it"));
 }
 
-static void put_text(struct entry *e, char *data, size_t len)
+static void put_text(struct patch_entry *e, char *data, size_t len)
 {
     str_set(&e->new, data);
     e->new_len = len;
@@ -322,8 +317,8 @@ static void tell_change(struct job *j, const struct diff_file *f)
                           f->new_path ? f->new_path : f->old_path));
 }
 
-static bool finish(struct job *j, const struct diff_file *f, struct entry *from, struct entry *to,
-                   struct hunks_text *t)
+static bool finish(struct job *j, const struct diff_file *f, struct patch_entry *from,
+                   struct patch_entry *to, struct hunks_text *t)
 {
     if (t->notes)
         tell(j, xasprintf("%s%s%s", several(j) ? to->name : "", several(j) ? ": " : "", t->notes));
@@ -351,7 +346,8 @@ static bool finish(struct job *j, const struct diff_file *f, struct entry *from,
 }
 
 /* The text that the hunks are for. */
-static const char *text_before(const struct diff_file *f, const struct entry *from, size_t *ret_len)
+static const char *text_before(const struct diff_file *f, const struct patch_entry *from,
+                               size_t *ret_len)
 {
     bool old = is_for_old(f, from);
 
@@ -364,7 +360,7 @@ static const char *text_before(const struct diff_file *f, const struct entry *fr
 }
 
 /* A file that is not there, and hunks that need no line of it. */
-static bool makes_file(const struct diff_file *f, const struct entry *to)
+static bool makes_file(const struct diff_file *f, const struct patch_entry *to)
 {
     struct diff_lines in = {f->hunks, f->hunks + f->hunks_len, 1};
     struct diff_hunk h;
@@ -381,7 +377,7 @@ static bool apply_file(struct job *j, const struct diff_file *patch)
     bool moves = f->change == DIFF_RENAME || f->change == DIFF_COPY;
     const char *old_name = several(j) && f->old_path ? f->old_path : NULL;
     const char *new_name = several(j) && f->new_path ? f->new_path : NULL;
-    struct entry *from = NULL, *to = entry_of(j, new_name ? new_name : old_name);
+    struct patch_entry *from = NULL, *to = entry_of(j, new_name ? new_name : old_name);
     CLEANUP(hunks_text_done) struct hunks_text t = {0};
     cleanup_free char *why = NULL;
     const char *text;
@@ -399,7 +395,7 @@ static bool apply_file(struct job *j, const struct diff_file *patch)
     text = text_before(f, from, &len);
     /* Without names a patch does not say that it makes its file. */
     if (!text && (f->old_path || f->new_path))
-        return refuse_errno(j, from->name, ENOENT);
+        return refuse_errno(j, from->name, from->in_the_way ? from->in_the_way : ENOENT);
     if (hunks_apply(str_or_empty(text), len, f, j->spec->fuzz, &t, &why) < 0)
         return text ? refuse(j, to->name, str_take(&why)) : refuse_errno(j, NULL, ENOENT);
     return finish(j, f, from, to, &t);
@@ -434,88 +430,15 @@ static bool check_several(struct job *j)
     return true;
 }
 
-/* New files complete, beside where they are to be. */
-static bool prepare(struct job *j, struct entry *e)
+static bool put_all(struct job *j)
 {
-    cleanup_free char *path = xasprintf("%s%s%s", j->spec->path, several(j) ? "/" : "", e->name);
-    struct write_result r = {.how = FRAME_EXITED};
-    int err;
+    const char *name = NULL;
+    char *why = NULL;
+    struct write_result r = patch_put(&j->tree, &name, &why);
 
-    if (!e->changed || !e->new)
+    if (r.how == FRAME_EXITED)
         return true;
-    if (e->at.dir < 0)
-        r = write_find(path, j->spec->confined, true, &e->at);
-    if (r.how != FRAME_EXITED)
-        return refuse_result(j, e->name, &r);
-    if (!several(j) && j->spec->mode != FRAME_MODE_UNSET)
-        e->mode = j->spec->mode;
-    e->put = (struct replace){.at = &e->at, .mode = e->mode, .data = e->new, .len = e->new_len};
-    err = replace_prepare(&e->put);
-    if (!err)
-        return true;
-    r = (struct write_result){.how = FRAME_WRITE_FAILED, .value = (uint32_t)err};
-    return refuse_result(j, e->name, &r);
-}
-
-/* Folders that are empty now, up to the step's own, as git has it. */
-static void remove_folders(const struct job *j, const struct entry *e)
-{
-    cleanup_free char *path = xasprintf("%s/%s", j->spec->path, e->name);
-    char *slash;
-
-    while ((slash = strrchr(path, '/')) && slash > path + strlen(j->spec->path)) {
-        CLEANUP(write_walk_done) struct walk at = {.dir = -1};
-
-        *slash = '\0';
-        if (walk_to(path, j->spec->confined ? WALK_CONFINED : 0, &at) || !at.exists ||
-            unlinkat(at.dir, at.name, AT_REMOVEDIR) < 0)
-            return;
-    }
-}
-
-static int commit(struct entry *e)
-{
-    if (!e->changed)
-        return 0;
-    if (e->new)
-        return replace_commit(&e->put);
-    return e->old && unlinkat(e->at.dir, e->at.name, 0) < 0 ? errno : 0;
-}
-
-/* As it was. What cannot be put back is left: the caller tells of the failure that led here. */
-static void put_back(struct entry *e)
-{
-    struct replace put = {
-        .at = &e->at, .mode = e->at.st.st_mode & 07777, .data = e->old, .len = e->old_len};
-
-    if (!e->old) {
-        unlinkat(e->at.dir, e->at.name, 0);
-        return;
-    }
-    e->at.exists = e->new != NULL;
-    if (replace_prepare(&put) == 0)
-        replace_commit(&put);
-    replace_done(&put);
-}
-
-static bool commit_all(struct job *j)
-{
-    for (size_t i = 0; i < j->count; i++) {
-        struct entry *e = j->entries[i];
-        int err = commit(e);
-
-        if (err) {
-            /* This one may have a part of its new text, if it was written in place. */
-            for (size_t k = 0; k <= i; k++)
-                if (j->entries[k]->changed && (k < i || (e->old && e->new)))
-                    put_back(j->entries[k]);
-            return refuse_errno(j, e->name, err);
-        }
-    }
-    for (size_t i = 0; several(j) && i < j->count; i++)
-        if (j->entries[i]->changed && !j->entries[i]->new)
-            remove_folders(j, j->entries[i]);
-    return true;
+    return why ? refuse(j, name, why) : refuse_result(j, name, &r);
 }
 
 static bool apply_all(struct job *j)
@@ -529,10 +452,7 @@ static bool apply_all(struct job *j)
     for (size_t i = 0; i < j->diff.count; i++)
         if (!apply_file(j, &j->diff.files[i]))
             return false;
-    for (size_t i = 0; i < j->count; i++)
-        if (!prepare(j, j->entries[i]))
-            return false;
-    return commit_all(j);
+    return put_all(j);
 }
 
 static void print(const char *text)
@@ -549,7 +469,8 @@ static void print(const char *text)
 
 struct write_result patch_files(const struct write_spec *spec)
 {
-    CLEANUP(job_done) struct job j = {.spec = spec, .result = {.how = FRAME_EXITED}};
+    CLEANUP(job_done)
+    struct job j = {.spec = spec, .tree.spec = spec, .result = {.how = FRAME_EXITED}};
 
     if (apply_all(&j) && j.told)
         print(j.told);

@@ -9,6 +9,7 @@
 struct walker {
     int dir;             /* O_PATH */
     char rest[PATH_MAX]; /* what is still to be walked */
+    size_t len;          /* of the path */
     size_t own; /* so many bytes at the end of rest are of the path itself, not of a link */
     unsigned links;
     unsigned flags; /* enum walk_flag */
@@ -159,6 +160,8 @@ static int missing(struct walker *w, const char *name, bool own)
         return ENOENT;
     if (mkdirat(w->dir, name, 0755) < 0 && errno != EEXIST)
         return errno;
+    if (w->to->made == 0)
+        w->to->made = w->len - strlen(w->rest);
     fd = openat(w->dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno;
@@ -229,7 +232,7 @@ int walk_to(const char *path, unsigned flags, struct walk *ret)
     if (len >= sizeof(w.rest))
         return ENAMETOOLONG;
     memcpy(w.rest, path, len + 1);
-    w.own = len;
+    w.len = w.own = len;
     w.dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (w.dir < 0)
         return errno;

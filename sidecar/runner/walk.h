@@ -35,6 +35,7 @@ struct walk {
     bool exists;
     struct stat st; /* if it exists; a symbolic link only with WALK_KEEP_LINK */
     enum walk_refusal refusal;
+    size_t made; /* the folders were made from path[0..made) on; 0: none; told of a failure, too */
 };
 
 enum walk_flag {

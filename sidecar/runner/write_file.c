@@ -1,6 +1,7 @@
 #include "sidecar/runner/write_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "sidecar/runner/patch_files.h"
@@ -36,17 +37,40 @@ struct write_result write_find(const char *path, bool confined, bool make_folder
     return failed(e);
 }
 
+void write_remove_folders(const char *path, bool confined, size_t above)
+{
+    cleanup_free char *folder = xstrdup(path);
+    char *slash;
+
+    while ((slash = strrchr(folder, '/')) && (size_t)(slash - folder) > above) {
+        CLEANUP(write_walk_done) struct walk at = {.dir = -1};
+
+        *slash = '\0';
+        if (walk_to(folder, confined ? WALK_CONFINED : 0, &at) == 0 && at.exists &&
+            unlinkat(at.dir, at.name, AT_REMOVEDIR) < 0)
+            return;
+    }
+}
+
+void write_unmake_folders(const char *path, bool confined, const struct walk *at)
+{
+    if (at->made > 0)
+        write_remove_folders(path, confined, at->made - 1);
+}
+
 static struct write_result write_content(const struct write_spec *spec)
 {
     CLEANUP(write_walk_done) struct walk at = {.dir = -1};
     struct replace put = {.at = &at, .mode = spec->mode, .data = spec->content, .len = spec->len};
     struct write_result r = write_find(spec->path, spec->confined, true, &at);
-    int e;
 
+    if (r.how == FRAME_EXITED)
+        r = failed(replace_prepare(&put));
+    if (r.how == FRAME_EXITED)
+        r = failed(replace_commit(&put));
     if (r.how != FRAME_EXITED)
-        return r;
-    e = replace_prepare(&put);
-    return failed(e ? e : replace_commit(&put));
+        write_unmake_folders(spec->path, spec->confined, &at);
+    return r;
 }
 
 struct write_result write_file(const struct write_spec *spec)

@@ -28,7 +28,7 @@ struct write_result {
     char text[FRAME_TEXT_MAX]; /* FRAME_PATCH_FAILED: a sentence */
 };
 
-/* Folders that are missing are made with mode 0755; if it fails nothing else is left behind. What a
+/* Folders that are missing are made with mode 0755; if it fails nothing is left behind. What a
  * patch did beyond what it says goes to standard output. */
 struct write_result write_file(const struct write_spec *spec);
 
@@ -36,5 +36,10 @@ struct write_result write_file(const struct write_spec *spec);
  * is no failure, and at->dir is -1. *at is closed before, if it is open. */
 struct write_result write_find(const char *path, bool confined, bool make_folders, struct walk *at);
 void write_walk_done(struct walk *at);
+/* Removes the folders above path, the lowest first, that are empty and have names of more than
+ * `above` bytes. */
+void write_remove_folders(const char *path, bool confined, size_t above);
+/* Those that write_find() has made on the way to path. */
+void write_unmake_folders(const char *path, bool confined, const struct walk *at);
 
 #endif

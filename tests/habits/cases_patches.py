@@ -139,6 +139,94 @@ def a_folder_that_is_empty_goes(pod):
     equal(os.listdir(t.root), ["f"])
 
 
+def made(name, text):
+    return f"diff --git a/{name} b/{name}\nnew file mode 100644\n--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+{text}\n"
+
+
+def deleted(name, text):
+    return f"diff --git a/{name} b/{name}\ndeleted file mode 100644\n--- a/{name}\n+++ /dev/null\n@@ -1 +0,0 @@\n-{text}\n"
+
+
+def renamed(name, to):
+    return f"diff --git a/{name} b/{to}\nsimilarity index 100%\nrename from {name}\nrename to {to}\n"
+
+
+@case
+def a_file_becomes_a_folder_and_a_folder_a_file(pod):
+    rows = [
+        (["x"], deleted("x", "a") + made("x/y", "n"), {"x/y": "n\n"}),
+        (["x"], made("x/y/z", "n") + deleted("x", "a"), {"x/y/z": "n\n"}),
+        (["x"], renamed("x", "x/y"), {"x/y": "a\n"}),
+        (["d/f"], renamed("d/f", "d"), {"d": "a\n"}),
+        (["q/d/f", "q/d/e/g", "q/h"], deleted("q/d/f", "a") + made("q/d", "n") + deleted("q/d/e/g", "a"), {"q/d": "n\n", "q/h": "a\n"}),
+        (["x", "z/f"], renamed("x", "z") + renamed("z/f", "x/f"), {"z": "a\n", "x/f": "a\n"}),
+    ]
+    for number, (files, diff, want) in enumerate(rows):
+        t = Tree(pod, f"kinds{number}")
+        for name in files:
+            t.put(name, "a\n")
+        equal(t.apply(diff)[0::2], (0, ""))
+        equal({n: t.get(n) for n in t.names()}, want)
+        equal([n for n in os.listdir(t.root) if n.startswith(".")], [])
+    t = Tree(pod, "emptyfolder")
+    os.mkdir(t.path("d"))
+    equal(t.apply(made("d", "n"))[0::2], (0, ""))    # git removes an empty one, too
+    equal((t.names(), os.listdir(t.root)), (["d"], ["d"]))
+
+
+@case
+def a_folder_that_keeps_something_does_not_become_a_file(pod):
+    rows = [("d/g", "d", "Is a directory"), ("d/e/g", "d", "Is a directory"), ("d/h/", "d", "Is a directory"),
+            ("x", "x/y", "Not a directory"), ("", "n", "it is a file in the patch, and a folder of n/m as well")]
+    for number, (other, name, why) in enumerate(rows):
+        t = Tree(pod, f"keeps{number}", a="a\n")
+        t.put("d/f", "a\n")
+        if other.endswith("/"):
+            os.mkdir(t.path(other))
+        elif other:
+            t.put(other, "a\n")
+        before = sorted(os.walk(t.root))
+        diff = made("new/er/f", "n") + deleted("d/f", "a") + made(name, "n") + (made("n/m", "n") if name == "n" else "")
+        equal(t.apply(diff), (1, "", f"arl: {name}: {why}\n"))
+        equal((sorted(os.walk(t.root)), t.get("d/f")), (before, "a\n"))
+
+
+@case
+def nothing_is_left_of_a_patch_that_cannot_be_put_in_place(pod):
+    """The last file that goes is a mount and stays, when all else was done already."""
+    t = Tree(pod, "takenback", x="a\n", gone="a\n", stays="a\n")
+    t.put("d/f", "a\n", 0o600)
+    os.chmod(t.path("d"), 0o2770)
+    os.chown(t.path("x"), 1234, 2345)
+    before = sorted(os.walk(t.root))
+    kept = [(n, os.stat(t.path(n)).st_ino, os.stat(t.path(n)).st_mode, os.stat(t.path(n)).st_uid) for n in ("x", "d", "d/f")]
+    diff = (renamed("d/f", "d") + made("n/o/p", "n") + names("stays") + HUNK + deleted("x", "a") + made("x/y/z", "n") + deleted("gone", "a"))
+
+    def mount(script):
+        r = pod.run([{"name": "s", "type": "Command", "command": ["sh", "-c", script], "workDir": t.root}])
+        equal((r.code, r.err), (0, b""))
+
+    mount("mount --bind gone gone")
+    try:
+        equal(t.apply(diff), (1, "", "arl: gone: Device or resource busy\n"))
+    finally:
+        mount("umount gone")
+    equal((sorted(os.walk(t.root)), t.get("stays"), t.get("d/f")), (before, "a\n", "a\n"))
+    equal([(n, os.stat(t.path(n)).st_ino, os.stat(t.path(n)).st_mode, os.stat(t.path(n)).st_uid) for n in ("x", "d")], kept[:2])
+    equal(t.apply(diff)[0::2], (0, ""))
+    equal(t.names(), ["d", "n/o/p", "stays", "x/y/z"])
+
+
+@case
+def folders_that_were_made_go_with_what_failed(pod):
+    t = Tree(pod, "madefolders", f="a\n")
+    long = "n/o/p/" + "x" * 300
+    equal(t.apply(made("m/f", "n") + made("n/o/f", "n") + made(long, "n")), (1, "", f"arl: {long}: File name too long\n"))
+    equal(os.listdir(t.root), ["f"])
+    equal(t.write(long, "text")[:2], (1, ""))
+    equal(os.listdir(t.root), ["f"])
+
+
 @case
 def what_cannot_be_applied_is_refused_by_name(pod):
     t = Tree(pod, "refused", f="a\n")
