@@ -27,6 +27,8 @@ static void job_done(struct job *j)
 
         replace_done(&e->put);
         write_walk_done(&e->at);
+        if (e->old_fd >= 0)
+            close(e->old_fd);
         free(e->name);
         free(e->old);
         free(e->new);
@@ -113,9 +115,12 @@ static struct write_result read_entry(struct patch_entry *e)
         err = errno;
     if (!err && !S_ISREG(e->at.st.st_mode)) {
         r.how = FRAME_NOT_A_FILE;
+    } else if (!err && e->at.st.st_size > HUNKS_FILE_MAX) {
+        e->old = xstrdup("");
+        e->old_fd = fd;
+        fd = -1;
     } else if (!err) {
-        /* One byte more than the limit, so that a file above it is seen. */
-        size_t room = MIN((size_t)e->at.st.st_size, (size_t)HUNKS_FILE_MAX) + 1;
+        size_t room = (size_t)e->at.st.st_size + 1;
 
         e->old = xmalloc(room);
         err = read_all(fd, e->old, room, &e->old_len);
@@ -221,6 +226,7 @@ static struct patch_entry *entry_of(struct job *j, const char *name)
     e = xcalloc(1, sizeof(*e));
     e->name = xstrdup(str_or_empty(name));
     e->at.dir = -1;
+    e->old_fd = -1;
     e->mode = REPLACE_KEEP_MODE;
     j->tree.entries = xrealloc(j->tree.entries, (j->tree.count + 1) * sizeof(struct patch_entry *));
     j->tree.entries[j->tree.count++] = e;
@@ -238,6 +244,7 @@ static struct patch_entry *entry_of(struct job *j, const char *name)
     if (e->old)
         e->new = xmemdup0(e->old, e->old_len);
     e->new_len = e->old_len;
+    e->new_from = e->old_fd >= 0 ? e : NULL;
     return count_bytes(j, 2 * e->old_len) ? e : NULL;
 }
 
@@ -295,11 +302,13 @@ static bool check_free(struct job *j, const struct diff_file *f, const struct pa
     return refuse(j, f->new_path, xstrdup("the file exists already, and the patch makes it"));
 }
 
-static void put_text(struct patch_entry *e, char *data, size_t len)
+/* from: what has the text, if it is a large one; or NULL. */
+static void put_text(struct patch_entry *e, char *data, size_t len, const struct patch_entry *from)
 {
     str_set(&e->new, data);
     e->new_len = len;
-    e->changed = true;
+    e->new_from = from;
+    e->changed = e->text_changed = true;
 }
 
 static void tell_change(struct job *j, const struct diff_file *f)
@@ -317,15 +326,22 @@ static void tell_change(struct job *j, const struct diff_file *f)
                           f->new_path ? f->new_path : f->old_path));
 }
 
+/* What a part of the patch is for. */
+struct before {
+    const char *text; /* NULL: there is no file */
+    size_t len;
+    const struct patch_entry *large; /* its file has the text, not `text`; NULL: none */
+};
+
 static bool finish(struct job *j, const struct diff_file *f, struct patch_entry *from,
-                   struct patch_entry *to, struct hunks_text *t)
+                   struct patch_entry *to, struct hunks_text *t, const struct patch_entry *large)
 {
     if (t->notes)
         tell(j, xasprintf("%s%s%s", several(j) ? to->name : "", several(j) ? ": " : "", t->notes));
     tell_change(j, f);
     if (!count_bytes(j, t->len))
         return false;
-    if (f->change == DIFF_DELETE && t->len > 0)
+    if (f->change == DIFF_DELETE && (t->len > 0 || large))
         return refuse(j, f->old_path,
                       xstrdup("the patch deletes the file, and does not remove all of its lines"));
     if ((f->change == DIFF_DELETE && to->by_link) || (f->change == DIFF_RENAME && from->by_link))
@@ -334,29 +350,28 @@ static bool finish(struct job *j, const struct diff_file *f, struct patch_entry 
                               "named itself"));
     if (f->change == DIFF_DELETE) {
         if (!replaced(to)) /* else it is what stood there before that is deleted */
-            put_text(to, NULL, 0);
+            put_text(to, NULL, 0, NULL);
         return true;
     }
     set_mode(f, from, to);
     if (f->change == DIFF_RENAME && !from->made)
-        put_text(from, NULL, 0);
-    put_text(to, str_take(&t->data), t->len);
+        put_text(from, NULL, 0, NULL);
+    if (f->change == DIFF_MODIFY && !f->hunks)
+        to->changed = true;
+    else
+        put_text(to, str_take(&t->data), t->len, large);
     to->made = f->change != DIFF_MODIFY;
     return true;
 }
 
 /* The text that the hunks are for. */
-static const char *text_before(const struct diff_file *f, const struct patch_entry *from,
-                               size_t *ret_len)
+static struct before text_before(const struct diff_file *f, const struct patch_entry *from)
 {
-    bool old = is_for_old(f, from);
-
-    if (f->change == DIFF_CREATE) {
-        *ret_len = 0;
-        return "";
-    }
-    *ret_len = old ? from->old_len : from->new_len;
-    return old ? from->old : from->new;
+    if (f->change == DIFF_CREATE)
+        return (struct before){.text = ""};
+    if (is_for_old(f, from))
+        return (struct before){from->old, from->old_len, from->old_fd >= 0 ? from : NULL};
+    return (struct before){from->new, from->new_len, from->new_from};
 }
 
 /* A file that is not there, and hunks that need no line of it. */
@@ -380,8 +395,7 @@ static bool apply_file(struct job *j, const struct diff_file *patch)
     struct patch_entry *from = NULL, *to = entry_of(j, new_name ? new_name : old_name);
     CLEANUP(hunks_text_done) struct hunks_text t = {0};
     cleanup_free char *why = NULL;
-    const char *text;
-    size_t len;
+    struct before before;
 
     if (!to)
         return false;
@@ -392,13 +406,16 @@ static bool apply_file(struct job *j, const struct diff_file *patch)
         copy.change = DIFF_CREATE;
     if (f->change != DIFF_MODIFY && f->change != DIFF_DELETE && !check_free(j, f, to))
         return false;
-    text = text_before(f, from, &len);
+    before = text_before(f, from);
     /* Without names a patch does not say that it makes its file. */
-    if (!text && (f->old_path || f->new_path))
+    if (!before.text && (f->old_path || f->new_path))
         return refuse_errno(j, from->name, from->in_the_way ? from->in_the_way : ENOENT);
-    if (hunks_apply(str_or_empty(text), len, f, j->spec->fuzz, &t, &why) < 0)
-        return text ? refuse(j, to->name, str_take(&why)) : refuse_errno(j, NULL, ENOENT);
-    return finish(j, f, from, to, &t);
+    if (before.large && f->hunks)
+        return refuse(j, to->name,
+                      xasprintf("a file larger than %u bytes can not be patched", HUNKS_FILE_MAX));
+    if (hunks_apply(str_or_empty(before.text), before.len, f, j->spec->fuzz, &t, &why) < 0)
+        return before.text ? refuse(j, to->name, str_take(&why)) : refuse_errno(j, NULL, ENOENT);
+    return finish(j, f, from, to, &t, before.large);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define COPY_BYTES (64u << 10)
+
 static struct write_result failed(int e)
 {
     return (struct write_result){.how = e ? FRAME_WRITE_FAILED : FRAME_EXITED,
@@ -126,6 +128,47 @@ static int make_way(const struct patch_tree *t, struct patch_entry *e)
 
 /* ---- all of it, or none ---------------------------------------------------------------------- */
 
+/* The text of a large file, as it was. */
+static int copy_large(int to, void *arg)
+{
+    const struct patch_entry *from = arg;
+    cleanup_free char *data = xmalloc(COPY_BYTES);
+    off_t at = 0;
+    int err = 0;
+
+    while (!err) {
+        ssize_t n = pread(from->old_fd, data, COPY_BYTES, at);
+
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return errno;
+        err = replace_write_all(to, data, (size_t)MAX(n, 0));
+        at += MAX(n, 0);
+    }
+    return err;
+}
+
+static int set_mode(const struct patch_entry *e, mode_t mode)
+{
+    int fd =
+        openat(e->at.dir, e->at.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+    int err = 0;
+
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &st) < 0)
+        err = errno;
+    /* It may be another one than what was found. */
+    else if (st.st_dev != e->at.st.st_dev || st.st_ino != e->at.st.st_ino)
+        err = EBUSY;
+    else if (fchmod(fd, mode) < 0)
+        err = errno;
+    close(fd);
+    return err;
+}
+
 /* The new file complete, beside where it is to be. */
 static struct write_result prepare(const struct patch_tree *t, struct patch_entry *e)
 {
@@ -134,11 +177,17 @@ static struct write_result prepare(const struct patch_tree *t, struct patch_entr
 
     if (t->spec->kind != FRAME_WRITE_PATCHES && t->spec->mode != FRAME_MODE_UNSET)
         e->mode = t->spec->mode;
+    if (!e->text_changed)
+        return r;
     if (e->at.dir < 0)
         r = write_find(path, t->spec->confined, true, &e->at);
     if (r.how != FRAME_EXITED)
         return r;
     e->put = (struct replace){.at = &e->at, .mode = e->mode, .data = e->new, .len = e->new_len};
+    if (e->new_from) {
+        e->put.fill = copy_large;
+        e->put.arg = (void *)e->new_from;
+    }
     return failed(replace_prepare(&e->put));
 }
 
@@ -148,7 +197,7 @@ static int commit(struct patch_entry *e)
 
     /* It may have a part of its new text when that fails, if it is written in place. */
     e->moved = e->old;
-    err = replace_commit(&e->put);
+    err = e->text_changed ? replace_commit(&e->put) : set_mode(e, e->mode & 07777);
     if (!err)
         e->moved = true;
     return err;
@@ -161,6 +210,14 @@ static void put_back(struct patch_entry *e)
 
     if (!e->moved)
         return;
+    if (!e->text_changed) {
+        set_mode(e, e->at.st.st_mode & 07777);
+        return;
+    }
+    if (e->old_fd >= 0) {
+        put.fill = copy_large;
+        put.arg = e;
+    }
     if (!e->old) {
         unlinkat(e->at.dir, e->at.name, 0);
         return;

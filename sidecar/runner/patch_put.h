@@ -19,12 +19,15 @@ struct patch_entry {
     int in_the_way; /* ENOTDIR: a file, of which the name makes a folder; EISDIR: a folder; or 0 */
     char *old;      /* NULL: it is not there */
     size_t old_len;
-    char *new; /* NULL: it is not to be there */
+    int old_fd; /* a file above HUNKS_FILE_MAX: its text is there, and old is ""; else -1 */
+    char *new;  /* NULL: it is not to be there */
     size_t new_len;
-    uint32_t mode; /* to be set; REPLACE_KEEP_MODE */
+    const struct patch_entry *new_from; /* whose old_fd has the text of new; NULL: new has it */
+    uint32_t mode;                      /* to be set; REPLACE_KEEP_MODE */
     bool changed;
-    bool made;    /* by this patch, which may take away what was there before */
-    bool by_link; /* a symbolic link leads to it */
+    bool text_changed; /* not only the mode */
+    bool made;         /* by this patch, which may take away what was there before */
+    bool by_link;      /* a symbolic link leads to it */
     /* For patch_put(). */
     struct replace put;
     char

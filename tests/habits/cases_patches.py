@@ -1,6 +1,7 @@
 """FilePatch with patches: what the headers of git say, refusals, and files that cannot be replaced. On a real sidecar and runner."""
 import base64
 import os
+import shutil
 import stat
 import subprocess
 
@@ -59,6 +60,12 @@ class Tree:
     def write(self, name, content, **more):
         r = self.pod.run([{"name": "w", "type": "FilePatch", "path": name, "content": content, "workDir": self.root, **more}])
         return r.code, r.out.decode(), r.err.decode()
+
+
+def mount(pod, tree, script):
+    """In the container's own namespace of mounts."""
+    r = pod.run([{"name": "s", "type": "Command", "command": ["sh", "-c", script], "workDir": tree.root}])
+    equal((r.code, r.err), (0, b""))
 
 
 def names(name, to=None):
@@ -201,16 +208,11 @@ def nothing_is_left_of_a_patch_that_cannot_be_put_in_place(pod):
     before = sorted(os.walk(t.root))
     kept = [(n, os.stat(t.path(n)).st_ino, os.stat(t.path(n)).st_mode, os.stat(t.path(n)).st_uid) for n in ("x", "d", "d/f")]
     diff = (renamed("d/f", "d") + made("n/o/p", "n") + names("stays") + HUNK + deleted("x", "a") + made("x/y/z", "n") + deleted("gone", "a"))
-
-    def mount(script):
-        r = pod.run([{"name": "s", "type": "Command", "command": ["sh", "-c", script], "workDir": t.root}])
-        equal((r.code, r.err), (0, b""))
-
-    mount("mount --bind gone gone")
+    mount(pod, t, "mount --bind gone gone")
     try:
         equal(t.apply(diff), (1, "", "arl: gone: Device or resource busy\n"))
     finally:
-        mount("umount gone")
+        mount(pod, t, "umount gone")
     equal((sorted(os.walk(t.root)), t.get("stays"), t.get("d/f")), (before, "a\n", "a\n"))
     equal([(n, os.stat(t.path(n)).st_ino, os.stat(t.path(n)).st_mode, os.stat(t.path(n)).st_uid) for n in ("x", "d")], kept[:2])
     equal(t.apply(diff)[0::2], (0, ""))
@@ -225,6 +227,54 @@ def folders_that_were_made_go_with_what_failed(pod):
     equal(os.listdir(t.root), ["f"])
     equal(t.write(long, "text")[:2], (1, ""))
     equal(os.listdir(t.root), ["f"])
+
+
+@case
+def a_large_file_is_moved_and_gets_its_mode(pod):
+    """Above the limit of texts that are patched; what needs no text of it works."""
+    large, other = b"x\n" * (5 << 20), b"y\n" * (5 << 20)
+    copied = renamed("f", "d/c").replace("rename", "copy")
+    mode = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n"
+    rows = [
+        (mode, {"f": (large, 0o755), "g": (other, 0o640)}),
+        (renamed("f", "f/x"), {"f/x": (large, 0o644), "g": (other, 0o640)}),
+        (renamed("f", "g") + renamed("g", "f"), {"f": (other, 0o640), "g": (large, 0o644)}),
+        (mode + copied, {"f": (large, 0o755), "d/c": (large, 0o644), "g": (other, 0o640)}),
+        (renamed("g", "h").replace("similarity", "old mode 100644\nnew mode 100755\nsimilarity"), {"f": (large, 0o644), "h": (other, 0o750)}),
+    ]
+    for number, (diff, want) in enumerate(rows):
+        t = Tree(pod, f"large{number}", f=large)
+        t.put("g", other, 0o640)
+        equal(t.apply(diff)[0::2], (0, ""))
+        equal([(n, t.mode(n)) for n in t.names()], [(n, m) for n, (_, m) in sorted(want.items())])
+        equal([n for n, (data, _) in want.items() if t.get(n).encode() != data], [])
+        shutil.rmtree(t.root)
+    t = Tree(pod, "largekept", f=large, gone="a\n")
+    too_large = "a file larger than 8388608 bytes can not be patched"
+    edit = "@@ -1 +1 @@\n-x\n+z\n"
+    for diff, why in [(names("f") + edit, f"f: {too_large}"), (renamed("f", "g") + names("f", "g") + edit, f"g: {too_large}"),
+                      ("diff --git a/f b/f\ndeleted file mode 100644\n", "f: the patch deletes the file, and does not remove all of its lines"),
+                      (renamed("f", "g") + made("g/x", "n"), "g: it is a file in the patch, and a folder of g/x as well")]:
+        equal(t.apply(diff), (1, "", f"arl: {why}\n"))
+    equal((t.names(), t.mode("f"), t.get("f").encode() == large, t.mode("gone")), (["f", "gone"], 0o644, True, 0o644))
+
+
+@case
+def a_mode_alone_leaves_the_text_where_it_is(pod):
+    """A file with several names keeps them, and the mode goes back if another part fails."""
+    t = Tree(pod, "modealone", f="a\n", gone="a\n")
+    os.link(t.path("f"), t.path("g"))
+    mode = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n"
+    mount(pod, t, "mount --bind gone gone")
+    try:
+        equal(t.apply(mode + deleted("gone", "a")), (1, "", "arl: gone: Device or resource busy\n"))
+    finally:
+        mount(pod, t, "umount gone")
+    equal(t.mode("f"), 0o644)
+    before = os.stat(t.path("f"))
+    equal(t.apply(mode), (0, "File patched: f\n", ""))
+    after = os.stat(t.path("g"))
+    equal((t.mode("f"), after.st_ino, after.st_mtime_ns), (0o755, before.st_ino, before.st_mtime_ns))
 
 
 @case

@@ -4536,7 +4536,7 @@ class TaskStep(BaseModel):
     """
     patch: Annotated[str | None, Field(max_length=1441792)] = None
     """
-    FilePatch: a unified diff, as git makes it, in place of content. All of it is applied or nothing. A hunk that fits at exactly one other place is applied there. Files may be made, deleted, renamed, copied and get other modes; symbolic links, submodules and binary files are refused. A file may have 8 MiB.
+    FilePatch: a unified diff, as git makes it, in place of content. All of it is applied or nothing. A hunk that fits at exactly one other place is applied there. Files may be made, deleted, renamed, copied and get other modes; symbolic links, submodules and binary files are refused. A file whose lines change may have 8 MiB.
     """
     fuzz: Annotated[int | None, Field(ge=0, le=2)] = None
     """
