@@ -352,6 +352,10 @@ class Stream:
         self._sock.close()
 
 
+class BrokenOff(BaseException):
+    """In a thread whose scope was cancelled. As with Ctrl-C, no ``except Exception`` goes on from there."""
+
+
 class Scope:
     """What one caller waits for, so that another thread can break it off."""
 
@@ -398,11 +402,16 @@ def in_scope(abort: Callable[[], object]) -> None:
         scope.add(abort)
 
 
+def has_scope() -> bool:
+    """Whether another thread may break off what this caller waits for."""
+    return _scope.get() is not None
+
+
 def check_scope() -> None:
-    """Raises StreamLost if this caller's waits were broken off."""
+    """Raises BrokenOff if this caller's waits were broken off."""
     scope = _scope.get()
     if scope is not None and scope.canceled:
-        raise StreamLost("it was broken off", reason="Canceled")
+        raise BrokenOff
 
 
 def exit_code(status: bytes, what: str) -> int:

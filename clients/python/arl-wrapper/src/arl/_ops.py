@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from arl._exec import Scope
+from arl._exec import Scope, check_scope, has_scope, in_scope
 from arl._fork import in_child
 from arl.errors import ArlError
 
@@ -73,12 +73,34 @@ def _drive(op: Op[T], do: Callable[[Call | Until], Any]) -> T:
 def _do(step: Call | Until) -> Any:
     if isinstance(step, Call):
         return step.fn()
+    if has_scope():
+        return _End(step.future).wait(step.timeout)
     try:
         return step.future.result(step.timeout)
     except FutureTimeout:
         if step.future.done():  # it is the future's own
             raise
         raise Late from None
+
+
+class _End:
+    """The end of a future, or of the scope of who waits for it."""
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+        self._over = threading.Event()
+        in_scope(self.abort)
+        future.add_done_callback(lambda _: self.abort())
+
+    def abort(self) -> None:
+        self._over.set()
+
+    def wait(self, timeout: float | None) -> Any:
+        self._over.wait(timeout)
+        check_scope()
+        if not self._future.done():
+            raise Late
+        return self._future.result()
 
 
 async def arun(op: Op[T]) -> T:
@@ -147,10 +169,8 @@ async def request(fn: Callable[[], T]) -> T:
     return await _finish(asyncio.wrap_future(_requests().submit(contextvars.copy_context().run, fn)))
 
 
-async def in_thread(fn: Callable[[], T]) -> T:
-    """Does something long in a thread of its own, whose connections are closed when the caller is cancelled."""
-    scope = Scope()
-    future: Future[T] = Future()
+def begin(fn: Callable[[], T], scope: Scope, future: Future[T], name: str) -> None:
+    """Does something in a thread of its own, whose waits and connections end with this scope."""
 
     def body() -> None:
         try:
@@ -162,7 +182,14 @@ async def in_thread(fn: Callable[[], T]) -> T:
         else:
             settle(lambda: future.set_result(result))
 
-    threading.Thread(target=body, name="arl-async", daemon=True).start()
+    threading.Thread(target=body, name=name, daemon=True).start()
+
+
+async def in_thread(fn: Callable[[], T]) -> T:
+    """Does something long in a thread of its own, which is broken off when the caller is cancelled."""
+    scope = Scope()
+    future: Future[T] = Future()
+    begin(fn, scope, future, "arl-async")
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:

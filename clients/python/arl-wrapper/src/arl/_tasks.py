@@ -330,7 +330,7 @@ class Watched:
         return int(self.status.get("attempt") or 1)
 
     def check(self, deadline: float | None) -> None:
-        """Raises TaskTimeout after this time, and StreamLost if this caller's waits were broken off."""
+        """Raises TaskTimeout after this time, and BrokenOff if this caller's waits were."""
         check_scope()
         if deadline is not None and time.monotonic() > deadline and not self.wait.future.done():
             raise self._late("in time")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_futures
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
+from arl import _cleanup, _ops
+from arl._exec import Scope
 from arl.aio import AsyncSandbox
 from arl.errors import SandboxFailed, SandboxGone, TaskLost
 from arl.pool import Pool
@@ -16,6 +19,8 @@ from arl.sandbox import Sandbox
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# How long those who are broken off have to end, and to delete their sandboxes themselves.
+GRACE_S = 5.0
 # What a fresh sandbox may mend; what an item's own code raises is the caller's.
 _LOST = (SandboxFailed, SandboxGone, TaskLost)
 
@@ -27,16 +32,51 @@ def _check(concurrency: int, retries: int) -> None:
         raise ValueError(f"retries must be at least 0, and not {retries}")
 
 
+class _Run(Generic[Item, Result]):
+    """An item that is worked on, in a thread of its own."""
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.scope = Scope()
+        self.future: Future[Result] = Future()
+        self.sandbox: Sandbox | None = None
+
+    def work(
+        self, fn: Callable[[Sandbox, Item], Result], pool: Pool | str, retries: int, options: dict[str, Any]
+    ) -> Result:
+        for left in range(retries, -1, -1):
+            try:
+                with Sandbox.create(pool, **options) as self.sandbox:
+                    return fn(self.sandbox, self.item)
+            except _LOST:
+                if left == 0:
+                    raise
+        raise AssertionError("not reached")
+
+
+def _break_off(runs: Iterable[_Run[Any, Any]]) -> None:
+    """Ends what is waited for there, and deletes the sandboxes: by those who have them, or else from here."""
+    left = list(runs)
+    for run in left:
+        run.scope.cancel()
+    wait_futures([run.future for run in left], timeout=GRACE_S)
+    _cleanup.delete_all([run.sandbox.delete for run in left if run.sandbox and not run.future.done()])
+
+
 def map(
     fn: Callable[[Sandbox, Item], Result],
     items: Iterable[Item],
     pool: Pool | str,
-    *,
     concurrency: int = 16,
+    *,
     retries: int = 0,
     **options: Any,
 ) -> Iterator[tuple[Item, Result]]:
     """Calls ``fn(sandbox, item)`` for each item, with a fresh sandbox each, and yields ``(item, result)`` as they end.
+
+    When it is broken off, by Ctrl-C or because no further result is asked for, no item is begun any more, what the
+    others wait for in arl ends at once, their commands are cancelled and their sandboxes deleted. Code of ``fn`` that
+    waits for something else cannot be broken off: after 5 s it is left to itself, without its sandbox.
 
     Args:
         fn: Called in threads of its own.
@@ -52,44 +92,46 @@ def map(
         BaseException: The first error of ``fn``, once what runs has ended; no further item is begun.
     """
     _check(concurrency, retries)
+    _cleanup.install()
+    return _map(fn, iter(items), pool, concurrency, retries, options)
 
-    def one(item: Item) -> Result:
-        for left in range(retries, -1, -1):
-            try:
-                with Sandbox.create(pool, **options) as sandbox:
-                    return fn(sandbox, item)
-            except _LOST:
-                if left == 0:
-                    raise
-        raise AssertionError("not reached")
 
-    waiting: dict[Future[Result], Item] = {}
-    rest = iter(items)
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="arl-map") as executor:
-
-        def fill() -> None:
-            while len(waiting) < concurrency:
+def _map(
+    fn: Callable[[Sandbox, Item], Result],
+    items: Iterator[Item],
+    pool: Pool | str,
+    concurrency: int,
+    retries: int,
+    options: dict[str, Any],
+) -> Iterator[tuple[Item, Result]]:
+    running: dict[Future[Result], _Run[Item, Result]] = {}
+    try:
+        while True:
+            while len(running) < concurrency:
                 try:
-                    item = next(rest)
+                    run: _Run[Item, Result] = _Run(next(items))
                 except StopIteration:
-                    return
-                waiting[executor.submit(one, item)] = item
-
-        fill()
-        while waiting:
-            done, _ = wait_futures(waiting, return_when=FIRST_COMPLETED)
+                    break
+                running[run.future] = run
+                _ops.begin(partial(run.work, fn, pool, retries, options), run.scope, run.future, "arl-map")
+            if not running:
+                return
+            done, _ = wait_futures(running, return_when=FIRST_COMPLETED)
             for future in done:
-                item = waiting.pop(future)
-                yield item, future.result()
-            fill()
+                run = running.pop(future)
+                if future.exception() is not None:
+                    wait_futures(running)
+                yield run.item, future.result()
+    finally:
+        _break_off(running.values())
 
 
 async def amap(
     fn: Callable[[AsyncSandbox, Item], Awaitable[Result]],
     items: Iterable[Item],
     pool: Pool | str,
-    *,
     concurrency: int = 16,
+    *,
     retries: int = 0,
     **options: Any,
 ) -> AsyncIterator[tuple[Item, Result]]:
