@@ -2,16 +2,19 @@
 
 Each error says why (``reason``, for programs: one of those in docs/api.md where the cluster gave one), what happened
 (``message``) and what to do (``hint``). Each is also the built-in error that fits, so that code which catches
-``TimeoutError`` or ``ValueError`` goes on working.
+``TimeoutError`` or ``ValueError`` goes on working. What the API server has refused, and what it has not answered, is a
+``kubernetes.client.ApiException`` as well. All of them survive pickle and copy.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kubernetes.client import ApiException
+from kubernetes.config import ConfigException
 
 if TYPE_CHECKING:
     from arl.results import CommandResult
@@ -38,24 +41,30 @@ class ArlError(RuntimeError):
         self.hint = hint
         self.object = object
 
+    def __reduce__(self) -> tuple[Callable[..., ArlError], tuple[type[ArlError], tuple[Any, ...], dict[str, Any]]]:
+        # Not by calling the class again: some of them want more arguments than the text.
+        return _again, (type(self), self.args, self.__dict__)
 
-class NotConfigured(ArlError):
-    """No cluster is known: neither a kubeconfig nor the service account of a pod."""
+
+def _again(kind: type[ArlError], args: tuple[Any, ...], state: dict[str, Any]) -> ArlError:
+    # The class itself would say the __new__ of RuntimeError, which does not make an OSError.
+    error = (OSError if issubclass(kind, OSError) else RuntimeError).__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class NotConfigured(ArlError, ConfigException):
+    """No cluster is known: neither a kubeconfig nor the service account of a pod, or what is there is broken."""
 
     default_reason = "NotConfigured"
 
 
-class ClusterUnreachable(ArlError, ConnectionError):
-    """The API server does not answer."""
-
-    default_reason = "ClusterUnreachable"
-
-
 class ApiError(ArlError, ApiException):
-    """The API server has refused a request.
+    """A request that the API server has refused, or has not answered.
 
     Attributes:
-        status: HTTP's status.
+        status: HTTP's status; 0 if there was no answer.
         body: The answer, as text.
         headers: Those of the answer.
     """
@@ -67,16 +76,49 @@ class ApiError(ArlError, ApiException):
         self.status = source.status if source else self.default_status
         self.body = source.body if source else None
         self.headers = source.headers if source else None
+        self.data = None
 
     def __str__(self) -> str:
         return RuntimeError.__str__(self)
 
 
+class ClusterUnreachable(ApiError, ConnectionError):
+    """The API server does not answer."""
+
+    default_reason = "ClusterUnreachable"
+
+
+class ServerBusy(ClusterUnreachable):
+    """The API server is too busy, or has a fault of its own (429 and 5xx), and went on to say so when asked again."""
+
+    default_reason = "ServerBusy"
+    default_status = 503
+
+
+class NotInstalled(ApiError, LookupError):
+    """The cluster has none of arl's kinds: its CustomResourceDefinitions were not applied."""
+
+    default_reason = "NotInstalled"
+    default_status = 404
+
+
 class NotAllowed(ApiError, PermissionError):
-    """The API server knows the caller and does not let him do this, or does not know him."""
+    """The API server knows the caller and does not let him do this, or does not know him.
+
+    Attributes:
+        verb: What the caller may not do, such as ``create``, as far as the API server has said it; else empty.
+        resource: With what, such as ``sandboxes`` or ``pods/exec``; else empty.
+        namespace: Where; empty also for all namespaces.
+    """
 
     default_reason = "Forbidden"
     default_status = 403
+
+    def __init__(self, message: str, *, verb: str = "", resource: str = "", namespace: str = "", **more: Any) -> None:
+        super().__init__(message, **more)
+        self.verb = verb
+        self.resource = resource
+        self.namespace = namespace
 
 
 class Refused(ApiError, ValueError):
@@ -260,35 +302,67 @@ class OutputTooLarge(FileError, ValueError):
     default_reason = "OutputTooLarge"
 
 
-def from_api(error: ApiException, what: str) -> ArlError:
-    """Makes an error of this tree out of a ``kubernetes.client.ApiException``."""
+_RIGHT = re.compile(r'cannot (\w+) resource "([^"]+)"(?: in API group "[^"]*")?(?: in the namespace "([^"]+)")?')
+_NO_KIND = "the server could not find the requested resource"
+
+
+def from_api(error: ApiException, what: str, *, custom: bool = False) -> ApiError:
+    """Makes an error of this tree out of a ``kubernetes.client.ApiException``.
+
+    Args:
+        error: What the official package has raised.
+        what: Begins the message.
+        custom: The request was for one of arl's own kinds.
+    """
     status = getattr(error, "status", None) or 0
-    body: Mapping[str, Any] = {}
-    try:
-        body = json.loads(error.body or "{}")
-    except (ValueError, TypeError):
-        pass
-    if not isinstance(body, Mapping):
-        body = {}
+    body = _status_of(error)
     said = str(body.get("message") or error.reason or f"HTTP status {status}")
     reason = str(body.get("reason") or "") or None
     message = f"{what}: {said}"
-    if status == 401:
-        return NotAllowed(
-            message,
+    if status in (401, 403):
+        return _not_allowed(error, message, said, reason)
+    if status == 404 and custom and (reason is None or said == _NO_KIND):
+        return NotInstalled(
+            f"{message}: the cluster has no kinds of arl.infra.io/v1alpha1",
             source=error,
-            reason=reason or "Unauthorized",
-            hint="The credentials are not valid: sign in again (kubectl auth whoami).",
-        )
-    if status == 403:
-        return NotAllowed(
-            message,
-            source=error,
-            reason=reason,
-            hint="Ask for a Role that allows it: the ClusterRole arl-edit is made for clients.",
+            hint="Install arl first: apply its CustomResourceDefinitions (kubectl apply -f crds/) and its operator.",
         )
     if status == 404:
         return NotFound(message, source=error, reason=reason)
-    if status in (400, 409, 413, 422):
+    if status == 429 or status >= 500:
+        return ServerBusy(
+            message, source=error, reason=reason, hint="Try again later: nothing is wrong with the request."
+        )
+    if status >= 400:
         return Refused(message, source=error, reason=reason)
-    return ClusterUnreachable(message, reason=reason)
+    return ClusterUnreachable(message, source=error, reason=reason)
+
+
+def _status_of(error: ApiException) -> Mapping[str, Any]:
+    """The Status that the API server has sent; empty where somebody else has answered."""
+    try:
+        body = json.loads(error.body or "{}")
+    except (ValueError, TypeError):
+        return {}
+    return body if isinstance(body, Mapping) else {}
+
+
+def _not_allowed(error: ApiException, message: str, said: str, reason: str | None) -> NotAllowed:
+    if error.status == 401:
+        hint = "The credentials are not valid: sign in again (kubectl auth whoami)."
+        return NotAllowed(message, source=error, reason=reason or "Unauthorized", hint=hint)
+    right = _RIGHT.search(said)
+    role = "the ClusterRole arl-edit is made for clients."
+    if right is None:  # a quota, a policy, or in other words
+        return NotAllowed(message, source=error, reason=reason, hint=f"If it is a Role that is missing: {role}")
+    verb, resource, namespace = right[1], right[2], right[3] or ""
+    where = f"in namespace {namespace}" if namespace else "in all namespaces"
+    return NotAllowed(
+        message,
+        source=error,
+        reason=reason,
+        verb=verb,
+        resource=resource,
+        namespace=namespace,
+        hint=f"Ask for a Role that allows {verb} of {resource} {where}: {role}",
+    )
