@@ -1,12 +1,15 @@
 """The errors: one tree, each with what programs of arl-env and of the official package catch."""
 
 import copy
+import json
 import pathlib
 import pickle
 import re
 
 import pytest
-from arl import CommandResult, errors
+from arl import CommandResult, Pool, Sandbox, _connection, errors
+from arl._connection import Connection
+from fake_server import refusal, serving
 from kubernetes import client, config
 
 API = pathlib.Path(__file__).parents[3] / "docs" / "api.md"
@@ -57,3 +60,46 @@ def test_a_result_is_the_same_in_another_process():
     result = CommandResult.of(TASK, lambda file, timeout: b"all")
     for again in (lambda r: pickle.loads(pickle.dumps(r)), copy.copy, copy.deepcopy):
         assert again(result) == result
+
+
+RIGHT = 'sandboxes.arl.infra.io is forbidden: User "u" cannot create resource "sandboxes" in API group "arl.infra.io" in the namespace "n"'
+
+
+def test_a_right_that_is_missing_is_named():
+    with serving(lambda request: refusal(403, "Forbidden", RIGHT)) as server:
+        with pytest.raises(errors.NotAllowed, match="Role that allows create of sandboxes in namespace n") as e:
+            server.connection.create("n", "sandboxes", {"metadata": {"name": "a"}})
+    assert (e.value.verb, e.value.resource, e.value.namespace, e.value.status) == ("create", "sandboxes", "n", 403)
+
+
+@pytest.mark.parametrize("answer", [(404, "404 page not found\n"), refusal(404, "NotFound", "the server could not find the requested resource")])
+@pytest.mark.parametrize("call", [
+    lambda c: Sandbox.create("p", connection=c), lambda c: Sandbox.attach("a", connection=c), lambda c: Pool.get("p", connection=c),
+    lambda c: Pool(c, "n", "p").wait_ready(5), lambda c: Pool.list(connection=c)])
+def test_a_cluster_without_the_kinds_is_told(answer, call):
+    with serving(lambda request: answer) as server, pytest.raises(errors.NotInstalled, match="kubectl apply -f crds/") as e:
+        call(server.connection)
+    assert e.value.status == 404
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_stays_busy_is_an_api_exception(status, monkeypatch):
+    monkeypatch.setattr(_connection, "RETRY_S", 0.1)
+    with serving(lambda request: refusal(status, "Busy", "not now")) as server, pytest.raises(client.ApiException, match="not now") as e:
+        server.connection.get("n", "sandboxes", "a")
+    assert (type(e.value), e.value.status, json.loads(e.value.body)["message"]) == (errors.ServerBusy, status, "not now")
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(_connection, "RETRY_S", 0.1)
+    monkeypatch.setattr(_connection, "_shared", {})
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    file = tmp_path / "config"
+    file.write_text(json.dumps({
+        "current-context": "here", "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}], "users": [{"name": "u", "user": {"token": "t"}}]}))
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    with pytest.raises(errors.ClusterUnreachable, match="the API server http://127.0.0.1:9") as e:
+        Connection.load().get("n", "sandboxes", "a")
+    assert f"the context here of {file}" in e.value.hint
+    assert e.value.status == 0

@@ -419,7 +419,7 @@ class TestCreate:
 
     def test_retry_after_is_heeded(self, api):
         api.posts.put((429, {}, (("Retry-After", "1"),)))
-        api.posts.put((200, box("Pending")))
+        api.posts.put((201, box("Pending")))
         began = time.monotonic()
         api.connection.create("n", "sandboxes", self.body)
         assert time.monotonic() - began >= 1

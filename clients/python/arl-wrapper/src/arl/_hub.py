@@ -23,14 +23,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-import urllib3
 from kubernetes import client
 
-from arl._connection import CONNECT_TIMEOUT_S, Connection
+from arl._connection import BROKEN, CONNECT_TIMEOUT_S, RETRY_S, Connection, retry_after
 from arl._fork import in_child
 from arl._names import CLIENT_LABEL, client_id
 from arl._ops import settle
-from arl.errors import ArlError, ClusterUnreachable, from_api
+from arl.errors import ArlError, from_api
 
 # The server ends a watch after so long; a connection that has died without a word is noticed a little later.
 WATCH_S = (50, 70)
@@ -133,6 +132,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._refusals = 0  # one after the other
         self._barren = 0  # watches that brought nothing, one after the other
+        self._renewed = False  # the credentials, since the last request that was allowed
         self.requests = 0
 
     def add(self, wait: Wait) -> None:
@@ -172,7 +172,9 @@ class Watcher:
         version: str | None = None
         pause = PAUSE_FIRST_S
         expired = 0  # versions that were too old, one after the other
+        what = f"watching {self._plural} in namespace {self._namespace}"
         while not self._idle():
+            used = self._connection.api_client
             try:
                 if version is None or self._barren >= BARREN_MAX:
                     version = self._list()
@@ -184,7 +186,11 @@ class Watcher:
                     pause, self._barren, expired = PAUSE_FIRST_S, 0, 0
                     continue
             except client.ApiException as e:
-                error = from_api(e, f"watching {self._plural} in namespace {self._namespace}")
+                error = from_api(e, what, custom=True)
+                if e.status == 401 and not self._renewed and self._connection.renew(used):
+                    self._renewed = True
+                    continue
+                pause = max(pause, min(retry_after(e) or 0.0, RETRY_S))
                 if e.status == 410:
                     version = None
                     expired += 1
@@ -194,10 +200,10 @@ class Watcher:
                 if self._refusals >= FATAL_TRIES:
                     self._refusals = 0
                     self._fail(error)
-            except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            except BROKEN:
                 pass
             except Exception as e:  # so that no wait hangs
-                self._fail(ClusterUnreachable(f"watching {self._plural} in namespace {self._namespace}: {e}"))
+                self._fail(self._connection.unreachable(what, e))
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, PAUSE_MAX_S)
 
@@ -214,7 +220,7 @@ class Watcher:
             **self._selector,
             **options,
         )
-        self._refusals = 0
+        self._refusals, self._renewed = 0, False
         return response
 
     def _list(self) -> str:

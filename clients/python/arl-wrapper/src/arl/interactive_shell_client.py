@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kubernetes import client
 from kubernetes.stream import stream
+from websocket import WebSocketBadStatusException
 
+from arl import _exec
 from arl._connection import Connection
 
 DEFAULT_SHELL = ("/bin/sh",)
@@ -19,8 +21,7 @@ class InteractiveShellClient:
 
     def __init__(self) -> None:
         self._connection = Connection.load()
-        # A client of its own: kubernetes.stream changes the one that it is given while it connects.
-        self.v1 = client.CoreV1Api(client.ApiClient(self._connection.api_client.configuration))
+        self.v1 = self._client()
         self.ws_client: Any = None
         self.namespace: str | None = None
         self.pod_name: str | None = None
@@ -30,20 +31,44 @@ class InteractiveShellClient:
     def connect_sync(
         self, namespace: str, pod_name: str, container: str = "executor", command: list[str] | None = None
     ) -> None:
-        """Starts a shell, by default /bin/sh, in a container of a pod."""
+        """Starts a shell, by default /bin/sh, in a container of a pod.
+
+        Raises:
+            NotAllowed: The right to pods/exec is missing. As all refusals a RuntimeError and an ApiException.
+            NotFound: There is no such pod.
+            Refused: There is no such container, or it does not run.
+        """
         self.namespace, self.pod_name, self.container = namespace, pod_name, container
-        self.ws_client = stream(
-            self.v1.connect_get_namespaced_pod_exec,
-            pod_name,
-            namespace,
-            container=container,
-            command=list(DEFAULT_SHELL) if command is None else command,
-            stderr=True,
-            stdin=True,
-            stdout=True,
-            tty=False,
-            _preload_content=False,
-        )
+        argv = list(DEFAULT_SHELL) if command is None else command
+        what = f"running {argv[0]} in pod {pod_name} of namespace {namespace}"
+        self.ws_client = self._connection.call(what, lambda: self._open(namespace, pod_name, container, argv))
+
+    def _client(self) -> client.CoreV1Api:
+        # One of its own: kubernetes.stream changes the one that it is given while it connects.
+        return client.CoreV1Api(client.ApiClient(self._connection.api_client.configuration))
+
+    def _open(self, namespace: str, pod_name: str, container: str, command: Sequence[str]) -> Any:
+        self.v1 = self._client()  # with the credentials of now
+        try:
+            return stream(
+                self.v1.connect_get_namespaced_pod_exec,
+                pod_name,
+                namespace,
+                container=container,
+                command=command,
+                stderr=True,
+                stdin=True,
+                stdout=True,
+                tty=False,
+                _preload_content=False,
+            )
+        except client.ApiException as e:  # all that went wrong is in its text, without a status
+            cause = e.__context__
+            if isinstance(cause, (KeyboardInterrupt, SystemExit)):
+                raise cause from None
+            if isinstance(cause, WebSocketBadStatusException):
+                raise _exec._refused(cause) from e
+            raise
 
     async def connect(
         self, namespace: str, pod_name: str, container: str = "executor", command: list[str] | None = None
