@@ -681,7 +681,7 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
     s->deadline = c->ops->v->timer_new(c->ops, on_deadline, s);
     buf_init(&s->line, LIMIT_EVENT_LINE_BYTES);
     list_push_back(&c->streams, &s->node);
-    map_put(&w->runs, task_key, s->run);
+    world_add_run(w, task_key, s->run);
     world_note_run_memory(w, task_key, s->run);
     arm_deadline(s);
     c->started++;
@@ -698,7 +698,7 @@ void sidecar_client_drop(struct sidecar_client *c, const char *ns, const char *n
     struct run *r;
 
     meta_key(key, ns, name);
-    r = map_del(&c->opts.world->runs, key);
+    r = world_take_run(c->opts.world, key);
     if (!r)
         return;
     target = r->target;

@@ -42,6 +42,8 @@ void index_add(struct index *x, const char *key, struct meta *obj)
         b->items[at] = b->items[at - 1];
     b->items[at] = obj;
     b->count++;
+    if (b->chosen && is_before(obj, b->chosen))
+        b->chosen = NULL;
 }
 
 void index_remove(struct index *x, const char *key, const struct meta *obj)
@@ -52,6 +54,8 @@ void index_remove(struct index *x, const char *key, const struct meta *obj)
         if (b->items[i] != obj)
             continue;
         memmove(b->items + i, b->items + i + 1, (b->count - i - 1) * sizeof(*b->items));
+        if (b->chosen == obj)
+            b->chosen = NULL;
         if (--b->count == 0)
             bucket_free(map_del(&x->buckets, key));
         return;
@@ -63,4 +67,12 @@ const struct index_bucket *index_get(const struct index *x, const char *key)
     const struct index_bucket *b = map_get(&x->buckets, key);
 
     return b ? b : &empty_bucket;
+}
+
+void index_choose(struct index *x, const char *key, struct meta *obj)
+{
+    struct index_bucket *b = map_get(&x->buckets, key);
+
+    if (b)
+        b->chosen = obj;
 }

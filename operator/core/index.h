@@ -3,6 +3,9 @@
  * (creation time, then order of arrival). Points at objects of a store; whoever changes the store
  * keeps the index in step (world.c). Buckets are small arrays: adding and removing is linear in
  * one bucket, reading is free.
+ *
+ * The owner of an index may note which object of a bucket it has chosen, so that it need not look
+ * for it again; the index forgets that when the object leaves, or when an older one comes.
  */
 #ifndef ARL_OPERATOR_CORE_INDEX_H
 #define ARL_OPERATOR_CORE_INDEX_H
@@ -18,6 +21,7 @@ struct index_bucket {
     struct meta **items;
     size_t count;
     size_t alloc;
+    struct meta *chosen; /* NULL: none, or it was forgotten */
 };
 
 void index_done(struct index *x);
@@ -25,5 +29,7 @@ void index_add(struct index *x, const char *key, struct meta *obj);
 void index_remove(struct index *x, const char *key, const struct meta *obj);
 /* Never NULL: an empty bucket for a key without objects. Valid until the next change. */
 const struct index_bucket *index_get(const struct index *x, const char *key);
+/* obj is in the bucket of the key; NULL: forgets what was chosen. */
+void index_choose(struct index *x, const char *key, struct meta *obj);
 
 #endif

@@ -116,15 +116,15 @@ static bool pauses(const struct view *v, const struct meta *sandbox)
     return st && st->next_claim_mono_ns > v->now.mono_ns;
 }
 
-/* How many sandboxes of the pool have waited longer and may take a pod before this one. */
-static size_t waiting_ahead(const struct view *v, const char *pool_key)
+/* Whether one of so many pods is left for it by those of the pool that have waited longer. Nobody
+ * looks further than that: all of a long line may ask at once. */
+static bool is_served(const struct view *v, const char *pool_key, size_t free_pods)
 {
     const struct index_bucket *b = index_get(&v->w->waiting_by_pool, pool_key);
-    size_t n = 0;
 
-    for (size_t i = 0; i < b->count && b->items[i] != &v->s->meta; i++)
-        n += !pauses(v, b->items[i]) && world_lacks_pod(v->w, b->items[i]);
-    return n;
+    for (size_t i = 0; i < b->count && free_pods > 0 && b->items[i] != &v->s->meta; i++)
+        free_pods -= !pauses(v, b->items[i]) && world_lacks_pod(v->w, b->items[i]);
+    return free_pods > 0;
 }
 
 static void claim(const struct view *v, struct pod *p)
@@ -243,7 +243,7 @@ static void plan_waiting(const struct view *v)
     }
     v->s->meta.missed_mono_ns = 0;
     free_pods = world_claimable(v->w, pool_key, &first);
-    if (free_pods <= waiting_ahead(v, pool_key))
+    if (!is_served(v, pool_key, free_pods))
         wait_for_pod(v, pool);
     else if (may_claim(v, pool))
         claim(v, first);

@@ -324,36 +324,6 @@ static void start(const struct view *v)
     a->number = MAX(v->t->attempt, 1);
 }
 
-/* In this process, or as the agent says. */
-static bool runs(const struct world *w, const struct sandbox_state *st, const struct meta *m)
-{
-    const struct run *run;
-    char key[META_KEY_MAX];
-
-    meta_key(key, m->ns, m->name);
-    run = world_run(w, key);
-    return (run && str_eq(run->target.task_uid, m->uid)) || str_eq(m->uid, st->running_uid);
-}
-
-/* The oldest; but one that has begun goes on, though an older one was seen only then: times of
- * creation have no fractions, and an operator before us may not have known the older one. What runs
- * comes before what only has a status that says so: whoever wrote that may not have begun it. */
-static bool is_head(const struct view *v, const struct sandbox_state *st)
-{
-    const struct index_bucket *b;
-    char key[META_KEY_MAX];
-
-    meta_key(key, v->t->meta.ns, v->t->sandbox);
-    b = index_get(&v->w->tasks_by_sandbox, key);
-    for (size_t i = 0; i < b->count; i++)
-        if (runs(v->w, st, b->items[i]))
-            return b->items[i] == &v->t->meta;
-    for (size_t i = 0; i < b->count; i++)
-        if (container_of(b->items[i], struct task, meta)->sandbox_uid)
-            return b->items[i] == &v->t->meta;
-    return b->count > 0 && b->items[0] == &v->t->meta;
-}
-
 /*
  * A task may have begun in an earlier sandbox of the same name, with an operator that is no more;
  * it must not begin again in this one. What is known of that:
@@ -439,7 +409,7 @@ static void plan_idle(const struct view *v)
                    "the Sandbox was made anew, and the task may have begun in the earlier one");
     else if (s->status.phase == SANDBOX_FAILED)
         sandbox_failed(v, s);
-    else if (!is_head(v, st))
+    else if (world_task_head(v->w, key) != &v->t->meta)
         queued(v);
     else if (s->status.phase != SANDBOX_READY)
         sandbox_pending(v, s);

@@ -170,61 +170,6 @@ bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p)
     return str_eq(p->owner_uid, pool->meta.uid);
 }
 
-static bool claimable(const struct world *w, const struct warmpool *pool, const struct pod *p)
-{
-    return p->ours && pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && pod_speaks(p) &&
-           !p->meta.deleting && !pod_terminal(p) && !p->broken && p->ip &&
-           !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
-}
-
-size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first)
-{
-    const struct index_bucket *b = index_get(&w->pods_by_pool, pool_key);
-    const struct warmpool *pool = world_pool(w, pool_key);
-    size_t n = 0;
-
-    *ret_first = NULL;
-    for (size_t i = 0; pool && i < b->count; i++) {
-        struct pod *p = container_of(b->items[i], struct pod, meta);
-
-        if (!claimable(w, pool, p))
-            continue;
-        if (n++ == 0)
-            *ret_first = p;
-    }
-    return n;
-}
-
-bool world_lacks_pod(const struct world *w, const struct meta *sandbox)
-{
-    return !ledger_busy_obj(w->ledger, &api_sandbox, sandbox) &&
-           !world_sandbox_pod(w, container_of(sandbox, struct sandbox, meta));
-}
-
-bool world_in_line(const struct world *w, const struct meta *sandbox)
-{
-    const struct sandbox_state *st;
-    char key[META_KEY_MAX];
-
-    meta_key(key, sandbox->ns, sandbox->name);
-    st = map_get(&w->sandbox_states, key);
-    return !(st && st->outside) && world_lacks_pod(w, sandbox);
-}
-
-void world_wake_waiting(struct world *w, const char *pool_key)
-{
-    const struct index_bucket *b = index_get(&w->waiting_by_pool, pool_key);
-    struct pod *first;
-    size_t free_pods = b->count ? world_claimable(w, pool_key, &first) : 0;
-
-    for (size_t i = 0; i < b->count && free_pods > 0; i++) {
-        if (!world_in_line(w, b->items[i]))
-            continue;
-        world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
-        free_pods--;
-    }
-}
-
 static void queue_store(struct world *w, const struct store *s, const char *prefix)
 {
     struct meta *m;
@@ -383,6 +328,20 @@ static void left_line(struct world *w, const struct sandbox *was, const struct s
     world_wake_waiting(w, pool);
 }
 
+/* Whether the tasks behind the first one have something else to say, see plan_idle(). A sandbox
+ * changes often, and whoever may use it changes it as often as he likes: its other tasks cost
+ * nothing then, however many they are. */
+static bool turned(const struct meta *old_obj, const struct meta *new_obj)
+{
+    const struct sandbox *a, *b;
+
+    if (!old_obj || !new_obj || old_obj->deleting != new_obj->deleting)
+        return true;
+    a = container_of(old_obj, struct sandbox, meta);
+    b = container_of(new_obj, struct sandbox, meta);
+    return (a->status.phase == SANDBOX_FAILED) != (b->status.phase == SANDBOX_FAILED);
+}
+
 static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
@@ -401,8 +360,13 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
         world_forget_sandbox(w, key);
     else if (!new_obj)
         sandbox_gone(world_sandbox_state(w, key), old_obj->uid);
+    if (!new_obj)
+        world_task_head_may_differ(w, key);
     world_queue(w, PLAN_SANDBOX, key);
-    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+    if (turned(old_obj, new_obj))
+        queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+    else
+        world_queue_task_head(w, key);
     if (old_obj)
         left_line(w, container_of(old_obj, struct sandbox, meta),
                   new_obj ? container_of(new_obj, struct sandbox, meta) : NULL);
@@ -420,18 +384,17 @@ static void index_task(struct world *w, struct meta *m, bool add)
         index_add(&w->tasks_by_sandbox, key, m);
     else
         index_remove(&w->tasks_by_sandbox, key, m);
+    if (add && (t->sandbox_uid || world_task_runs(w, key, m)))
+        world_task_head_may_differ(w, key);
 }
 
 /* The next task in the line of a sandbox, and the sandbox's idle clock. */
 static void task_left_line(struct world *w, const struct task *t)
 {
-    const struct index_bucket *b;
     char key[META_KEY_MAX];
 
     meta_key(key, t->meta.ns, t->sandbox);
-    b = index_get(&w->tasks_by_sandbox, key);
-    if (b->count > 0)
-        world_queue_obj(w, PLAN_TASK, b->items[0]->ns, b->items[0]->name);
+    world_queue_task_head(w, key);
     if (world_sandbox(w, key))
         world_queue(w, PLAN_SANDBOX, key);
 }
@@ -455,7 +418,7 @@ void world_nothing_ran(struct world *w, const char *key)
     if (!st)
         return;
     st->audited = true;
-    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+    world_queue_task_head(w, key);
 }
 
 /* NULL: this very sandbox is gone. */
@@ -480,9 +443,11 @@ void world_audited(struct world *w, const char *ns, const char *sandbox, const c
     st->auditing = false;
     st->unanswered_mono_ns = 0;
     st->audited = st->doubts == doubts;
+    world_queue_task_head(w, key); /* it may be so no more, and says so */
     str_set(&st->running_uid, xstrdup(task_uid));
+    world_task_head_may_differ(w, key);
+    world_queue_task_head(w, key);
     world_queue(w, PLAN_SANDBOX, key);
-    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
 }
 
 void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
@@ -496,7 +461,7 @@ void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
     if (st->unanswered_mono_ns)
         return;
     st->unanswered_mono_ns = now_mono_ns;
-    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+    world_queue_task_head(w, key);
 }
 
 void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid)
@@ -665,7 +630,7 @@ static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready
     meta_key(key, p->meta.ns, p->sandbox);
     world_queue(w, PLAN_SANDBOX, key);
     /* The pods' watch may be behind the sandboxes' one: tasks wait for the pod, too. */
-    queue_bucket(w, index_get(&w->tasks_by_sandbox, key), PLAN_TASK);
+    world_queue_task_head(w, key);
 }
 
 void world_pod_made(struct world *w, const struct meta *pod)

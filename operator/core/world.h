@@ -141,6 +141,10 @@ struct sandbox *world_sandbox(const struct world *w, const char *key);
 struct task *world_task(const struct world *w, const char *key);
 struct pod *world_pod(const struct world *w, const char *key);
 struct run *world_run(const struct world *w, const char *key);
+/* Takes r over: there is none of this task yet. */
+void world_add_run(struct world *w, const char *key, struct run *r);
+/* The caller has it then, and frees it with world_free_run(). NULL: there is none. */
+struct run *world_take_run(struct world *w, const char *key);
 /* The pod that belongs to this very sandbox: its owner's UID is the sandbox's, and it is the one
  * that the sandbox's status names; until that names one, it is one of ours. */
 struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
@@ -232,6 +236,18 @@ bool world_lacks_pod(const struct world *w, const struct meta *sandbox);
 bool world_in_line(const struct world *w, const struct meta *sandbox);
 /* Plans the sandboxes that could get a pod of this pool. */
 void world_wake_waiting(struct world *w, const char *pool_key);
+/* The task that is first in its sandbox's line: the oldest; but one that has begun goes on, though
+ * an older one was seen only then: times of creation have no fractions, and an operator before us
+ * may not have known the older one. What runs comes before what only has a status that says so:
+ * whoever wrote that may not have begun it. NULL: no task of the sandbox is unfinished. It is
+ * looked for once, however many tasks ask. */
+struct meta *world_task_head(struct world *w, const char *sandbox_key);
+/* What the choice is made by has changed. */
+void world_task_head_may_differ(struct world *w, const char *sandbox_key);
+/* Plans it: the tasks behind it do not mind what its sandbox does. */
+void world_queue_task_head(struct world *w, const char *sandbox_key);
+/* In this process, or as the agent says. */
+bool world_task_runs(const struct world *w, const char *sandbox_key, const struct meta *task);
 /* The API server is down or back: pools whose creates it did not answer make their pods at once.
  * The gate holds these back for as long as it is down. */
 void world_retry_creates(struct world *w, int64_t mono_ns);

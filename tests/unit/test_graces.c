@@ -205,7 +205,7 @@ static void test_deleted_task_that_runs_is_stopped_and_ends(void **state)
     run =
         run_new((struct run_target){.task_uid = xstrdup("uid-t"), .sandbox_uid = xstrdup("uid-s")},
                 1, 1, f->now);
-    map_put(&f->w->runs, "ns/t", run);
+    world_add_run(f->w, "ns/t", run);
     for (size_t i = 0; i < ARRAY_SIZE(events); i++)
         assert_int_equal(run_event(run, &events[i], f->now, NULL), 0);
     put_deleted_task(f, "\"state\":\"Running\"");
@@ -241,8 +241,8 @@ static void test_task_in_a_deleted_sandbox_ends(void **state)
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
     put_task(f, "t", ONE_STEP, "\"state\":\"Running\"");
-    map_put(
-        &f->w->runs, "ns/t",
+    world_add_run(
+        f->w, "ns/t",
         run_new((struct run_target){.task_uid = xstrdup("uid-t"), .sandbox_uid = xstrdup("uid-s")},
                 1, 1, f->now));
     fixture_put(f, &api_sandbox, "s", DELETED,

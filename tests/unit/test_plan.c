@@ -428,7 +428,7 @@ static struct run *start_run(struct fixture *f)
     struct run_target target = {.task_uid = xstrdup("uid-t"), .sandbox_uid = xstrdup("uid-s")};
     struct run *r = run_new(target, 1, 1, f->now);
 
-    map_put(&f->w->runs, "ns/t", r);
+    world_add_run(f->w, "ns/t", r);
     return r;
 }
 
@@ -538,7 +538,7 @@ static void test_task_retries_after_a_write(void **state)
     assert_in(body, "\"attempts\":[{\"attempt\":1,\"exitCode\":3,\"reason\":\"StepFailed\"");
     put_task(f, "t", ONE_STEP ",\"retries\":1", "\"state\":\"Running\",\"attempt\":2");
     assert_plan(f, TASK, "cancel t\nafter 0ms\n");
-    run_free(map_del(&f->w->runs, "ns/t"));
+    run_free(world_take_run(f->w, "ns/t"));
     assert_plan(f, TASK, "start t for s attempt 2\n");
 }
 

@@ -85,7 +85,7 @@ static struct run *start_run(struct fixture *f, const char *task)
                                 .pod_name = xstrdup("a")};
     struct run *r = run_new(target, 1, 1, f->now);
 
-    map_put(&f->w->runs, key, r);
+    world_add_run(f->w, key, r);
     return r;
 }
 
@@ -130,7 +130,7 @@ static void test_what_was_given_up_is_stopped_before_the_next_task(void **state)
     put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
     assert_plan(f, NEXT, WAITS);
     assert_plan(f, TASK, "cancel t\n");
-    run_free(map_del(&f->w->runs, "ns/t"));
+    run_free(world_take_run(f->w, "ns/t"));
     assert_held(f);
 }
 
@@ -141,7 +141,7 @@ static void test_what_is_found_running_and_ended_is_stopped(void **state)
     struct fixture *f = *state;
 
     two_tasks(f);
-    run_free(map_del(&f->w->runs, "ns/t"));
+    run_free(world_take_run(f->w, "ns/t"));
     world_audited(f->w, "ns", "s", "uid-s", 0, "uid-t");
     put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
     assert_held(f);
@@ -154,7 +154,7 @@ static void test_what_another_operator_ended_is_stopped(void **state)
     two_tasks(f);
     put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
     assert_plan(f, TASK, "cancel t\n");
-    run_free(map_del(&f->w->runs, "ns/t"));
+    run_free(world_take_run(f->w, "ns/t"));
     assert_held(f);
 }
 
@@ -166,7 +166,7 @@ static void test_what_was_deleted_is_over_before_the_next_task(void **state)
     fixture_remove(f, &api_task, "t");
     assert_plan(f, NEXT, WAITS);
     assert_plan(f, TASK, "cancel t\nafter 0ms\n");
-    run_free(map_del(&f->w->runs, "ns/t"));
+    run_free(world_take_run(f->w, "ns/t"));
     assert_held(f);
 }
 
@@ -184,7 +184,7 @@ static void test_what_has_ended_holds_nothing_up(void **state)
         assert_int_equal(run_event(r, &end, f->now, NULL), 0);
         put_task(f, "t", ONE_STEP, ends[i]);
         assert_plan(f, TASK, i == 0 ? "forget t\n" : "cancel t\nafter 0ms\n");
-        run_free(map_del(&f->w->runs, "ns/t"));
+        run_free(world_take_run(f->w, "ns/t"));
         assert_plan(f, i == 0 ? NEXT : TASK,
                     i == 0 ? "start u for s attempt 1\n" : "start t for s attempt 2\n");
         assert_true(world_sandbox_state(f->w, "ns/s")->audited);

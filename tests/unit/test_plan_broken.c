@@ -267,7 +267,7 @@ static void test_tasks_of_it_fail_at_once_with_the_cause(void **state)
     put_box(f, "Failed", FAILED_BOX);
     put_task(f, "t", ONE_STEP, "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"");
     put_task(f, "t2", ONE_STEP, "");
-    map_put(&f->w->runs, "ns/t", run_new(target, 1, 1, f->now));
+    world_add_run(f->w, "ns/t", run_new(target, 1, 1, f->now));
     fixture_plan(f, TASK, &runs);
     assert_string_equal(buf_str(&f->text), "status t SandboxFailed\n");
     assert_in(runs, "sandbox s failed: pod a is of no use");

@@ -10,7 +10,7 @@ static struct run *start(struct fixture *f)
         .task_uid = xstrdup("uid-t"), .sandbox_uid = xstrdup("uid-s"), .pod_uid = xstrdup("uid-a")};
     struct run *r = run_new(target, 1, 1, f->now);
 
-    map_put(&f->w->runs, "ns/t", r);
+    world_add_run(f->w, "ns/t", r);
     return r;
 }
 

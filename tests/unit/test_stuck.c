@@ -406,7 +406,7 @@ static struct run *running(struct fixture *f)
 
     put_task(f, "t", "");
     box_with_pod(f, POD_READY);
-    map_put(&f->w->runs, "ns/t", r);
+    world_add_run(f->w, "ns/t", r);
     return r;
 }
 

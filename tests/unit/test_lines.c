@@ -1,0 +1,236 @@
+/* Lines: sandboxes that wait for a pod, and tasks of a sandbox. A tenant makes them as long as he
+ * likes; what that costs is not to be paid by those who wait behind his keys. */
+#include "tests/unit/unit.h"
+
+#include <time.h>
+
+#include "tests/unit/world_fixture.h"
+
+#define FEW 250
+#define MANY (16 * FEW)
+/* Between 16, which a cost for each of them comes to, and 256, for each with each. */
+#define RATIO 64
+
+static void setup(struct fixture *f)
+{
+    fixture_init(f);
+    f->w->active_wall_ns = T0_WALL - 100 * NSEC_PER_SEC;
+}
+
+static int64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
+}
+
+/* Plans what is queued; returns how many keys that were. */
+static size_t drain(struct fixture *f)
+{
+    size_t n = 0;
+    char *key;
+
+    for (; (key = queue_take(f->w->queue, f->now.mono_ns)); n++) {
+        fixture_plan(f, key, NULL);
+        free(key);
+    }
+    return n;
+}
+
+static void put_numbered(struct fixture *f, const struct api_kind *kind, char letter, int i,
+                         const char *rest)
+{
+    char name[32];
+
+    snprintf(name, sizeof(name), "%c-%d", letter, i);
+    fixture_put(f, kind, name, "", rest);
+}
+
+static void put_task(struct fixture *f, int i, const char *status)
+{
+    cleanup_free char *rest =
+        xasprintf("\"spec\":{\"sandboxRef\":\"s\",\"steps\":[{\"name\":\"a\",\"type\":\"Command\","
+                  "\"command\":[\"true\"]}]},\"status\":{%s}",
+                  status);
+
+    put_numbered(f, &api_task, 't', i, rest);
+}
+
+static void put_sandbox(struct fixture *f, const char *metadata, const char *phase)
+{
+    cleanup_free char *rest =
+        xasprintf("\"spec\":{\"poolRef\":\"p\"},\"status\":{\"phase\":\"%s\"}", phase);
+
+    fixture_put(f, &api_sandbox, "s", metadata, rest);
+}
+
+static void put_pool(struct fixture *f, int replicas)
+{
+    cleanup_free char *rest = xasprintf("\"spec\":{\"replicas\":%d,\"template\":{\"spec\":{"
+                                        "\"containers\":[{\"name\":\"executor\",\"image\":\"x\"}]}}"
+                                        "}",
+                                        replicas);
+
+    fixture_put(f, &api_warmpool, "p", "", rest);
+}
+
+/* ---- what it costs --------------------------------------------------------------------------- */
+
+static int64_t cost_of_tasks(int count)
+{
+    struct fixture f;
+    int64_t begun;
+
+    setup(&f);
+    for (int i = 0; i < count; i++)
+        put_task(&f, i, "\"state\":\"Pending\"");
+    drain(&f);
+    put_sandbox(&f, "", "Pending");
+    begun = cpu_ns();
+    assert_int_equal(drain(&f), count + 1);
+    begun = cpu_ns() - begun;
+    fixture_done(&f);
+    return begun;
+}
+
+static int64_t cost_of_sandboxes(int count)
+{
+    struct fixture f;
+    int64_t begun;
+
+    setup(&f);
+    put_pool(&f, 1);
+    for (int i = 0; i < count; i++)
+        put_numbered(&f, &api_sandbox, 's', i,
+                     "\"spec\":{\"poolRef\":\"p\"},\"status\":{\"phase\":\"Pending\"}");
+    drain(&f);
+    put_pool(&f, 0); /* all of them say so */
+    begun = cpu_ns();
+    assert_int_equal(drain(&f), count + 1);
+    begun = cpu_ns() - begun;
+    fixture_done(&f);
+    return begun;
+}
+
+/* Of several tries: others use the machine's caches, too. */
+static int64_t least(int64_t (*cost)(int count), int count)
+{
+    int64_t best = cost(count);
+
+    for (int i = 0; i < 2; i++)
+        best = MIN(best, cost(count));
+    return best;
+}
+
+static void test_a_long_line_costs_each_of_it_the_same(void **state)
+{
+    int64_t (*const costs[])(int count) = {cost_of_tasks, cost_of_sandboxes};
+
+    for (size_t i = 0; i < ARRAY_SIZE(costs); i++)
+        assert_in_range(least(costs[i], MANY) / least(costs[i], FEW), 0, RATIO);
+}
+
+/* Whoever may use a sandbox may change it, as often as he likes. */
+static void test_tasks_in_line_do_not_mind_what_changes_before_them(void **state)
+{
+    struct fixture f;
+
+    setup(&f);
+    put_sandbox(&f, "", "Pending");
+    for (int i = 0; i < FEW; i++)
+        put_task(&f, i, "\"state\":\"Pending\"");
+    drain(&f);
+    put_sandbox(&f, ",\"annotations\":{\"arl.infra.io/used-at\":\"" T0_TEXT "\"}", "Pending");
+    assert_int_equal(drain(&f), 2); /* the sandbox, and the first task */
+    fixture_put(&f, &api_pod, "a", ",\"labels\":{\"arl.infra.io/sandbox\":\"s\"}",
+                "\"status\":{\"phase\":\"Running\"}");
+    assert_int_equal(drain(&f), 3); /* these, and a pool */
+    world_audit_waits(f.w, "ns", "s", "uid-s", f.now.mono_ns);
+    assert_int_equal(drain(&f), 1);
+    world_audited(f.w, "ns", "s", "uid-s", 0, "uid-t-7");
+    assert_int_equal(drain(&f), 3); /* the sandbox, who was the first, and who is */
+    put_sandbox(&f, "", "Failed");
+    assert_int_equal(drain(&f), FEW + 1); /* that concerns all of them */
+    fixture_done(&f);
+}
+
+/* ---- whose turn it is ------------------------------------------------------------------------ */
+
+/* As the rule says, from scratch. */
+static const struct meta *head_of(struct fixture *f)
+{
+    const struct index_bucket *b = index_get(&f->w->tasks_by_sandbox, "ns/s");
+
+    for (size_t i = 0; i < b->count; i++)
+        if (world_task_runs(f->w, "ns/s", b->items[i]))
+            return b->items[i];
+    for (size_t i = 0; i < b->count; i++)
+        if (container_of(b->items[i], struct task, meta)->sandbox_uid)
+            return b->items[i];
+    return b->count > 0 ? b->items[0] : NULL;
+}
+
+static void run_or_stop(struct fixture *f, int i)
+{
+    cleanup_free char *key = xasprintf("ns/t-%d", i);
+    const struct task *t = world_task(f->w, key);
+    struct run *r = world_take_run(f->w, key);
+    struct run_target target = {0};
+
+    if (r) {
+        world_free_run(f->w, r);
+    } else if (t) {
+        target.task_uid = xstrdup(t->meta.uid);
+        world_add_run(f->w, key, run_new(target, 1, 1, f->now));
+    }
+}
+
+static void change(struct fixture *f, unsigned what, int i)
+{
+    static const char *const statuses[] = {"", "\"state\":\"Pending\"",
+                                           "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"",
+                                           "\"state\":\"Succeeded\",\"sandboxUID\":\"uid-s\""};
+    char name[32], uid[32];
+
+    snprintf(name, sizeof(name), "t-%d", i);
+    snprintf(uid, sizeof(uid), "uid-t-%d", i);
+    if (what < ARRAY_SIZE(statuses))
+        put_task(f, i, statuses[what]);
+    else if (what == 4)
+        fixture_remove(f, &api_task, name);
+    else if (what == 5)
+        run_or_stop(f, i);
+    else if (what == 6)
+        world_audited(f->w, "ns", "s", "uid-s", 0, i % 3 ? uid : NULL);
+    else if (what == 7 && i == 0)
+        fixture_remove(f, &api_sandbox, "s");
+    else
+        put_sandbox(f, "", "Ready");
+}
+
+static void test_the_first_of_a_line_is_who_it_would_be_from_scratch(void **state)
+{
+    struct fixture f;
+    uint32_t seed = 1;
+
+    setup(&f);
+    for (int n = 0; n < 20000; n++) {
+        seed = seed * 1664525u + 1013904223u; /* Numerical Recipes, 2nd edition, 7.1 */
+        change(&f, (seed >> 16) % 9, (int)((seed >> 24) % 8));
+        assert_ptr_equal(world_task_head(f.w, "ns/s"), head_of(&f));
+    }
+    drain(&f);
+    fixture_done(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_long_line_costs_each_of_it_the_same),
+        cmocka_unit_test(test_tasks_in_line_do_not_mind_what_changes_before_them),
+        cmocka_unit_test(test_the_first_of_a_line_is_who_it_would_be_from_scratch),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
