@@ -2,11 +2,14 @@
 
 import asyncio
 import functools
+import os
+import signal
 import threading
 import time
 
 import pytest
-from arl import AsyncSandbox, Sandbox, _cleanup, _hub, _ops, _tasks, errors
+from arl import AsyncSandbox, Pool, Sandbox, _cleanup, _hub, _ops, _tasks, errors
+from fake_cluster import Cluster
 
 
 def test_a_request_is_finished_however_often_its_caller_is_cancelled():
@@ -126,3 +129,34 @@ def test_a_cancellation_is_seen_also_when_the_cluster_is_away(away, kind):
         assert task.cancelled()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["timeout", "Ctrl-C", "deleted"])
+def test_who_waits_for_a_pool_no_longer_has_no_thread_any_more(how):
+    cluster = Cluster()
+    pool = {"metadata": {"name": "p", "uid": "u"}, "spec": {"replicas": 1}}
+    cluster.objects["warmpools", "p"] = pool
+    cluster.note("ADDED", "warmpools", pool)
+
+    def watches():
+        return [t for t in threading.enumerate() if t.name == "arl-watch-warmpools"]
+
+    def do():
+        while not watches():
+            time.sleep(0.01)
+        time.sleep(0.2)
+        if how == "Ctrl-C":
+            os.kill(os.getpid(), signal.SIGINT)
+        elif how == "deleted":
+            cluster.delete(["warmpools", "p"], None)
+    other = threading.Thread(target=do)
+    other.start()
+    try:
+        with pytest.raises({"timeout": errors.PoolNotReady, "Ctrl-C": KeyboardInterrupt, "deleted": errors.PoolNotFound}[how]):
+            Pool(cluster.connection, "n", "p").wait_ready(1 if how == "timeout" else 20)
+        other.join()
+        for thread in watches():
+            thread.join(5)
+            assert not thread.is_alive()
+    finally:
+        cluster.close()

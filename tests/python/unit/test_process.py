@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from arl import AsyncSandbox, Sandbox, _exec, _ops, _tasks, _use, errors, process
+from arl import AsyncSandbox, Sandbox, _exec, _ops, _tasks, errors, process
 from arl.results import CommandResult
 from fake_pod import FakePod, cut
 
@@ -200,28 +200,3 @@ def test_run_with_callbacks_waits_no_longer_than_without(follow, script, kind):
     thread.start()
     thread.join(10)
     assert (len(caught), canceled) == (1, [1])
-
-
-def test_use_is_told_at_most_once_in_a_while(monkeypatch):
-    monkeypatch.setattr(_use, "EVERY_S", 0.5)
-    told = []
-    use = _use.Use(lambda: told.append(time.monotonic()))
-    began = time.monotonic()
-    while time.monotonic() < began + 1.2:
-        with use:
-            pass
-    with use:
-        while len(told) < 5:
-            time.sleep(0.01)
-    assert all(b - a >= 0.5 for a, b in zip(told, told[1:], strict=False))
-
-
-def test_use_that_cannot_be_told_harms_nobody(caplog):
-    def renew():
-        raise errors.NotAllowed("no patch")
-
-    with _use.Use(renew) as use:
-        while not caplog.records:
-            time.sleep(0.01)
-    assert use._users == 0
-    assert "no patch" in json.dumps(caplog.records[0].getMessage())

@@ -1,14 +1,15 @@
-"""Shells whose other side does not read, ends, or breaks off."""
+"""Shells whose other side does not read, ends, or breaks off, and what is left of them then."""
 
 import asyncio
+import gc
 import socket
 import threading
 import time
 
 import pytest
-from arl import _exec, errors
-from arl.shells import AsyncShell, Pty, Shell
-from fake_pod import FakePod
+from arl import AsyncSandbox, Sandbox, _exec, errors
+from arl.shells import AsyncShell, Forward, Pty, Shell
+from fake_pod import FakePod, cut
 
 LIMIT_S = 20
 MUCH = bytes(64 << 20)
@@ -98,6 +99,124 @@ def test_a_write_that_waits_ends_with_its_connection(how):
         writer.join(LIMIT_S)
         assert len(caught) == 1
         s.close()
+
+
+@pytest.mark.parametrize("how", ["ends", "breaks", "is dropped", "is closed twice"])
+def test_a_shell_that_is_over_is_no_use_of_its_sandbox(how):
+    def serve(peer):
+        if how == "ends":
+            peer.end(3)
+        elif how == "breaks":
+            cut(peer)
+        else:
+            peer.receive()
+    with FakePod(serve) as fake:
+        use = Use()
+        s = Shell(_exec.open_exec(fake.connection, "n", "p", "executor", ["sh"], stdin=True), use)
+        assert use.users == 1
+        if how == "ends":
+            assert s.wait(LIMIT_S) == 3
+        elif how == "breaks":
+            with pytest.raises(errors.StreamLost):
+                s.read(LIMIT_S)
+        elif how == "is closed twice":
+            s.close()
+            s.close()
+        else:
+            del s
+            gc.collect()
+        assert use.users == 0
+
+
+def box(fake):
+    b = Sandbox(fake.connection, "n", {"metadata": {"name": "s", "uid": "u"}, "status": {"phase": "Ready", "podName": "p"}})
+    b._use = Use()
+    return b
+
+
+@pytest.mark.parametrize(("wrong", "kind"), [({"cols": 0}, ValueError), ({"rows": 65536}, ValueError), ({"cols": "80"}, TypeError), ({"rows": True}, TypeError), ({"cols": 8.5}, TypeError)])
+def test_a_terminal_without_a_size_is_not_opened(deaf, wrong, kind):
+    (name,) = wrong
+    with pytest.raises(kind, match=f"^{name} must be "):
+        box(deaf).pty(**wrong)
+    with pytest.raises(kind, match=f"^{name} must be "):
+        asyncio.run(AsyncSandbox(box(deaf)).pty(**wrong))
+    assert deaf.seen == []
+
+
+def test_a_terminal_that_cannot_be_told_its_size_is_closed(deaf, monkeypatch):
+    opened = []
+
+    def fail(pty, size):
+        opened.append(pty._process.stream)
+        raise errors.StreamLost("it broke")
+    monkeypatch.setattr(Pty, "_tell", fail)
+    b = box(deaf)
+    with pytest.raises(errors.StreamLost, match="it broke"):
+        b.pty()
+    assert (b._use.users, opened[0].ended, opened[0]._sock.fileno()) == (0, True, -1)
+
+
+def wait_for(condition):
+    until = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def threads(name):
+    return [t for t in threading.enumerate() if t.name == name]
+
+
+@pytest.mark.parametrize("pieces", [1, 10**9])
+def test_an_asynchronous_shell_that_is_dropped_leaves_no_thread(pieces):
+    def serve(peer):
+        for _ in range(pieces):
+            peer.send(1, b"x" * 1000)
+        peer.receive()
+    with FakePod(serve) as fake:
+        async def main():
+            s = AsyncShell(shell(fake))
+            assert await s.read()
+            await asyncio.sleep(0.2)    # its queue is full
+            del s
+            gc.collect()
+            await asyncio.to_thread(wait_for, lambda: not threads("arl-async"))
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["close", "read_until"])
+def test_who_reads_a_shell_that_is_closed_is_told(deaf, how):
+    async def main():
+        s = AsyncShell(shell(deaf))
+        assert await s.read()
+        reader = asyncio.ensure_future(s.read() if how == "close" else s.read_until("x"))
+        await asyncio.sleep(0.05)
+        await s.close()
+        if how == "close":
+            assert await asyncio.wait_for(reader, LIMIT_S) is None
+        else:
+            with pytest.raises(errors.StreamLost):
+                await asyncio.wait_for(reader, LIMIT_S)
+        assert s.over
+    asyncio.run(main())
+
+
+def test_a_forwarded_connection_that_is_lost_leaves_no_thread(monkeypatch):
+    """One whose sandbox takes nothing and gives no sign of life."""
+    over = threading.Event()
+    monkeypatch.setattr(_exec, "PING_S", 0.1)
+    monkeypatch.setattr(_exec, "LOST_S", 0.4)
+    with FakePod(lambda peer: over.wait(3 * LIMIT_S)) as fake:
+        with Forward(lambda: _exec.open_port(fake.connection, "n", "p", 80), Use(), 0) as forward:
+            local = socket.create_connection((forward.host, forward.port))
+            local.settimeout(0.2)
+            with pytest.raises(OSError):
+                local.sendall(MUCH)
+            wait_for(lambda: len(threads("arl-forward")) == 1)
+            local.close()
+        over.set()
+        wait_for(lambda: not threads("arl-forward"))
 
 
 def test_an_asynchronous_write_has_a_limit_too(deaf):

@@ -360,7 +360,8 @@ class Scope:
     """What one caller waits for, so that another thread can break it off."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # What is freed while its thread is in here may cancel it.
+        self._lock = threading.RLock()
         self._aborts: list[weakref.WeakMethod[Callable[[], object]]] = []
         self._token: contextvars.Token[Scope | None] | None = None
         self.canceled = False

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -122,8 +123,18 @@ class Wait:
 class Watcher:
     """A thread that lists and watches objects of one kind in one namespace."""
 
-    def __init__(self, connection: Connection, namespace: str, plural: str, selector: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        namespace: str,
+        plural: str,
+        selector: Mapping[str, str],
+        lasting: bool = True,
+    ) -> None:
         self._connection = connection
+        self._lasting = lasting
+        self._response: Any = None  # that its thread reads
+        self._nobody = threading.Event()  # waits any more, if it does not last
         self._namespace = namespace
         self._plural = plural
         self._selector = dict(selector)
@@ -139,6 +150,7 @@ class Watcher:
         """Begins a wait; the thread is started if it does not run."""
         with self._lock:
             self._waits.setdefault(wait.name, []).append(wait)
+            self._nobody.clear()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=f"arl-watch-{self._plural}", daemon=True)
                 self._thread.start()
@@ -151,6 +163,9 @@ class Watcher:
                 waits.remove(wait)
             if not waits:
                 self._waits.pop(wait.name, None)
+            if not self._waits and not self._lasting:
+                self._nobody.set()
+                _sever(self._response)
 
     def _all(self) -> list[Wait]:
         with self._lock:
@@ -204,7 +219,7 @@ class Watcher:
                 pass
             except Exception as e:  # so that no wait hangs
                 self._fail(self._connection.unreachable(what, e))
-            time.sleep(pause * random.uniform(0.5, 1.5))
+            self._nobody.wait(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, PAUSE_MAX_S)
 
     def _fail(self, error: ArlError) -> None:
@@ -221,6 +236,10 @@ class Watcher:
             **options,
         )
         self._refusals, self._renewed = 0, False
+        with self._lock:
+            self._response = response
+            if self._nobody.is_set():
+                _sever(response)
         return response
 
     def _list(self) -> str:
@@ -229,6 +248,7 @@ class Watcher:
         try:
             answer = json.loads(response.data)
         finally:
+            self._response = None
             response.release_conn()
         self._barren = 0
         objects = {obj["metadata"]["name"]: obj for obj in answer["items"]}
@@ -259,6 +279,7 @@ class Watcher:
             if rest.strip():
                 raise ValueError("the watch ended within an event")
         finally:
+            self._response = None
             response.close()
             response.release_conn()
 
@@ -278,6 +299,17 @@ class Watcher:
             return str(meta.get("resourceVersion") or version)
         except (AttributeError, KeyError, TypeError) as e:
             raise ValueError("no event") from e
+
+
+def _sever(response: Any) -> None:
+    """Wakes the thread that reads this answer."""
+    # The socket of http.client: later versions of urllib3 alone can do it themselves.
+    sock = getattr(getattr(getattr(getattr(response, "_fp", None), "fp", None), "raw", None), "_sock", None)
+    if isinstance(sock, socket.socket):
+        try:
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is closed
 
 
 class Hub:
@@ -306,7 +338,7 @@ class Hub:
         obj = self._connection.get(namespace, plural, name)
         wait.exists(obj)
         if not wait.future.done():
-            Watcher(self._connection, namespace, plural, {"field_selector": f"metadata.name={name}"}).add(wait)
+            Watcher(self._connection, namespace, plural, {"field_selector": f"metadata.name={name}"}, False).add(wait)
         return wait
 
 

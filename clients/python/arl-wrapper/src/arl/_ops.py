@@ -12,11 +12,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from arl._exec import Scope, check_scope, has_scope, in_scope
+from arl._exec import BrokenOff, Scope, check_scope, has_scope, in_scope
 from arl._fork import in_child
 from arl.errors import ArlError
 
@@ -231,28 +231,27 @@ class Pump(Generic[T]):
         threading.Thread(target=self._body, name="arl-async", daemon=True).start()
 
     def _put(self, item: T | None, error: BaseException | None) -> None:
-        waiting = asyncio.run_coroutine_threadsafe(self._queue.put((item, error)), self._loop)
-        while not self._scope.canceled:
-            try:
-                return waiting.result(1.0)
-            except FutureTimeout:
-                continue
-        waiting.cancel()
+        put = self._queue.put((item, error))
+        try:
+            waiting = asyncio.run_coroutine_threadsafe(put, self._loop)
+        except RuntimeError:  # the loop is closed
+            put.close()
+            raise BrokenOff from None
+        try:
+            _End(waiting).wait(None)
+        except BrokenOff:
+            waiting.cancel()
+            raise
 
     def _body(self) -> None:
         error: BaseException | None = None
-        try:
-            with self._scope:
+        with self._scope, suppress(BrokenOff):
+            try:
                 for item in self._items():
                     self._put(item, None)
-                    if self._scope.canceled:
-                        return
-        except BaseException as e:
-            error = e
-        try:
+            except BaseException as e:
+                error = e
             self._put(None, error)
-        except RuntimeError:
-            pass  # the loop is closed
 
     async def get(self) -> T | None:
         """The next one; None: there is none."""
@@ -274,7 +273,14 @@ class Pump(Generic[T]):
         return item
 
     def stop(self) -> None:
-        """Breaks it off."""
+        """Breaks it off; who waits for the next one is told that there is none."""
+        self.abandon()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait((None, None))
+
+    def abandon(self) -> None:
+        """Breaks it off, from any thread, when nobody waits for it any more."""
         self._scope.cancel()
 
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
-from arl.errors import ArlError
+from arl._fork import in_child
+from arl.errors import NotFound
 
 EVERY_S = 30.0
 
 _log = logging.getLogger("arl")
+_uses: weakref.WeakSet[Use] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """A child uses nothing yet, and its parent's thread has not come along."""
+    for use in list(_uses):
+        use._reset()
+
+
+in_child(_forked)
 
 
 class Use:
@@ -23,24 +35,31 @@ class Use:
 
     def __init__(self, renew: Callable[[], None]) -> None:
         self._renew = renew
-        self._lock = threading.Lock()
+        self._last = float("-inf")
+        self._gone = False
+        self._reset()
+        _uses.add(self)
+
+    def _reset(self) -> None:
+        # A shell may be freed, and so leave, while its thread is in here.
+        self._lock = threading.RLock()
         self._users = 0
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._last = float("-inf")
 
     def __enter__(self) -> Use:
         with self._lock:
-            self._users += 1
-            if self._thread is None:
+            if self._thread is None and not self._gone:
                 self._wake.clear()
-                self._thread = threading.Thread(target=self._run, name="arl-use", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="arl-use", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._users += 1
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._users -= 1
+            self._users = max(0, self._users - 1)
             if not self._users:
                 self._wake.set()
 
@@ -51,7 +70,7 @@ class Use:
         while True:
             with self._lock:
                 due = self._due()
-                if due > 0 and not self._users:
+                if self._gone or (due > 0 and not self._users):
                     self._thread = None
                     return
                 self._wake.clear()
@@ -65,5 +84,7 @@ class Use:
     def _write(self) -> None:
         try:
             self._renew()
-        except ArlError as e:
+        except NotFound:
+            self._gone = True
+        except Exception as e:  # the next time may do
             _log.warning("use of a sandbox could not be told: %s", e)

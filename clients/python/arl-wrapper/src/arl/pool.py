@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
+from arl import _ops
 from arl._connection import API_VERSION, Connection
-from arl._hub import hub
+from arl._hub import Wait, hub
 from arl._names import CLIENT_LABEL, client_id
 from arl.errors import ArlError, NotFound, PoolNotFound, PoolNotReady, Refused
 from arl.results import condition
@@ -93,13 +93,11 @@ def wait_pool_ready(connection: Connection, namespace: str, name: str, timeout: 
         PoolNotReady: It was not ready in time; the message says why as far as the cluster knows.
     """
     try:
-        wait = hub(connection).wait_for(namespace, "warmpools", name, look_pool_ready)
-        obj: dict[str, Any] = wait.future.result(timeout)
-        return obj
+        return _ops.run(_end(hub(connection).wait_for(namespace, "warmpools", name, look_pool_ready), timeout))
     except NotFound as e:
         raise pool_not_found(connection, namespace, name) from e
-    except FutureTimeout:
-        wait.future.cancel()
+    except _ops.Late:
+        pass
     obj = connection.get(namespace, "warmpools", name)
     failing, ready = condition(obj, "PodsFailing"), condition(obj, "Ready")
     why = failing.get("message") if failing.get("status") == "True" else ready.get("message")
@@ -110,6 +108,14 @@ def wait_pool_ready(connection: Connection, namespace: str, name: str, timeout: 
         hint=f"See: kubectl -n {namespace} describe wp {name}",
         object=obj,
     )
+
+
+def _end(wait: Wait, timeout: float) -> _ops.Op[dict[str, Any]]:
+    try:
+        obj: dict[str, Any] = yield _ops.Until(wait.future, timeout)
+        return obj
+    finally:
+        wait.future.cancel()
 
 
 def pool_not_found(connection: Connection, namespace: str, name: str) -> PoolNotFound:

@@ -20,7 +20,7 @@ from arl.files import Files
 from arl.pool import Pool
 from arl.process import OnOutput, Process
 from arl.results import CommandResult, TaskResult
-from arl.shells import Forward, Pty, Shell
+from arl.shells import Forward, Pty, Shell, terminal_size
 from arl.steps import Step
 
 USED_AT = "arl.infra.io/used-at"
@@ -294,8 +294,13 @@ class Sandbox:
 
     def pty(self, cols: int = 80, rows: int = 24, command: Sequence[str] = ("/bin/sh",)) -> Pty:
         """The same in a terminal."""
+        size = terminal_size(cols, rows)
         pty = Pty(self._exec(command, stdin=True, tty=True), self._use)
-        pty.resize(cols, rows)
+        try:
+            pty._tell(size)
+        except BaseException:
+            pty.close()
+            raise
         return pty
 
     def forward(self, port: int, local_port: int = 0) -> Forward:

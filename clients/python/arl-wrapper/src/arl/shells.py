@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -21,6 +22,10 @@ from arl.process import Name, Output, _Decoders
 WRITE_TIMEOUT_S = 60.0
 # A connection whose local end has finished sending goes on for so long without a byte from the sandbox.
 _LINGER_S = 30.0
+# A terminal has at most so many lines and columns.
+_SIZE_MAX = 65535
+# A port that can take no connection tries again after so long.
+_PAUSE_S = 0.1
 # What is read from a local connection at once; nothing more is read until it was sent.
 _PIECE = 64 << 10
 
@@ -33,11 +38,12 @@ class Shell:
 
     def __init__(self, process: Exec, use: AbstractContextManager[object]) -> None:
         self._process = process
-        self._use = use
-        self._use.__enter__()
+        use.__enter__()
+        # When it has ended, is closed, or nobody has it any more: whichever comes first.
+        self._leave = weakref.finalize(self, use.__exit__, None, None, None)
+        self._leave.atexit = False
         self._decoders = _Decoders()
         self._waiting: deque[Output] = deque()
-        self._closed = False
 
     def write(self, data: str | bytes, timeout: float | None = WRITE_TIMEOUT_S) -> None:
         """Sends input; text as UTF-8. Waits while the program does not read, as it does when nobody reads its output.
@@ -67,11 +73,17 @@ class Shell:
         With 0 it is one that is there already.
         """
         until = None if timeout is None else time.monotonic() + timeout
-        while not self._waiting and not self._process.over:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            self._process.feed(self._process.stream.messages(left), self._take)
-            if left == 0:
-                break
+        try:
+            while not self._waiting and not self._process.over:
+                left = None if until is None else max(0.0, until - time.monotonic())
+                self._process.feed(self._process.stream.messages(left), self._take)
+                if left == 0:
+                    break
+        except StreamLost:
+            self._leave()
+            raise
+        if self._process.over:
+            self._leave()
         return self._waiting.popleft() if self._waiting else None
 
     def _take(self, channel: int, data: bytes) -> None:
@@ -121,10 +133,8 @@ class Shell:
 
     def close(self) -> None:
         """Ends it: a terminal hangs up, and a shell without one sees the end of its input."""
-        if not self._closed:
-            self._closed = True
-            self._process.stream.close()
-            self._use.__exit__(None, None, None)
+        self._process.stream.close()
+        self._leave()
 
     def __enter__(self) -> Shell:
         return self
@@ -176,12 +186,29 @@ class _Until:
         return StreamTimeout(f"the shell did not write {self._text!r} in time{seen}")
 
 
+def terminal_size(cols: int, rows: int) -> bytes:
+    """The message that tells it."""
+    for name, value in (("cols", cols), ("rows", rows)):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a number of characters, and not {value!r}")
+        if not 1 <= value <= _SIZE_MAX:
+            raise ValueError(f"{name} must be from 1 to {_SIZE_MAX}, and not {value}")
+    return json.dumps({"Width": cols, "Height": rows}).encode()
+
+
 class Pty(Shell):
     """A program in a terminal: all that it shows is ``stdout``."""
 
     def resize(self, cols: int, rows: int) -> None:
-        """Tells it the size of its terminal."""
-        size = json.dumps({"Width": cols, "Height": rows}).encode()
+        """Tells it the size of its terminal.
+
+        Raises:
+            TypeError: One of them is no number.
+            ValueError: One of them is below 1 or above 65535.
+        """
+        self._tell(terminal_size(cols, rows))
+
+    def _tell(self, size: bytes) -> None:
         self._process.stream.send(_exec.RESIZE, size, WRITE_TIMEOUT_S)
 
     def __enter__(self) -> Pty:
@@ -222,7 +249,10 @@ class Forward:
             try:
                 local, _ = self._listener.accept()
             except OSError:
-                return
+                if self._closed:
+                    return
+                time.sleep(_PAUSE_S)  # as where there are too many files
+                continue
             threading.Thread(target=self._serve, args=(local,), name="arl-forward", daemon=True).start()
 
     def _serve(self, local: socket.socket) -> None:
@@ -251,7 +281,10 @@ class Forward:
                 return
             self._closed = True
             streams = list(self._streams)
-        self._listener.shutdown(socket.SHUT_RDWR)
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # macOS does that by close() alone
         self._listener.close()
         for stream in streams:
             stream.abort()
@@ -317,12 +350,18 @@ class _Relay:
         self._sent_all = time.monotonic()
 
 
+def _drop(pump: _ops.Pump[Output], stream: Stream) -> None:
+    pump.abandon()
+    stream.abort()
+
+
 class AsyncShell:
     """A program with standard input and output; see ``Shell``. ``async with`` it, or ``close`` it."""
 
     def __init__(self, shell: Shell) -> None:
         self._sync = shell
         self._pump = _ops.Pump(lambda: iter(shell))
+        weakref.finalize(self, _drop, self._pump, shell._process.stream).atexit = False
         self._kept: deque[Output] = deque()
 
     async def write(self, data: str | bytes, timeout: float | None = WRITE_TIMEOUT_S) -> None:
