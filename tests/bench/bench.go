@@ -56,13 +56,16 @@ func meta(name string) map[string]any { return map[string]any{"name": name, "nam
 func poolObject(replicas int) map[string]any {
 	return map[string]any{
 		"apiVersion": group + "/v1alpha1", "kind": "WarmPool", "metadata": meta(poolName),
-		"spec": map[string]any{"replicas": replicas, "template": map[string]any{"spec": map[string]any{
-			"terminationGracePeriodSeconds": 2,
-			"containers": []any{map[string]any{
-				"name": "executor", "image": "localhost/arl/busybox:1", "command": []string{"/bin/sh", "-c", "sleep infinity"},
-				"imagePullPolicy": "IfNotPresent",
-			}},
-		}}},
+		"spec": map[string]any{"replicas": replicas, "template": map[string]any{
+			// Releases before the copy of the image's /workspace do without it, too.
+			"metadata": map[string]any{"annotations": map[string]any{group + "/copy-workspace": "false"}},
+			"spec": map[string]any{
+				"terminationGracePeriodSeconds": 2,
+				"containers": []any{map[string]any{
+					"name": "executor", "image": "localhost/arl/busybox:1", "command": []string{"/bin/sh", "-c", "sleep infinity"},
+					"imagePullPolicy": "IfNotPresent",
+				}},
+			}}},
 	}
 }
 
