@@ -84,3 +84,20 @@ def test_a_child_tells_its_own_use_and_not_that_of_its_parent(monkeypatch):
         assert forked(child) == "0"
         with use._lock:
             assert forked(child) == "0"
+
+
+def test_nothing_is_logged_while_the_process_ends(monkeypatch, caplog):
+    """The lock of standard error may be held then, and Python aborts."""
+    go, began = threading.Event(), threading.Event()
+
+    def renew():
+        began.set()
+        go.wait(LIMIT_S)
+        raise errors.NotAllowed("no patch")
+    use = _use.Use(renew)
+    with use:
+        assert began.wait(LIMIT_S)
+        _use._at_exit()
+        go.set()
+        wait_for(lambda: use._thread is None)
+    assert caplog.records == []

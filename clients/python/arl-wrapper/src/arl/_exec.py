@@ -27,8 +27,16 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 from kubernetes import client
 
-from arl._connection import CONNECT_TIMEOUT_S, Connection
-from arl.errors import ArlError, ExecFailed, StreamLost, StreamTimeout, WriteTimeout
+from arl._connection import CONNECT_TIMEOUT_S, RETRY_S, Connection
+from arl.errors import (
+    ArlError,
+    ClusterUnreachable,
+    ExecFailed,
+    ServerBusy,
+    StreamLost,
+    StreamTimeout,
+    WriteTimeout,
+)
 
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
@@ -384,6 +392,12 @@ class Scope:
             if abort is not None:
                 abort()
 
+    def context(self) -> contextvars.Context:
+        """That of who asks, with this scope, for another thread."""
+        context = contextvars.copy_context()
+        context.run(_scope.set, self)
+        return context
+
     def __enter__(self) -> Scope:
         self._token = _scope.set(self)
         return self
@@ -509,12 +523,11 @@ class Exec:
             if chunks:
                 yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 chunks.clear()
-            if found or self.over or (sent and pieces is not None):
-                continue
             left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            if left is not None and left <= 0 and not self.over:
                 raise StreamTimeout(f"{self._what}: it was not done in time")
-            stream.wait(left)
+            if not (found or self.over or (sent and pieces is not None)):
+                stream.wait(left)
 
     def __enter__(self) -> Exec:
         return self
@@ -532,6 +545,7 @@ def open_exec(
     *,
     stdin: bool = False,
     tty: bool = False,
+    deadline: float | None = None,
 ) -> Exec:
     """Starts a program in a container of a pod.
 
@@ -539,12 +553,14 @@ def open_exec(
         NotAllowed: The right to pods/exec is missing.
         NotFound: There is no such pod.
         Refused: There is no such container, or it does not run.
+        StreamTimeout: It could not be started before the deadline, on the clock of ``time.monotonic``.
     """
     what = f"running {command[0]} in pod {pod} of namespace {namespace}"
     query = [("container", container), ("stdin", stdin), ("stdout", True), ("stderr", not tty), ("tty", tty)]
     text = urlencode([(k, str(v).lower() if isinstance(v, bool) else v) for k, v in query])
     text += "&" + urlencode([("command", c) for c in command])
-    return Exec(open_stream(connection, f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{text}", (V5, V4), what), what)
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{text}"
+    return Exec(open_stream(connection, path, (V5, V4), what, deadline), what)
 
 
 def open_port(connection: Connection, namespace: str, pod: str, port: int) -> Stream:
@@ -553,19 +569,31 @@ def open_port(connection: Connection, namespace: str, pod: str, port: int) -> St
     return open_stream(connection, f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}", (V4,), what)
 
 
-def open_stream(connection: Connection, path: str, protocols: Sequence[str], what: str) -> Stream:
+def open_stream(
+    connection: Connection, path: str, protocols: Sequence[str], what: str, deadline: float | None = None
+) -> Stream:
     """Opens a WebSocket; asks again while the server is busy or away, since nothing has begun then."""
+    began = time.monotonic()
 
     def attempt() -> Stream:
-        sock, protocol = _handshake(connection.api_client, path, protocols)
+        check_scope()
+        left = CONNECT_TIMEOUT_S if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise StreamTimeout(f"{what}: it was not begun in time")
+        sock, protocol = _handshake(connection.api_client, path, protocols, min(CONNECT_TIMEOUT_S, left))
         return Stream(sock, protocol or protocols[-1], what)
 
-    stream = connection.call(what, attempt)
+    try:
+        stream = connection.call(what, attempt, deadline=deadline)
+    except (ClusterUnreachable, ServerBusy) as e:
+        if deadline is None or deadline - began > RETRY_S:
+            raise
+        raise StreamTimeout(e.message, hint=e.hint) from e
     in_scope(stream.abort)
     return stream
 
 
-def _handshake(api: Any, path: str, protocols: Sequence[str]) -> tuple[socket.socket, str | None]:
+def _handshake(api: Any, path: str, protocols: Sequence[str], limit: float) -> tuple[socket.socket, str | None]:
     import websocket
 
     headers: dict[str, str] = {"User-Agent": api.user_agent}
@@ -578,7 +606,7 @@ def _handshake(api: Any, path: str, protocols: Sequence[str]) -> tuple[socket.so
     try:
         opened = websocket.create_connection(
             url,
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=limit,
             header=[f"{k}: {v}" for k, v in headers.items()],
             subprotocols=list(protocols),
             sslopt=_tls(settings),

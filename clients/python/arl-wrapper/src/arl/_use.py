@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -26,6 +27,13 @@ def _forked() -> None:
 in_child(_forked)
 
 
+@atexit.register
+def _at_exit() -> None:
+    """A thread that writes a log while Python ends may abort the process."""
+    for use in list(_uses):
+        use._over = True
+
+
 class Use:
     """Of one sandbox; ``with`` it, it is in use.
 
@@ -36,7 +44,7 @@ class Use:
     def __init__(self, renew: Callable[[], None]) -> None:
         self._renew = renew
         self._last = float("-inf")
-        self._gone = False
+        self._over = False  # it is gone, or the process ends
         self._reset()
         _uses.add(self)
 
@@ -49,7 +57,7 @@ class Use:
 
     def __enter__(self) -> Use:
         with self._lock:
-            if self._thread is None and not self._gone:
+            if self._thread is None and not self._over:
                 self._wake.clear()
                 thread = threading.Thread(target=self._run, name="arl-use", daemon=True)
                 thread.start()
@@ -70,7 +78,7 @@ class Use:
         while True:
             with self._lock:
                 due = self._due()
-                if self._gone or (due > 0 and not self._users):
+                if self._over or (due > 0 and not self._users):
                     self._thread = None
                     return
                 self._wake.clear()
@@ -85,6 +93,8 @@ class Use:
         try:
             self._renew()
         except NotFound:
-            self._gone = True
+            self._over = True
         except Exception as e:  # the next time may do
+            if self._over:
+                return
             _log.warning("use of a sandbox could not be told: %s", e)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import builtins
-import contextvars
+import codecs
 import hashlib
+import io
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from arl import _ops, _runner
-from arl._exec import Exec
+from arl import _arguments, _ops, _runner
+from arl._exec import Exec, Scope, in_scope
 from arl.errors import FileMissing, FileNotDirectory, OutputTooLarge, StreamLost
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # What read() and read_bytes() take into memory; download() has no limit.
 READ_MAX = 256 << 20
+# Seconds for a verb that moves no content, and for one that does.
+TIMEOUT_S = 300.0
+TRANSFER_TIMEOUT_S = 3600.0
 # Files that write_many() sends at once.
 AT_ONCE = 8
 # How often a file is read whose end the connection drops.
@@ -92,12 +95,13 @@ class Files:
     """The files of a sandbox, as ``sandbox.files``.
 
     Paths are absolute, or relative to the sandbox's work directory; a ``..`` is refused. ``user`` is who does it, as in
-    ``run``; by default the container's user. ``timeout`` is in seconds; a transfer that makes no progress is given up
-    after a few minutes in any case.
+    ``run``; by default the container's user. ``timeout`` is in seconds, and for all of it: until the sandbox is ready,
+    until the connection is open, and the transfer. It is 3600 where content is moved, else 300; None is no limit.
 
     All of them raise FileMissing, FileIsDirectory, FileNotDirectory, FileThere or FileDenied (each the built-in error
-    of that meaning, too) or another FileError, and StreamLost if the connection breaks. Nothing is half-written then,
-    but for ``upload_dir`` and ``download_dir``.
+    of that meaning, too) or another FileError, StreamLost if the connection breaks, and StreamTimeout, or
+    SandboxTimeout if it was the sandbox, where it was not done in time. Nothing is half-written then, but for
+    ``upload_dir`` and ``download_dir``. Wrong arguments are a TypeError or ValueError before anything is sent.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -113,7 +117,7 @@ class Files:
         errors: str = "strict",
         max_size: int = READ_MAX,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> str:
         """The text of a file.
 
@@ -121,6 +125,7 @@ class Files:
             UnicodeDecodeError: It is not text of this encoding.
             OutputTooLarge: It has more than ``max_size`` bytes.
         """
+        codecs.lookup(encoding)
         return self.read_bytes(path, max_size=max_size, user=user, timeout=timeout).decode(encoding, errors)
 
     def read_bytes(
@@ -131,15 +136,17 @@ class Files:
         length: int | None = None,
         max_size: int = READ_MAX,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> bytes:
         """The content of a file, or ``length`` bytes of it from ``offset`` on.
 
         Raises:
             OutputTooLarge: It is more than ``max_size`` bytes.
         """
-        want = max_size + 1 if length is None else length
-        options = ["--length", str(want)] + (["--offset", str(offset)] if offset else [])
+        want = _arguments.whole("max_size", max_size) + 1
+        if length is not None:
+            want = min(want, _arguments.whole("length", length))
+        options = ["--length", str(want)] + (["--offset", str(offset)] if _arguments.whole("offset", offset) else [])
         data = self._read(["get", *options], path, user, timeout, lambda verb: b"".join(verb.content()))
         if len(data) > max_size:
             raise OutputTooLarge(
@@ -147,15 +154,18 @@ class Files:
             )
         return data
 
-    def download(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> int:
+    def download(
+        self, path: str, local: Local, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
+    ) -> int:
         """Writes a file of the sandbox into a local one, which is replaced when all of it is there.
 
         Returns:
             Its size.
         """
         target = Path(local)
+        _arguments.seconds("timeout", timeout)
         if target.is_dir():
-            target = target / path.rstrip("/").rsplit("/", 1)[-1]
+            target = target / _arguments.path(path).rstrip("/").rsplit("/", 1)[-1]
         with _replaced(target) as file:
 
             def take(verb: _runner.Verb) -> int:
@@ -171,42 +181,45 @@ class Files:
         self, verb: Sequence[str], path: str, user: User, timeout: float | None, take: Callable[[_runner.Verb], T]
     ) -> T:
         """Reads again, a few times, what the connection has cut: reading changes nothing."""
-        until = None if timeout is None else time.monotonic() + timeout
+        until = _arguments.deadline(timeout)
         for tries_left in reversed(range(READ_TRIES)):
-            left = None if until is None else max(0.0, until - time.monotonic())
             try:
-                return take(self._verb(verb, path, user, timeout=left))
+                return take(self._verb(verb, path, user, until))
             except StreamLost as e:
                 if e.reason != _runner.CUT or not tries_left:
                     raise
         raise AssertionError("unreachable")
 
-    def download_dir(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> None:
+    def download_dir(
+        self, path: str, local: Local, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
+    ) -> None:
         """Writes the content of a folder of the sandbox into a local folder, which is made if it is missing.
 
         Links that lead out of it, and devices, are refused. An error leaves what came before.
         """
         folder = Path(local)
+        verb = self._verb(["tar"], path, user, _arguments.deadline(timeout))
         folder.mkdir(parents=True, exist_ok=True)
-        _runner.unpack(self._verb(["tar"], path, user, timeout=timeout).content(), folder)
+        _runner.unpack(verb.content(), folder)
 
-    def stat(self, path: str, *, follow: bool = True, user: User = None) -> FileInfo:
+    def stat(self, path: str, *, follow: bool = True, user: User = None, timeout: float | None = TIMEOUT_S) -> FileInfo:
         """What is at this path; ``follow``: what a symbolic link leads to."""
-        return FileInfo.of(self._verb(["stat", *(["--follow"] if follow else [])], path, user).said(), path)
+        verb = self._verb(["stat", *(["--follow"] if follow else [])], path, user, _arguments.deadline(timeout))
+        return FileInfo.of(verb.said(), _arguments.path(path))
 
-    def exists(self, path: str, *, user: User = None) -> bool:
+    def exists(self, path: str, *, user: User = None, timeout: float | None = TIMEOUT_S) -> bool:
         """Whether there is something at this path, or at the end of a symbolic link there."""
         try:
-            self.stat(path, user=user)
+            self.stat(path, user=user, timeout=timeout)
         except (FileMissing, FileNotDirectory):
             return False
         return True
 
-    def list(self, path: str = ".", *, user: User = None) -> builtins.list[FileInfo]:
+    def list(self, path: str = ".", *, user: User = None, timeout: float | None = TIMEOUT_S) -> builtins.list[FileInfo]:
         """What is in a folder, by name."""
-        found = [
-            FileInfo.of(line, f"{path.rstrip('/')}/{line['name']}") for line in self._verb(["ls"], path, user).lines()
-        ]
+        verb = self._verb(["ls"], path, user, _arguments.deadline(timeout))
+        above = _arguments.path(path).rstrip("/")
+        found = [FileInfo.of(line, f"{above}/{line['name']}") for line in verb.lines()]
         return sorted(found, key=lambda info: info.name)
 
     # ---- writing ---------------------------------------------------------------------------------------------------
@@ -218,7 +231,7 @@ class Files:
         *,
         mode: int | None = None,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> None:
         """Writes a file: text as UTF-8, bytes, or what a binary file has from where it stands.
 
@@ -227,35 +240,52 @@ class Files:
             content: All of its new content. Readers see the old or the new one.
             mode: Permissions, such as ``0o755``. By default a new file gets ``0o644``, and one that is there keeps its.
             user: Who writes it.
-            timeout: Seconds.
+            timeout: Seconds for all of it.
         """
-        options = [] if mode is None else ["--mode", f"{mode:04o}"]
-        if isinstance(content, str | bytes):
-            data = content.encode() if isinstance(content, str) else content
-            digest = hashlib.sha256(data).hexdigest()
-            verb = self._verb(
-                ["put", *options, "--size", str(len(data)), "--sha256", digest],
-                path,
-                user,
-                _runner.pieces_of(data),
-                timeout,
-            )
-            verb.compare(verb.said(), len(data), digest)
-            return
-        self._framed(["put", *options], path, user, _runner.pieces_of_file(content), timeout)
+        self._write(path, _checked(content), _arguments.mode(mode), user, _arguments.deadline(timeout))
 
-    def write_many(self, files: Mapping[str, str | bytes], *, mode: int | None = None, user: User = None) -> None:
+    def _write(
+        self, path: str, content: bytes | IO[bytes], options: Sequence[str], user: User, until: float | None
+    ) -> None:
+        if not isinstance(content, bytes):
+            self._framed(["put", *options], path, user, _runner.pieces_of_file(content), until)
+            return
+        digest = hashlib.sha256(content).hexdigest()
+        options = [*options, "--size", str(len(content)), "--sha256", digest]
+        verb = self._verb(["put", *options], path, user, until, _runner.pieces_of(content))
+        verb.compare(verb.said(), len(content), digest)
+
+    def write_many(
+        self,
+        files: Mapping[str, str | bytes],
+        *,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
+    ) -> None:
         """Writes several files, some at once; each as ``write`` does.
 
         Raises:
             FileError: The first error; the other files are written all the same.
         """
+        until, options = _arguments.deadline(timeout), _arguments.mode(mode)
+        _arguments.user(user)
+        if not isinstance(files, Mapping):
+            raise TypeError(f"files must be a dict of contents by path, and not {files!r:.100}")
+        contents = {_arguments.path(path): _checked(content) for path, content in files.items()}
+        scope = Scope()
+        in_scope(scope.cancel)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="arl-files") as executor:
-            written = [
-                # each in a copy of this thread's context, by which the caller's cancellation is known
-                executor.submit(contextvars.copy_context().run, partial(self.write, p, c, mode=mode, user=user))
-                for p, c in files.items()
-            ]
+            try:
+                written = [
+                    executor.submit(scope.context().run, self._write, path, content, options, user, until)
+                    for path, content in contents.items()
+                ]
+                wait(written)
+            except BaseException:  # as by Ctrl-C
+                executor.shutdown(wait=False, cancel_futures=True)
+                scope.cancel()
+                raise
         for one in written:
             one.result()
 
@@ -266,15 +296,17 @@ class Files:
         *,
         mode: int | None = None,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> None:
         """Writes a local file into one of the sandbox, with its permissions if ``mode`` does not say others."""
-        with open(local, "rb") as file:
+        with open(Path(local), "rb") as file:
             if mode is None:
                 mode = os.fstat(file.fileno()).st_mode & 0o777
             self.write(path, file, mode=mode, user=user, timeout=timeout)
 
-    def upload_dir(self, local: Local, path: str, *, user: User = None, timeout: float | None = None) -> None:
+    def upload_dir(
+        self, local: Local, path: str, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
+    ) -> None:
         """Writes the content of a local folder into a folder of the sandbox, which is made if it is missing.
 
         Symbolic links stay links; those that lead out of the folder are refused. An error leaves what came before.
@@ -282,24 +314,38 @@ class Files:
         folder = Path(local)
         if not folder.is_dir():
             raise NotADirectoryError(f"{local} is no local folder")
-        self._framed(["untar"], path, user, _runner.pack(folder), timeout)
+        self._framed(["untar"], path, user, _runner.pack(folder), _arguments.deadline(timeout))
 
-    def _framed(
-        self, verb: Sequence[str], path: str, user: User, source: Iterable[bytes], timeout: float | None
-    ) -> None:
+    def _framed(self, verb: Sequence[str], path: str, user: User, source: Iterable[bytes], until: float | None) -> None:
         body = _runner.Framed(source)
-        running = self._verb([*verb, "--framed"], path, user, body, timeout)
+        running = self._verb([*verb, "--framed"], path, user, until, body)
         running.compare(running.said(), body.size, body.digest)
 
-    def mkdir(self, path: str, *, parents: bool = True, mode: int | None = None, user: User = None) -> None:
+    def mkdir(
+        self,
+        path: str,
+        *,
+        parents: bool = True,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = TIMEOUT_S,
+    ) -> None:
         """Makes a folder; with ``parents`` also those above it, and one that is there is fine."""
-        options = (["-p"] if parents else []) + ([] if mode is None else ["--mode", f"{mode:04o}"])
-        self._verb(["mkdir", *options], path, user).said()
+        options = (["-p"] if parents else []) + _arguments.mode(mode)
+        self._verb(["mkdir", *options], path, user, _arguments.deadline(timeout)).said()
 
-    def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False, user: User = None) -> None:
+    def remove(
+        self,
+        path: str,
+        *,
+        recursive: bool = False,
+        missing_ok: bool = False,
+        user: User = None,
+        timeout: float | None = TIMEOUT_S,
+    ) -> None:
         """Removes a file, a link or an empty folder; with ``recursive`` a folder with all that is in it."""
         options = (["-r"] if recursive else []) + (["-f"] if missing_ok else [])
-        self._verb(["rm", *options], path, user).said()
+        self._verb(["rm", *options], path, user, _arguments.deadline(timeout)).said()
 
     # ---- how -------------------------------------------------------------------------------------------------------
 
@@ -308,20 +354,31 @@ class Files:
         verb: Sequence[str],
         path: str,
         user: User,
+        until: float | None,
         source: Iterable[bytes] | None = None,
-        timeout: float | None = None,
     ) -> _runner.Verb:
-        place = self._sandbox._place()
-        options = ["--dir", place.work_dir] if place.work_dir else []
-        if user is not None:
-            options += ["--user", str(user)]
-        deadline = None if timeout is None else time.monotonic() + timeout
-        return _runner.Verb(self._start, [verb[0], *options, *verb[1:]], path, source, deadline)
+        path, options = _arguments.path(path), _arguments.user(user)
+        place = self._sandbox._place(_arguments.left_of(until))
+        if place.work_dir:
+            options = ["--dir", place.work_dir, *options]
+        return _runner.Verb(partial(self._start, until), [verb[0], *options, *verb[1:]], path, source, until)
 
     @contextmanager
-    def _start(self, command: Sequence[str], stdin: bool) -> Iterator[Exec]:
-        with self._sandbox._use, self._sandbox._exec(command, stdin=stdin) as process:
+    def _start(self, until: float | None, command: Sequence[str], stdin: bool) -> Iterator[Exec]:
+        with self._sandbox._use, self._sandbox._exec(command, stdin=stdin, deadline=until) as process:
             yield process
+
+
+def _checked(content: Any) -> bytes | IO[bytes]:
+    """Content as bytes, or as a binary file; TypeError."""
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, bytes | bytearray | memoryview):
+        return bytes(content)
+    if isinstance(content, io.TextIOBase) or not callable(getattr(content, "read", None)):
+        raise TypeError(f"content must be str, bytes or a file that is opened as binary, and not {content!r:.100}")
+    file: IO[bytes] = content
+    return file
 
 
 @contextmanager
@@ -350,7 +407,7 @@ class AsyncFiles:
         errors: str = "strict",
         max_size: int = READ_MAX,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> str:
         """See ``Files.read``."""
         return await _ops.in_thread(
@@ -367,7 +424,7 @@ class AsyncFiles:
         length: int | None = None,
         max_size: int = READ_MAX,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> bytes:
         """See ``Files.read_bytes``."""
         return await _ops.in_thread(
@@ -376,25 +433,33 @@ class AsyncFiles:
             )
         )
 
-    async def download(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> int:
+    async def download(
+        self, path: str, local: Local, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
+    ) -> int:
         """See ``Files.download``."""
         return await _ops.in_thread(lambda: self._sync.download(path, local, user=user, timeout=timeout))
 
-    async def download_dir(self, path: str, local: Local, *, user: User = None, timeout: float | None = None) -> None:
+    async def download_dir(
+        self, path: str, local: Local, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
+    ) -> None:
         """See ``Files.download_dir``."""
         await _ops.in_thread(lambda: self._sync.download_dir(path, local, user=user, timeout=timeout))
 
-    async def stat(self, path: str, *, follow: bool = True, user: User = None) -> FileInfo:
+    async def stat(
+        self, path: str, *, follow: bool = True, user: User = None, timeout: float | None = TIMEOUT_S
+    ) -> FileInfo:
         """See ``Files.stat``."""
-        return await _ops.in_thread(lambda: self._sync.stat(path, follow=follow, user=user))
+        return await _ops.in_thread(lambda: self._sync.stat(path, follow=follow, user=user, timeout=timeout))
 
-    async def exists(self, path: str, *, user: User = None) -> bool:
+    async def exists(self, path: str, *, user: User = None, timeout: float | None = TIMEOUT_S) -> bool:
         """See ``Files.exists``."""
-        return await _ops.in_thread(lambda: self._sync.exists(path, user=user))
+        return await _ops.in_thread(lambda: self._sync.exists(path, user=user, timeout=timeout))
 
-    async def list(self, path: str = ".", *, user: User = None) -> builtins.list[FileInfo]:
+    async def list(
+        self, path: str = ".", *, user: User = None, timeout: float | None = TIMEOUT_S
+    ) -> builtins.list[FileInfo]:
         """See ``Files.list``."""
-        return await _ops.in_thread(lambda: self._sync.list(path, user=user))
+        return await _ops.in_thread(lambda: self._sync.list(path, user=user, timeout=timeout))
 
     async def write(
         self,
@@ -403,14 +468,21 @@ class AsyncFiles:
         *,
         mode: int | None = None,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> None:
         """See ``Files.write``."""
         await _ops.in_thread(lambda: self._sync.write(path, content, mode=mode, user=user, timeout=timeout))
 
-    async def write_many(self, files: Mapping[str, str | bytes], *, mode: int | None = None, user: User = None) -> None:
+    async def write_many(
+        self,
+        files: Mapping[str, str | bytes],
+        *,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
+    ) -> None:
         """See ``Files.write_many``."""
-        await _ops.in_thread(lambda: self._sync.write_many(files, mode=mode, user=user))
+        await _ops.in_thread(lambda: self._sync.write_many(files, mode=mode, user=user, timeout=timeout))
 
     async def upload(
         self,
@@ -419,19 +491,39 @@ class AsyncFiles:
         *,
         mode: int | None = None,
         user: User = None,
-        timeout: float | None = None,
+        timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> None:
         """See ``Files.upload``."""
         await _ops.in_thread(lambda: self._sync.upload(local, path, mode=mode, user=user, timeout=timeout))
 
-    async def upload_dir(self, local: Local, path: str, *, user: User = None, timeout: float | None = None) -> None:
+    async def upload_dir(
+        self, local: Local, path: str, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
+    ) -> None:
         """See ``Files.upload_dir``."""
         await _ops.in_thread(lambda: self._sync.upload_dir(local, path, user=user, timeout=timeout))
 
-    async def mkdir(self, path: str, *, parents: bool = True, mode: int | None = None, user: User = None) -> None:
+    async def mkdir(
+        self,
+        path: str,
+        *,
+        parents: bool = True,
+        mode: int | None = None,
+        user: User = None,
+        timeout: float | None = TIMEOUT_S,
+    ) -> None:
         """See ``Files.mkdir``."""
-        await _ops.in_thread(lambda: self._sync.mkdir(path, parents=parents, mode=mode, user=user))
+        await _ops.in_thread(lambda: self._sync.mkdir(path, parents=parents, mode=mode, user=user, timeout=timeout))
 
-    async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False, user: User = None) -> None:
+    async def remove(
+        self,
+        path: str,
+        *,
+        recursive: bool = False,
+        missing_ok: bool = False,
+        user: User = None,
+        timeout: float | None = TIMEOUT_S,
+    ) -> None:
         """See ``Files.remove``."""
-        await _ops.in_thread(lambda: self._sync.remove(path, recursive=recursive, missing_ok=missing_ok, user=user))
+        await _ops.in_thread(
+            lambda: self._sync.remove(path, recursive=recursive, missing_ok=missing_ok, user=user, timeout=timeout)
+        )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from types import TracebackType
 from typing import Any
 
-from arl import _cleanup, _exec, _ops, _tasks
+from arl import _arguments, _cleanup, _exec, _ops, _tasks
 from arl._connection import Connection
 from arl._exec import Exec
 from arl._hub import Wait, hub
@@ -231,25 +230,39 @@ class Sandbox:
 
     # ---- programs that are no tasks ------------------------------------------------------------------------------
 
-    def _place(self) -> Place:
-        """Where its programs run; waits until it is ready."""
+    def _place(self, timeout: float | None = None) -> Place:
+        """Where its programs run; waits until it is ready, by default as long as ``wait_ready`` does."""
         if not self.pod:
-            self.wait_ready()
+            self.wait_ready() if timeout is None else self.wait_ready(timeout)
         status = self.object["status"]
         return Place(status["podName"], self._container or DEFAULT_CONTAINER, status.get("workDir"))
 
     def _exec(
-        self, command: Sequence[str], *, container: str | None = None, stdin: bool = False, tty: bool = False
+        self,
+        command: Sequence[str],
+        *,
+        container: str | None = None,
+        stdin: bool = False,
+        tty: bool = False,
+        deadline: float | None = None,
     ) -> Exec:
         """Starts a program in its pod, by default in the container that its commands run in."""
-        process = self._open_exec(self._place(), command, container, stdin, tty)
+        place = self._place(_arguments.left_of(deadline))
+        start = partial(
+            _exec.open_exec,
+            self._connection,
+            self.namespace,
+            place.pod,
+            command=command,
+            stdin=stdin,
+            tty=tty,
+            deadline=deadline,
+        )
+        process = self._open_exec(start, place, container)
         process.explain = self._not_begun
         return process
 
-    def _open_exec(self, place: Place, command: Sequence[str], container: str | None, stdin: bool, tty: bool) -> Exec:
-        start = partial(
-            _exec.open_exec, self._connection, self.namespace, place.pod, command=command, stdin=stdin, tty=tty
-        )
+    def _open_exec(self, start: Callable[..., Exec], place: Place, container: str | None) -> Exec:
         try:
             try:
                 return start(container=container or place.container)
@@ -364,8 +377,8 @@ class Sandbox:
 
     def _stored(self, file: str, timeout: float | None) -> bytes:
         """What the agent has kept of an output."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._exec(["arl-sidecar", "cat", file], container="sidecar") as process:
+        deadline = _arguments.deadline(timeout)
+        with self._exec(["arl-sidecar", "cat", file], container="sidecar", deadline=deadline) as process:
             data = b"".join(process.output(deadline=deadline))
             if process.code():
                 said = process.errors.decode(errors="replace").strip()
