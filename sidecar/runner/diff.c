@@ -3,14 +3,11 @@
 #include <errno.h>
 
 #include "sidecar/runner/diff_name.h"
+#include "sidecar/runner/diff_text.h"
 
 /* A line's number in a hunk's head. Larger ones are in no file below the limit. */
 #define NUMBER_MAX 99999999u
 #define SHOWN_MAX 80 /* bytes of a line that a message quotes */
-
-#define OTHER_FORMAT                                                                               \
-    "is of another format (a context diff, or \"*** Begin Patch\"): only unified diffs can be "    \
-    "applied"
 
 #define MODE_KIND 0170000
 #define MODE_FILE 0100000
@@ -47,16 +44,6 @@ bool diff_line_empty(const struct diff_line *line)
 {
     return (line->len == 1 && line->p[0] == '\n') ||
            (line->len == 2 && memcmp(line->p, "\r\n", 2) == 0);
-}
-
-/* Without its end. */
-static struct diff_line trimmed(struct diff_line l)
-{
-    if (l.len > 0 && l.p[l.len - 1] == '\n')
-        l.len--;
-    if (l.len > 0 && l.p[l.len - 1] == '\r')
-        l.len--;
-    return l;
 }
 
 bool diff_take_text(struct diff_line *l, const char *s)
@@ -119,7 +106,7 @@ static int bad_line(struct parser *p, const char *expected)
 
     if (!diff_peek(&p->in, &l))
         return bad(p, xasprintf("the patch ends where %s is expected", expected));
-    l = trimmed(l);
+    l = diff_trimmed(l);
     return bad(p, xasprintf("line %zu of the patch: expected %s, found \"%.*s\"%s", p->in.number,
                             expected, (int)MIN(l.len, (size_t)SHOWN_MAX), l.p,
                             l.len > SHOWN_MAX ? "..." : ""));
@@ -141,7 +128,7 @@ static int take_file_name(struct parser *p, const char *mark, bool *ret_epoch, c
 
     if (!diff_peek(&p->in, &l) || !diff_line_starts(&l, mark))
         return bad_line(p, mark[0] == '-' ? "a line \"--- NAME\"" : "a line \"+++ NAME\"");
-    l = trimmed(l);
+    l = diff_trimmed(l);
     l.p += strlen(mark);
     l.len -= strlen(mark);
     date = diff_date_at(l);
@@ -198,11 +185,6 @@ static int count_wrong(struct parser *p, size_t number, const struct diff_hunk *
                             of_old ? old : new, p->in.number));
 }
 
-static bool is_edit(const struct diff_line *l)
-{
-    return l->len > 0 && (l->p[0] == ' ' || l->p[0] == '+' || l->p[0] == '-' || diff_line_empty(l));
-}
-
 /* The next edit, and what may be said behind it, once: that it has no newline. */
 static void next_edit(struct diff_lines *in)
 {
@@ -213,38 +195,12 @@ static void next_edit(struct diff_lines *in)
         diff_next(in);
 }
 
-static bool begins_file(const struct diff_lines *in);
-
-static bool is_blank(struct diff_line l)
-{
-    l = trimmed(l);
-    while (l.len > 0 && (l.p[l.len - 1] == ' ' || l.p[l.len - 1] == '\t'))
-        l.len--;
-    return l.len == 0;
-}
-
-/* A mail's signature, "-- " and then git's version; mail programs cut off the blank. */
-static bool at_signature(const struct diff_lines *at)
-{
-    struct diff_lines in = *at;
-    struct diff_line l;
-
-    if (!diff_peek(&in, &l) || !diff_line_starts(&l, "--"))
-        return false;
-    l.p += 2;
-    l.len -= 2;
-    if (!is_blank(l))
-        return false;
-    diff_next(&in);
-    return !diff_peek(&in, &l) || !(is_edit(&l) || diff_line_starts(&l, "@@ "));
-}
-
 /* Blank lines up to the end, as a here-document or a YAML block leaves them. */
 static bool only_blank_left(struct diff_lines in)
 {
     struct diff_line l;
 
-    while (diff_peek(&in, &l) && is_blank(l))
+    while (diff_peek(&in, &l) && diff_is_blank(l))
         diff_next(&in);
     return in.p == in.end;
 }
@@ -257,8 +213,8 @@ static void count_rest(const struct parser *p, size_t *old, size_t *new)
 
     if (only_blank_left(in))
         return;
-    while (diff_peek(&in, &l) && is_edit(&l) && !diff_line_empty(&l) && !begins_file(&in) &&
-           !at_signature(&in)) {
+    while (diff_peek(&in, &l) && diff_is_edit(&l) && !diff_line_empty(&l) &&
+           !diff_begins_file(&in) && !diff_at_signature(&in)) {
         *old += l.p[0] == ' ' || l.p[0] == '-';
         *new += l.p[0] == ' ' || l.p[0] == '+';
         next_edit(&in);
@@ -277,7 +233,7 @@ static int skip_hunk(struct parser *p, size_t number)
     while (old < h.old_count || new < h.new_count) {
         bool in_old, in_new;
 
-        if (!diff_peek(&p->in, &l) || !is_edit(&l))
+        if (!diff_peek(&p->in, &l) || !diff_is_edit(&l))
             return count_wrong(p, number, &h, old, new);
         in_old = l.p[0] == ' ' || l.p[0] == '-' || diff_line_empty(&l);
         in_new = l.p[0] == ' ' || l.p[0] == '+' || diff_line_empty(&l);
@@ -390,7 +346,7 @@ static int take_header(struct parser *p, struct diff_file *f, bool *ret_known)
     struct diff_line l;
 
     *ret_known = diff_peek(&p->in, &l);
-    l = trimmed(l);
+    l = diff_trimmed(l);
     if (diff_take_text(&l, "old mode "))
         return take_mode(p, f, l, &f->old_mode);
     if (diff_take_text(&l, "new mode "))
@@ -492,7 +448,7 @@ static int take_git(struct parser *p, struct diff_file *f)
     int r = 0;
 
     diff_peek(&p->in, &l);
-    l = trimmed(l);
+    l = diff_trimmed(l);
     diff_take_text(&l, "diff --git ");
     f->old_path = git_name(l);
     f->new_path = xstrdup(f->old_path);
@@ -517,28 +473,18 @@ static int take_git(struct parser *p, struct diff_file *f)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static bool at_names(const struct diff_lines *at)
+static int check_left_out(struct parser *p)
 {
-    struct diff_lines in = *at;
-    struct diff_line l;
+    const char *left_out = diff_left_out(&p->in);
 
-    if (!diff_peek(&in, &l) || !diff_line_starts(&l, "--- "))
-        return false;
-    diff_next(&in);
-    return diff_peek(&in, &l) && diff_line_starts(&l, "+++ ");
-}
-
-static bool begins_file(const struct diff_lines *in)
-{
-    struct diff_line l;
-
-    return at_names(in) || (diff_peek(in, &l) && diff_line_starts(&l, "diff --git "));
+    return left_out ? bad(p, xasprintf("line %zu of the patch %s", p->in.number, left_out)) : 0;
 }
 
 /* As diff -u makes it. */
 static int take_plain(struct parser *p, struct diff_file *f)
 {
     bool no_old = false, no_new = false;
+    struct diff_line l;
     int r = take_file_name(p, "--- ", &no_old, &f->old_path);
 
     if (r == 0)
@@ -552,6 +498,11 @@ static int take_plain(struct parser *p, struct diff_file *f)
         str_set(&f->new_path, xstrdup(f->old_path));
     if (r == 0)
         r = take_hunks(p, f);
+    if (r == 0 && !f->hunks) {
+        while (diff_peek(&p->in, &l) && diff_line_empty(&l))
+            diff_next(&p->in);
+        r = check_left_out(p);
+    }
     if (r == 0 && !f->hunks)
         return bad_line(p, "a hunk's head such as \"@@ -1,3 +1,4 @@\"");
     if (r == 0 && !f->old_path && !f->new_path)
@@ -586,74 +537,24 @@ static int take_file(struct parser *p)
     return diff_line_starts(&l, "diff ") ? take_git(p, f) : take_plain(p, f);
 }
 
-static bool ends(struct diff_line l, const char *s)
-{
-    return l.len >= strlen(s) && memcmp(l.p + l.len - strlen(s), s, strlen(s)) == 0;
-}
-
-/* "Only in FOLDER: NAME" of diff -r; a sentence that begins so has more words. */
-static bool is_only_in(struct diff_line l)
-{
-    const char *colon;
-
-    l = trimmed(l);
-    if (!diff_take_text(&l, "Only in "))
-        return false;
-    colon = l.len ? memchr(l.p, ':', l.len) : NULL;
-    return colon && !memchr(l.p, ' ', (size_t)(colon - l.p)) && colon + 1 < l.p + l.len &&
-           colon[1] == ' ';
-}
-
-static bool is_git_mode(struct diff_line l)
-{
-    static const char *const heads[] = {"old mode 1", "new mode 1", "new file mode 1",
-                                        "deleted file mode 1"};
-
-    l = trimmed(l);
-    for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
-        if (diff_line_starts(&l, heads[i]) && l.len == strlen(heads[i]) + 5)
-            return true;
-    return diff_line_starts(&l, "similarity index ") && ends(l, "%");
-}
-
-/* A change that is told of and can not be made of what the patch has. NULL: it is none. */
-static const char *what_is_left_out(struct diff_line l)
-{
-    l = trimmed(l);
-    if ((diff_line_starts(&l, "Binary files ") && ends(l, " differ")) ||
-        (diff_line_starts(&l, "Binary file ") && ends(l, " has changed")) ||
-        diff_line_starts(&l, "Cannot display: file marked as a binary type"))
-        return "tells of a binary file without its content";
-    if (is_only_in(l))
-        return "tells of a file without its text";
-    if (diff_line_starts(&l, "* Unmerged path "))
-        return "tells of a file that is not merged";
-    if (diff_line_starts(&l, "Submodule ") && ends(l, ":"))
-        return "tells of a submodule, which can not be applied";
-    if (diff_line_starts(&l, "*** Begin Patch"))
-        return OTHER_FORMAT;
-    return is_git_mode(l) ? "belongs to a line \"diff --git\", which is missing" : NULL;
-}
-
-/* Text that belongs to no file. in_text: a signature or a mail's head has begun it. */
+/* Text that belongs to no file. in_text: anything may stand here, as in a mail's head. */
 static int skip_text(struct parser *p, bool *in_text)
 {
-    const char *left_out;
     struct diff_line l;
+    int r = check_left_out(p);
 
+    if (r < 0)
+        return r;
     diff_peek(&p->in, &l);
-    left_out = what_is_left_out(l);
     if (diff_line_starts(&l, "```") && (p->in.number == 1 || !*in_text))
         return bad(p, xasprintf("line %zu of the patch is a Markdown fence (```): leave the fences "
                                 "out",
                                 p->in.number));
     if (diff_line_starts(&l, "*** ") && p->other_line == 0)
         p->other_line = p->in.number;
-    if (left_out)
-        return bad(p, xasprintf("line %zu of the patch %s", p->in.number, left_out));
-    if (at_signature(&p->in) || diff_line_starts(&l, "From "))
+    if (diff_begins_text(&p->in))
         *in_text = true;
-    else if (p->diff->count > 0 && !*in_text && !is_blank(l) && !diff_line_starts(&l, "Index: ") &&
+    else if (p->diff->count > 0 && !*in_text && !diff_is_blank(l) &&
              !diff_line_starts(&l, "diff ") && !diff_line_starts(&l, "==="))
         return bad_line(p, "the next file, the next hunk or the end");
     diff_next(&p->in);
@@ -675,7 +576,7 @@ static int take_all(struct parser *p)
     int r = 0;
 
     while (r == 0 && diff_peek(&p->in, &l)) {
-        if (begins_file(&p->in) || (at_bare_hunk(p) && p->diff->count == 0)) {
+        if (diff_begins_file(&p->in) || (at_bare_hunk(p) && p->diff->count == 0)) {
             r = take_file(p);
             in_text = false;
         } else if (at_bare_hunk(p)) {
@@ -686,7 +587,7 @@ static int take_all(struct parser *p)
         }
     }
     if (r == 0 && p->diff->count == 0 && p->other_line)
-        return bad(p, xasprintf("line %zu of the patch " OTHER_FORMAT, p->other_line));
+        return bad(p, xasprintf("line %zu of the patch " DIFF_OTHER_FORMAT, p->other_line));
     if (r == 0 && p->diff->count == 0)
         return bad(p, xstrdup("the patch has no hunk: it is no unified diff"));
     return r;

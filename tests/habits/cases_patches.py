@@ -5,6 +5,8 @@ import shutil
 import stat
 import subprocess
 
+import corpus
+
 CASES = []
 HUNK = "@@ -1 +1 @@\n-a\n+b\n"
 RELATIVE = 'names in a patch are relative, without "." and ".."'
@@ -349,6 +351,63 @@ def text_around_a_patch(pod):
     t.put("d/f", "a\nb\n")
     equal(t.apply(names("d//f") + HUNK + names("d/f") + "@@ -2 +2 @@\n-b\n+c\n"), (0, "File patched: d/f\nFile patched: d/f\n", ""))
     equal(t.get("d/f"), "b\nc\n")
+
+
+@case
+def a_series_of_commits_as_git_shows_it(pod):
+    """Two commits that change the same lines, one that makes a file: git applies them in their order, and so do we."""
+    repo = Tree(pod, "seriesrepo", f="a\n1\n2\n3\n4\n5\n6\n7\nz\n")
+    corpus.git(repo.root, "init", "-q")
+    for text in ("a", "b", "c"):
+        repo.put("f", f"{text}\n1\n2\n3\n4\n5\n6\n7\nz\n")
+        if text == "c":
+            repo.put("n", "n\n")
+        corpus.git(repo.root, "add", "-A")
+        corpus.git(repo.root, "commit", "-qm", f"to {text}\n\ncommit 0123456789 is a line of a message")
+    log = ["log", "-p", "--reverse", "-2"]
+    for number, command in enumerate((log, [*log, "--oneline"], [*log, "--stat"], [*log, "--patch-with-raw"], [*log, "--format="],
+                                      ["format-patch", "--stdout", "-2"], ["format-patch", "--stdout", "--cover-letter", "-2"],
+                                      ["format-patch", "--stdout", "--attach", "-2"], ["show", "HEAD~1", "HEAD"])):
+        diff = corpus.git(repo.root, *command).stdout.decode()
+        t, theirs = Tree(pod, f"series{number}", f="a\n1\n2\n3\n4\n5\n6\n7\nz\n"), Tree(pod, f"seriesgit{number}", f="a\n1\n2\n3\n4\n5\n6\n7\nz\n")
+        pod_patch = os.path.join(pod.work, f"series{number}.patch")
+        with open(pod_patch, "w", encoding="utf-8") as f:
+            f.write(diff)
+        corpus.git(theirs.root, "apply", pod_patch)
+        equal(t.apply(diff), (0, "File patched: f\nFile patched: f\nFile created: n\n", ""))
+        equal((t.get("f"), corpus.tree(t.root)), ("c\n1\n2\n3\n4\n5\n6\n7\nz\n", corpus.tree(theirs.root)))
+
+
+@case
+def what_other_programs_put_between_files(pod):
+    bar = "=" * 67
+    cvs = f"Index: {{0}}\n{bar}\nRCS file: /cvs/{{0}},v\nretrieving revision 1.1\nretrieving revision 1.2\ndiff -u -r1.1 -r1.2\n--- {{0}}\t1.1\n+++ {{0}}\t1.2\n{HUNK}".format
+    svn = f"Index: {{0}}\n{bar}\n--- {{0}}\t(revision 1)\n+++ {{0}}\t(working copy)\n{HUNK}".format
+    hg = f"# HG changeset patch\n# User a\n\nwhy\n\ndiff -r 1 -r 2 {{0}}\n--- a/{{0}}\n+++ b/{{0}}\n{HUNK}".format
+    hg_log = f"changeset:   1:9117c6561b0b\nsummary: x\n\ndiff -r 1 -r 2 {{0}}\n--- a/{{0}}\n+++ b/{{0}}\n{HUNK}\n".format
+    svn_git = f"Index: {{0}}\n{bar}\ndiff --git a/{{0}} b/{{0}}\n--- a/{{0}}\t(revision 1)\n+++ b/{{0}}\t(working copy)\n{HUNK}".format
+    for number, form in enumerate((cvs, svn, hg, hg_log, svn_git, lambda n: "cvs diff: Diffing .\n" + cvs(n))):
+        t = Tree(pod, f"between{number}", f="a\n", g="a\n")
+        equal(t.apply(form("f") + form("g")), (0, "File patched: f\nFile patched: g\n", ""))
+        equal((t.get("f"), t.get("g")), ("b\n", "b\n"))
+    t = Tree(pod, "betweenrefused", f="a\n", g="a\n")
+    prop = "\nProperty changes on: f\n____\nAdded: svn:executable\n## -0,0 +1 ##\n+*\n\\ No newline at end of property\n"
+    properties = "tells of properties of svn, which can not be applied: leave them out"
+    empty = "names a file, and nothing of it follows: if it is new and empty, make it with content"
+    merge = "begins a combined diff of a merge, which can not be applied"
+    rows = [
+        (svn("f") + prop + svn("g"), 9, properties),
+        (svn("g") + svn("f").replace(HUNK, prop), 13, properties),
+        (f"Index: e\n{bar}\n" + svn("f"), 1, empty),
+        (svn("f") + f"Index: e\n{bar}\n\n", 8, empty),
+        ("diff -ruN old/e new/e\ndiff -ruN old/f new/f\n" + names("f") + HUNK, 1, empty),
+        (names("f") + HUNK + "diff -ruN old/e new/e\n", 6, empty),
+        ("diff --cc f\nindex 1,2..3\nmode 100644,100644..100755\n" + names("f") + HUNK, 1, merge),
+        (names("f") + HUNK + "diff --cc g\n--- a/g\n+++ b/g\n@@@ -1,1 -1,1 +1,1 @@@\n--a\n++b\n", 6, merge),
+    ]
+    for diff, line, why in rows:
+        equal(t.apply(diff), (1, "", f"arl: line {line} of the patch {why}\n"))
+        equal((t.names(), t.get("f"), t.get("g")), (["f", "g"], "a\n", "a\n"))
 
 
 @case
