@@ -1,4 +1,4 @@
-"""A kustomization with arl's objects, and deploy/kustomize/arl.yaml among its configurations."""
+"""Kustomizations with arl's objects, and the files of deploy/kustomize beside them."""
 import os
 import shutil
 import subprocess
@@ -67,15 +67,21 @@ def equal(got, want):
         raise AssertionError(f"got  {got!r}\nwant {want!r}")
 
 
-@case
-def a_name_prefix_reaches_all_references():
+def build(kustomization, **files):
+    """What kubectl makes of it, by kind. The shipped configurations lie beside it."""
     with tempfile.TemporaryDirectory() as work:
-        shutil.copy(os.path.join(ROOT, "deploy", "kustomize", "arl.yaml"), work)
-        for name, text in (("kustomization.yaml", KUSTOMIZATION), ("all.yaml", ALL)):
-            with open(os.path.join(work, name), "w", encoding="utf-8") as f:
+        for name in ("arl.yaml", "arl-openapi.yaml"):
+            shutil.copy(os.path.join(ROOT, "deploy", "kustomize", name), work)
+        for name, text in (("kustomization", kustomization), *files.items()):
+            with open(os.path.join(work, f"{name}.yaml"), "w", encoding="utf-8") as f:
                 f.write(text)
         out = subprocess.run(["kubectl", "kustomize", work], check=True, capture_output=True, text=True).stdout
-    objects = {o["kind"]: o for o in yaml.safe_load_all(out)}
+    return {o["kind"]: o for o in yaml.safe_load_all(out)}
+
+
+@case
+def a_name_prefix_reaches_all_references():
+    objects = build(KUSTOMIZATION, all=ALL)
     spec = objects["WarmPool"]["spec"]["template"]["spec"]
     equal(objects["Sandbox"]["spec"]["poolRef"], "team-first")
     equal(objects["Task"]["spec"]["sandboxRef"], "team-mine")
@@ -85,3 +91,110 @@ def a_name_prefix_reaches_all_references():
     equal([spec["imagePullSecrets"][0]["name"], spec["volumes"][0]["secret"]["secretName"], spec["serviceAccountName"]],
           ["team-token", "team-token", "team-runner"])
     equal([c["image"] for c in spec["containers"] + spec["initContainers"]], ["registry.example/python:3.12"] * 2)
+
+
+TEMPLATE = """
+  template:
+    metadata: {labels: {a: b}}
+    spec:
+      initContainers: [{name: prep, image: a}, {name: fetch, image: a}]
+      containers:
+      - name: executor
+        image: a
+        env: [{name: A, value: "1"}, {name: B, value: "2"}]
+        ports: [{containerPort: 53, protocol: TCP, name: t}, {containerPort: 53, protocol: UDP, name: u}]
+        volumeMounts: [{name: s, mountPath: /s}, {name: s, mountPath: /t}]
+        args: [x, y]
+      - {name: helper, image: a}
+      - {name: unwanted, image: a}
+      volumes: [{name: s, emptyDir: {}}, {name: c, configMap: {name: c}}]
+      imagePullSecrets: [{name: p}]
+      tolerations: [{key: k, operator: Exists}]
+      hostAliases: [{ip: 1.2.3.4, hostnames: [h]}]
+      topologySpreadConstraints: [{topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, maxSkew: 1}]
+"""
+CHANGES = """
+  template:
+    metadata: {annotations: {c: d}}
+    spec:
+      initContainers: [{name: fetch, image: b}]
+      containers:
+      - name: executor
+        env: [{name: B, value: "3"}, {name: C, value: "4"}]
+        ports: [{containerPort: 53, protocol: UDP, name: v}]
+        volumeMounts: [{name: w, mountPath: /t}]
+        args: [z]
+      - {name: unwanted, $patch: delete}
+      volumes: [{name: w, emptyDir: {}}, {name: c, emptyDir: {}, $retainKeys: [name, emptyDir]}]
+      imagePullSecrets: [{name: q}]
+      tolerations: [{key: l, operator: Exists}]
+      hostAliases: [{ip: 1.2.3.4, hostnames: [i]}]
+      topologySpreadConstraints: [{topologyKey: host, whenUnsatisfiable: DoNotSchedule, maxSkew: 2}]
+"""
+# Kinds whose lists have keys: what kustomize's own file says of them, ours has to say, too.
+OTHERS = """
+apiVersion: batch/v1
+kind: CronJob
+metadata: {{name: c, finalizers: [{0}]}}
+spec: {{jobTemplate: {{spec: {{template: {{spec: {{containers: [{{name: {0}, image: a}}]}}}}}}}}}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {{name: c}}
+spec: {{template: {{spec: {{containers: [{{name: {0}, image: a}}]}}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: c}}
+spec: {{containers: [{{name: {0}, image: a}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: c}}
+spec: {{ports: [{{port: 53, protocol: {0}, name: {0}}}]}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: c}}
+secrets: [{{name: {0}}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: c}}
+webhooks: [{{name: {0}}}]
+"""
+
+
+def of_kind(group, kind, text):
+    return f"apiVersion: {group}\nkind: {kind}\nmetadata: {{name: x}}\nspec:{text}"
+
+
+@case
+def a_patch_of_a_pool_merges_as_that_of_a_deployment():
+    """The same template and the same patch: kustomize's own file for the one, ours for the other."""
+    plain = "resources: [all.yaml]\npatches: [{path: patch.yaml}]\n"
+    deployment = build(plain, all=of_kind("apps/v1", "Deployment", TEMPLATE), patch=of_kind("apps/v1", "Deployment", CHANGES))
+    pool, group = "WarmPool", "arl.infra.io/v1alpha1"
+    merged = build(plain + "openapi: {path: arl-openapi.yaml}\n", all=of_kind(group, pool, TEMPLATE), patch=of_kind(group, pool, CHANGES))
+    want = deployment["Deployment"]["spec"]
+    equal(merged[pool]["spec"], want)
+    equal(sorted(c["name"] for c in want["template"]["spec"]["containers"]), ["executor", "helper"])
+    equal(sorted(e["name"] + e["value"] for e in want["template"]["spec"]["containers"][0]["env"]), ["A1", "B3", "C4"])
+
+
+@case
+def the_file_for_patches_keeps_the_keys_of_other_kinds():
+    plain = "resources: [all.yaml]\npatches: [{path: patch.yaml}]\n"
+    files = {"all": OTHERS.format("TCP"), "patch": OTHERS.format("UDP")}
+    files["all"] += "---\n" + of_kind("apps/v1", "Deployment", TEMPLATE)
+    files["patch"] += "---\n" + of_kind("apps/v1", "Deployment", CHANGES)
+    want = build(plain, **files)
+    equal(build(plain + "openapi: {path: arl-openapi.yaml}\n", **files), want)
+    equal(len(want["Service"]["spec"]["ports"]), 2)
+
+
+@case
+def replicas_of_a_kustomization_count_pools():
+    objects = build("resources: [all.yaml]\nconfigurations: [arl.yaml]\nreplicas: [{name: x, count: 7}]\n",
+                    all=of_kind("arl.infra.io/v1alpha1", "WarmPool", TEMPLATE) + "---\n" + of_kind("apps/v1", "Deployment", TEMPLATE))
+    equal([o["spec"]["replicas"] for o in objects.values()], [7, 7])
