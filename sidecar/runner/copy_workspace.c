@@ -91,8 +91,9 @@ static void copy_xattrs(int from, int to)
     }
 }
 
-/* The mode twice: a root that may chown(2), but not act for other owners, can set it no more then,
- * and chown(2) takes set-user-id bits away. */
+/* The mode and the extended attributes twice: a root that may chown(2), but not act for other
+ * owners, can set them no more then, and chown(2) takes set-user-id bits and file capabilities
+ * (security.capability) away. */
 static void copy_attributes(int from, int to, const struct stat *st)
 {
     const struct timespec times[2] = {st->st_atim, st->st_mtim};
@@ -100,8 +101,10 @@ static void copy_attributes(int from, int to, const struct stat *st)
     copy_xattrs(from, to);
     (void)fchmod(to, st->st_mode & 0777);
     futimens(to, times);
-    if (fchown(to, st->st_uid, st->st_gid) == 0)
-        (void)fchmod(to, st->st_mode & 07777);
+    if (fchown(to, st->st_uid, st->st_gid) < 0)
+        return;
+    copy_xattrs(from, to);
+    (void)fchmod(to, st->st_mode & 07777);
 }
 
 /* From `at` to `end`, or to the end of the file. */

@@ -194,6 +194,10 @@ def copy(pod, source, target):
     return r.returncode, r.stdout, r.stderr
 
 
+# net_bind_service=ep, as setcap writes it
+CAPABILITIES = bytes.fromhex("0100000200040000000000000000000000000000")
+
+
 def workspace(pod, name):
     """A folder as an image may have it, and an empty volume beside it."""
     source, target = (os.path.join(pod.dir, name, part) for part in ("image", "volume"))
@@ -208,6 +212,7 @@ def workspace(pod, name):
         os.utime(full, (1600000000, 1700000000))
     os.symlink("/no/such", os.path.join(source, "link"))
     os.setxattr(os.path.join(source, "run"), "user.colour", b"blue")
+    os.setxattr(os.path.join(source, "sub", "mine"), "security.capability", CAPABILITIES)
     os.chmod(os.path.join(source, "sub"), 0o2711)
     return source, target
 
@@ -229,6 +234,7 @@ def the_workspace_of_an_image_is_copied(pod):
     equal(copy(pod, source, target), (0, "", ""))
     equal(listing(target), listing(source))
     equal(os.getxattr(os.path.join(target, "run"), "user.colour"), b"blue")
+    equal(os.getxattr(os.path.join(target, "sub", "mine"), "security.capability"), CAPABILITIES)
 
 
 @case
