@@ -309,6 +309,18 @@ static char *reason_and_message(struct json_object *o)
     return xstrdup_foreign(text, LIMIT_FOREIGN_MESSAGE_BYTES);
 }
 
+/* The copy of the image's files counts as use of the disk, in each pod. */
+static const char *copy_hint(struct json_object *spec, const char *why)
+{
+    struct json_object *containers = json_get(spec, "initContainers");
+
+    for (size_t i = 0; strcasestr(why, "ephemeral") && i < json_array_len(containers); i++)
+        if (str_eq(json_get_str(json_object_array_get_idx(containers, i), "name"), POD_COPY))
+            return "; the image's files that are copied to /workspace count as well: see "
+                   "\"/workspace\" in docs/images-and-templates.md";
+    return "";
+}
+
 static void decode_conditions(struct json_object *status, struct pod *p)
 {
     struct json_object *conditions = json_get(status, "conditions");
@@ -404,8 +416,11 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
     decode_owner(md, p);
     p->phase = phase_parse(json_get_str(status, "phase"));
     why = reason_and_message(status);
-    if (why)
-        set_trouble(p, NULL, json_get_str(status, "reason"), why);
+    if (why) {
+        cleanup_free char *text = xasprintf("%s%s", why, copy_hint(spec, why));
+
+        set_trouble(p, NULL, json_get_str(status, "reason"), text);
+    }
     decode_containers(spec, json_get(status, "initContainerStatuses"), true, p);
     decode_agent_key(json_get(status, "initContainerStatuses"), p);
     decode_containers(spec, json_get(status, "containerStatuses"), false, p);

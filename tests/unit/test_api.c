@@ -631,12 +631,16 @@ static void test_pod_trouble(void **state)
         {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS "}]", "CrashLoopBackOff",
          "container c: CrashLoopBackOff: back-off 10s"},
         {"\"reason\":\"Evicted\",\"message\":\"no memory\"", "Evicted", "Evicted: no memory"},
+        {"\"reason\":\"Evicted\",\"message\":\"ephemeral local storage\"", "Evicted",
+         "Evicted: ephemeral local storage; the image's files that are copied to /workspace count "
+         "as well: see \"/workspace\" in docs/images-and-templates.md"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_free char *text =
             xasprintf("{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\",\"uid\":\"u\","
-                      "\"resourceVersion\":\"1\"},\"spec\":{},\"status\":{%s}}",
+                      "\"resourceVersion\":\"1\"},\"spec\":{\"initContainers\":[{\"name\":\"arl-"
+                      "workspace\"}]},\"status\":{%s}}",
                       rows[i].status);
         cleanup_json struct json_object *obj = NULL;
         struct meta *m = NULL;
