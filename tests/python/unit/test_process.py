@@ -7,9 +7,11 @@ import threading
 import time
 
 import pytest
-from arl import AsyncSandbox, Sandbox, _exec, _ops, _tasks, errors, process
+from arl import AsyncProcess, AsyncSandbox, Sandbox, _exec, _ops, _tasks, errors, process
 from arl.results import CommandResult
+from fake_cluster import Cluster
 from fake_pod import FakePod, cut
+from test_fork import forked
 
 UID = "6f2b"
 
@@ -200,3 +202,95 @@ def test_run_with_callbacks_waits_no_longer_than_without(follow, script, kind):
     thread.start()
     thread.join(10)
     assert (len(caught), canceled) == (1, [1])
+
+
+@pytest.fixture
+def cluster():
+    c = Cluster(endless=True)
+    yield c
+    c.close()
+
+
+def there(cluster, name="t", sandbox="s", **spec):
+    spec = {"sandboxRef": sandbox, "steps": [{"name": "run", "type": "Command", "command": ["x"]}], **spec}
+    cluster.objects["tasks", name] = {"metadata": {"name": name, "namespace": "n", "uid": UID}, "spec": spec, "status": {"state": "Running"}}
+    cluster.note("ADDED", "tasks", cluster.objects["tasks", name])
+    return Sandbox(cluster.connection, "n", {"metadata": {"name": "s", "uid": "u"}})
+
+
+def ends(cluster, state, reason):
+    task = cluster.objects["tasks", "t"]
+    task["status"] = {"state": state, "exitCode": 137, "conditions": [{"type": "Finished", "status": "True", "reason": reason, "message": "why"}]}
+    cluster.note("MODIFIED", "tasks", task)
+
+
+def wait(sandbox, kind, name="t"):
+    if kind == "sync":
+        return sandbox.process(name).wait()
+
+    async def find():
+        return await (await AsyncSandbox(sandbox).process(name)).wait()
+    return asyncio.run(find())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_task_that_is_not_there_is_told_at_once(cluster, kind):
+    sandbox = there(cluster)
+    with pytest.raises(errors.NotFound):
+        wait(sandbox, kind, "other")
+    for wrong, error in ((None, TypeError), (5, TypeError), ("", ValueError)):
+        with pytest.raises(error, match="^task_name must "):
+            wait(sandbox, kind, wrong)
+
+
+def test_a_task_of_another_sandbox_is_not_taken_for_one_of_this(cluster):
+    with pytest.raises(errors.NotFound, match="is one of sandbox x, and not of s"):
+        there(cluster, sandbox="x").process("t")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(("happens", "error"), [
+    (lambda c: c.delete(["tasks", "t"], None), errors.TaskGone),
+    (lambda c: ends(c, "Failed", "PodLost"), errors.TaskLost),
+    (lambda c: ends(c, "Failed", "SandboxDeleted"), errors.TaskLost),
+])
+@pytest.mark.parametrize("after", [0, 0.5])
+def test_a_task_that_is_lost_is_told_as_soon_as_it_is(cluster, happens, error, kind, after):
+    sandbox = there(cluster)
+    began = time.monotonic()
+    timer = threading.Timer(after, happens, (cluster,))
+    timer.start()
+    with pytest.raises((error, errors.NotFound) if not after else error):
+        wait(sandbox, kind)
+    assert time.monotonic() - began < 10
+    timer.join()
+
+
+@pytest.mark.parametrize(("spec", "limit"), [
+    ({}, 300 + 420), ({"timeout": "3600000ms", "retries": 3}, 4 * 3600 + 420), ({"timeout": "1h2m3.5s", "steps": [{}] * 3}, 3 * 3723.5 + 420),
+    ({"timeout": "1500us"}, 0.0015 + 420), ({"timeout": "10\u00b5s5\u03bcs2ns"}, 15.002e-6 + 420), ({"timeout": ".5s"}, 420.5),
+])
+def test_a_task_that_is_found_is_waited_for_as_long_as_it_may_take(cluster, spec, limit):
+    assert there(cluster, **spec).process("t")._limit == pytest.approx(limit)
+
+
+@pytest.mark.parametrize(("wrong", "error"), [(float("inf"), ValueError), (float("nan"), ValueError), (-1, ValueError), ("5", TypeError), (True, TypeError)])
+def test_a_wrong_limit_is_told(cluster, wrong, error):
+    process_ = there(cluster).process("t")
+    with pytest.raises(error, match="^timeout must be"):
+        process_.wait(wrong)
+    with pytest.raises(error, match="^timeout must be"):
+        asyncio.run(AsyncProcess(process_).wait(wrong))
+
+
+def test_a_child_waits_for_what_its_parent_has_started(cluster):
+    sandbox = there(cluster)
+    process_ = sandbox.start("x", timeout=600)
+    (_, name), = [key for key in cluster.objects if key[0] == "tasks" and key[1] != "t"]
+    task = cluster.objects["tasks", name]
+
+    def end():
+        task["status"] = {"state": "Succeeded", "exitCode": 0, "stdout": "from the child"}
+        cluster.note("MODIFIED", "tasks", task)
+    threading.Timer(0.5, end).start()
+    assert forked(lambda: process_.wait(5).stdout) == "from the child"

@@ -231,3 +231,48 @@ def test_a_terminal_has_a_limit_too(deaf):
     with shell(deaf, Pty) as s:
         with pytest.raises(errors.WriteTimeout):
             s.write(MUCH, timeout=0.2)
+
+
+WRONG = [
+    (lambda s: s.write("x", -1), ValueError, "^timeout must"), (lambda s: s.write("x", timeout="1"), TypeError, "^timeout must"),
+    (lambda s: s.write(None), TypeError, "^data must be"), (lambda s: s.write(5), TypeError, "^data must be"),
+    (lambda s: s.read(float("nan")), ValueError, "^timeout must"), (lambda s: s.read("1"), TypeError, "^timeout must"),
+    (lambda s: s.wait(float("inf")), ValueError, "^timeout must"), (lambda s: s.end_input(True), TypeError, "^timeout must"),
+    (lambda s: s.read_until("x", -5), ValueError, "^timeout must"), (lambda s: s.read_until(None), TypeError, "^text must"),
+    (lambda s: s.read_until("x", stream="both"), ValueError, "^stream must"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "words"), WRONG)
+def test_wrong_arguments_are_told(deaf, wrong, error, words):
+    async def main():
+        async with AsyncShell(shell(deaf)) as s:
+            await wrong(s)
+    with shell(deaf) as s:
+        with pytest.raises(error, match=words):
+            wrong(s)
+    with pytest.raises(error, match=words):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_what_was_read_up_to_a_text_that_does_not_come_can_still_be_read(kind):
+    def serve(peer):
+        peer.send(1, b"one")
+        peer.send(2, b"two")
+        peer.receive()
+
+    async def main(s):
+        a = AsyncShell(s)
+        with pytest.raises(errors.StreamTimeout):
+            await a.read_until("three", timeout=0.3)
+        got = [(await a.read()).text, (await a.read()).text]
+        await a.close()
+        return got
+    with FakePod(serve) as fake, shell(fake) as s:
+        if kind == "sync":
+            with pytest.raises(errors.StreamTimeout):
+                s.read_until("three", timeout=0.3)
+            assert [s.read().text, s.read().text] == ["one", "two"]
+        else:
+            assert asyncio.run(main(s)) == ["one", "two"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,9 @@ RUN_TTL_S = 600
 TASK_GRACE_S = 420.0
 DEFAULT_STEP_TIMEOUT_S = 300.0
 EXIT_TIMEOUT = 124
+# Durations as Go writes them.
+_UNITS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(f"([0-9.]+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})")
 # How often a wait for a change is looked after, if nothing changes.
 LOOK_S = 60.0
 
@@ -165,9 +169,10 @@ def wait_limit(steps: int, timeout: float | None, retries: int) -> float:
     return (timeout or DEFAULT_STEP_TIMEOUT_S) * steps * (retries + 1) + TASK_GRACE_S
 
 
-def command_result(task: TaskResult, check: bool) -> CommandResult:
-    """The result of run(), or the error that it stands for."""
-    return checked(task.result, check)
+def limit_of(spec: Mapping[str, Any]) -> float:
+    """The same for a Task that is there."""
+    timeout = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(spec.get("timeout") or ""))
+    return wait_limit(len(spec.get("steps") or []), timeout, int(spec.get("retries") or 0))
 
 
 def checked(result: CommandResult, check: bool) -> CommandResult:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from arl import _exec, _ops, _tasks
+from arl import _arguments, _exec, _ops, _tasks
 from arl._exec import Exec
 from arl.errors import ArlError, ExecFailed, NotAllowed, NotFound, Refused, StreamLost
 from arl.results import MARKER, CommandResult
@@ -217,6 +218,7 @@ class Process:
         self._task = task
         self._limit = limit
         self._began = time.monotonic()
+        self._pid = os.getpid()
         self.task_name = task.name
 
     def __iter__(self) -> Iterator[Output]:
@@ -224,6 +226,7 @@ class Process:
         return self._outputs(None)
 
     def _outputs(self, deadline: float | None) -> Iterator[Output]:
+        _ops.run(self._here())
         _exec.in_scope(self._task.abort)
         decoders = _Decoders()
         spec = self._task.state.get("spec", {})
@@ -244,7 +247,15 @@ class Process:
         for output in self.followed():
             output.tell(on_stdout, on_stderr)
 
+    def _here(self) -> _ops.Op[None]:
+        """Watches it in this process, too, where it was started before a fork: threads do not come along."""
+        if self._pid != os.getpid():
+            yield _ops.Call(self._task.find)
+            self._pid = os.getpid()
+
     def _end(self, timeout: float | None) -> _ops.Op[CommandResult]:
+        timeout = _arguments.seconds("timeout", timeout)
+        yield from self._here()
         limit = timeout if timeout is not None else max(0.0, self._began + self._limit - time.monotonic())
         task = yield from self._task.end(limit)
         return self._sandbox._result(task)
@@ -252,9 +263,15 @@ class Process:
     def wait(self, timeout: float | None = None, *, check: bool = False) -> CommandResult:
         """Waits for its end.
 
+        Args:
+            timeout: Seconds. By default as long as it can take at most, from when it was started or found here on: the
+                time limit of its steps in all its attempts, and seven minutes for what comes in between.
+            check: Raise CommandFailed if it does not exit with 0.
+
         Raises:
             TaskTimeout: It had none within this time; it runs on.
             TaskGone: Its Task was deleted.
+            TaskLost: Its pod, agent or sandbox was lost. It may have run, and was not repeated.
             CommandFailed: With ``check``; see ``Sandbox.run``.
         """
         return _tasks.checked(_ops.run(self._end(timeout)), check)

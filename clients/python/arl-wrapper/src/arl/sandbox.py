@@ -438,8 +438,18 @@ class Sandbox:
         """A command that was started before, also by another process.
 
         Raises:
-            NotFound: There is no Task of this name.
+            NotFound: There is no Task of this name, or it is one of another sandbox.
         """
+        if not _arguments.path(task_name, "task_name"):
+            raise ValueError("task_name must not be empty")
         task = _tasks.Watched(self._connection, self.namespace, task_name)
         task.find()
-        return Process(self, task, _tasks.wait_limit(1, None, 0))
+        spec = task.state["spec"]
+        if spec["sandboxRef"] != self.name:
+            task.wait.future.cancel()
+            raise NotFound(
+                f"task {task_name} in namespace {self.namespace} is one of sandbox {spec['sandboxRef']}, "
+                f"and not of {self.name}",
+                object=task.state,
+            )
+        return Process(self, task, _tasks.limit_of(spec))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from arl import _exec, _ops
+from arl import _arguments, _exec, _ops
 from arl._exec import Exec, Stream
 from arl.errors import ArlError, StreamLost, StreamTimeout
 from arl.process import Name, Output, _Decoders
@@ -56,7 +57,10 @@ class Shell:
             WriteTimeout: A StreamTimeout: it was not taken in time; ``taken`` says how much was.
             StreamLost: The connection broke, or the program has ended.
         """
-        self._process.stream.send(_exec.STDIN, data.encode() if isinstance(data, str) else data, timeout)
+        timeout = _arguments.seconds("timeout", timeout)
+        if not isinstance(data, str | bytes | bytearray | memoryview):
+            raise TypeError(f"data must be str or bytes, and not {data!r:.100}")
+        self._process.stream.send(_exec.STDIN, data.encode() if isinstance(data, str) else bytes(data), timeout)
 
     def end_input(self, timeout: float | None = WRITE_TIMEOUT_S) -> None:
         """Closes its standard input; see ``write``.
@@ -64,7 +68,7 @@ class Shell:
         Raises:
             NotImplementedError: The API server is older than Kubernetes 1.30, which cannot do that.
         """
-        if not self._process.stream.send_end(timeout=timeout):
+        if not self._process.stream.send_end(timeout=_arguments.seconds("timeout", timeout)):
             raise NotImplementedError("this API server cannot close standard input: Kubernetes 1.30 or later can")
 
     def read(self, timeout: float | None = None) -> Output | None:
@@ -72,7 +76,7 @@ class Shell:
 
         With 0 it is one that is there already.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        until = _arguments.deadline(timeout)
         try:
             while not self._waiting and not self._process.over:
                 left = None if until is None else max(0.0, until - time.monotonic())
@@ -90,10 +94,10 @@ class Shell:
         if channel in (_exec.STDOUT, _exec.STDERR):
             self._waiting.append(self._decoders.output((channel - 1, 0, data)))
 
-    def read_until(self, text: str, timeout: float = 60.0, stream: Name = "stdout") -> str:
+    def read_until(self, text: str, timeout: float | None = 60.0, stream: Name = "stdout") -> str:
         """Reads up to a piece with this text, and returns all of the stream's text so far.
 
-        What the other stream says meanwhile is kept, to be read later.
+        What the other stream says meanwhile is kept, to be read later; so is all if it does not come.
 
         Raises:
             StreamTimeout: It did not come in time.
@@ -104,7 +108,7 @@ class Shell:
             while not until.came:
                 until.take(self.read(until.left()), self.over)
         finally:
-            self._waiting.extendleft(reversed(until.others))
+            self._waiting.extendleft(reversed(until.unread()))
         return until.got
 
     def __iter__(self) -> Iterator[Output]:
@@ -123,10 +127,10 @@ class Shell:
         Raises:
             StreamTimeout: It did not end in time.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        until = _arguments.deadline(timeout)
         while not self._process.over:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
+            left = _arguments.left_of(until)
+            if left == 0:
                 raise StreamTimeout(f"the shell did not end within {timeout:g} s")
             self.read(left)
         return self._process.code()
@@ -150,34 +154,42 @@ class _Until:
 
     Attributes:
         got: Its stream's text.
-        others: The pieces of the other stream, to be read later.
     """
 
-    def __init__(self, text: str, timeout: float, stream: Name) -> None:
+    def __init__(self, text: str, timeout: float | None, stream: Name) -> None:
         self.got = ""
-        self.others: list[Output] = []
+        self._pieces: list[Output] = []
         self._text, self._stream = text, stream
-        self._until = time.monotonic() + timeout
+        if stream not in ("stdout", "stderr"):
+            raise ValueError(f"stream must be stdout or stderr, and not {stream!r}")
+        if not isinstance(text, str):
+            raise TypeError(f"text must be str, and not {text!r:.100}")
+        until = _arguments.deadline(timeout)
+        self._until = math.inf if until is None else until
         self._late = False
 
     @property
     def came(self) -> bool:
         return self._text in self.got
 
-    def left(self) -> float:
+    def left(self) -> float | None:
         """How long the next piece is waited for; after that it is too late if none has come."""
         left = self._until - time.monotonic()
         self._late = left <= 0
-        return max(0.0, left)
+        return max(0.0, left) if left < math.inf else None
 
     def take(self, output: Output | None, over: bool) -> None:
         if output is None:
             if over or self._late:
                 raise self._not_read(over)
-        elif output.stream == self._stream:
+            return
+        self._pieces.append(output)
+        if output.stream == self._stream:
             self.got += output.text
-        else:
-            self.others.append(output)
+
+    def unread(self) -> list[Output]:
+        """The pieces that are to be read later."""
+        return [piece for piece in self._pieces if not self.came or piece.stream != self._stream]
 
     def _not_read(self, over: bool) -> StreamLost | StreamTimeout:
         seen = f"; it wrote {self.got[-500:]!r}"
@@ -376,21 +388,21 @@ class AsyncShell:
         """See ``Shell.read``."""
         if self._kept:
             return self._kept.popleft()
-        if timeout is not None and timeout <= 0:
+        if _arguments.seconds("timeout", timeout) == 0:
             return await self._pump.get_now()
         try:
             return await asyncio.wait_for(self._pump.get(), timeout)
         except asyncio.TimeoutError:
             return None
 
-    async def read_until(self, text: str, timeout: float = 60.0, stream: Name = "stdout") -> str:
+    async def read_until(self, text: str, timeout: float | None = 60.0, stream: Name = "stdout") -> str:
         """See ``Shell.read_until``."""
         until = _Until(text, timeout, stream)
         try:
             while not until.came:
                 until.take(await self.read(until.left()), self.over)
         finally:
-            self._kept.extendleft(reversed(until.others))
+            self._kept.extendleft(reversed(until.unread()))
         return until.got
 
     async def __aiter__(self) -> AsyncIterator[Output]:
@@ -405,10 +417,10 @@ class AsyncShell:
 
     async def wait(self, timeout: float | None = None) -> int:
         """See ``Shell.wait``."""
-        until = None if timeout is None else time.monotonic() + timeout
+        until = _arguments.deadline(timeout)
         while not self.over:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
+            left = _arguments.left_of(until)
+            if left == 0:
                 raise StreamTimeout(f"the shell did not end within {timeout:g} s")
             await self.read(left)
         return self._sync._process.code()
