@@ -38,6 +38,7 @@ def commands() -> CommandResult:
         task = sandbox.execute([arl.Command(command=["true"]), arl.FilePatch(path="a", content="b"), {"type": "Command", "command": ["true"]}])
         process = sandbox.start(["sleep", str(code)])
         process.kill()
+        sandbox.renew(600)
         try:
             return sandbox.process(process.task_name).wait(1.0)
         except errors.TaskTimeout as e:
@@ -50,14 +51,14 @@ def files_and_shells(sandbox: Sandbox) -> str:
     sandbox.files.write("a", "text", mode=0o755, user="nobody")
     sandbox.files.write_many({"b": b"bytes", "c": "text"})
     sandbox.files.upload_dir(".", "/tmp/here")
-    sizes = [info.size for info in sandbox.files.list("/tmp") if info.is_file]
+    sizes = [info.size for info in sandbox.files.list("/tmp", timeout=10) if info.is_file]
     data: bytes = sandbox.files.read_bytes("b", offset=1, length=2)
     for output in sandbox.start("make"):
         data += output.data
     result = sandbox.run("make", on_stdout=print)
     with sandbox.pty(80, 24) as pty, sandbox.forward(80) as local:
         pty.resize(100, 30)
-        pty.write(local.address)
+        pty.write(local.address, timeout=10)
         text: str = pty.read_until("$ ")
     return text + str(result.stdout_bytes() + data) + str(sizes)
 
@@ -71,10 +72,12 @@ async def many() -> list[str]:
             print(output.stream, output.text)
         async with await sandbox.shell() as shell:
             await shell.write("exit\n")
-            print(await shell.wait())
+            print(await shell.wait(10))
+        await sandbox.renew()
+        await sandbox.delete(wait=True)
     async for item, result in arl.amap(job, [1, 2], "pool"):
         print(item + 1, result.stdout)
-    return [first.stdout] + [text for _, text in arl.map(lambda s, i: s.run(str(i)).stdout, [1, 2], "pool", concurrency=2)]
+    return [first.stdout] + [text for _, text in arl.map(lambda s, i: s.run(str(i)).stdout, [1, 2], "pool", 2)]
 
 
 async def job(sandbox: AsyncSandbox, item: int) -> CommandResult:

@@ -87,13 +87,13 @@ class AsyncSandbox:
         await _ops.request(self._sync.refresh)
         return self
 
-    async def renew(self) -> None:
+    async def renew(self, seconds: int | None = None) -> None:
         """Counts as use; see ``Sandbox.renew``."""
-        await _ops.request(self._sync.renew)
+        await _ops.request(lambda: self._sync.renew(seconds))
 
-    async def delete(self) -> None:
+    async def delete(self, wait: bool = False, timeout: float | None = 300) -> None:
         """Deletes it; see ``Sandbox.delete``."""
-        await _ops.request(self._sync.delete)
+        await _ops.arun(self._sync._delete(wait, timeout))
 
     async def __aenter__(self) -> AsyncSandbox:
         return self

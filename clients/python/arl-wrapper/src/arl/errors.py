@@ -165,7 +165,7 @@ class SandboxGone(ArlError):
 
 
 class SandboxTimeout(ArlError, TimeoutError):
-    """A sandbox did not get ready in time."""
+    """A sandbox was not ready, or not gone, in time."""
 
     default_reason = "SandboxTimeout"
 

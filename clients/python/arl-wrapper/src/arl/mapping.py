@@ -68,7 +68,6 @@ def map(
     items: Iterable[Item],
     pool: Pool | str,
     concurrency: int = 16,
-    *,
     retries: int = 0,
     **options: Any,
 ) -> Iterator[tuple[Item, Result]]:
@@ -131,7 +130,6 @@ async def amap(
     items: Iterable[Item],
     pool: Pool | str,
     concurrency: int = 16,
-    *,
     retries: int = 0,
     **options: Any,
 ) -> AsyncIterator[tuple[Item, Result]]:

@@ -152,14 +152,14 @@ class Pool:
         cls,
         name: str,
         image: str | None = None,
-        *,
         replicas: int = 2,
-        command: Sequence[str] | None = None,
         resources: Mapping[str, Any] | None = None,
+        command: Sequence[str] | None = None,
         workspace: str = "/workspace",
         node_selector: Mapping[str, str] | None = None,
         runtime_class: str | None = None,
         template: Mapping[str, Any] | None = None,
+        *,
         namespace: str | None = None,
         connection: Connection | None = None,
     ) -> Pool:
@@ -169,8 +169,8 @@ class Pool:
             name: Its name.
             image: What its container ``executor`` runs.
             replicas: Idle pods to keep ready.
-            command: The main program; by default one that does nothing.
             resources: Requests and limits of the container.
+            command: The main program; by default one that does nothing.
             workspace: Where the volume for files is mounted; also the work directory.
             node_selector: Labels of the nodes.
             runtime_class: For gVisor, Kata and the like.

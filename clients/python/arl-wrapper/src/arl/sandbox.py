@@ -14,7 +14,7 @@ from arl._connection import Connection
 from arl._exec import Exec
 from arl._hub import Wait, hub
 from arl._use import Use
-from arl.errors import ArlError, ExecFailed, FileMissing, NotFound, Refused, SandboxGone
+from arl.errors import ArlError, ExecFailed, FileMissing, NotFound, Refused, SandboxGone, SandboxTimeout
 from arl.files import Files
 from arl.pool import Pool
 from arl.process import OnOutput, Process
@@ -24,6 +24,7 @@ from arl.steps import Step
 
 USED_AT = "arl.infra.io/used-at"
 DEFAULT_CONTAINER = "executor"
+IDLE_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -190,15 +191,66 @@ class Sandbox:
         self.object = self._connection.get(self.namespace, "sandboxes", self.name)
         return self
 
-    def renew(self) -> None:
-        """Counts as use: its idle time begins anew. Once in 30 seconds is enough."""
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._connection.patch(self.namespace, "sandboxes", self.name, {"metadata": {"annotations": {USED_AT: now}}})
+    def renew(self, seconds: int | None = None) -> None:
+        """Counts as use: its idle time begins anew. Once in 30 seconds is enough.
 
-    def delete(self) -> None:
-        """Deletes it, and its pod with all that runs there. Harmless when it is gone."""
-        self._connection.delete(self.namespace, "sandboxes", self.name, self.uid)
-        _cleanup.forget(self.uid)
+        Args:
+            seconds: So long is its idle time from now on, as by ``idle_timeout`` of ``create``; 0: it has none. By
+                default it stays as it is.
+
+        Raises:
+            NotFound: It is gone.
+        """
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+        patch: dict[str, Any] = {"metadata": {"annotations": {USED_AT: now}}}
+        if seconds is not None:
+            patch["spec"] = {"idleTimeoutSeconds": _arguments.whole("seconds", seconds, most=IDLE_MAX)}
+        self._connection.patch(self.namespace, "sandboxes", self.name, patch)
+
+    def delete(self, wait: bool = False, timeout: float | None = 300) -> None:
+        """Deletes it, and its pod with all that runs there. Harmless when it is gone.
+
+        Args:
+            wait: Return when the API server does not have it any more.
+            timeout: Seconds to wait then; None: for as long as it takes.
+
+        Raises:
+            SandboxTimeout: It is still there.
+        """
+        _ops.run(self._delete(wait, timeout))
+
+    def _delete(self, wait: bool, timeout: float | None) -> _ops.Op[None]:
+        until = _arguments.deadline(timeout)
+        gone: Wait | None = None
+        if wait:
+            gone = yield _ops.Call(self._watch_end)
+        try:
+            yield _ops.Call(lambda: self._connection.delete(self.namespace, "sandboxes", self.name, self.uid))
+            _cleanup.forget(self.uid)
+            if gone is not None:
+                yield _ops.Until(gone.future, _arguments.left_of(until))
+        except _ops.Late:
+            raise SandboxTimeout(
+                f"sandbox {self.name} in namespace {self.namespace} is deleted, and still there after {timeout:g} s",
+                hint=f"See: kubectl -n {self.namespace} get sbx {self.name} -o yaml",
+                object=self.object,
+            ) from None
+        finally:
+            if gone is not None:
+                gone.future.cancel()
+
+    def _watch_end(self) -> Wait | None:
+        """Waits until it is gone; None: it is."""
+        try:
+            gone = hub(self._connection).wait_for(
+                self.namespace, "sandboxes", self.name, lambda obj: obj is None or None
+            )
+        except NotFound:
+            return None
+        if gone.uid == self.uid:
+            return gone
+        gone.future.cancel()  # another one has this name now
+        return None
 
     def __enter__(self) -> Sandbox:
         return self
