@@ -71,7 +71,7 @@ raises(errors.NotFound, lambda: Sandbox.attach(s.name, namespace=NS))
 def errors_say_what_is_wrong(t):
     run(t, r"""
 e = raises(ValueError, lambda: Sandbox.create("nothing", namespace=NS))
-equal((type(e), e.reason, "WarmPool nothing not found" in e.message, "Pool.create" in e.hint), (errors.PoolNotFound, "PoolNotFound", True, True))
+equal((type(e), e.reason, "WarmPool 'nothing' not found" in e.message, "Pool.create" in e.hint), (errors.PoolNotFound, "PoolNotFound", True, True))
 e = raises(errors.Refused, lambda: Pool.create("a.b", "image", namespace=NS))
 equal("DNS label" in e.message, True)
 e = raises(errors.PoolNotFound, lambda: Pool.get("nothing", namespace=NS))

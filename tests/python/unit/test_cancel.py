@@ -61,7 +61,7 @@ class Away:
     def __init__(self):
         self.away, self.deleted = True, []
 
-    def create(self, namespace, plural, body):
+    def create(self, namespace, plural, body, *, deadline):
         body["metadata"]["uid"] = "u1"
         return body
 

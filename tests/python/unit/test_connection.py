@@ -206,6 +206,16 @@ class TestLostPost:
         assert error is errors.ServerBusy
 
 
+    def test_what_was_not_sent_is_not_looked_for(self, alone, monkeypatch):
+        """A server that is away for good is told as soon as ever."""
+        settings = client.Configuration()
+        settings.host = "http://127.0.0.1:9"
+        began = time.monotonic()
+        with pytest.raises(errors.ClusterUnreachable):
+            Connection(client.ApiClient(settings)).create("n", "tasks", self.BODY, deadline=began + 20)
+        assert time.monotonic() - began < 10
+
+
 def test_a_shell_of_arl_env_that_is_refused_is_what_arl_env_raised(alone, tmp_path, monkeypatch):
     """An ApiException there, and of create_interactive_shell a RuntimeError."""
     with FakePod(None) as pod:

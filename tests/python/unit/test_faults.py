@@ -83,6 +83,7 @@ def test_who_is_not_known_any_more_is_told():
 
 def test_a_server_that_is_gone_is_an_error_and_no_hang(monkeypatch):
     monkeypatch.setattr(_connection, "RETRY_S", 0.2)
+    monkeypatch.setattr(_connection, "LOST_S", 0.2)
     away = []
     cluster = Cluster(lambda moment, method, watch: away[0] if away else None)
     try:

@@ -31,7 +31,7 @@ READ_TIMEOUT_S = 60
 # How long a request is repeated while the API server does not answer or is too busy.
 RETRY_S = 30.0
 # How long what a request may have made is looked for, if the caller has that much time.
-LOST_S = 300.0
+LOST_S = 120.0
 RETRY_FIRST_S = 0.2
 RETRY_MAX_S = 5.0
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -42,6 +42,8 @@ config: Any = _config
 # What ends a request without an answer of the API server, also where a proxy has given one, or a file with a token is
 # being written.
 BROKEN = (urllib3.exceptions.HTTPError, OSError, ValueError, config.ConfigException)
+# Of these: there was no connection, and so no request.
+NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 T = TypeVar("T")
 
@@ -291,8 +293,8 @@ class Connection:
                 if not _is_of(there, label):
                     raise
                 return there
-            except BROKEN:
-                lost = True
+            except BROKEN as e:
+                lost = lost or not isinstance(e, NOT_SENT)
                 raise
 
         try:
@@ -372,8 +374,8 @@ class Connection:
                     return lost
                 lost = lost or _may_have_been_done(e)
                 raise
-            except BROKEN:
-                lost = True
+            except BROKEN as e:
+                lost = lost or not isinstance(e, NOT_SENT)
                 raise
 
         return self.call(f"deleting {plural}/{name} in namespace {namespace}", remove, custom=True)

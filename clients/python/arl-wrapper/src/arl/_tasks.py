@@ -13,7 +13,7 @@ from arl import _cleanup
 from arl import steps as steps_
 from arl._connection import API_VERSION, Connection
 from arl._exec import check_scope
-from arl._hub import Wait, hub
+from arl._hub import Look, Wait, hub
 from arl._names import CLIENT_LABEL, client_id, random_name
 from arl._ops import Call, Late, Op, Until
 from arl.errors import (
@@ -28,6 +28,7 @@ from arl.errors import (
     TaskLost,
     TaskTimeout,
 )
+from arl.pool import pool_not_found
 from arl.results import LOST, CommandResult, TaskResult, condition
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, 
 _DURATION = re.compile(f"([0-9.]+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})")
 # How often a wait for a change is looked after, if nothing changes.
 LOOK_S = 60.0
+# How long a sandbox that is late is asked why.
+LAST_LOOK_S = 5.0
 
 
 def sandbox_body(
@@ -141,20 +144,23 @@ def look_ready(obj: dict[str, Any] | None) -> dict[str, Any] | None:
     return obj if phase == "Ready" else None
 
 
+def look_ready_in_pool(obj: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The same for a caller whose pool must be there before: the operator waits for it a while."""
+    if obj is not None and condition(obj, "Ready").get("reason") == "WaitingForPool":
+        raise sandbox_failed(obj)
+    return look_ready(obj)
+
+
 def sandbox_failed(obj: Mapping[str, Any]) -> SandboxFailed | PoolNotFound:
     """The error that a failed sandbox stands for."""
     ready = condition(obj, "Ready")
     reason, message = ready.get("reason") or None, ready.get("message") or "it does not say why"
-    kind = PoolNotFound if reason == "PoolNotFound" else SandboxFailed
     meta = obj["metadata"]
-    return kind(
-        f"sandbox {meta['name']} in namespace {meta['namespace']} failed: {message}",
-        reason=reason,
-        hint="Make the pool first: Pool.create() or WarmPoolManager.create_warmpool()."
-        if kind is PoolNotFound
-        else f"See: kubectl -n {meta['namespace']} describe sbx {meta['name']}",
-        object=obj,
-    )
+    text = f"sandbox {meta['name']} in namespace {meta['namespace']} failed: {message}"
+    if reason in ("PoolNotFound", "WaitingForPool"):
+        return PoolNotFound(text, object=obj)
+    hint = f"See: kubectl -n {meta['namespace']} describe sbx {meta['name']}"
+    return SandboxFailed(text, reason=reason, hint=hint, object=obj)
 
 
 def look_finished(obj: dict[str, Any] | None) -> TaskResult | None:
@@ -212,6 +218,7 @@ def create_sandbox(
     wait: bool,
     named: bool = False,
     keep: bool = False,
+    look: Look = look_ready,
 ) -> Op[Box]:
     """Makes a sandbox and waits until it is ready; if that fails it is deleted.
 
@@ -223,19 +230,21 @@ def create_sandbox(
         wait: False: do not.
         named: The caller has named it, so that one of this name may be somebody else's.
         keep: Do not delete it at the end of the process.
+        look: Ends the wait.
     """
     meta = body["metadata"]
     where = (meta["namespace"], "sandboxes", meta["name"])
-    ready = hub(connection).wait_own(*where, look_ready)
+    deadline = time.monotonic() + timeout
+    ready = hub(connection).wait_own(*where, look)
     made: list[dict[str, Any]] = []
     try:
-        yield Call(lambda: made.append(connection.create(where[0], where[1], body)))
+        yield Call(lambda: made.append(connection.create(where[0], where[1], body, deadline=deadline)))
         box = make(made[0])
         if not keep:
             _cleanup.remember(box.uid, box.delete)
         ready.exists(made[0])
         if wait:
-            yield from wait_ready(box, ready, timeout)
+            yield from wait_ready(connection, box, ready, timeout, deadline)
         return box
     except BaseException as e:
         uid = made[0]["metadata"]["uid"] if made else None
@@ -251,17 +260,22 @@ def create_sandbox(
         ready.future.cancel()
 
 
-def wait_ready(box: Box, ready: Wait, timeout: float) -> Op[None]:
-    """Waits until a sandbox is ready."""
+def wait_ready(connection: Connection, box: Box, ready: Wait, timeout: float, deadline: float) -> Op[None]:
+    """Waits until a sandbox is ready, up to this deadline, which is the end of the timeout."""
     try:
-        box.object = yield Until(ready.future, timeout)
+        box.object = yield Until(ready.future, max(0.0, deadline - time.monotonic()))
         return
+    except PoolNotFound as e:
+        failed = e.object or {}
+        pool = str(failed.get("spec", {}).get("poolRef", ""))
+        raise (yield Call(lambda: pool_not_found(connection, box.namespace, pool, object=failed))) from e
     except Late:
         pass
     finally:
         ready.future.cancel()
+    until = time.monotonic() + LAST_LOOK_S
     try:
-        yield Call(box.refresh)
+        box.object = yield Call(lambda: connection.get(box.namespace, "sandboxes", box.name, deadline=until))
     except ArlError:
         pass  # then the last that is known will do
     condition_ = condition(box.object, "Ready")
@@ -291,12 +305,12 @@ class Watched:
         self._changes = 0
         self.wait: Wait
 
-    def begin(self, body: dict[str, Any]) -> Op[None]:
-        """Makes it; what has been made is broken off again if the caller goes."""
+    def begin(self, body: dict[str, Any], deadline: float) -> Op[None]:
+        """Makes it, before this deadline; what has been made is broken off again if the caller goes."""
         self.wait = hub(self._connection).wait_own(self.namespace, "tasks", self.name, self._look)
         made: list[dict[str, Any]] = []
         try:
-            yield Call(lambda: made.append(self._connection.create(self.namespace, "tasks", body)))
+            yield Call(lambda: made.append(self._connection.create(self.namespace, "tasks", body, deadline=deadline)))
             self.wait.exists(made[0])
         except BaseException as e:
             self.wait.future.cancel()
@@ -386,10 +400,11 @@ class Watched:
         except ArlError:
             pass
 
-    def end(self, limit: float) -> Op[TaskResult]:
-        """Waits for its end. When the caller is cancelled, it is, too."""
+    def end(self, limit: float, deadline: float | None = None) -> Op[TaskResult]:
+        """Waits for its end, for so long or up to the deadline. When the caller is cancelled, it is, too."""
+        left = limit if deadline is None else max(0.0, deadline - time.monotonic())
         try:
-            result: TaskResult = yield Until(self.wait.future, limit)
+            result: TaskResult = yield Until(self.wait.future, left)
             return result
         except Late:
             raise self._late(f"after {limit:g} s") from None
@@ -410,9 +425,12 @@ def execute(
     """Makes a Task and waits for its end; it is cancelled if the caller goes."""
     body = task_body(sandbox, namespace, steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id)
     task = Watched(connection, namespace, body["metadata"]["name"])
-    yield from task.begin(body)
+    if limit is None:
+        limit = wait_limit(len(steps), timeout, retries)
+    deadline = time.monotonic() + limit
+    yield from task.begin(body, deadline)
     try:
-        return (yield from task.end(wait_limit(len(steps), timeout, retries) if limit is None else limit))
+        return (yield from task.end(limit, deadline))
     except BaseException as e:
         if not isinstance(e, Exception):
             yield Call(task.cancel_quietly)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,14 @@ from arl import _ops
 from arl._connection import API_VERSION, Connection
 from arl._hub import Wait, hub
 from arl._names import CLIENT_LABEL, client_id
-from arl.errors import ArlError, NotFound, PoolNotFound, PoolNotReady, Refused
+from arl.errors import ArlError, NotFound, NotInstalled, PoolNotFound, PoolNotReady, Refused
 from arl.results import condition
 
 # A pool's name is the beginning of its pods' names; the API server allows 54 characters.
 _HASH_CHARACTERS = 12
+# Of the pools that are there instead, so many are asked for, and so many named in a message.
+_AVAILABLE_MAX = 500
+_NAMED_MAX = 10
 
 
 @dataclass(frozen=True)
@@ -118,20 +122,36 @@ def _end(wait: Wait, timeout: float) -> _ops.Op[dict[str, Any]]:
         wait.future.cancel()
 
 
-def pool_not_found(connection: Connection, namespace: str, name: str) -> PoolNotFound:
+def pool_not_found(
+    connection: Connection, namespace: str, name: str, *, object: Mapping[str, Any] | None = None
+) -> PoolNotFound:
     """The error for a pool that is not there; it names those that are, as far as the caller may know."""
     there: tuple[str, ...] = ()
     names = "(none)"
     try:
-        there = tuple(o["metadata"]["name"] for o in connection.list(namespace, "warmpools")["items"])
+        found = connection.list(namespace, "warmpools", limit=_AVAILABLE_MAX)["items"]
+        there = tuple(o["metadata"]["name"] for o in found)
+        names = _some(name, there) or names
+    except NotInstalled:
+        raise
     except ArlError as e:
         names = f"(not known: {e.message})"
+    like = difflib.get_close_matches(name, there, 1)
     error = PoolNotFound(
-        f"WarmPool '{name}' not found in namespace '{namespace}'.\nAvailable pools: {', '.join(there) or names}",
-        hint="Make it first: Pool.create() or WarmPoolManager.create_warmpool().",
+        f"WarmPool '{name}' not found in namespace '{namespace}'.\nAvailable pools: {names}",
+        hint=(f"Did you mean '{like[0]}'? Else make it" if like else "Make it")
+        + " first: Pool.create() or WarmPoolManager.create_warmpool().",
+        object=object,
     )
     error.available = there
     return error
+
+
+def _some(name: str, there: Sequence[str]) -> str:
+    """Those pools that are most like this one, in one line."""
+    first = difflib.get_close_matches(name, there, _NAMED_MAX, 0.0)
+    rest = len(there) - len(first)
+    return ", ".join(first) + (f" and {rest} more" if rest else "")
 
 
 class Pool:

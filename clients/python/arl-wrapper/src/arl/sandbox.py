@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -182,9 +183,10 @@ class Sandbox:
         return self
 
     def _wait_ready(self, timeout: float) -> _ops.Op[None]:
+        deadline = time.monotonic() + timeout
         find = hub(self._connection).wait_for
         ready: Wait = yield _ops.Call(lambda: find(self.namespace, "sandboxes", self.name, _tasks.look_ready))
-        yield from _tasks.wait_ready(self, ready, timeout)
+        yield from _tasks.wait_ready(self._connection, self, ready, timeout, deadline)
 
     def refresh(self) -> Sandbox:
         """Reads it again."""
@@ -483,8 +485,9 @@ class Sandbox:
             self.name, self.namespace, [step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S
         )
         task = _tasks.Watched(self._connection, self.namespace, body["metadata"]["name"])
-        yield from task.begin(body)
-        return Process(self, task, _tasks.wait_limit(1, timeout, retries))
+        limit = _tasks.wait_limit(1, timeout, retries)
+        yield from task.begin(body, time.monotonic() + limit)
+        return Process(self, task, limit)
 
     def process(self, task_name: str) -> Process:
         """A command that was started before, also by another process.

@@ -12,8 +12,8 @@ from kubernetes import client
 
 from arl import _cleanup, _ops, _tasks
 from arl._connection import Connection
+from arl._hub import Look
 from arl.errors import NotFound, PoolNotFound
-from arl.pool import pool_not_found
 from arl.sandbox import Sandbox
 from arl.types import SandboxResource, TaskResource, TaskStep
 
@@ -120,20 +120,22 @@ class SandboxSession:
             SandboxFailed: A RuntimeError; the message says why.
             SandboxTimeout: A RuntimeError and TimeoutError.
         """
-        try:
-            self.connection.get(self.namespace, "warmpools", self.pool_ref)
-        except NotFound as e:
-            raise pool_not_found(self.connection, self.namespace, self.pool_ref) from e
         idle = self.idle_timeout_seconds
         if self.keep_alive and idle is None:
             idle = KEEP_ALIVE_IDLE_S
-        sandbox = self._create(idle)
+        try:
+            sandbox = self._create(idle, _tasks.look_ready_in_pool)
+        except PoolNotFound as e:
+            if self.pool_ref not in e.available:
+                raise
+            # The operator had not seen yet that it was made.
+            sandbox = self._create(idle, _tasks.look_ready)
         self.sandbox_name = sandbox.name
         self._sandbox_uid = sandbox.uid
         _log.info("sandbox %s is ready", sandbox.name)
         return cast(SandboxResource, sandbox.object)
 
-    def _create(self, idle: int | None) -> Sandbox:
+    def _create(self, idle: int | None, look: Look) -> Sandbox:
         body = _tasks.sandbox_body(self.pool_ref, self.namespace, idle_timeout=idle, keep_alive=self.keep_alive)
         return _ops.run(
             _tasks.create_sandbox(
@@ -143,6 +145,7 @@ class SandboxSession:
                 timeout=self.timeout,
                 wait=True,
                 keep=self.keep_alive,
+                look=look,
             )
         )
 

@@ -1,0 +1,128 @@
+"""Sessions, pools and sandboxes against a server that keeps what was made: what each costs, and what is said of pools that are missing."""
+
+import threading
+import time
+
+import pytest
+from arl import Pool, Sandbox, SandboxSession, _connection, _tasks, errors
+from fake_server import Server, refusal
+
+STEP = {"name": "x", "type": "Command", "command": ["true"]}
+LIMIT_S = 20
+
+
+class Cluster:
+    """Its pools are there; a sandbox or task has its last state as soon as it is made. Lists are answered when something was made."""
+
+    def __init__(self, pools=("pool",), conditions=()):
+        self.pools, self.conditions, self.made, self.asked = pools, list(conditions), [], threading.Event()
+        self.server = Server(self.answer)
+        self.connection = self.server.connection
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.asked.set()
+        self.server.close()
+
+    def answer(self, request):
+        plural = request.path.split("/")[6]
+        if plural == "warmpools":
+            items = [{"metadata": {"name": name}} for name in self.pools][:int(request.query.get("limit", ["1000"])[0])]
+            return (200, {"metadata": {}, "items": items}) if request.name == plural else refusal(404, "NotFound", "no pool")
+        if request.method == "POST":
+            self.make(request.body)
+            self.asked.set()
+            return 201, self.made[-1]
+        if request.method == "DELETE":
+            return 200, {}
+        if request.watch:
+            return 200, [{"type": "MODIFIED", "object": o} for o in self.made if o["kind"].lower() in plural]
+        self.asked.wait(LIMIT_S)
+        self.asked.clear()
+        return 200, {"metadata": {"resourceVersion": "1"}, "items": [o for o in self.made if o["kind"].lower() in plural]}
+
+    def make(self, body):
+        body["metadata"].update(uid=f"u{len(self.made)}", resourceVersion="1")
+        ready = self.conditions.pop(0) if self.conditions and body["kind"] == "Sandbox" else None
+        body["status"] = {"phase": "Ready", "state": "Succeeded", "exitCode": 0}
+        if ready:
+            body["status"] = {"phase": ready[0], "conditions": [{"type": "Ready", "status": "False", "reason": ready[1], "message": "words"}]}
+        self.made.append(body)
+
+
+def session(cluster, pool="pool"):
+    s = SandboxSession(pool, "n")
+    s._connection = cluster.connection
+    return s
+
+
+def test_a_session_costs_three_writes_and_no_get():
+    with Cluster() as cluster:
+        with session(cluster) as s:
+            assert s.execute([STEP])["status"]["state"] == "Succeeded"
+        calls = [text.split()[0] for text in cluster.server.seen if not text.startswith("WATCH")]
+    assert sorted(calls) == ["DELETE", "GET", "GET", "POST", "POST"]    # one list of sandboxes, one of tasks
+    assert [text for text in cluster.server.seen if text.startswith("GET")] == ["GET sandboxes", "GET tasks"]
+
+
+@pytest.mark.parametrize("ready", [("Pending", "WaitingForPool"), ("Failed", "PoolNotFound")])
+def test_a_pool_that_is_not_there_is_told_with_those_that_are(ready):
+    with Cluster(("python", "node"), [ready]) as cluster, pytest.raises(ValueError, match="'pyhton' not found") as e:
+        session(cluster, "pyhton").create_sandbox()
+    assert (type(e.value), e.value.available, e.value.status) == (errors.PoolNotFound, ("python", "node"), 404)
+    assert "Available pools: python, node" in str(e.value) and "Did you mean 'python'?" in e.value.hint
+    assert "DELETE" in [text.split()[0] for text in cluster.server.seen]
+
+
+def test_a_pool_that_the_operator_has_not_seen_yet_is_there():
+    with Cluster(("pool",), [("Pending", "WaitingForPool")]) as cluster:
+        s = session(cluster)
+        assert s.create_sandbox()["status"]["phase"] == "Ready"
+        s.delete_sandbox()
+        assert [text for text in cluster.server.seen if text.startswith(("POST", "DELETE"))][:2] == ["POST sandboxes", "DELETE " + cluster.made[0]["metadata"]["name"]]
+
+
+def test_a_sandbox_says_which_pools_are_there():
+    """Of many, those that are most like it."""
+    pools = tuple(f"image-{i:03}" for i in range(600)) + ("python",)
+    with Cluster(("python",) + pools, [("Failed", "PoolNotFound")]) as cluster:
+        with pytest.raises(errors.PoolNotFound, match="Available pools: python, .* and 490 more") as e:
+            Sandbox.create("pythn", connection=cluster.connection)
+        assert len(e.value.available) == 500
+        with pytest.raises(errors.PoolNotFound, match=r"Did you mean 'image-012'\?"):
+            Pool.get("imag-012", connection=cluster.connection)
+
+
+@pytest.mark.parametrize("call", [
+    lambda c: Sandbox.create("p", connection=c, timeout=0.5), lambda c: Sandbox(c, "n", {"metadata": {"name": "s", "uid": "u"}}).execute([STEP])])
+def test_a_server_that_says_nothing_does_not_take_longer_than_the_caller_has(call, monkeypatch):
+    monkeypatch.setattr(_tasks, "TASK_GRACE_S", 0.5)
+    monkeypatch.setattr(_tasks, "DEFAULT_STEP_TIMEOUT_S", 0.0)
+    server = Server(lambda request: server.closing.wait(LIMIT_S) and None)
+    began = time.monotonic()
+    try:
+        with pytest.raises(errors.ClusterUnreachable):
+            call(server.connection)
+    finally:
+        server.close()
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_task_whose_post_lost_all_its_answers_is_waited_for(monkeypatch):
+    monkeypatch.setattr(_connection, "RETRY_S", 0.2)
+    with Cluster() as cluster:
+        usual = cluster.answer
+
+        def answer(request):
+            name = cluster.made[0]["metadata"]["name"] if cluster.made else None
+            if request.method == "POST":
+                if not cluster.made:
+                    usual(request)
+                return refusal(504, "Timeout", "the request did not complete")
+            return (200, cluster.made[0]) if request.name == name else usual(request)
+        cluster.server.answer = answer
+        sandbox = Sandbox(cluster.connection, "n", {"metadata": {"name": "s", "uid": "u"}})
+        assert sandbox.execute([STEP]).state == "Succeeded"
+    assert len(cluster.made) == 1
