@@ -1,4 +1,4 @@
-"""Pools, as the callers of arl-env know them: dicts, and the errors of the official package."""
+"""Pools, as the callers of arl-env know them: dicts. The errors are those of the official package as well."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from kubernetes import client
 
-from arl._connection import API_VERSION, GROUP, VERSION, Connection
-from arl.pool import wait_pool_ready
+from arl._connection import API_VERSION, Connection
+from arl._names import CLIENT_LABEL, client_id
+from arl.errors import NotFound
+from arl.pool import pool_not_found, wait_pool_ready
 from arl.types import WarmPoolResource
 
 _log = logging.getLogger("arl")
@@ -42,9 +44,6 @@ class WarmPoolManager:
         """The official client for custom resources."""
         return cast(client.CustomObjectsApi, self.connection.custom)
 
-    def _where(self) -> tuple[str, str, str, str]:
-        return GROUP, VERSION, self.namespace, "warmpools"
-
     def create_warmpool(
         self,
         name: str,
@@ -72,7 +71,8 @@ class WarmPoolManager:
             The WarmPool.
 
         Raises:
-            kubernetes.client.ApiException: The API server refuses it.
+            Refused: The API server refuses it, or there is another one of this name. As all refusals a RuntimeError
+                and a kubernetes.client.ApiException with ``status``.
         """
         mounts = [{"name": "workspace", "mountPath": workspace_path}]
         volumes: list[dict[str, Any]] = [{"name": "workspace", "emptyDir": {}}]
@@ -93,22 +93,25 @@ class WarmPoolManager:
         body = {
             "apiVersion": API_VERSION,
             "kind": "WarmPool",
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace, "labels": {CLIENT_LABEL: client_id()}},
             "spec": {"replicas": replicas, "template": {"spec": {"containers": containers, "volumes": volumes}}},
         }
-        return cast(WarmPoolResource, self.connection.custom.create_namespaced_custom_object(*self._where(), body=body))
+        return cast(WarmPoolResource, self.connection.create(self.namespace, "warmpools", body))
 
     def get_warmpool(self, name: str) -> WarmPoolResource:
         """Reads a pool.
 
         Raises:
-            kubernetes.client.ApiException: With status 404 if there is none.
+            PoolNotFound: There is none; a kubernetes.client.ApiException with status 404.
         """
-        return cast(WarmPoolResource, self.connection.custom.get_namespaced_custom_object(*self._where(), name))
+        try:
+            return cast(WarmPoolResource, self.connection.get(self.namespace, "warmpools", name))
+        except NotFound as e:
+            raise pool_not_found(self.connection, self.namespace, name) from e
 
     def list_warmpools(self) -> list[WarmPoolResource]:
         """The pools of the namespace; one that nobody has looked at yet has the phase Pending."""
-        items = self.connection.custom.list_namespaced_custom_object(*self._where())["items"]
+        items = self.connection.list(self.namespace, "warmpools")["items"]
         for item in items:
             item.setdefault("status", {}).setdefault("phase", "Pending")
         return cast(list[WarmPoolResource], items)
@@ -117,9 +120,10 @@ class WarmPoolManager:
         """Deletes a pool with its idle pods.
 
         Raises:
-            kubernetes.client.ApiException: With status 404 if there is none.
+            PoolNotFound: There is none; a kubernetes.client.ApiException with status 404.
         """
-        self.connection.custom.delete_namespaced_custom_object(*self._where(), name)
+        if not self.connection.delete(self.namespace, "warmpools", name):
+            raise pool_not_found(self.connection, self.namespace, name)
 
     def wait_for_warmpool_ready(
         self, name: str, poll_interval: float | None = None, *, timeout: float | None = None
