@@ -14,7 +14,7 @@
 #include "operator/core/bucket.h"
 #include "operator/core/plan.h"
 #include "operator/errands.h"
-#include "operator/kube/client.h"
+#include "operator/inputs.h"
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
@@ -51,7 +51,7 @@ struct stream {
     struct run *run;
     char *task_key;
     struct agent_call *call;
-    struct kube_call *read; /* of the task, for its steps */
+    struct inputs *read; /* of what is to be sent and is not kept */
     struct ops_timer *timer;
     struct ops_timer *deadline;
     bool late;              /* the agent's time is over */
@@ -77,7 +77,7 @@ static void stream_free(struct stream *s)
     struct ops *ops = s->c->ops;
 
     agent_call_cancel(s->call);
-    kube_cancel(s->read);
+    inputs_cancel(s->read);
     ops->v->timer_free(ops, s->timer);
     ops->v->timer_free(ops, s->deadline);
     list_remove(&s->node);
@@ -89,7 +89,7 @@ static void stream_free(struct stream *s)
 static void hang_up(struct stream *s)
 {
     agent_call_cancel(s->call);
-    kube_cancel(s->read);
+    inputs_cancel(s->read);
     s->call = NULL;
     s->read = NULL;
     buf_clear(&s->line);
@@ -412,29 +412,8 @@ static void on_done(void *arg, const struct agent_answer *answer)
         again(s, "it ended the stream early");
 }
 
-/* t has its steps. */
-static int encode(const struct stream *s, const struct task *t, struct buf *out, struct err *err)
-{
-    const struct policy *policy = s->c->opts.world->policy;
-    const struct sandbox *sandbox;
-    char key[META_KEY_MAX];
-    struct task_request_head head = {
-        .sandbox_uid = s->run->target.sandbox_uid,
-        .task_name = s->task_key,
-        .trace_id = t->trace_id,
-        .timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : policy->task_timeout_ms,
-        .output_limit = policy->output_limit,
-    };
-
-    meta_key(key, t->meta.ns, t->sandbox);
-    sandbox = world_sandbox(s->c->opts.world, key);
-    head.env_json = sandbox ? sandbox->env_json : NULL;
-    head.work_dir = sandbox && sandbox->status.work_dir ? sandbox->status.work_dir : "/";
-    return task_request_encode(&head, t->steps_json, out, err);
-}
-
 /* t has its steps, unless the agent knows them. */
-static void send(struct stream *s, const struct task *t, bool get)
+static void send(struct stream *s, const struct task *t, const char *env_json, bool get)
 {
     static const struct agent_handler handler = {on_data, on_done};
     cleanup_buf struct buf body = BUF_INIT(LIMIT_TASK_REQUEST_BYTES);
@@ -453,7 +432,7 @@ static void send(struct stream *s, const struct task *t, bool get)
     agent_task_path(path, s->run->target.task_uid, s->run->result->attempt);
     if (s->run->last_seq > 0)
         snprintf(query, sizeof(query), "after=%" PRIu64, s->run->last_seq);
-    r = get ? 0 : encode(s, t, &body, &err);
+    r = get ? 0 : inputs_encode(s->c->opts.world, s->task_key, s->run, t, env_json, &body, &err);
     if (r == 0)
         r = agent_call_start(s->c->agents, &req, &handler, s, &s->call, &err);
     if (r < 0)
@@ -477,22 +456,20 @@ static void release(struct stream *s)
     world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to say Running in time */
 }
 
-static void on_steps(void *arg, struct kube_result *res)
+static void on_inputs(void *arg, struct task *t, const char *env_json, bool gone)
 {
     struct stream *s = arg;
-    struct task *t = res->object ? container_of(res->object, struct task, meta) : NULL;
 
     s->read = NULL;
     if (has_all(s->run)) {
         closed(s);
         return;
     }
-    if (!t || !t->steps_json || !str_eq(t->meta.uid, s->run->target.task_uid) ||
-        t->step_count != s->run->result->step_count) {
+    if (!t || !t->steps_json || t->step_count != s->run->result->step_count) {
         start_done(s);
         closed(s);
         /* Gone: the plan of its key drops the run. Else the API server is asked again. */
-        if (res->reason != KUBE_NOT_FOUND && !s->run->over)
+        if (!gone && !s->run->over)
             s->c->ops->v->timer_set(s->c->ops, s->timer,
                                     ops_now(s->c->ops).mono_ns + RETRY_MAX_MS * NSEC_PER_MSEC);
         return;
@@ -502,15 +479,7 @@ static void on_steps(void *arg, struct kube_result *res)
         world_note_run_memory(s->c->opts.world, s->task_key, s->run);
     }
     release(s);
-    send(s, t, false);
-}
-
-static void read_steps(struct stream *s)
-{
-    const char *slash = strchr(s->task_key, '/');
-    cleanup_free char *ns = xmemdup0(s->task_key, (size_t)(slash - s->task_key));
-
-    s->read = kube_get(s->c->ops, &api_task_whole, ns, slash + 1, on_steps, s);
+    send(s, t, env_json, false);
 }
 
 /* NULL: it was deleted or has ended meanwhile: the plan of its key drops the run. */
@@ -525,9 +494,9 @@ static const struct task *task_of(const struct stream *s)
 }
 
 /* An agent that has told something has the steps. */
-static bool steps_are_known(const struct stream *s, const struct task *t)
+static bool inputs_are_known(const struct stream *s, const struct task *t)
 {
-    return s->attach_only || t->steps_json || s->run->accepted_mono_ns;
+    return s->attach_only || inputs_kept(s->c->opts.world, s->run, t) || s->run->accepted_mono_ns;
 }
 
 /* What the agent has told since may not have been read yet. */
@@ -560,11 +529,11 @@ static void open_stream(struct stream *s)
     ask_for_the_last_time(s);
     if (!t) {
         closed(s);
-    } else if (steps_are_known(s, t)) {
+    } else if (inputs_are_known(s, t)) {
         release(s);
-        send(s, t, s->attach_only || !t->steps_json);
+        send(s, t, NULL, s->attach_only || !inputs_kept(s->c->opts.world, s->run, t));
     } else {
-        read_steps(s);
+        s->read = inputs_read(s->c->ops, s->c->opts.world, s->run, t->meta.name, on_inputs, s);
     }
 }
 
@@ -589,9 +558,9 @@ static void attach(struct stream *s)
 
     if (s->call || s->read || !t)
         return;
-    if (!steps_are_known(s, t)) {
+    if (!inputs_are_known(s, t)) {
         hold(s);
-        if (!turns_ask(&w->starts, &s->run->start_turn, s->task_key, t->spec_bytes))
+        if (!turns_ask(&w->starts, &s->run->start_turn, s->task_key, inputs_bytes(w, s->run, t)))
             return;
     }
     want_stream(s);

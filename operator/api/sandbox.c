@@ -93,6 +93,7 @@ static void decode_spec(struct json_object *obj, struct sandbox *s)
                                LIMIT_SANDBOX_ENV);
     else if (json_array_len(env) > 0)
         s->env_json = xstrdup(json_object_to_json_string_ext(env, JSON_C_TO_STRING_NOSLASHESCAPE));
+    s->env_bytes = s->env_json ? strlen(s->env_json) : 0;
     if (json_decode(obj, spec_fields, s, &err) < 0)
         str_set(&s->invalid, xstrdup(err.msg));
     else if (!s->pool || !*s->pool)
@@ -151,7 +152,7 @@ static int64_t decode_used_at(struct json_object *obj)
     return meta_time(annotations, SANDBOX_ANNOTATION_USED_AT);
 }
 
-static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err *err)
+static int decode_whole(struct json_object *obj, struct meta **ret, struct err *err)
 {
     struct sandbox *s = xcalloc(1, sizeof(*s));
     int r;
@@ -166,6 +167,19 @@ static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err
     s->used_at_wall_ns = decode_used_at(obj);
     decode_status(json_get(obj, "status"), &s->status);
     *ret = &s->meta;
+    return 0;
+}
+
+static int sandbox_decode(struct json_object *obj, struct meta **ret, struct err *err)
+{
+    int r = decode_whole(obj, ret, err);
+    struct sandbox *s;
+
+    if (r < 0)
+        return r;
+    s = container_of(*ret, struct sandbox, meta);
+    if (s->env_bytes > SANDBOX_ENV_KEPT)
+        str_set(&s->env_json, NULL);
     return 0;
 }
 
@@ -204,6 +218,15 @@ int sandbox_status_patch(const struct sandbox *s, const struct sandbox_status *s
     json_w_end_object(&w);
     return w.error;
 }
+
+const struct api_kind api_sandbox_whole = {
+    .kind = "Sandbox",
+    .plural = "sandboxes",
+    .api_prefix = "/apis/arl.infra.io/v1alpha1",
+    .api_version = "arl.infra.io/v1alpha1",
+    .decode = decode_whole,
+    .free = sandbox_free,
+};
 
 const struct api_kind api_sandbox = {
     .kind = "Sandbox",

@@ -1,5 +1,6 @@
 /*
- * Sandbox: spec and status as the planner needs them.
+ * Sandbox: spec and status as the planner needs them. Variables of more than SANDBOX_ENV_KEPT bytes
+ * are not kept: they are read from the API server when a task starts.
  */
 #ifndef ARL_OPERATOR_API_SANDBOX_H
 #define ARL_OPERATOR_API_SANDBOX_H
@@ -8,6 +9,8 @@
 #include "operator/api/meta.h"
 
 struct buf;
+
+#define SANDBOX_ENV_KEPT 4096u
 
 /* A client has used it otherwise than by a task, at that time (RFC 3339). */
 #define SANDBOX_ANNOTATION_USED_AT "arl.infra.io/used-at"
@@ -43,11 +46,21 @@ struct sandbox {
     bool keep_alive;
     int64_t idle_timeout_s;  /* -1: not given, 0: never */
     int64_t max_lifetime_s;  /* -1: none */
-    char *env_json;          /* spec.env; NULL: none */
+    size_t env_bytes;        /* of spec.env as text; 0: none */
+    char *env_json;          /* it; NULL: none, or it is not kept */
     int64_t used_at_wall_ns; /* of the annotation SANDBOX_ANNOTATION_USED_AT; 0: none */
     char *invalid;           /* why the spec cannot be used; NULL: it can */
     struct sandbox_status status;
 };
+
+/* The same kind, with all variables kept. */
+extern const struct api_kind api_sandbox_whole;
+
+/* Whether its variables are to be read. */
+static inline bool sandbox_env_apart(const struct sandbox *s)
+{
+    return s->env_bytes > 0 && !s->env_json;
+}
 
 void sandbox_status_done(struct sandbox_status *s);
 void sandbox_status_copy(struct sandbox_status *to, const struct sandbox_status *from);

@@ -34,10 +34,15 @@ static char *a_pod(struct rig *r, int i)
     return pod_object(r, name, box);
 }
 
+static char *box_status(int i)
+{
+    return xasprintf(
+        "\"phase\":\"Ready\",\"podName\":\"p%d\",\"podUID\":\"uid-p%d\",\"workDir\":\"/w\"", i, i);
+}
+
 static char *a_box(struct rig *r, int i)
 {
-    cleanup_free char *status = xasprintf(
-        "\"phase\":\"Ready\",\"podName\":\"p%d\",\"podUID\":\"uid-p%d\",\"workDir\":\"/w\"", i, i);
+    cleanup_free char *status = box_status(i);
     char name[16];
 
     snprintf(name, sizeof(name), "s%d", i);
@@ -404,6 +409,90 @@ static void test_small_steps_cost_no_request(void **state)
     assert_call(r, PUT);
 }
 
+#define GET_SANDBOX(name) "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/sandboxes/" name
+
+static char *large_sandbox(struct rig *r, const char *name, const char *status, size_t bytes)
+{
+    cleanup_free char *value = xmalloc(bytes + 1), *rest = NULL;
+
+    memset(value, 'e', bytes);
+    value[bytes] = '\0';
+    rest = xasprintf("\"spec\":{\"poolRef\":\"p\",\"env\":[{\"name\":\"BIG\",\"value\":\"%s\"}]"
+                     "},\"status\":{%s}",
+                     value, status);
+    return object(r, name, "", rest);
+}
+
+/* Of a small task, too. */
+static void test_large_variables_are_read_when_a_task_starts(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_sandbox(r);
+    watch(r, "sandboxes", "MODIFIED", large_sandbox(r, "s", READY, 100000));
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    assert_no_call(r, PUT);
+    answer_object(r, GET_TASK("t"), task_object(r, "t", ""));
+    assert_no_call(r, PUT);
+    answer_status(r, GET_SANDBOX("s"), 503, "ServiceUnavailable"); /* asked for again */
+    fake_advance(&r->ops, 2000);
+    answer_object(r, GET_TASK("t"), task_object(r, "t", ""));
+    answer_object(r, GET_SANDBOX("s"), large_sandbox(r, "s", READY, 100000));
+    assert_non_null(strstr(fake_find(&r->ops, PUT)->body, "eeeeeeee"));
+    event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_STEP});
+    lose(r, PUT);
+    fake_advance(&r->ops, 100);
+    assert_no_call(r, GET_SANDBOX("s"));
+    assert_call(r, "GET /v1/tasks/uid-t/1?after=1");
+}
+
+/* Whoever may make sandboxes makes as many as he likes. */
+static void test_large_variables_are_not_kept(void **state)
+{
+    struct rig *r = *state;
+    const size_t kept[][2] = {{4000, 4096}, {5000, 0}, {1000000, 0}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        cleanup_free char *text = large_sandbox(r, "x", "", kept[i][0]);
+        cleanup_json struct json_object *obj = NULL;
+        struct meta *m = NULL;
+        const struct sandbox *s;
+
+        assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
+        assert_int_equal(api_sandbox.decode(obj, &m, NULL), 0);
+        s = container_of(m, struct sandbox, meta);
+        assert_in_range(s->env_bytes, kept[i][0], kept[i][0] + 100);
+        assert_in_range(strlen(str_or_empty(s->env_json)), 0, kept[i][1]);
+        assert_int_equal(sandbox_env_apart(s), kept[i][1] == 0);
+        api_sandbox.free(m);
+    }
+}
+
+/* Nor are they read by all tasks at once. */
+static void test_large_variables_take_turns(void **state)
+{
+    struct rig *r = *state;
+    int reads = 0;
+
+    start(r, many(r, a_pod), pool_object(r, 0), many(r, a_box), NULL);
+    for (int i = 0; i < RUNS; i++)
+        answer(r, "GET /v1/tasks", 200, "{\"running\":[]}");
+    for (int i = 0; i < RUNS; i++) {
+        cleanup_free char *name = xasprintf("s%d", i), *task = xasprintf("t%d", i);
+        cleanup_free char *status = box_status(i);
+
+        watch(r, "sandboxes", "MODIFIED", large_sandbox(r, name, status, 700000));
+        watch(r, "tasks", "ADDED", large_task(r, task, name, 10));
+    }
+    for (int i = 0; i < RUNS; i++) {
+        cleanup_free char *get = xasprintf(GET_TASK("t%d"), i), *put = put_of(i);
+
+        assert_null(fake_find(&r->ops, put));
+        reads += fake_find(&r->ops, get) != NULL;
+    }
+    assert_in_range(reads, 1, 2);
+}
+
 /* As many as the budget has room for are read and sent at once. */
 static void test_large_starts_take_turns(void **state)
 {
@@ -528,6 +617,9 @@ int main(void)
         T(test_large_steps_are_read_when_they_start),
         T(test_small_steps_cost_no_request),
         T(test_large_starts_take_turns),
+        T(test_large_variables_are_read_when_a_task_starts),
+        T(test_large_variables_are_not_kept),
+        T(test_large_variables_take_turns),
         T(test_agent_that_sends_too_much_is_held_up),
         T(test_agent_that_never_ends_is_given_up),
         T(test_times_of_agents_are_bounded),
