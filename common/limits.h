@@ -31,6 +31,9 @@
 #define LIMIT_LABEL_BYTES 63
 #define LIMIT_POOL_NAME_BYTES                                                                      \
     54 /* a pod's is a dash and eight characters longer; the CRD as well */
+/* spec.template of a WarmPool, as text: it is kept in memory, and a tenant makes as many pools as
+ * he likes. More: the pool is InvalidTemplate. */
+#define LIMIT_TEMPLATE_BYTES (64u << 10)
 /* A UID is a UUID of 36 characters; a resourceVersion is a number. What is longer, or no word,
  * makes an object that is left out. */
 #define LIMIT_UID_BYTES 64

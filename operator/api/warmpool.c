@@ -85,6 +85,7 @@ static void decode_spec(struct json_object *obj, struct warmpool *p)
 {
     struct json_object *template = json_get_path(obj, "spec.template");
     struct err err = {0};
+    const char *text;
 
     if (json_decode(obj, fields, p, &err) < 0)
         p->invalid = xstrdup(err.msg);
@@ -101,8 +102,14 @@ static void decode_spec(struct json_object *obj, struct warmpool *p)
     if (p->invalid)
         return;
     drop_nulls(template);
-    p->template_json =
-        xstrdup(json_object_to_json_string_ext(template, JSON_C_TO_STRING_NOSLASHESCAPE));
+    text = json_object_to_json_string_ext(template, JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (strlen(text) > LIMIT_TEMPLATE_BYTES) {
+        p->invalid = xasprintf("spec.template takes %zu bytes, %u are the limit: put what is large "
+                               "into the image or a ConfigMap",
+                               strlen(text), LIMIT_TEMPLATE_BYTES);
+        return;
+    }
+    p->template_json = xstrdup(text);
     snprintf(p->template_hash, sizeof(p->template_hash), "%016llx",
              (unsigned long long)text_hash(p->template_json));
 }

@@ -220,9 +220,38 @@ static void test_orphans_are_removed(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Templates are kept, and whoever may make pools makes as many as he likes. */
+static void test_a_template_that_is_too_large_is_refused(void **state)
+{
+    const struct {
+        int bytes;
+        bool refused;
+    } rows[] = {{65000, false}, {65536, true}, {1000000, true}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *rest =
+            xasprintf("\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":"
+                      "\"executor\",\"image\":\"x\",\"args\":[\"%0*d\"],\"command\":[\"a\"]}]}}}",
+                      rows[i].bytes, 0);
+        cleanup_free char *body = NULL;
+        const struct warmpool *p;
+
+        fixture_put(f, &api_warmpool, "p", "", rest);
+        p = world_pool(f->w, "ns/p");
+        assert_int_equal(p->template_json == NULL, rows[i].refused);
+        world_pool_state(f->w, "ns/p")->status_mono_ns = 0;
+        fixture_plan(f, POOL, &body);
+        assert_int_equal(strstr(body, "InvalidTemplate") && strstr(body, "spec.template takes ") &&
+                             strstr(body, " bytes, 65536 are the limit: "),
+                         rows[i].refused);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(test_a_template_that_is_too_large_is_refused),
         T(test_pods_that_end_together_are_one_failure),
         T(test_pod_that_becomes_ready_ends_the_back_off),
         T(test_pod_that_becomes_ready_does_not_lift_a_quota),
