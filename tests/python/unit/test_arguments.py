@@ -4,7 +4,8 @@ import asyncio
 
 import arl
 import pytest
-from arl import AsyncSandbox, Pool, Sandbox, _tasks
+from arl import AsyncSandbox, Pool, Sandbox, _tasks, errors
+from fake_server import refusal, serving
 
 
 @pytest.fixture
@@ -41,3 +42,97 @@ def test_a_map_with_wrong_numbers_is_an_error_and_no_empty_result(wrong):
         list(arl.map(print, [1], "p", **wrong))
     with pytest.raises(ValueError, match=name):
         asyncio.run(amap())
+
+
+NAN, INF = float("nan"), float("inf")
+TIMES = [("5", TypeError), (True, TypeError), (NAN, ValueError), (INF, ValueError), (-1, ValueError), (1e300, ValueError)]
+NUMBERS = [("5", TypeError), (True, TypeError), (1.5, TypeError), (-1, ValueError)]
+NAMES = [(None, TypeError), (5, TypeError), ("", ValueError), ("A", ValueError), ("a_b", ValueError), ("-a", ValueError), ("..", ValueError), ("a/b", ValueError), ("a" * 300, ValueError)]
+PAIRS = [("a", TypeError), ({"A": 1}, TypeError), ({1: "a"}, TypeError), ({"A": None}, TypeError), ({"A": b"a"}, TypeError)]
+VARIABLES = [*PAIRS, ({"": "a"}, ValueError), ({"A=B": "a"}, ValueError), ({"A": "a\0b"}, ValueError)]
+TEXTS = [(b"a", TypeError), (5, TypeError), ("", ValueError), ("a\0b", ValueError)]
+LISTS = [("sleep 1", TypeError), (b"a", TypeError), ([1], TypeError), ([None], TypeError)]
+STEP = {"name": "x", "type": "Command", "command": ["true"]}
+
+
+def of(function, argument, wrong):
+    return [pytest.param(function, argument, value, kind, id=f"{argument}={str(value)[:20]!r}") for value, kind in wrong]
+
+
+def box(c):
+    return Sandbox(c, "n", {"metadata": {"name": "s", "uid": "u"}, "spec": {}})
+
+
+def create(c, pool="p", **more):
+    return Sandbox.create(pool, connection=c, **more)
+
+
+def run(c, command="true", **more):
+    return box(c).run(command, **more)
+
+
+def execute(c, steps=(STEP,), **more):
+    return box(c).execute(list(steps) if steps == (STEP,) else steps, **more)
+
+
+def pool(c, name="p", image="image", **more):
+    return Pool.create(name, image, connection=c, **more)
+
+
+def manager(c, namespace="n", **more):
+    m = arl.WarmPoolManager(namespace, **more)
+    m._connection = c
+    return m
+
+
+def made(c, name="p", image="image", **more):
+    return manager(c).create_warmpool(name, image, **more)
+
+
+def session(c, **more):
+    s = arl.SandboxSession("p", "n", **more)
+    s._connection = c
+    return s.create_sandbox()
+
+
+WRONG = [
+    *of(create, "timeout", TIMES), *of(create, "idle_timeout", NUMBERS), *of(create, "max_lifetime", NUMBERS), *of(create, "pool", NAMES),
+    *of(create, "name", NAMES[1:]), *of(create, "namespace", NAMES[3:]), *of(create, "env", VARIABLES), *of(create, "labels", PAIRS),
+    *of(run, "command", [*LISTS[1:], (None, TypeError), ([], ValueError), ("a\0b", ValueError)]), *of(run, "timeout", [*TIMES, (0, ValueError), (1e-5, ValueError)]),
+    *of(run, "retries", NUMBERS), *of(run, "env", VARIABLES), *of(run, "cwd", [(5, TypeError), ("a\0b", ValueError)]), *of(run, "user", [(1.5, TypeError), (True, TypeError)]),
+    *of(run, "stdin", [(5, TypeError), ([b"a"], TypeError)]),
+    *of(execute, "steps", [("echo", TypeError), (None, TypeError), ([None], TypeError), ((s for s in [STEP]), TypeError), ([{"content": b"x"}], TypeError)]),
+    *of(execute, "timeout", TIMES), *of(execute, "ttl", NUMBERS), *of(execute, "trace_id", [(5, TypeError)]),
+    *of(lambda c, timeout: box(c).wait_ready(timeout), "timeout", TIMES),
+    *of(pool, "name", NAMES), *of(pool, "image", TEXTS), *of(pool, "replicas", NUMBERS), *of(pool, "command", LISTS), *of(pool, "resources", [("a", TypeError)]),
+    *of(pool, "workspace", TEXTS), *of(pool, "node_selector", PAIRS), *of(lambda c, name: Pool.get(name, connection=c), "name", NAMES),
+    *of(lambda c, image: Pool.ensure(image, connection=c), "image", TEXTS), *of(lambda c, replicas: Pool(c, "n", "p").scale(replicas), "replicas", NUMBERS),
+    *of(lambda c, timeout: Pool(c, "n", "p").wait_ready(timeout), "timeout", TIMES),
+    *of(made, "name", NAMES), *of(made, "image", TEXTS), *of(made, "replicas", NUMBERS), *of(made, "command", LISTS), *of(made, "resources", [("a", TypeError)]),
+    *of(made, "workspace_path", TEXTS), *of(lambda c, name: manager(c).get_warmpool(name), "name", NAMES),
+    *of(lambda c, name: manager(c).delete_warmpool(name), "name", NAMES),
+    *of(lambda c, namespace: manager(c, namespace).list_warmpools(), "namespace", NAMES),
+    *of(lambda c, timeout: manager(c).wait_for_warmpool_ready("p", timeout=timeout), "timeout", TIMES),
+    *of(session, "timeout", TIMES), *of(lambda c, name: Sandbox.attach(name, connection=c), "name", NAMES),
+]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving(lambda request: refusal(500, "InternalError", "it was asked")) as found:
+        yield found
+
+
+@pytest.mark.parametrize(("function", "argument", "value", "kind"), WRONG)
+def test_what_cannot_be_is_said_before_anything_is_asked(server, function, argument, value, kind):
+    with pytest.raises(kind, match=argument) as e:
+        function(server.connection, **{argument: value})
+    assert isinstance(e.value, kind) and not isinstance(e.value, errors.ClusterUnreachable)
+    assert server.seen == []
+
+
+def test_what_can_be_is_taken():
+    step = _tasks.command_step(["a", "b"], {"A": ""}, "x", 0, bytearray(b"\xff"))
+    assert (step["command"], step["env"], step["user"], step["stdin"]) == (["a", "b"], {"A": ""}, "0", "/w==")
+    assert _tasks.task_body("s", "n", [STEP], timeout=0.001)["spec"]["timeout"] == "1ms"
+    assert _tasks.sandbox_body("p", "n", name="a.b-c", idle_timeout=0)["spec"]["idleTimeoutSeconds"] == 0

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from arl.errors import Refused
+
 MODE_MAX = 0o7777
+# About 31 years: what is more cannot be waited for.
+WAIT_MAX_S = 1e9
+# Lengths of names, in characters.
+NAME_MAX, LABEL_MAX, POOL_MAX = 253, 63, 54
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 def seconds(name: str, value: Any) -> float | None:
@@ -70,3 +79,66 @@ def user(value: Any) -> list[str]:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError(f"user must be a name or a number, and not {value!r}")
     return ["--user", path(str(value), "user")]
+
+
+def wait(name: str, value: Any) -> float:
+    """How long to wait, in seconds; TypeError, ValueError."""
+    limit = seconds(name, value)
+    if limit is None:
+        raise TypeError(f"{name} must be a number of seconds, and not None")
+    if limit > WAIT_MAX_S:
+        raise ValueError(f"{name} must be at most {WAIT_MAX_S:.0f} seconds, and not {value!r}")
+    return limit
+
+
+def text(name: str, value: Any) -> str:
+    """A text that is not empty and has no NUL; TypeError, ValueError."""
+    if not path(value, name):
+        raise ValueError(f"{name} must not be empty")
+    return str(value)
+
+
+def label(name: str, value: Any, most: int = LABEL_MAX) -> str:
+    """A name without dots, as a namespace and a pool have; TypeError, Refused, which is a ValueError."""
+    return _named(name, value, _LABEL, most, "a DNS label: letters in lower case, digits and '-' between them")
+
+
+def object_name(name: str, value: Any, most: int = NAME_MAX) -> str:
+    """A name that may have dots, as other objects have; TypeError, Refused, which is a ValueError."""
+    return _named(name, value, rf"{_LABEL}(\.{_LABEL})*", most, "DNS labels with dots between them")
+
+
+def _named(name: str, value: Any, pattern: str, most: int, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, and not {value!r}")
+    if len(value) > most or not re.fullmatch(pattern, value):
+        raise Refused(f"{name} must be {what}, of {most} characters at most, and not {value!r}")
+    return value
+
+
+def strings(name: str, value: Any) -> list[str]:
+    """Several texts; a text is not a list of its letters. TypeError."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+        raise TypeError(f"{name} must be a list of str, and not {value!r}")
+    return [path(v, f"{name}[{i}]") for i, v in enumerate(value)]
+
+
+def pairs(name: str, value: Any) -> dict[str, str]:
+    """Names with values, all of them str; None: there are none. TypeError, ValueError."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict of str, and not {value!r}")
+    for key, one in value.items():
+        if not isinstance(key, str) or not isinstance(one, str):
+            raise TypeError(f"{name} must have str as names and values, and not {key!r}: {one!r}")
+    return dict(value)
+
+
+def variables(name: str, value: Any) -> dict[str, str]:
+    """Environment variables; TypeError, ValueError."""
+    found = pairs(name, value)
+    for key, one in found.items():
+        if not key or "=" in key or "\0" in key + one:
+            raise ValueError(f"{name} must have names without '=', and no NUL, and not {key!r}: {one!r}")
+    return found

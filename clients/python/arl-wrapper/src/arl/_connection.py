@@ -17,6 +17,7 @@ import urllib3
 from kubernetes import client
 from kubernetes import config as _config
 
+from arl import _arguments
 from arl._fork import in_child
 from arl._names import CLIENT_LABEL
 from arl.errors import ArlError, ClusterUnreachable, NotConfigured, ServerBusy, from_api
@@ -264,7 +265,7 @@ class Connection:
         )
 
     def _where(self, namespace: str, plural: str) -> tuple[str, str, str, str]:
-        return GROUP, VERSION, namespace, plural
+        return GROUP, VERSION, _arguments.label("namespace", namespace), plural
 
     def create(
         self, namespace: str, plural: str, body: Mapping[str, Any], *, deadline: float | None = None
@@ -324,7 +325,9 @@ class Connection:
             f"reading {plural}/{name} in namespace {namespace}",
             lambda: _object(
                 self.custom.get_namespaced_custom_object(
-                    *self._where(namespace, plural), name, _request_timeout=_limits(deadline)
+                    *self._where(namespace, plural),
+                    _arguments.object_name("name", name),
+                    _request_timeout=_limits(deadline),
                 )
             ),
             deadline=deadline,
@@ -351,7 +354,10 @@ class Connection:
             f"changing {plural}/{name} in namespace {namespace}",
             lambda: _object(
                 self.custom.patch_namespaced_custom_object(
-                    *self._where(namespace, plural), name, body, _request_timeout=_limits(None)
+                    *self._where(namespace, plural),
+                    _arguments.object_name("name", name),
+                    body,
+                    _request_timeout=_limits(None),
                 )
             ),
             custom=True,
@@ -366,7 +372,10 @@ class Connection:
             nonlocal lost
             try:
                 self.custom.delete_namespaced_custom_object(
-                    *self._where(namespace, plural), name, _request_timeout=_limits(None), **options
+                    *self._where(namespace, plural),
+                    _arguments.object_name("name", name),
+                    _request_timeout=_limits(None),
+                    **options,
                 )
                 return True
             except client.ApiException as e:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from arl import _cleanup
+from arl import _arguments, _cleanup
 from arl import steps as steps_
 from arl._connection import API_VERSION, Connection
 from arl._exec import check_scope
@@ -62,21 +62,24 @@ def sandbox_body(
     labels: Mapping[str, str] | None = None,
     keep_alive: bool = True,
 ) -> dict[str, Any]:
-    """A Sandbox of this process."""
-    spec: dict[str, Any] = {"poolRef": pool, "keepAlive": keep_alive}
+    """A Sandbox of this process; TypeError and ValueError say which argument is wrong."""
+    spec: dict[str, Any] = {"poolRef": _arguments.label("pool", pool, _arguments.POOL_MAX), "keepAlive": keep_alive}
     if env:
-        spec["env"] = [{"name": k, "value": v} for k, v in env.items()]
+        spec["env"] = [{"name": k, "value": v} for k, v in _arguments.variables("env", env).items()]
     if idle_timeout is not None:
-        spec["idleTimeoutSeconds"] = idle_timeout
+        spec["idleTimeoutSeconds"] = _arguments.whole("idle_timeout", idle_timeout)
     if max_lifetime is not None:
-        spec["maxLifetimeSeconds"] = max_lifetime
+        spec["maxLifetimeSeconds"] = _arguments.whole("max_lifetime", max_lifetime)
+    if name is not None:
+        _arguments.object_name("name", name, _arguments.LABEL_MAX)
+    _arguments.label("namespace", namespace)
     return {
         "apiVersion": API_VERSION,
         "kind": "Sandbox",
         "metadata": {
             "name": name or random_name("session"),
             "namespace": namespace,
-            "labels": {**(labels or {}), CLIENT_LABEL: client_id()},
+            "labels": {**_arguments.pairs("labels", labels), CLIENT_LABEL: client_id()},
         },
         "spec": spec,
     }
@@ -93,16 +96,19 @@ def task_body(
     trace_id: str | None = None,
     name: str | None = None,
 ) -> dict[str, Any]:
-    """A Task of this process."""
+    """A Task of this process; TypeError and ValueError say which argument is wrong."""
     spec: dict[str, Any] = {"sandboxRef": sandbox, "steps": steps_.plain(steps)}
     if timeout is not None:
-        spec["timeout"] = f"{round(timeout * 1000)}ms"
-    if retries:
+        limit_ms = round(_arguments.wait("timeout", timeout) * 1000)
+        if not limit_ms:
+            raise ValueError(f"timeout must be at least 0.001 seconds, and not {timeout!r}")
+        spec["timeout"] = f"{limit_ms}ms"
+    if _arguments.whole("retries", retries):
         spec["retries"] = retries
     if ttl is not None:
-        spec["ttlSecondsAfterFinished"] = ttl
+        spec["ttlSecondsAfterFinished"] = _arguments.whole("ttl", ttl)
     if trace_id is not None:
-        spec["traceID"] = trace_id
+        spec["traceID"] = _arguments.path(trace_id, "trace_id")
     return {
         "apiVersion": API_VERSION,
         "kind": "Task",
@@ -122,12 +128,24 @@ def command_step(
     user: str | int | None,
     stdin: str | bytes | None,
 ) -> dict[str, Any]:
-    """A step that runs a command; a text is run by ``sh -c``."""
+    """A step that runs a command; a text is run by ``sh -c``. TypeError and ValueError say which argument is wrong."""
+    argv = (
+        ["sh", "-c", _arguments.path(command, "command")]
+        if isinstance(command, str)
+        else _arguments.strings("command", command)
+    )
+    if not argv:
+        raise ValueError("command must name a program, and not be empty")
+    if isinstance(stdin, bytearray | memoryview):
+        stdin = bytes(stdin)
+    if not isinstance(stdin, str | bytes | None):
+        raise TypeError(f"stdin must be a str or bytes, and not {type(stdin).__name__}")
+    _arguments.user(user)
     return steps_.Command(
         name="run",
-        command=["sh", "-c", command] if isinstance(command, str) else list(command),
-        env=dict(env) if env else None,
-        work_dir=cwd,
+        command=argv,
+        env=_arguments.variables("env", env) or None,
+        work_dir=None if cwd is None else _arguments.path(cwd, "cwd"),
         user=None if user is None else str(user),
         stdin=base64.b64encode(stdin).decode() if isinstance(stdin, bytes) else stdin,
         stdin_encoding="base64" if isinstance(stdin, bytes) else None,
@@ -234,7 +252,7 @@ def create_sandbox(
     """
     meta = body["metadata"]
     where = (meta["namespace"], "sandboxes", meta["name"])
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + _arguments.wait("timeout", timeout)
     ready = hub(connection).wait_own(*where, look)
     made: list[dict[str, Any]] = []
     try:
@@ -426,8 +444,8 @@ def execute(
     body = task_body(sandbox, namespace, steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id)
     task = Watched(connection, namespace, body["metadata"]["name"])
     if limit is None:
-        limit = wait_limit(len(steps), timeout, retries)
-    deadline = time.monotonic() + limit
+        limit = min(wait_limit(len(steps), timeout, retries), _arguments.WAIT_MAX_S)
+    deadline = time.monotonic() + _arguments.wait("timeout", limit)
     yield from task.begin(body, deadline)
     try:
         return (yield from task.end(limit, deadline))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arl import _ops
+from arl import _arguments, _ops
 from arl._connection import API_VERSION, Connection
 from arl._hub import Wait, hub
 from arl._names import CLIENT_LABEL, client_id
@@ -57,27 +57,37 @@ def pool_body(
     """A WarmPool of one container, ``executor``."""
     container: dict[str, Any] = {
         "name": "executor",
-        "image": image,
-        "volumeMounts": [{"name": "workspace", "mountPath": workspace}],
+        "image": _arguments.text("image", image),
+        "volumeMounts": [{"name": "workspace", "mountPath": _arguments.text("workspace", workspace)}],
     }
     if command is not None:
-        container["command"] = list(command)
-    if resources:
-        container["resources"] = dict(resources)
+        container["command"] = _arguments.strings("command", command)
+    if resources is not None and (wanted := tree("resources", resources)):
+        container["resources"] = wanted
     spec: dict[str, Any] = {"containers": [container], "volumes": [{"name": "workspace", "emptyDir": {}}]}
     if node_selector:
-        spec["nodeSelector"] = dict(node_selector)
+        spec["nodeSelector"] = _arguments.pairs("node_selector", node_selector)
     if runtime_class:
-        spec["runtimeClassName"] = runtime_class
+        spec["runtimeClassName"] = _arguments.text("runtime_class", runtime_class)
     return _body(name, namespace, replicas, {"spec": spec})
 
 
+def tree(name: str, value: Any) -> dict[str, Any]:
+    """A part of an object that a caller gives as a dict; TypeError."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict, and not {value!r}")
+    return dict(value)
+
+
 def _body(name: str, namespace: str, replicas: int, template: Mapping[str, Any]) -> dict[str, Any]:
+    _arguments.label("name", name, _arguments.POOL_MAX)
+    _arguments.label("namespace", namespace)
+    _arguments.whole("replicas", replicas)
     return {
         "apiVersion": API_VERSION,
         "kind": "WarmPool",
         "metadata": {"name": name, "namespace": namespace, "labels": {CLIENT_LABEL: client_id()}},
-        "spec": {"replicas": replicas, "template": dict(template)},
+        "spec": {"replicas": replicas, "template": tree("template", template)},
     }
 
 
@@ -96,6 +106,7 @@ def wait_pool_ready(connection: Connection, namespace: str, name: str, timeout: 
         PoolNotFound: There is none of this name.
         PoolNotReady: It was not ready in time; the message says why as far as the cluster knows.
     """
+    _arguments.wait("timeout", timeout)
     try:
         return _ops.run(_end(hub(connection).wait_for(namespace, "warmpools", name, look_pool_ready), timeout))
     except NotFound as e:
@@ -278,7 +289,8 @@ class Pool:
 
     def scale(self, replicas: int) -> None:
         """Sets how many idle pods are kept."""
-        self._connection.patch(self.namespace, "warmpools", self.name, {"spec": {"replicas": replicas}})
+        spec = {"replicas": _arguments.whole("replicas", replicas)}
+        self._connection.patch(self.namespace, "warmpools", self.name, {"spec": spec})
 
     def wait_ready(self, timeout: float = 300) -> Pool:
         """Waits until as many pods are ready as wanted; PoolNotReady."""

@@ -173,7 +173,8 @@ class Sandbox:
         """The sandboxes of a namespace, or those with these labels."""
         connection = connection or Connection.load()
         namespace = namespace or connection.namespace
-        options = {"label_selector": ",".join(f"{k}={v}" for k, v in labels.items())} if labels else {}
+        wanted = _arguments.pairs("labels", labels)
+        options = {"label_selector": ",".join(f"{k}={v}" for k, v in wanted.items())} if wanted else {}
         answer = connection.list(namespace, "sandboxes", **options)
         return [cls(connection, namespace, obj) for obj in answer["items"]]
 
@@ -183,7 +184,7 @@ class Sandbox:
         return self
 
     def _wait_ready(self, timeout: float) -> _ops.Op[None]:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + _arguments.wait("timeout", timeout)
         find = hub(self._connection).wait_for
         ready: Wait = yield _ops.Call(lambda: find(self.namespace, "sandboxes", self.name, _tasks.look_ready))
         yield from _tasks.wait_ready(self._connection, self, ready, timeout, deadline)
@@ -463,6 +464,8 @@ class Sandbox:
         return _ops.run(self._execute(steps, timeout=timeout, retries=retries, ttl=ttl, trace_id=trace_id))
 
     def _execute(self, steps: Sequence[Step], **options: Any) -> _ops.Op[TaskResult]:
+        if steps is None:
+            raise TypeError("steps must be a list of steps, and not None")
         task = yield from _tasks.execute(self._connection, self.name, self.namespace, steps, **options)
         return task.knows(self._stored)
 

@@ -76,7 +76,15 @@ Step = Command | FilePatch | Mapping[str, Any]
 
 
 def plain(steps: Sequence[Step]) -> Any:
-    """The steps as the Task has them. What is no list is left to the API server, which names what is wrong."""
-    if not isinstance(steps, Sequence):
+    """The steps as the Task has them. None is left to the API server, which names what is wrong, as for arl-env."""
+    if steps is None:
         return steps
+    if not isinstance(steps, Sequence) or isinstance(steps, str | bytes | bytearray):
+        raise TypeError(f"steps must be a list of steps, and not {type(steps).__name__}")
+    for i, step in enumerate(steps):
+        if not isinstance(step, _Step | Mapping):
+            raise TypeError(f"steps[{i}] must be a dict, a Command or a FilePatch, and not {type(step).__name__}")
+        for key, value in step.items() if isinstance(step, Mapping) else ():
+            if isinstance(value, bytes | bytearray):
+                raise TypeError(f"steps[{i}].{key} must be text, and not bytes: give it in base64, with its encoding")
     return [s.as_dict() if isinstance(s, _Step) else dict(s) for s in steps]

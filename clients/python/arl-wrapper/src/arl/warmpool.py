@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from kubernetes import client
 
+from arl import _arguments
 from arl._connection import API_VERSION, Connection
 from arl._names import CLIENT_LABEL, client_id
 from arl.errors import NotFound
-from arl.pool import pool_not_found, wait_pool_ready
+from arl.pool import pool_not_found, tree, wait_pool_ready
 from arl.types import WarmPoolResource
 
 _log = logging.getLogger("arl")
@@ -74,27 +75,33 @@ class WarmPoolManager:
             Refused: The API server refuses it, or there is another one of this name. As all refusals a RuntimeError
                 and a kubernetes.client.ApiException with ``status``.
         """
-        mounts = [{"name": "workspace", "mountPath": workspace_path}]
+        _arguments.label("name", name, _arguments.POOL_MAX)
+        mounts = [{"name": "workspace", "mountPath": _arguments.text("workspace_path", workspace_path)}]
         volumes: list[dict[str, Any]] = [{"name": "workspace", "emptyDir": {}}]
         if testbed_path:
-            mounts.append({"name": "testbed", "mountPath": testbed_path})
+            mounts.append({"name": "testbed", "mountPath": _arguments.text("testbed_path", testbed_path)})
             volumes.append({"name": "testbed", "emptyDir": {}})
         executor: dict[str, Any] = {
             "name": "executor",
-            "image": image,
-            "command": list(DEFAULT_COMMAND) if command is None else command,
+            "image": _arguments.text("image", image),
+            "command": list(DEFAULT_COMMAND) if command is None else _arguments.strings("command", command),
             "volumeMounts": mounts,
         }
-        if resources:
-            executor["resources"] = dict(resources)
+        if resources is not None and (wanted := tree("resources", resources)):
+            executor["resources"] = wanted
         containers = [executor]
         if sidecar_image:
-            containers.append({"name": "sidecar", "image": sidecar_image, "volumeMounts": mounts})
+            containers.append(
+                {"name": "sidecar", "image": _arguments.text("sidecar_image", sidecar_image), "volumeMounts": mounts}
+            )
         body = {
             "apiVersion": API_VERSION,
             "kind": "WarmPool",
             "metadata": {"name": name, "namespace": self.namespace, "labels": {CLIENT_LABEL: client_id()}},
-            "spec": {"replicas": replicas, "template": {"spec": {"containers": containers, "volumes": volumes}}},
+            "spec": {
+                "replicas": _arguments.whole("replicas", replicas),
+                "template": {"spec": {"containers": containers, "volumes": volumes}},
+            },
         }
         return cast(WarmPoolResource, self.connection.create(self.namespace, "warmpools", body))
 
