@@ -55,9 +55,9 @@ def test_sigterm_deletes_what_other_threads_have_made():
     code = """
 import os, signal, threading
 from arl import _cleanup
-thread = threading.Thread(target=_cleanup.remember, args=("a", lambda: print("deleted a")))
+thread = threading.Thread(target=_cleanup.remember, args=("a", lambda: os.write(1, b"deleted a\\n")))
 thread.start(); thread.join()
-_cleanup.remember("b", lambda: print("deleted b"))
+_cleanup.remember("b", lambda: os.write(1, b"deleted b\\n"))
 os.kill(os.getpid(), signal.SIGTERM)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -47,11 +47,11 @@ class Box:
         else:
             peer.end(code)
 
-    def _exec(self, command, container):
+    def _exec(self, command, container, deadline):
         assert (container, command[:5], command[-1]) == ("sidecar", ["arl-sidecar", "tail", "-f", "--framed", "--wait"], f"{UID}/0")
         self.attempts.append(int(command[command.index("--attempt") + 1]))
         self.waits.append(int(command[command.index("--wait") + 1]))
-        return _exec.open_exec(self.fake.connection, "n", "p", container, command)
+        return _exec.open_exec(self.fake.connection, "n", "p", container, command, deadline=deadline)
 
     def _result(self, task):
         return CommandResult.of(task)
@@ -294,3 +294,13 @@ def test_a_child_waits_for_what_its_parent_has_started(cluster):
         cluster.note("MODIFIED", "tasks", task)
     threading.Timer(0.5, end).start()
     assert forked(lambda: process_.wait(5).stdout) == "from the child"
+
+
+def test_following_waits_for_no_connection_longer_than_it_may(follow):
+    """An API server that is busy, as a proxy may say for long."""
+    p, _ = follow()
+    p._sandbox.fake.refuse = [(503, {}, [])] * 100
+    p._limit, began = 0.5, time.monotonic()
+    with pytest.raises(errors.TaskTimeout):
+        list(p.followed())
+    assert time.monotonic() - began < 5

@@ -10,6 +10,7 @@ import pytest
 from arl import AsyncSandbox, Sandbox, _exec, errors
 from arl.shells import AsyncShell, Forward, Pty, Shell
 from fake_pod import FakePod, cut
+from test_fork import forked
 
 LIMIT_S = 20
 MUCH = bytes(64 << 20)
@@ -276,3 +277,54 @@ def test_what_was_read_up_to_a_text_that_does_not_come_can_still_be_read(kind):
             assert [s.read().text, s.read().text] == ["one", "two"]
         else:
             assert asyncio.run(main(s)) == ["one", "two"]
+
+
+def test_a_child_that_closes_the_shell_of_its_parent_leaves_it_alone():
+    def serve(peer):
+        while True:
+            kind, payload = peer.receive()
+            if kind == 8:
+                return
+            peer.send(1, payload[1:])
+    with FakePod(serve) as fake, shell(fake) as s:
+        def child():
+            s._process.stream.abort()
+            s.close()
+            return "closed"
+        assert forked(child) == "closed"
+        s.write("x")
+        assert s.read(LIMIT_S).text == "x"
+
+
+@pytest.mark.parametrize("moment", ["before it is there", "when it is there"])
+@pytest.mark.parametrize("kind", ["shell", "pty", "forward"])
+def test_what_comes_too_late_for_who_is_cancelled_is_closed(monkeypatch, kind, moment):
+    opened, go, there = [], threading.Event(), threading.Event()
+
+    class Made(dict(shell=Shell, pty=Pty, forward=Forward)[kind]):
+        def __init__(self):
+            opened.append("opened")
+
+        def close(self):
+            opened.append("closed")
+
+    def make(*_):
+        go.wait(LIMIT_S)
+        there.set()
+        return Made()
+
+    async def main():
+        b = Sandbox(None, "n", {"metadata": {"name": "s", "uid": "u"}})
+        monkeypatch.setattr(b, kind, make)
+        task = asyncio.ensure_future(getattr(AsyncSandbox(b), kind)(*([80] if kind == "forward" else [])))
+        await asyncio.sleep(0.05)
+        if moment == "when it is there":
+            go.set()
+            there.wait(LIMIT_S)
+            time.sleep(0.1)    # the loop sees both at once
+        task.cancel()
+        await asyncio.wait({task}, timeout=LIMIT_S)
+        assert task.cancelled()
+        go.set()
+    asyncio.run(main())
+    wait_for(lambda: opened == ["opened", "closed"])

@@ -161,6 +161,7 @@ class Stream:
         self._heard = time.monotonic()
         self._pinged = False
         self._asked = self._heard
+        self._pid = os.getpid()
         self.protocol = protocol
         self.ended = False
 
@@ -340,7 +341,9 @@ class Stream:
         return []
 
     def abort(self) -> None:
-        """Breaks it, from another thread: whoever waits for it gets StreamLost."""
+        """Breaks it, from another thread: whoever waits for it gets StreamLost. Not that of a parent process."""
+        if os.getpid() != self._pid:
+            return
         try:
             # That of an SSLSocket would have who reads take what is encrypted for messages.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
@@ -348,8 +351,8 @@ class Stream:
             pass
 
     def close(self) -> None:
-        """Ends it from this side. Harmless when it is over."""
-        if not self.ended:
+        """Ends it from this side. Harmless when it is over, and for the parent of a forked process."""
+        if not self.ended and os.getpid() == self._pid:
             self.ended = True
             self._queue(_CLOSED, (1000).to_bytes(2, "big"))
             try:

@@ -169,8 +169,13 @@ async def request(fn: Callable[[], T]) -> T:
     return await _finish(asyncio.wrap_future(_requests().submit(contextvars.copy_context().run, fn)))
 
 
-def begin(fn: Callable[[], T], scope: Scope, future: Future[T], name: str) -> None:
-    """Does something in a thread of its own, whose waits and connections end with this scope."""
+def begin(
+    fn: Callable[[], T], scope: Scope, future: Future[T], name: str, undo: Callable[[T], object] | None = None
+) -> None:
+    """Does something in a thread of its own, whose waits and connections end with this scope.
+
+    ``undo`` gets a result that nobody takes.
+    """
 
     def body() -> None:
         try:
@@ -180,29 +185,36 @@ def begin(fn: Callable[[], T], scope: Scope, future: Future[T], name: str) -> No
             error = e  # e is gone when the block ends
             settle(lambda: future.set_exception(error))
         else:
-            settle(lambda: future.set_result(result))
+            if not settle(lambda: future.set_result(result)) and undo is not None:
+                undo(result)
 
     threading.Thread(target=body, name=name, daemon=True).start()
 
 
-async def in_thread(fn: Callable[[], T]) -> T:
-    """Does something long in a thread of its own, which is broken off when the caller is cancelled."""
+async def in_thread(fn: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+    """Does something long in a thread of its own, which is broken off when the caller is cancelled.
+
+    ``undo`` gets a result that comes too late for him.
+    """
     scope = Scope()
     future: Future[T] = Future()
-    begin(fn, scope, future, "arl-async")
+    begin(fn, scope, future, "arl-async", undo)
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
         scope.cancel()
+        if undo is not None and future.done() and not future.cancelled() and future.exception() is None:
+            undo(future.result())
         raise
 
 
-def settle(end: Callable[[], None]) -> None:
-    """Sets the result or the error of a Future, unless it has ended, or its caller has gone."""
+def settle(end: Callable[[], None]) -> bool:
+    """Sets the result or the error of a Future; False: it has ended, or its caller has gone."""
     try:
         end()
+        return True
     except InvalidStateError:
-        pass
+        return False
 
 
 @contextmanager

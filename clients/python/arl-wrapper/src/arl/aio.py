@@ -131,15 +131,15 @@ class AsyncSandbox:
 
     async def shell(self, command: Sequence[str] = ("/bin/sh",)) -> AsyncShell:
         """Starts a program, by default a shell; see ``Sandbox.shell``."""
-        return AsyncShell(await _ops.in_thread(lambda: self._sync.shell(command)))
+        return AsyncShell(await _ops.in_thread(lambda: self._sync.shell(command), lambda made: made.close()))
 
     async def pty(self, cols: int = 80, rows: int = 24, command: Sequence[str] = ("/bin/sh",)) -> AsyncPty:
         """The same in a terminal; see ``Sandbox.pty``."""
-        return AsyncPty(await _ops.in_thread(lambda: self._sync.pty(cols, rows, command)))
+        return AsyncPty(await _ops.in_thread(lambda: self._sync.pty(cols, rows, command), lambda made: made.close()))
 
     async def forward(self, port: int, local_port: int = 0) -> Forward:
         """Opens a local port that leads to one of the sandbox; see ``Sandbox.forward``."""
-        return await _ops.in_thread(lambda: self._sync.forward(port, local_port))
+        return await _ops.in_thread(lambda: self._sync.forward(port, local_port), lambda made: made.close())
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
