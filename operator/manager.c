@@ -16,6 +16,12 @@
 /* Keys in one turn: I/O comes between two turns, so a burst cannot starve it. */
 #define TURN_KEYS 64
 #define KINDS 4
+/* Writes that wait take memory, and stand before those of others. So a namespace that has many
+ * under way is not planned until some are answered, nor, where all have many, is one with more than
+ * a few. A plan may begin several. */
+#define NS_WRITES_MAX 128
+#define ALL_WRITES_MAX 1024
+#define NS_WRITES_LEAST 8
 
 struct manager {
     struct ops *ops;
@@ -30,7 +36,8 @@ struct manager {
     struct ops_timer *timer;
     int64_t timer_due_ns; /* 0: not armed */
     bool active;
-    bool gate_turned; /* and nobody was told yet */
+    bool gate_turned;  /* and nobody was told yet */
+    struct map parked; /* namespace -> struct queue of its keys, while it has too many writes */
     uint64_t plans;
     uint64_t actions;
 };
@@ -80,18 +87,101 @@ static void tell_gate_turned(struct manager *m)
     world_retry_creates(m->world, ops_now(m->ops).mono_ns);
 }
 
+/* ---- who has too many writes under way --------------------------------------------------------
+ */
+
+static char *ns_of(const char *plan_key)
+{
+    const char *ns = strchr(plan_key, '/') + 1;
+
+    return xmemdup0(ns, strcspn(ns, "/"));
+}
+
+static bool may_write(const struct manager *m, const char *ns)
+{
+    size_t n = ledger_size_of(m->world->ledger, ns);
+
+    return n < NS_WRITES_LEAST ||
+           (n < NS_WRITES_MAX && ledger_size(m->world->ledger) < ALL_WRITES_MAX);
+}
+
+/* Returns whether the key is left for later. */
+static bool park(struct manager *m, const char *key)
+{
+    cleanup_free char *ns = ns_of(key);
+    struct queue *q;
+
+    if (may_write(m, ns))
+        return false;
+    q = map_get(&m->parked, ns);
+    if (!q) {
+        q = queue_new();
+        map_put(&m->parked, ns, q);
+    }
+    queue_add(q, key, plan_lane(key));
+    return true;
+}
+
+/* As many as the namespace may begin writes. */
+static void unpark_some(struct manager *m, const char *ns, struct queue *q)
+{
+    size_t n = ledger_size_of(m->world->ledger, ns);
+
+    for (; n < NS_WRITES_MAX && queue_len(q) > 0; n++) {
+        cleanup_free char *key = queue_take(q, 0);
+
+        queue_add(m->world->queue, key, plan_lane(key));
+    }
+}
+
+/* Returns whether the map has changed. */
+static bool unpark_ns(struct manager *m, const char *ns_key, struct queue *q)
+{
+    cleanup_free char *ns = xstrdup(ns_key);
+
+    if (may_write(m, ns))
+        unpark_some(m, ns, q);
+    if (queue_len(q) > 0)
+        return false;
+    queue_free(map_del(&m->parked, ns));
+    return true;
+}
+
+static void unpark(struct manager *m)
+{
+    struct queue *q;
+    const char *ns;
+    size_t pos = 0;
+
+    while ((q = map_next(&m->parked, &pos, &ns)))
+        if (unpark_ns(m, ns, q))
+            pos = 0;
+}
+
+static void forget_parked(struct manager *m)
+{
+    struct queue *q;
+    size_t pos = 0;
+
+    while ((q = map_next(&m->parked, &pos, NULL)))
+        queue_free(q);
+    map_done(&m->parked);
+}
+
 void manager_turn(struct manager *m)
 {
     if (m->gate_turned)
         tell_gate_turned(m);
     if (!m->active || !manager_synced(m) || (m->may_act && !m->may_act(m->may_act_arg)))
         return;
+    unpark(m);
     for (int i = 0; i < TURN_KEYS; i++) {
         cleanup_free char *key = queue_take(m->world->queue, ops_now(m->ops).mono_ns);
 
         if (!key)
             break;
-        plan_one(m, key);
+        if (!park(m, key))
+            plan_one(m, key);
     }
     arm(m);
 }
@@ -112,6 +202,7 @@ void manager_set_active(struct manager *m, bool active)
     m->world->active_wall_ns = active ? ops_now(m->ops).wall_ns : 0;
     log_info(active ? "active" : "standing by", NULL);
     world_set_standby(m->world, !active);
+    forget_parked(m);
     if (active)
         world_queue_all(m->world);
 }
@@ -199,6 +290,7 @@ void manager_free(struct manager *m)
     executor_free(m->executor);
     sidecar_client_free(m->agents);
     events_free(m->events);
+    forget_parked(m);
     m->ops->v->timer_free(m->ops, m->timer);
     world_free(m->world);
     free(m);

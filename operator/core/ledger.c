@@ -18,6 +18,11 @@ struct pool_counts {
 struct ledger {
     struct map entries; /* "Kind namespace/name" -> struct entry */
     struct map pools;   /* pool key -> struct pool_counts */
+    struct map by_ns;   /* namespace -> struct ns_count */
+};
+
+struct ns_count {
+    size_t entries;
 };
 
 struct ledger *ledger_new(void)
@@ -29,6 +34,7 @@ void ledger_free(struct ledger *l)
 {
     struct entry *e;
     struct pool_counts *c;
+    struct ns_count *n;
     size_t pos = 0;
 
     if (!l)
@@ -40,6 +46,10 @@ void ledger_free(struct ledger *l)
     pos = 0;
     while ((c = map_next(&l->pools, &pos, NULL)))
         free(c);
+    pos = 0;
+    while ((n = map_next(&l->by_ns, &pos, NULL)))
+        free(n);
+    map_done(&l->by_ns);
     map_done(&l->entries);
     map_done(&l->pools);
     free(l);
@@ -71,6 +81,21 @@ static void count_pool(struct ledger *l, const struct entry *e, int by)
     free(map_del(&l->pools, e->pool_key));
 }
 
+/* key: "namespace/name". As of pools. */
+static void count_ns(struct ledger *l, const char *key, int by)
+{
+    cleanup_free char *ns = xmemdup0(key, strcspn(key, "/"));
+    struct ns_count *c = map_get(&l->by_ns, ns);
+
+    if (!c) {
+        c = xcalloc(1, sizeof(*c));
+        map_put(&l->by_ns, ns, c);
+    }
+    c->entries += (size_t)by;
+    if (c->entries == 0)
+        free(map_del(&l->by_ns, ns));
+}
+
 void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind *kind,
                   const char *key, const char *pool_key)
 {
@@ -84,6 +109,7 @@ void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind
     before = map_put(&l->entries, ek, e);
     assert(!before);
     count_pool(l, e, 1);
+    count_ns(l, key, 1);
 }
 
 void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key)
@@ -95,6 +121,7 @@ void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key)
     e = map_del(&l->entries, ek);
     assert(e);
     count_pool(l, e, -1);
+    count_ns(l, key, -1);
     free(e->pool_key);
     free(e);
 }
@@ -125,4 +152,11 @@ size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *p
 size_t ledger_size(const struct ledger *l)
 {
     return l->entries.count;
+}
+
+size_t ledger_size_of(const struct ledger *l, const char *ns)
+{
+    const struct ns_count *c = map_get(&l->by_ns, ns);
+
+    return c ? c->entries : 0;
 }

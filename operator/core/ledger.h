@@ -32,5 +32,7 @@ bool ledger_busy_obj(const struct ledger *l, const struct api_kind *kind, const 
 /* How many entries of this verb count for the pool. */
 size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *pool_key);
 size_t ledger_size(const struct ledger *l);
+/* Those of the objects of a namespace. */
+size_t ledger_size_of(const struct ledger *l, const char *ns);
 
 #endif

@@ -207,13 +207,66 @@ static void test_sentence_that_does_not_fit_is_told(void **state)
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* ---- many writes at once ----------------------------------------------------------------------
+ */
+
+#define MANY 600
+
+static size_t status_writes(const struct rig *r, const char *ns)
+{
+    cleanup_free char *path = xasprintf("/namespaces/%s/tasks/", ns);
+    size_t n = 0;
+
+    list_for_each (it, &r->ops.calls)
+        n += strstr(list_entry(it, struct ops_call, link)->path, path) != NULL;
+    return n;
+}
+
+/* It can never run: its status says so at once. */
+static char *bad_task(struct rig *r, const char *ns, int i)
+{
+    return xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"t%d\",\"uid\":\"uid-%d\","
+                     "\"resourceVersion\":\"%u\",\"creationTimestamp\":\"2026-01-02T03:04:05Z\"},"
+                     "\"spec\":{\"sandboxRef\":\"s\",\"steps\":[]}}",
+                     ns, i, i, ++r->rv);
+}
+
+/* What waits takes memory, and stands before what others want written. */
+static void test_writes_of_a_namespace_are_bounded(void **state)
+{
+    struct rig *r = *state;
+    char *all = bad_task(r, "noisy", 0);
+    size_t written = 0;
+
+    for (int i = 1; i < MANY; i++)
+        all = join(all, bad_task(r, "noisy", i));
+    start(r, NULL, NULL, NULL, all);
+    for (int i = 0; i < MANY / 16; i++)
+        turn(r);
+    assert_in_range(status_writes(r, "noisy"), 100, 150);
+    watch(r, "tasks", "ADDED", bad_task(r, "quiet", MANY));
+    turn(r);
+    assert_int_equal(status_writes(r, "quiet"), 1);
+    while (fake_find(&r->ops, "/namespaces/noisy/tasks/")) {
+        answer_status(r, "/namespaces/noisy/tasks/", 404, "NotFound");
+        assert_in_range(status_writes(r, "noisy"), 0, 150);
+        written++;
+    }
+    assert_int_equal(written, MANY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_standby_keeps_no_keys),         T(test_keys_of_what_is_gone_are_forgotten),
-        T(test_refused_result_waits),          T(test_result_is_cut_until_it_fits),
-        T(test_spec_without_room_fails),       T(test_spec_that_is_stored_longer_fails),
-        T(test_spec_without_any_room_is_told), T(test_sentence_that_does_not_fit_is_told),
+        T(test_standby_keeps_no_keys),
+        T(test_keys_of_what_is_gone_are_forgotten),
+        T(test_refused_result_waits),
+        T(test_result_is_cut_until_it_fits),
+        T(test_spec_without_room_fails),
+        T(test_spec_that_is_stored_longer_fails),
+        T(test_writes_of_a_namespace_are_bounded),
+        T(test_spec_without_any_room_is_told),
+        T(test_sentence_that_does_not_fit_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
