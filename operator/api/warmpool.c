@@ -64,6 +64,18 @@ static uint64_t text_hash(const char *s)
     return h;
 }
 
+/* A label or an annotation without a value, `app:` in YAML, is an empty text to Kubernetes. */
+static void fill_nulls(struct json_object *texts)
+{
+    if (!json_object_is_type(texts, json_type_object))
+        return;
+    json_object_object_foreach(texts, key, value)
+    {
+        if (!value)
+            json_object_object_add(texts, key, json_object_new_string(""));
+    }
+}
+
 /* null is the same as leaving a field out, and no other template for it. */
 static void drop_nulls(struct json_object *o)
 {
@@ -101,6 +113,8 @@ static void decode_spec(struct json_object *obj, struct warmpool *p)
     p->replicas = MIN(p->replicas, INT32_MAX);
     if (p->invalid)
         return;
+    fill_nulls(json_get_path(template, "metadata.labels"));
+    fill_nulls(json_get_path(template, "metadata.annotations"));
     drop_nulls(template);
     text = json_object_to_json_string_ext(template, JSON_C_TO_STRING_NOSLASHESCAPE);
     if (strlen(text) > LIMIT_TEMPLATE_BYTES) {

@@ -315,7 +315,8 @@ static void test_pod_of_the_python_client(void **state)
 
     assert_int_equal(
         build_pod(
-            "{\"metadata\":{\"labels\":{\"app\":\"a\",\"arl.infra.io/status\":\"allocated\"}},"
+            "{\"metadata\":{\"labels\":{\"app\":\"a\",\"no\":null,\"arl.infra.io/"
+            "status\":\"allocated\"}},"
             "\"spec\":{\"containers\":[{\"name\":\"executor\",\"image\":\"x\",\"command\":["
             "\"/bin/sh\",\"-c\"],\"args\":[\"sleep infinity\"],\"volumeMounts\":[{\"name\":"
             "\"workspace\",\"mountPath\":\"/w\"}]},{\"name\":\"sidecar\",\"image\":"
@@ -335,8 +336,8 @@ static void test_pod_of_the_python_client(void **state)
     assert_string_equal(json_get_str(sidecar, "image"), "arl-sidecar:1");
     assert_string_equal(json_get_str(sidecar, "imagePullPolicy"), "IfNotPresent");
     assert_string_equal(line(json_get(pod, "metadata"), "labels"),
-                        "{\"app\":\"a\",\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":"
-                        "\"idle\"}");
+                        "{\"app\":\"a\",\"no\":\"\",\"arl.infra.io/pool\":\"p\",\"arl.infra.io/"
+                        "status\":\"idle\"}");
     assert_string_equal(
         json_get_str(json_get_path(pod, "metadata.annotations"), "arl.infra.io/work-dir"), "/w");
 }

@@ -41,7 +41,7 @@ class ObjectMeta(BaseModel):
 
 class Metadata(BaseModel):
     """
-    Labels and annotations of each pod. Keys below arl.infra.io/ belong to arl and are left out.
+    Labels and annotations of each pod. Keys below arl.infra.io/ belong to arl and are left out. Other metadata, such as namespace or finalizers, is not known here.
     """
 
     model_config = ConfigDict(
@@ -4165,7 +4165,7 @@ class PodTemplate(BaseModel):
     )
     metadata: Metadata | None = None
     """
-    Labels and annotations of each pod. Keys below arl.infra.io/ belong to arl and are left out.
+    Labels and annotations of each pod. Keys below arl.infra.io/ belong to arl and are left out. Other metadata, such as namespace or finalizers, is not known here.
     """
     spec: Spec
     """
