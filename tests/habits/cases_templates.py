@@ -1,6 +1,7 @@
 """Templates as teams have them: what is taken, what is refused, and what a pool says when its pods fail. On the real cluster."""
 import base64
 import functools
+import json
 import os
 import subprocess
 import threading
@@ -70,7 +71,7 @@ metadata: {name: pool, creationTimestamp: null}
 spec:
   replicas: 0
   template:
-    metadata: {creationTimestamp: null, labels: null, annotations: null}
+    metadata: {creationTimestamp: null, labels: {blank: null}, annotations: null}
     spec:
       nodeSelector: null
       tolerations: null
@@ -95,6 +96,41 @@ def numbers_and_nulls_are_taken_from_every_kind_of_apply(t):
     t.pool_ready("other")
     c = next(c for c in t.pods(pool="other")[0]["spec"]["containers"] if c["name"] == "executor")
     equal(c["resources"], {"requests": {"cpu": "50m", "memory": "16M"}, "limits": {"cpu": "500m", "memory": "64Mi"}}, "the pod's resources")
+    equal(t.pods(pool="other")[0]["metadata"]["labels"].get("blank"), "", "a label without a value")
+
+
+@case()
+def metadata_that_pods_do_not_get_is_told(t):
+    """As each unknown field of an object: kubectl refuses it, other clients are warned, and it is dropped."""
+    for field, value in (("namespace", "other"), ("generateName", "x-"), ("finalizers", ["a/b"]),
+                         ("ownerReferences", [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "x"}])):
+        obj = pool_object("pool", replicas=0, spec=pod())
+        obj["spec"]["template"]["metadata"] = {field: value, "labels": {"a": "b"}}
+        told = f'unknown field "spec.template.metadata.{field}"'
+        t.refused(obj, told)
+        r = t.env.run_kubectl("-n", t.ns, "create", "--dry-run=server", "--validate=warn", "-o", "json", "-f", "-", body={"apiVersion": "arl.infra.io/v1alpha1", **obj})
+        equal(r.returncode, 0, r.stderr)
+        contains(r.stderr, f"Warning: {told}", what="the warning")
+        equal(json.loads(r.stdout)["spec"]["template"]["metadata"], {"labels": {"a": "b"}}, "what is kept")
+
+
+@case()
+def a_container_of_ones_own_that_is_named_sidecar_is_warned_of(t):
+    """What is not used of it: kubectl shows the warnings of the API server."""
+    def warnings(**fields):
+        obj = pool_object("pool", replicas=0, spec=pod({"name": "sidecar", **fields}))
+        r = t.env.run_kubectl("-n", t.ns, "create", "--dry-run=server", "-f", "-", body={"apiVersion": "arl.infra.io/v1alpha1", **obj})
+        equal(r.returncode, 0, r.stderr)
+        return r.stderr
+
+    contains(warnings(image="nginx", command=["nginx"], env=[{"name": "A", "value": "b"}], args=["-g", "daemon off;"]),
+             "Warning: ", "the container sidecar is arl's own, and only its resources are used, not command, args, env, image: give a container "
+             "of yours another name", what="the warning")
+    contains(warnings(image="registry.example/team/proxy:1"), "not image: ", what="the warning")
+    # As the Python clients write it, and what many tools write.
+    equal(warnings(image="your-registry/arl-sidecar:latest", imagePullPolicy="Always", ports=[{"containerPort": 8080, "name": "http"}],
+                   volumeMounts=[{"name": "workspace", "mountPath": "/workspace"}], env=None, command=[]), "", "the warnings")
+    equal(warnings(resources={"limits": {"memory": "64Mi"}}), "", "the warnings")
 
 
 @case()
