@@ -316,8 +316,8 @@ static void step_over(struct runner *r, struct step *s)
         close_oldest_left(r);
 }
 
-/* Everything of the step. Without a /proc there is the process group only. What a keeper that was
- * killed has left is the runner's, see runner_kill_adopted(). */
+/* Everything of the step; where /proc can not be read, the process group only. What a keeper that
+ * was killed has left is the runner's, see kill_adopted() in runner.c. */
 static void signal_tree(const struct runner *r, const struct step *s, int sig)
 {
     const struct tree tree = {.proc = r->proc, .root = s->keeper};
@@ -326,7 +326,7 @@ static void signal_tree(const struct runner *r, const struct step *s, int sig)
     if (s->keeper_gone)
         return;
     found = sig == SIGKILL ? tree_kill(&tree) : tree_signal(&tree, sig);
-    if (s->pid > 0 && (!s->has_result || found == -ENOENT))
+    if (s->pid > 0 && (!s->has_result || found < 0))
         kill(-s->pid, sig);
     /* It may have been stopped by one of its own. */
     kill(s->keeper, SIGCONT);

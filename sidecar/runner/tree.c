@@ -26,6 +26,7 @@ struct processes {
     struct process *list;
     size_t count;
     size_t alloc;
+    int error; /* why some of them are not told; 0: all are */
 };
 
 static void processes_done(struct processes *p)
@@ -50,23 +51,26 @@ int tree_open(void)
 }
 
 /* The fourth field of /proc/PID/stat; the second is a name in parentheses that may hold anything.
- */
-static pid_t parent_of(int proc, pid_t pid)
+ * 0, or a negative errno: -ESRCH if the process is gone. */
+static int parent_of(int proc, pid_t pid, int *ret)
 {
     char name[32], text[512];
     const char *paren;
     ssize_t n;
-    int fd, parent = -1;
+    int fd, e;
 
     snprintf(name, sizeof(name), "%d/stat", (int)pid);
     fd = openat(proc, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
-        return -1;
+        return errno == ENOENT ? -ESRCH : -errno;
     n = read(fd, text, sizeof(text) - 1);
+    e = errno;
     close(fd);
-    text[MAX(n, 0)] = '\0';
+    if (n < 0)
+        return -e;
+    text[n] = '\0';
     paren = strrchr(text, ')');
-    return paren && sscanf(paren + 1, " %*c %d", &parent) == 1 ? parent : -1;
+    return paren && sscanf(paren + 1, " %*c %d", ret) == 1 ? 0 : -EIO;
 }
 
 static void add(struct processes *p, pid_t pid, pid_t parent)
@@ -89,6 +93,18 @@ static DIR *open_list(int proc)
     return dir;
 }
 
+/* One of the container's processes. Whoever is of our user may take away what we need to read of it
+ * (the limit of open files): what can not be read is there all the same. */
+static void look(int proc, pid_t pid, struct processes *p)
+{
+    int parent, r = parent_of(proc, pid, &parent);
+
+    if (r == 0)
+        add(p, pid, parent);
+    else if (r != -ESRCH)
+        p->error = r;
+}
+
 static int scan(int proc, struct processes *p)
 {
     DIR *dir = open_list(proc);
@@ -96,13 +112,17 @@ static int scan(int proc, struct processes *p)
 
     if (!dir)
         return -ENOENT;
-    while (p->count < TREE_MAX && (e = readdir(dir))) {
+    while (p->count < TREE_MAX && (errno = 0, e = readdir(dir))) {
         char *end;
         long pid = strtol(e->d_name, &end, 10);
 
         if (pid > 0 && *end == '\0')
-            add(p, (pid_t)pid, parent_of(proc, (pid_t)pid));
+            look(proc, (pid_t)pid, p);
     }
+    if (p->count == TREE_MAX)
+        p->error = -EAGAIN;
+    else if (errno)
+        p->error = -errno;
     closedir(dir);
     return 0;
 }
@@ -169,7 +189,7 @@ static int send_below(const struct tree *t, int sig, int then)
         if (then)
             kill(p.list[i].pid, then);
     }
-    return found;
+    return p.error ? p.error : found;
 }
 
 int tree_signal(const struct tree *t, int sig)

@@ -23,7 +23,8 @@ struct tree {
     size_t spared_count;
 };
 
-/* Both return how many processes were found, those that refuse the signal included. */
+/* Both return how many processes were found, those that refuse the signal included; a negative
+ * errno if not all of the container's could be looked at: those that could are signalled. */
 /* Sends the signal, and SIGCONT so that stopped ones get it. */
 int tree_signal(const struct tree *t, int sig);
 /* Stops all, so that none can fork any more, and kills them then. */
