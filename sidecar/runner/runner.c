@@ -142,10 +142,10 @@ static int64_t kill_adopted(struct runner *r, int64_t now_ns)
 
 static void reap(struct runner *r)
 {
+    pid_t pid = 1;
     int status;
-    pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    for (unsigned n = 0; n < RUNNER_REAPED_MAX && (pid = waitpid(-1, &status, WNOHANG)) > 0; n++) {
         if (pid == r->main_keeper) {
             read_main_status(r);
             /* Without it nobody knows the command's end, nor what belongs to it. */
@@ -153,6 +153,7 @@ static void reap(struct runner *r)
         }
         steps_on_reaped(r, pid, status);
     }
+    r->reap_on = pid > 0;
     if (pid < 0 && errno == ECHILD && r->stop_ns)
         runner_end(r, 128 + SIGTERM);
 }
@@ -207,7 +208,9 @@ static void on_signal_fd(struct runner *r)
 {
     struct signalfd_siginfo info;
 
-    while (read(r->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+    for (unsigned n = 0;
+         n < RUNNER_SIGNALS_MAX && read(r->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+         n++)
         if (info.ssi_signo == SIGCHLD || is_from_outside(&info))
             on_signal(r, (int)info.ssi_signo);
 }
@@ -228,10 +231,13 @@ static int open_signals(void)
 
 static int64_t next_deadline(struct runner *r, int64_t now_ns)
 {
-    int64_t next = kill_adopted(r, now_ns);
-    int64_t steps = steps_advance(r, now_ns);
+    int64_t next, steps;
 
-    next = MIN(next, steps);
+    if (r->reap_on)
+        reap(r);
+    next = kill_adopted(r, now_ns);
+    steps = steps_advance(r, now_ns);
+    next = MIN(next, r->reap_on ? now_ns : steps);
     if (link_may_dial(r))
         next = MIN(next, r->redial_ns);
     if (r->stop_ns && now_ns >= r->stop_ns) {

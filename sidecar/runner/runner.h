@@ -36,6 +36,10 @@
  * with the setuid bit): the container ends, and takes it along. */
 #define RUNNER_GIVE_UP_MS 5000
 #define RUNNER_KILL_AGAIN_MS 20
+/* Signals taken, and ended processes reaped, before the rest of a turn has its time: whoever is in
+ * the container may make more of both than can be taken, and no time limit would hold. */
+#define RUNNER_SIGNALS_MAX 64
+#define RUNNER_REAPED_MAX 256
 #define RUNNER_MAIN_LOG_MS 1000 /* at the end, for what the main command has printed */
 #define RUNNER_EXIT_STUCK 75    /* the exit status for that */
 #define RUNNER_EXIT_RETIRED 76  /* the sidecar has given this life of the container up */
@@ -75,6 +79,7 @@ struct runner {
     int64_t
         adopted_end_ns; /* a keeper was killed: what it left must be gone by then; 0: nothing is */
     int64_t stop_ns;    /* SIGTERM came: SIGKILL then; 0: it did not */
+    bool reap_on;       /* more have ended than were reaped at once */
     bool exiting;
     int exit_code;
 };
