@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "sidecar/runner/user.h"
@@ -356,6 +357,9 @@ int verbs_main(const struct verbs_place *place, int argc, char **argv)
     struct verb v = {.name = argv[0], .walk = place->alone ? 0 : WALK_CONFINED};
     int r;
 
+    /* What runs beside us as the same user must not write our answer, or take what we are given,
+     * through /proc/PID/fd. */
+    prctl(PR_SET_DUMPABLE, 0);
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return verb_write(STDOUT_FILENO, usage, strlen(usage)) ? VERB_FAILED : 0;
     if (!place->here)

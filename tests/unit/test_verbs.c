@@ -1,6 +1,8 @@
 /* The verbs of docs/files.md but for tar and untar. */
 #include "tests/unit/verb_rig.h"
 
+#include <sys/prctl.h>
+
 /* ---- put and get ----------------------------------------------------------------------------- */
 
 #define HELLO_HASH "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
@@ -303,6 +305,28 @@ static void test_rm(void **state)
     }
 }
 
+/* ---- what runs beside them ------------------------------------------------------------------- */
+
+/* Their descriptors are nobody's but root's then, see proc(5). */
+static void test_not_dumpable(void **state)
+{
+    char verb[] = "ls", help[] = "--help", *argv[] = {verb, help, NULL};
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+
+        dup2(null, STDOUT_FILENO);
+        prctl(PR_SET_DUMPABLE, 1);
+        verbs_main(&place, 2, argv);
+        _exit(prctl(PR_GET_DUMPABLE));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +344,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ls_long, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mkdir, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rm, set_up, tear_down),
+        cmocka_unit_test(test_not_dumpable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
