@@ -19,6 +19,8 @@
  * - A pod that is of no use any more, such as one whose main container has ended for good, is
  *   replaced, no faster than pods are made then.
  * - Status is written when it changed, at most once a second.
+ * - A plan deletes no more than DELETES_AT_ONCE pods. Each that is answered has the pool planned
+ *   again, so the rest goes then.
  */
 #include "operator/core/plan.h"
 
@@ -33,6 +35,7 @@
 #define STATUS_INTERVAL_NS NSEC_PER_SEC
 #define UNPROVEN_PODS 18   /* and two more in the ten minutes after */
 #define CREATES_AT_ONCE 16 /* per pool: the API server serves others, too */
+#define DELETES_AT_ONCE 64 /* per plan: a write that waits takes memory */
 /* A pod that is not ready by then, and does not say why, is told of. */
 #define SLOW_POD_NS (120 * NSEC_PER_SEC)
 /* How long creates of the operator before may have been under way. */
@@ -41,12 +44,18 @@
 #define BACKOFF_FIRST_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
 
+struct idle {
+    const struct pod *pod;
+    bool fresh; /* of the present template */
+};
+
 /* The idle pods of a pool, sorted into what matters. Bound and vanishing ones are only counted. */
 struct census {
-    const struct pod **pods; /* idle, alive, without a write under way; oldest first */
+    struct idle *pods; /* alive, without a write under way; oldest first */
     size_t count;
+    unsigned deletes_left;
     size_t ready;
-    size_t fresh_ready; /* of the present template */
+    size_t fresh_ready;
     size_t fresh_unready;
     size_t good; /* those, and bound ones: a pod may be bound as soon as it is ready */
     size_t allocated;
@@ -74,7 +83,7 @@ static void count_idle(const struct world *w, const struct warmpool *pool, const
 {
     bool fresh = is_fresh(w, pool, p);
 
-    c->pods[c->count++] = p;
+    c->pods[c->count++] = (struct idle){.pod = p, .fresh = fresh};
     c->fresh_unready += fresh && !p->ready;
     if (p->ready) {
         c->ready++;
@@ -99,13 +108,19 @@ static void note_ended(const struct pod *p, const char *broken, struct pool_stat
                                : xasprintf("pod %s ended by itself: %s", p->meta.name, why));
 }
 
-/* Only as it is known here: another operator may have bound it meanwhile. */
-static void delete_pod(const struct pod *p, const char *reason, struct actions *out)
+/* Only as it is known here: another operator may have bound it meanwhile. Returns whether there was
+ * room for it in this plan. */
+static bool delete_pod(const struct pod *p, const char *reason, unsigned *left, struct actions *out)
 {
-    struct action *a = action_add(out, ACTION_DELETE, &api_pod, &p->meta);
+    struct action *a;
 
+    if (*left == 0)
+        return false;
+    (*left)--;
+    a = action_add(out, ACTION_DELETE, &api_pod, &p->meta);
     a->rv = xstrdup(p->meta.rv);
     a->reason = xstrdup(reason);
+    return true;
 }
 
 int64_t plan_backoff_ns(unsigned failures)
@@ -151,13 +166,13 @@ static void note_ready(const struct census *c, struct pool_state *st, int64_t mo
  * does the same, later: the pods name the pool as their owner), or of an owner that was deleted
  * without it, whether that was a pool or a sandbox. */
 static void drop_left_over(const struct world *w, const struct pool_state *st, const struct pod *p,
-                           struct actions *out)
+                           unsigned *left, struct actions *out)
 {
     bool orphan = pod_orphan(p);
     bool of_gone = st->gone_uid && str_eq(p->owner_uid, st->gone_uid) && pod_idle(p);
 
     if ((orphan || of_gone) && !p->meta.deleting && !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-        delete_pod(p, orphan ? "Orphaned" : "PoolDeleted", out);
+        delete_pod(p, orphan ? "Orphaned" : "PoolDeleted", left, out);
 }
 
 /*
@@ -174,10 +189,9 @@ static void judge_idle(const struct world *w, const struct warmpool *pool, struc
     bool replace = broken && (p->broken || p->was_ready || st->proven);
 
     action_after(out, due);
-    if (replace && *room > 0) {
+    if (replace && *room > 0 && delete_pod(p, "PodBroken", &c->deletes_left, out)) {
         (*room)--;
         note_ended(p, broken, st, now.mono_ns);
-        delete_pod(p, "PodBroken", out);
         action_event(out, &api_warmpool, &pool->meta, true, "PodReplaced", st->ended);
         return;
     }
@@ -212,13 +226,14 @@ static bool is_of_old_release(const struct world *w, const struct warmpool *pool
 /* A pod that has the pool's label and was not made by this operator. Who may create pods can give
  * it any label, owner and annotation: it is never claimed, counted or deleted. */
 static void leave_foreign(const struct world *w, const struct warmpool *pool, struct pod *p,
-                          struct pool_state *st, struct now now, struct actions *out)
+                          struct pool_state *st, struct now now, unsigned *left,
+                          struct actions *out)
 {
     cleanup_free char *message = NULL;
 
     if (is_of_old_release(w, pool, p)) {
         if (!ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-            delete_pod(p, "NotSealed", out);
+            delete_pod(p, "NotSealed", left, out);
         return;
     }
     if (p->told)
@@ -241,26 +256,27 @@ static void take_census(struct world *w, const struct warmpool *pool, const char
     unsigned room = now.mono_ns >= st->next_create_mono_ns ? CREATES_AT_ONCE : 0;
 
     c->pods = xcalloc(b->count + 1, sizeof(*c->pods));
+    c->deletes_left = DELETES_AT_ONCE;
     for (size_t i = 0; i < b->count; i++) {
         struct pod *p = container_of(b->items[i], struct pod, meta);
 
         if (p->meta.deleting)
             continue;
         if (!p->ours && !is_bound(w, p)) {
-            leave_foreign(w, pool, p, st, now, out);
+            leave_foreign(w, pool, p, st, now, &c->deletes_left, out);
         } else if (pod_orphan(p)) {
-            drop_left_over(w, st, p, out);
+            drop_left_over(w, st, p, &c->deletes_left, out);
         } else if (!pod_idle(p)) {
             c->allocated++;
             c->good += is_fresh(w, pool, p);
         } else if (!world_pod_of_pool(pool, p)) {
-            drop_left_over(w, st, p, out);
+            drop_left_over(w, st, p, &c->deletes_left, out);
         } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
             c->claiming++;
             c->good += p->ready && is_fresh(w, pool, p);
         } else if (pod_terminal(p)) {
-            note_ended(p, NULL, st, now.mono_ns);
-            delete_pod(p, "PodEnded", out);
+            if (delete_pod(p, "PodEnded", &c->deletes_left, out))
+                note_ended(p, NULL, st, now.mono_ns);
         } else {
             judge_idle(w, pool, p, st, now, &room, out, c);
         }
@@ -291,59 +307,59 @@ static void check_template(struct world *w, const struct warmpool *pool, struct 
 
 /* ---- more or fewer pods ---------------------------------------------------------------------- */
 
-/* Which of two idle pods goes first when there are too many. */
-static bool goes_first(const struct world *w, const struct warmpool *pool, const struct pod *a,
-                       const struct pod *b)
+/* For qsort(): of two idle pods the one that goes first, when there are too many, comes last. */
+static int goes_last(const void *x, const void *y)
 {
-    if (is_fresh(w, pool, a) != is_fresh(w, pool, b))
-        return !is_fresh(w, pool, a);
-    if (a->ready != b->ready)
-        return !a->ready;
-    if (a->meta.created_wall_ns != b->meta.created_wall_ns)
-        return a->meta.created_wall_ns > b->meta.created_wall_ns;
-    return a->meta.seq > b->meta.seq;
+    const struct idle *a = x, *b = y;
+    const struct meta *m = &a->pod->meta, *n = &b->pod->meta;
+
+    if (a->fresh != b->fresh)
+        return a->fresh ? -1 : 1;
+    if (a->pod->ready != b->pod->ready)
+        return a->pod->ready ? -1 : 1;
+    if (m->created_wall_ns != n->created_wall_ns)
+        return m->created_wall_ns < n->created_wall_ns ? -1 : 1;
+    return m->seq < n->seq ? -1 : m->seq > n->seq;
 }
 
-/* Deletes a pod and takes it out of the census. */
-static void delete_at(struct census *c, size_t i, const char *reason, struct actions *out)
+/* Deletes a pod and takes it out of the census. Returns whether there was room for it. */
+static bool delete_at(struct census *c, size_t i, const char *reason, struct actions *out)
 {
-    const struct pod *p = c->pods[i];
+    const struct pod *p = c->pods[i].pod;
 
-    delete_pod(p, reason, out);
+    if (!delete_pod(p, reason, &c->deletes_left, out))
+        return false;
     c->ready -= p->ready;
     c->count--;
     memmove(c->pods + i, c->pods + i + 1, (c->count - i) * sizeof(*c->pods));
+    return true;
 }
 
-static void scale_down(const struct world *w, const struct warmpool *pool, size_t creating,
-                       struct census *c, struct actions *out)
+static void scale_down(const struct warmpool *pool, size_t creating, struct census *c,
+                       struct actions *out)
 {
     size_t desired = (size_t)pool->replicas;
 
-    while (c->count > 0 && c->count + creating > desired) {
-        size_t worst = 0;
-
-        for (size_t i = 1; i < c->count; i++)
-            if (goes_first(w, pool, c->pods[i], c->pods[worst]))
-                worst = i;
-        delete_at(c, worst, "ScaledDown", out);
-    }
+    if (c->count + creating > desired)
+        qsort(c->pods, c->count, sizeof(*c->pods), goes_last);
+    while (c->count > 0 && c->count + creating > desired)
+        if (!delete_at(c, c->count - 1, "ScaledDown", out))
+            return;
 }
 
-static void roll(const struct world *w, const struct warmpool *pool, struct census *c,
-                 struct actions *out)
+static void roll(const struct warmpool *pool, struct census *c, struct actions *out)
 {
     size_t desired = (size_t)pool->replicas;
     size_t unavailable = MAX(desired / 4, 1u);
     size_t keep = desired > unavailable ? desired - unavailable : 0;
 
     for (size_t i = 0; i < c->count;) {
-        const struct pod *p = c->pods[i];
+        const struct idle *p = &c->pods[i];
 
-        if (!is_fresh(w, pool, p) && (!p->ready || c->ready > keep))
-            delete_at(c, i, "TemplateChanged", out);
-        else
+        if (p->fresh || (p->pod->ready && c->ready <= keep))
             i++;
+        else if (!delete_at(c, i, "TemplateChanged", out))
+            return;
     }
 }
 
@@ -556,9 +572,10 @@ static void plan_gone(struct world *w, const char *key, struct actions *out)
 {
     const struct index_bucket *b = index_get(&w->pods_by_pool, key);
     struct pool_state *st = world_pool_state(w, key);
+    unsigned left = DELETES_AT_ONCE;
 
     for (size_t i = 0; i < b->count; i++)
-        drop_left_over(w, st, container_of(b->items[i], struct pod, meta), out);
+        drop_left_over(w, st, container_of(b->items[i], struct pod, meta), &left, out);
     if (b->count == 0 && ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
         world_forget_pool(w, key);
 }
@@ -582,8 +599,8 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     note_ready(&c, st, now.mono_ns);
     hold = hold_until(w, key, st, now);
     if (!pool->invalid && !pool->meta.deleting) {
-        scale_down(w, pool, creating, &c, out);
-        roll(w, pool, &c, out);
+        scale_down(pool, creating, &c, out);
+        roll(pool, &c, out);
         /* What is being read, after a claim that failed, may well be idle still. */
         scale_up(pool, creating + ledger_count(w->ledger, LEDGER_READ, key), hold, st, &c, now,
                  out);

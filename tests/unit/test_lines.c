@@ -113,6 +113,31 @@ static int64_t cost_of_sandboxes(int count)
     return begun;
 }
 
+static int64_t cost_of_scaling_down(int count)
+{
+    struct fixture f;
+    int64_t begun;
+
+    setup(&f);
+    for (int i = 0; i < count; i++) {
+        cleanup_free char *name = xasprintf("a-%d", i);
+
+        fixture_put(
+            &f, &api_pod, name,
+            ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"idle\"},"
+            "\"ownerReferences\":[{\"kind\":\"WarmPool\",\"uid\":\"uid-p\",\"controller\":true}]",
+            "\"status\":{\"phase\":\"Running\"}");
+    }
+    put_pool(&f, count);
+    drain(&f);
+    put_pool(&f, 0);
+    begun = cpu_ns();
+    assert_int_equal(drain(&f), 1);
+    begun = cpu_ns() - begun;
+    fixture_done(&f);
+    return begun;
+}
+
 /* Of several tries: others use the machine's caches, too. */
 static int64_t least(int64_t (*cost)(int count), int count)
 {
@@ -125,7 +150,7 @@ static int64_t least(int64_t (*cost)(int count), int count)
 
 static void test_a_long_line_costs_each_of_it_the_same(void **state)
 {
-    int64_t (*const costs[])(int count) = {cost_of_tasks, cost_of_sandboxes};
+    int64_t (*const costs[])(int count) = {cost_of_tasks, cost_of_sandboxes, cost_of_scaling_down};
 
     for (size_t i = 0; i < ARRAY_SIZE(costs); i++)
         assert_in_range(least(costs[i], MANY) / least(costs[i], FEW), 0, RATIO);

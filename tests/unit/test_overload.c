@@ -255,6 +255,101 @@ static void test_writes_of_a_namespace_are_bounded(void **state)
     assert_int_equal(written, MANY);
 }
 
+/* ---- many pods of one pool -------------------------------------------------------------------
+ */
+
+#define PODS 500
+#define DELETE_POD "DELETE /api/v1/namespaces/ns/pods/"
+#define OWNED ",\"ownerReferences\":[{\"kind\":\"WarmPool\",\"uid\":\"uid-p\",\"controller\":true}]"
+
+static char *pods_object(struct rig *r, const char *owner, const char *status)
+{
+    cleanup_free char *rest = xasprintf("\"status\":{%s}", status);
+    cleanup_free char *md =
+        xasprintf(",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/status\":\"idle\"},"
+                  "\"annotations\":{\"arl.infra.io/wire-version\":\"2\",\"arl.infra.io/"
+                  "template-hash\":\"of-before\",\"arl.infra.io/signing-key\":\"k\"}%s",
+                  owner);
+    char *all = object(r, "a0", md, rest);
+
+    for (int i = 1; i < PODS; i++) {
+        cleanup_free char *name = xasprintf("a%d", i);
+
+        all = join(all, object(r, name, md, rest));
+    }
+    return all;
+}
+
+static size_t deletes(const struct rig *r)
+{
+    size_t n = 0;
+
+    list_for_each (it, &r->ops.calls)
+        n += strcmp(list_entry(it, struct ops_call, link)->method, "DELETE") == 0;
+    return n;
+}
+
+/* A few at a time, whatever it is that they go for, and in the end all. */
+static void expect_all_deleted(struct rig *r)
+{
+    size_t answered = 0;
+
+    assert_in_range(deletes(r), 1, 64);
+    for (; deletes(r) > 0; answered++) {
+        answer(r, DELETE_POD, 200, "{\"kind\":\"Status\",\"status\":\"Success\"}");
+        assert_in_range(deletes(r), 0, 192);
+    }
+    assert_int_equal(answered, PODS);
+}
+
+static void test_pool_that_is_scaled_down_deletes_some_at_once(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pods_object(r, OWNED, "\"phase\":\"Running\""), pool_object(r, 0), NULL, NULL);
+    expect_all_deleted(r);
+}
+
+static void test_pool_that_rolls_deletes_some_at_once(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pods_object(r, OWNED, "\"phase\":\"Running\""), pool_object(r, PODS), NULL, NULL);
+    expect_all_deleted(r);
+}
+
+static void test_pods_that_have_ended_are_deleted_some_at_once(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pods_object(r, OWNED, "\"phase\":\"Failed\""), pool_object(r, 1), NULL, NULL);
+    expect_all_deleted(r);
+}
+
+static void test_pods_of_a_pool_that_goes_are_deleted_some_at_once(void **state)
+{
+    struct rig *r = *state;
+    char *all = pod_object(r, "a0", NULL);
+
+    for (int i = 1; i < PODS; i++) {
+        cleanup_free char *name = xasprintf("a%d", i);
+
+        all = join(all, pod_object(r, name, NULL));
+    }
+    start(r, all, pool_object(r, PODS), NULL, NULL);
+    assert_int_equal(deletes(r), 0);
+    watch(r, "warmpools", "DELETED", pool_object(r, PODS));
+    expect_all_deleted(r);
+}
+
+static void test_orphans_are_deleted_some_at_once(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pods_object(r, "", ""), NULL, NULL, NULL);
+    expect_all_deleted(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +360,11 @@ int main(void)
         T(test_spec_without_room_fails),
         T(test_spec_that_is_stored_longer_fails),
         T(test_writes_of_a_namespace_are_bounded),
+        T(test_pool_that_is_scaled_down_deletes_some_at_once),
+        T(test_pool_that_rolls_deletes_some_at_once),
+        T(test_pods_that_have_ended_are_deleted_some_at_once),
+        T(test_pods_of_a_pool_that_goes_are_deleted_some_at_once),
+        T(test_orphans_are_deleted_some_at_once),
         T(test_spec_without_any_room_is_told),
         T(test_sentence_that_does_not_fit_is_told),
     };
