@@ -12,8 +12,8 @@
  * - A missing pool, or none of its pods in time, ends in Failed. So does the loss of the pod, and
  *   one that does not get ready again after the claim: a sandbox never gets a second one.
  * - A Ready sandbox whose pod has not been ready for two minutes is Bound until it is again; one
- *   whose pod never will be, since a container has ended for good, fails at once. That, and the
- *   restart of a container, is written at most once in TELL_INTERVAL.
+ *   whose pod never will be, since a container has ended for good, fails at once. That, the
+ *   restart of a container, and another reason to wait is written at most once in TELL_INTERVAL.
  * - The key of the agent is pinned by the write that says Ready for the first time. Another key
  *   later ends in Failed. So does an agent in whose place only others answer, in time; until then
  *   it is asked again and again.
@@ -90,7 +90,14 @@ static void move(const struct view *v, enum sandbox_phase phase, const char *rea
     move_as(v, phase, reason, message, reason);
 }
 
-/* A pod, or the code in it, may change what is to be told as often as it likes. */
+/* As the condition says it. */
+static bool is_told(const struct view *v, enum sandbox_phase phase, const char *message)
+{
+    return v->s->status.phase == phase && str_eq(v->s->status.ready.message, message);
+}
+
+/* A pod, the code in it, or who may change a pool that many wait for, may change what is to be told
+ * as often as he likes. */
 static bool may_tell(const struct view *v)
 {
     int64_t due = v->st->told_mono_ns + TELL_INTERVAL_NS;
@@ -141,11 +148,13 @@ static void claim(const struct view *v, struct pod *p)
 /* Says why it waits, once that takes longer than a person would notice. */
 static void say_pending(const struct view *v, const char *reason, const char *message)
 {
+    const struct sandbox_status *status = &v->s->status;
     int64_t due = v->st->seen_mono_ns + PENDING_AFTER_NS;
+    bool first = status->phase == SANDBOX_PHASE_NONE || !status->ready.message;
 
-    if (v->s->status.phase == SANDBOX_PHASE_NONE && v->now.mono_ns < due)
+    if (status->phase == SANDBOX_PHASE_NONE && v->now.mono_ns < due)
         action_after(v->out, due);
-    else
+    else if (first || (!is_told(v, SANDBOX_PENDING, message) && may_tell(v)))
         move(v, SANDBOX_PENDING, reason, message);
 }
 
@@ -263,12 +272,6 @@ static bool bound_for_too_long(const struct view *v)
     deadline = v->st->bound_mono_ns + patience_ns(v);
     action_after(v->out, deadline);
     return v->now.mono_ns >= deadline;
-}
-
-/* As the condition says it. */
-static bool is_told(const struct view *v, enum sandbox_phase phase, const char *message)
-{
-    return v->s->status.phase == phase && str_eq(v->s->status.ready.message, message);
 }
 
 static bool knows_key(const struct view *v)

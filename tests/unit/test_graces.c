@@ -51,6 +51,45 @@ static void test_pool_that_is_made_anew_is_waited_for(void **state)
     }
 }
 
+#define IDLE_POD "waiting for an idle pod of WarmPool p, 5m0s at most"
+#define NO_POD IDLE_POD ": it keeps none, its spec.replicas is 0"
+
+static void put_pending(struct fixture *f, const char *message)
+{
+    cleanup_free char *status = xasprintf(
+        "\"phase\":\"Pending\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\","
+        "\"reason\":\"WaitingForPod\",\"message\":\"%s\",\"lastTransitionTime\":\"" T0_TEXT "\"}]",
+        message);
+
+    put_sandbox(f, "s", "", status);
+}
+
+/* Who may change a pool changes what all its waiting sandboxes have to say: not a write for each
+ * each time, and in the end what is true. */
+static void test_why_a_sandbox_waits_is_told_seldom(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_free char *body = NULL;
+
+    put_pending(f, IDLE_POD);
+    put_pool(f, 0, "x");
+    assert_in(fixture_plan(f, SANDBOX, NULL), "status s WaitingForPod\n");
+    put_pending(f, NO_POD);
+    for (int i = 1; i <= 5; i++) {
+        cleanup_free char *due = xasprintf("after %dms\n", 10000 - 1000 * i);
+        const char *actions;
+
+        fixture_pass(f, 1000);
+        put_pool(f, i % 2, "x");
+        actions = fixture_plan(f, SANDBOX, NULL);
+        assert_null(strstr(actions, "status"));
+        assert_int_equal(strstr(actions, due) != NULL, i % 2);
+    }
+    fixture_pass(f, 5000);
+    assert_in(fixture_plan(f, SANDBOX, &body), "status s WaitingForPod\n");
+    assert_non_null(strstr(body, IDLE_POD "\""));
+}
+
 static void test_pod_is_waited_for(void **state)
 {
     struct fixture *f = *state;
@@ -257,6 +296,7 @@ int main(void)
         T(test_missing_pool_is_waited_for),
         T(test_pool_that_is_made_anew_is_waited_for),
         T(test_pod_is_waited_for),
+        T(test_why_a_sandbox_waits_is_told_seldom),
         T(test_old_sandbox_does_not_wait_from_the_beginning),
         T(test_missing_sandbox_is_waited_for),
         T(test_times_to_live),
