@@ -158,6 +158,29 @@ static void unpark(struct manager *m)
             pos = 0;
 }
 
+static size_t count_parked(const struct manager *m)
+{
+    const struct queue *q;
+    size_t pos = 0, n = 0;
+
+    while ((q = map_next(&m->parked, &pos, NULL)))
+        n += queue_len(q);
+    return n;
+}
+
+/* key: whatever somebody asks about. */
+static bool is_parked(const struct manager *m, const char *key)
+{
+    cleanup_free char *ns = strchr(key, '/') ? ns_of(key) : NULL;
+    const struct queue *q = ns ? map_get(&m->parked, ns) : NULL;
+    struct queue_view v;
+
+    if (!q)
+        return false;
+    queue_look(q, key, &v);
+    return str_eq(v.state, "ready");
+}
+
 static void forget_parked(struct manager *m)
 {
     struct queue *q;
@@ -359,6 +382,9 @@ void manager_metrics(const struct manager *m, struct buf *out)
     metrics_value(out, "arl_plans_total", NULL, (double)m->plans);
     metrics_head(out, "arl_writes_under_way", "gauge", "Writes without an answer yet.");
     metrics_value(out, "arl_writes_under_way", NULL, (double)ledger_size(m->world->ledger));
+    metrics_head(out, "arl_queue_parked", "gauge",
+                 "Keys that wait until some writes of their namespace are answered.");
+    metrics_value(out, "arl_queue_parked", NULL, (double)count_parked(m));
     metrics_head(out, "arl_active", "gauge", "1 while this operator acts.");
     metrics_value(out, "arl_active", NULL, m->active);
     metrics_head(out, "arl_events_dropped_total", "counter",
@@ -387,6 +413,7 @@ void manager_debug(const struct manager *m, struct buf *out)
         json_w_str(&w, NULL, rs.state);
     }
     json_w_end_array(&w);
+    json_w_int(&w, "queueParked", (int64_t)count_parked(m));
     observe_state(m->world, m->executor, ops_now(m->ops), &w);
     json_w_end_object(&w);
 }
@@ -395,5 +422,5 @@ bool manager_debug_key(const struct manager *m, const char *key, struct buf *out
 {
     struct json_writer w = JSON_WRITER_INIT(out);
 
-    return observe_key(m->world, m->executor, key, ops_now(m->ops), &w);
+    return observe_key(m->world, m->executor, key, is_parked(m, key), ops_now(m->ops), &w);
 }

@@ -317,8 +317,8 @@ static const struct meta *task_key(const struct world *w, const char *key, struc
     return t ? &t->meta : NULL;
 }
 
-bool observe_key(const struct world *w, const struct executor *x, const char *key, struct now now,
-                 struct json_writer *jw)
+bool observe_key(const struct world *w, const struct executor *x, const char *key, bool parked,
+                 struct now now, struct json_writer *jw)
 {
     static const struct {
         const char *prefix;
@@ -339,6 +339,8 @@ bool observe_key(const struct world *w, const struct executor *x, const char *ke
         found = kinds[i].fn(w, key + len, now, jw);
         json_w_bool(jw, "known", found != NULL);
         queue_look(w->queue, key, &v);
+        if (parked)
+            v.state = "parked";
         json_w_object(jw, "queue");
         put_queue(&v, now, jw);
         json_w_end_object(jw);

@@ -20,9 +20,10 @@ void observe_metrics(const struct world *w, struct now now, struct buf *out);
 /* Members of the object that is open: keys that failed, writes and attempts under way. */
 void observe_state(const struct world *w, const struct executor *x, struct now now,
                    struct json_writer *jw);
-/* All that is known of one key of the queue, "sandbox/NAMESPACE/NAME", as an object. false: it is
- * no such key, and nothing was written. */
-bool observe_key(const struct world *w, const struct executor *x, const char *key, struct now now,
-                 struct json_writer *jw);
+/* All that is known of one key of the queue, "sandbox/NAMESPACE/NAME", as an object. parked: it
+ * stands aside until writes of its namespace are answered. false: it is no such key, and nothing
+ * was written. */
+bool observe_key(const struct world *w, const struct executor *x, const char *key, bool parked,
+                 struct now now, struct json_writer *jw);
 
 #endif

@@ -648,7 +648,8 @@ static void check_queue(struct sim *s, const struct proc *p)
     manager_metrics(p->m, &out);
     if (p->lease && !lease_leading(p->lease) &&
         metric(buf_str(&out), "\narl_queue_depth ") +
-                metric(buf_str(&out), "\narl_queue_delayed ") !=
+                metric(buf_str(&out), "\narl_queue_delayed ") +
+                metric(buf_str(&out), "\narl_queue_parked ") !=
             0)
         sim_fail(s, "op%d stands by and keeps keys", p->index);
     buf_clear(&out);

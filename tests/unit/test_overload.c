@@ -231,6 +231,21 @@ static char *bad_task(struct rig *r, const char *ns, int i)
                      ns, i, i, ++r->rv);
 }
 
+/* The rest is to be seen where the queue is; the last one is among them. */
+static void expect_parked(struct rig *r, size_t count)
+{
+    cleanup_buf struct buf metrics = BUF_INIT(1 << 20), key = BUF_INIT(1 << 20);
+    cleanup_free char *line = xasprintf("\narl_queue_parked %zu\n", count);
+    cleanup_json struct json_object *obj = NULL;
+
+    assert_int_equal(debug_number(r, "queueParked"), count);
+    manager_metrics(r->m, &metrics);
+    assert_non_null(strstr(buf_str(&metrics), line));
+    assert_true(manager_debug_key(r->m, "task/noisy/t599", &key));
+    assert_int_equal(json_parse(buf_str(&key), key.len, &obj, NULL), 0);
+    assert_string_equal(json_get_str(json_get(obj, "queue"), "state"), "parked");
+}
+
 /* What waits takes memory, and stands before what others want written. */
 static void test_writes_of_a_namespace_are_bounded(void **state)
 {
@@ -244,6 +259,7 @@ static void test_writes_of_a_namespace_are_bounded(void **state)
     for (int i = 0; i < MANY / 16; i++)
         turn(r);
     assert_in_range(status_writes(r, "noisy"), 100, 150);
+    expect_parked(r, MANY - status_writes(r, "noisy"));
     watch(r, "tasks", "ADDED", bad_task(r, "quiet", MANY));
     turn(r);
     assert_int_equal(status_writes(r, "quiet"), 1);
@@ -253,6 +269,7 @@ static void test_writes_of_a_namespace_are_bounded(void **state)
         written++;
     }
     assert_int_equal(written, MANY);
+    assert_int_equal(debug_number(r, "queueParked"), 0);
 }
 
 /* ---- many pods of one pool -------------------------------------------------------------------
