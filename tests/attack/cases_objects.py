@@ -1,4 +1,5 @@
 """Objects that are too large, too many, or have names that no other object can bear."""
+import concurrent.futures
 import contextlib
 import json
 import statistics
@@ -11,15 +12,29 @@ from harness import ApiError, command, expect, patch, path_of, pool_object, sh, 
 API = "arl.infra.io/v1alpha1"
 
 
-def make(t, name, steps, box):
-    """A task by the tenant. Returns whether the API server took it."""
-    body = {"apiVersion": API, "kind": "Task", "metadata": {"name": name}, "spec": {"sandboxRef": box, "steps": steps}}
-    status, text = t.tenant.request("POST", path_of(t.ns, "Task"), body)
-    if status < 300:
-        t.made.append(("Task", name))
-    elif status not in (400, 413, 422, 500):
+def offer(t, kind, name, spec, **labels):
+    """An object by the tenant. Returns whether the API server took it."""
+    status, text = t.tenant.request("POST", path_of(t.ns, kind), {"apiVersion": API, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec})
+    if status >= 300 and status not in (400, 413, 422, 500):
         raise ApiError(status, text)
     return status < 300
+
+
+def make(t, name, steps, box):
+    """A task by the tenant, which goes at the end. Returns whether the API server took it."""
+    taken = offer(t, "Task", name, {"sandboxRef": box, "steps": steps})
+    if taken:
+        t.made.append(("Task", name))
+    return taken
+
+
+def offer_many(t, kind, specs):
+    """The names of those that were taken. They go at the end, all at once."""
+    names, label = [t.unique("many") for _ in specs], t.unique("all")
+    t.undo.append(lambda: t.api.call("DELETE", path_of(t.ns, kind) + f"?labelSelector=attack={label}"))
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda name, spec: offer(t, kind, name, spec, attack=label), names, specs))
+    return [name for name, was in zip(names, taken) if was]
 
 
 def claims(t, count=5):
@@ -214,6 +229,22 @@ def many_tasks_in_line(t):
     for i in range(300):
         make(t, t.unique("line"), [sh("true")], box)
     return None
+
+
+@attack("", "45 sandboxes with 1.4 MiB of env, 20 pools with as large templates, and 2,000 tasks in line for a sandbox that is deleted", then=None, alone=True,
+        seen=["event PodsFailing: spec.template takes "])
+def more_than_an_operator_may_keep(t):
+    empty = pool_object(t.unique("empty"), "busybox", replicas=0)
+    fat = pool_object("fat", replicas=0, spec={"containers": [{**EXECUTOR, "args": ["a" * 1400000]}]})
+    t.create(empty)
+    box = t.sandbox(empty["metadata"]["name"], idleTimeoutSeconds=0)
+    env = [{"name": f"E{i}", "value": "a" * 130000} for i in range(11)]
+    boxes = offer_many(t, "Sandbox", [{"poolRef": empty["metadata"]["name"], "env": env}] * 45)
+    pools = offer_many(t, "WarmPool", [fat["spec"]] * 20)
+    tasks = offer_many(t, "Task", [{"sandboxRef": box, "steps": [sh("true")]}] * 2000)
+    expect((len(boxes), len(pools), len(tasks)) == (45, 20, 2000) or t.env.old, f"of the objects only {len(boxes)}, {len(pools)} and {len(tasks)} were taken")
+    t.delete("Sandbox", box)
+    return None if t.ends(tasks[-1], 30) else "its sandbox was deleted, and after 30 s the last task has not ended"
 
 
 @attack("", "20 pools whose pods can never start", then=False, alone=True, seen=["event PodsFailing"])
