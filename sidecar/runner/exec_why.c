@@ -30,12 +30,13 @@ static const char *show(const char *name, char buf[SHOWN_BYTES])
     return buf;
 }
 
-/* The first bytes of a regular file. */
+/* The first bytes of a regular file; none if it cannot be read. */
 static bool read_head(const char *file, struct head *ret)
 {
     int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     ssize_t n;
 
+    ret->len = 0;
     if (fd < 0)
         return false;
     n = read(fd, ret->data, HEAD_BYTES);
