@@ -131,6 +131,40 @@ def test_what_cannot_be_is_said_before_anything_is_asked(server, function, argum
     assert server.seen == []
 
 
+SECRET = "s3cret"
+
+
+@pytest.mark.parametrize(("env", "says"), [
+    ({"TOKEN": SECRET.encode()}, r"^env\['TOKEN'\] must be a str"), ({"TOKEN": SECRET + "\0"}, r"^env\['TOKEN'\] must have no NUL"),
+    ({f"TOKEN={SECRET}": ""}, "^env must have names.*'TOKEN'"), ([f"TOKEN={SECRET}"], "^env must be a dict.*list"), (f"TOKEN={SECRET}", "^env must be a dict.*str"),
+])
+def test_no_value_of_a_variable_is_in_an_error(server, env, says):
+    for call in (run, create):
+        with pytest.raises((TypeError, ValueError), match=says) as e:
+            call(server.connection, env=env)
+        assert SECRET not in str(e.value)
+
+
+def test_no_value_of_a_variable_is_in_an_error_of_a_model():
+    with pytest.raises(ValueError, match="env.TOKEN") as e:
+        arl.Command(command=["a"], env={"TOKEN": [SECRET]})
+    assert SECRET not in str(e.value)
+
+
+@pytest.mark.parametrize("call", [lambda c: run(c, "\0" + "x" * 10_000), lambda c: run(c, b"x" * 10_000), lambda c: create(c, "X" * 10_000), lambda c: create(c, timeout=["x"] * 10_000)])
+def test_an_error_does_not_have_all_of_a_long_value(server, call):
+    with pytest.raises((TypeError, ValueError)) as e:
+        call(server.connection)
+    assert len(str(e.value)) < 400
+
+
+def test_what_none_is_not_taken_for_is_not_offered(server):
+    for wrong in (float("inf"), "5", None):
+        with pytest.raises((TypeError, ValueError), match="^timeout must be") as e:
+            create(server.connection, timeout=wrong)
+        assert "None for no limit" not in str(e.value)
+
+
 def test_what_can_be_is_taken():
     step = _tasks.command_step(["a", "b"], {"A": ""}, "x", 0, bytearray(b"\xff"))
     assert (step["command"], step["env"], step["user"], step["stdin"]) == (["a", "b"], {"A": ""}, "0", "/w==")

@@ -1,4 +1,7 @@
-"""What callers give, looked at before anything is sent: a sentence says what is wrong."""
+"""What callers give, looked at before anything is sent: a sentence says what is wrong.
+
+No sentence has the value of an environment variable, or all of a long value.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, or None for no limit, and not {value!r}")
+        raise TypeError(f"{name} must be a number of seconds, or None for no limit, and not {value!r:.100}")
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} must be a number of seconds from 0 on, or None for no limit, and not {value!r}")
     return float(value)
@@ -49,7 +52,7 @@ def left_of(until: float | None) -> float | None:
 def whole(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
     """A whole number within these limits; TypeError, ValueError."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, and not {value!r}")
+        raise TypeError(f"{name} must be a whole number, and not {value!r:.100}")
     if value < least or (most is not None and value > most):
         limits = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be {limits}, and not {value}")
@@ -66,9 +69,9 @@ def path(value: Any, name: str = "path") -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, and not {value!r}")
+        raise TypeError(f"{name} must be a str, and not {value!r:.100}")
     if "\0" in value:
-        raise ValueError(f"{name} must have no NUL, and not be {value!r}")
+        raise ValueError(f"{name} must have no NUL, and not be {value!r:.100}")
     return value
 
 
@@ -77,18 +80,17 @@ def user(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise TypeError(f"user must be a name or a number, and not {value!r}")
+        raise TypeError(f"user must be a name or a number, and not {value!r:.100}")
     return ["--user", path(str(value), "user")]
 
 
 def wait(name: str, value: Any) -> float:
     """How long to wait, in seconds; TypeError, ValueError."""
-    limit = seconds(name, value)
-    if limit is None:
-        raise TypeError(f"{name} must be a number of seconds, and not None")
-    if limit > WAIT_MAX_S:
-        raise ValueError(f"{name} must be at most {WAIT_MAX_S:.0f} seconds, and not {value!r}")
-    return limit
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, and not {value!r:.100}")
+    if not 0 <= value <= WAIT_MAX_S:
+        raise ValueError(f"{name} must be from 0 to {WAIT_MAX_S:.0f} seconds, and not {value!r}")
+    return float(value)
 
 
 def text(name: str, value: Any) -> str:
@@ -110,16 +112,16 @@ def object_name(name: str, value: Any, most: int = NAME_MAX) -> str:
 
 def _named(name: str, value: Any, pattern: str, most: int, what: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, and not {value!r}")
+        raise TypeError(f"{name} must be a str, and not {value!r:.100}")
     if len(value) > most or not re.fullmatch(pattern, value):
-        raise Refused(f"{name} must be {what}, of {most} characters at most, and not {value!r}")
+        raise Refused(f"{name} must be {what}, of {most} characters at most, and not {value!r:.100}")
     return value
 
 
 def strings(name: str, value: Any) -> list[str]:
     """Several texts; a text is not a list of its letters. TypeError."""
     if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
-        raise TypeError(f"{name} must be a list of str, and not {value!r}")
+        raise TypeError(f"{name} must be a list of str, and not {value!r:.100}")
     return [path(v, f"{name}[{i}]") for i, v in enumerate(value)]
 
 
@@ -128,10 +130,12 @@ def pairs(name: str, value: Any) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a dict of str, and not {value!r}")
+        raise TypeError(f"{name} must be a dict of str, and not of type {type(value).__name__}")
     for key, one in value.items():
-        if not isinstance(key, str) or not isinstance(one, str):
-            raise TypeError(f"{name} must have str as names and values, and not {key!r}: {one!r}")
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have str as names, and not {key!r:.100}")
+        if not isinstance(one, str):
+            raise TypeError(f"{name}[{key!r:.100}] must be a str, and not of type {type(one).__name__}")
     return dict(value)
 
 
@@ -139,6 +143,9 @@ def variables(name: str, value: Any) -> dict[str, str]:
     """Environment variables; TypeError, ValueError."""
     found = pairs(name, value)
     for key, one in found.items():
-        if not key or "=" in key or "\0" in key + one:
-            raise ValueError(f"{name} must have names without '=', and no NUL, and not {key!r}: {one!r}")
+        if not key or "=" in key or "\0" in key:
+            shown = key.partition("=")[0]  # what follows may be the value
+            raise ValueError(f"{name} must have names without '=' and NUL, and not one that begins {shown!r:.100}")
+        if "\0" in one:
+            raise ValueError(f"{name}[{key!r:.100}] must have no NUL")
     return found

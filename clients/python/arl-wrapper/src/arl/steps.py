@@ -9,7 +9,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 
 class _Step(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # An input may be the value of a variable.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     name: str = ""
     work_dir: str | None = Field(
