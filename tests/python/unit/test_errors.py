@@ -1,13 +1,14 @@
 """The errors: one tree, each with what programs of arl-env and of the official package catch."""
 
 import copy
+import errno
 import json
 import pathlib
 import pickle
 import re
 
 import pytest
-from arl import CommandResult, Pool, Sandbox, _connection, errors
+from arl import CommandResult, Pool, Sandbox, _connection, _runner, errors
 from arl._connection import Connection
 from fake_server import refusal, serving
 from kubernetes import client, config
@@ -33,6 +34,13 @@ def test_an_error_is_the_same_in_another_process(kind, again):
     copied = again(e)
     assert (type(copied), str(copied), repr(copied)) == (kind, str(e), repr(e))
     assert vars(copied) == vars(e)
+
+
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_a_file_error_still_says_what_an_oserror_says(again):
+    e = _runner.failed("get", "/a", 1, b'{"error": "ENOENT", "message": "no such file"}')
+    copied = again(e)
+    assert (type(copied), copied.errno, copied.filename, copied.strerror) == (errors.FileMissing, errno.ENOENT, "/a", "no such file")
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k is not errors.ArlError and k is not errors.ApiError])

@@ -50,7 +50,8 @@ def _again(kind: type[ArlError], args: tuple[Any, ...], state: dict[str, Any]) -
     # The class itself would say the __new__ of RuntimeError, which does not make an OSError.
     error = (OSError if issubclass(kind, OSError) else RuntimeError).__new__(kind)
     error.args = args
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -255,6 +256,11 @@ class FileError(ArlError, OSError):
     def __init__(self, message: str, *, path: str = "", **more: Any) -> None:
         ArlError.__init__(self, message, **more)
         self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., ArlError], tuple[type[ArlError], tuple[Any, ...], dict[str, Any]]]:
+        again, (kind, args, state) = super().__reduce__()
+        # OSError has these beside the dict.
+        return again, (kind, args, {**state, "errno": self.errno, "filename": self.filename, "strerror": self.strerror})
 
     def __str__(self) -> str:
         return RuntimeError.__str__(self)
