@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from arl import Pool, Sandbox, SandboxSession, _connection, _tasks, errors
+from arl import Pool, Sandbox, SandboxSession, _connection, _tasks, errors, pool
 from fake_server import Server, refusal
 
 STEP = {"name": "x", "type": "Command", "command": ["true"]}
@@ -95,8 +95,13 @@ def test_a_sandbox_says_which_pools_are_there():
             Pool.get("imag-012", connection=cluster.connection)
 
 
+def SANDBOX(c):
+    return Sandbox(c, "n", {"metadata": {"name": "s", "uid": "u"}})
+
+
 @pytest.mark.parametrize("call", [
-    lambda c: Sandbox.create("p", connection=c, timeout=0.5), lambda c: Sandbox(c, "n", {"metadata": {"name": "s", "uid": "u"}}).execute([STEP])])
+    lambda c: Sandbox.create("p", connection=c, timeout=0.5), lambda c: Pool(c, "n", "p").wait_ready(0.5), lambda c: SANDBOX(c).wait_ready(0.5),
+    lambda c: SANDBOX(c).delete(wait=True, timeout=0.5), lambda c: Sandbox(c, "n", {"metadata": {"name": "s", "uid": "u"}}).execute([STEP])])
 def test_a_server_that_says_nothing_does_not_take_longer_than_the_caller_has(call, monkeypatch):
     monkeypatch.setattr(_tasks, "TASK_GRACE_S", 0.5)
     monkeypatch.setattr(_tasks, "DEFAULT_STEP_TIMEOUT_S", 0.0)
@@ -105,6 +110,21 @@ def test_a_server_that_says_nothing_does_not_take_longer_than_the_caller_has(cal
     try:
         with pytest.raises(errors.ClusterUnreachable):
             call(server.connection)
+    finally:
+        server.close()
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_pool_that_is_late_is_late_also_when_nobody_says_why(monkeypatch):
+    """And the caller waits hardly longer than he wanted."""
+    monkeypatch.setattr(pool, "LAST_LOOK_S", 0.1)
+    found = {"metadata": {"name": "p", "uid": "u"}, "spec": {"replicas": 1}}
+    answers = [(200, found), (200, {"metadata": {"resourceVersion": "1"}, "items": [found]}), (200, [])]
+    server = Server(lambda request: answers.pop(0) if answers else server.closing.wait(LIMIT_S) and None)
+    began = time.monotonic()
+    try:
+        with pytest.raises(errors.PoolNotReady, match="is not ready after 0.5 s: .*no answer from the API server"):
+            Pool(server.connection, "n", "p").wait_ready(0.5)
     finally:
         server.close()
     assert time.monotonic() - began < 2.5

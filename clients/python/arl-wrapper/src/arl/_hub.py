@@ -46,6 +46,8 @@ SHORT_S = 5.0
 BARREN_MAX = 3
 # Objects of one name that are told of before it is known which of them is waited for.
 UNKNOWN_MAX = 4
+# How long what did not come in time is asked why.
+LAST_LOOK_S = 5.0
 
 Object = dict[str, Any]
 # Looks at an object; a result other than None ends the wait, an ArlError fails it. None for the object: it is gone.
@@ -332,10 +334,10 @@ class Hub:
         watcher.add(wait)
         return wait
 
-    def wait_for(self, namespace: str, plural: str, name: str, look: Look) -> Wait:
-        """Waits for an object that is there, whoever has made it; NotFound."""
+    def wait_for(self, namespace: str, plural: str, name: str, look: Look, *, deadline: float | None = None) -> Wait:
+        """Waits for an object that is there, whoever has made it; NotFound. It is found before this deadline."""
         wait = Wait(name, look, None)
-        obj = self._connection.get(namespace, plural, name)
+        obj = self._connection.get(namespace, plural, name, deadline=deadline)
         wait.exists(obj)
         if not wait.future.done():
             Watcher(self._connection, namespace, plural, {"field_selector": f"metadata.name={name}"}, False).add(wait)

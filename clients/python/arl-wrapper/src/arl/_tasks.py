@@ -13,7 +13,7 @@ from arl import _arguments, _cleanup
 from arl import steps as steps_
 from arl._connection import API_VERSION, Connection
 from arl._exec import check_scope
-from arl._hub import Look, Wait, hub
+from arl._hub import LAST_LOOK_S, Look, Wait, hub
 from arl._names import CLIENT_LABEL, client_id, random_name
 from arl._ops import Call, Late, Op, Until
 from arl.errors import (
@@ -47,8 +47,6 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, 
 _DURATION = re.compile(f"([0-9.]+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})")
 # How often a wait for a change is looked after, if nothing changes.
 LOOK_S = 60.0
-# How long a sandbox that is late is asked why.
-LAST_LOOK_S = 5.0
 
 
 def sandbox_body(

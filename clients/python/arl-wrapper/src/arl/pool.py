@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from arl import _arguments, _ops
 from arl._connection import API_VERSION, Connection
-from arl._hub import Wait, hub
+from arl._hub import LAST_LOOK_S, Wait, hub
 from arl._names import CLIENT_LABEL, client_id
 from arl.errors import ArlError, NotFound, NotInstalled, PoolNotFound, PoolNotReady, Refused
 from arl.results import condition
@@ -106,26 +107,34 @@ def wait_pool_ready(connection: Connection, namespace: str, name: str, timeout: 
         PoolNotFound: There is none of this name.
         PoolNotReady: It was not ready in time; the message says why as far as the cluster knows.
     """
-    _arguments.wait("timeout", timeout)
+    deadline = time.monotonic() + _arguments.wait("timeout", timeout)
     try:
-        return _ops.run(_end(hub(connection).wait_for(namespace, "warmpools", name, look_pool_ready), timeout))
+        wait = hub(connection).wait_for(namespace, "warmpools", name, look_pool_ready, deadline=deadline)
+        return _ops.run(_end(wait, _arguments.left_of(deadline)))
     except NotFound as e:
         raise pool_not_found(connection, namespace, name) from e
     except _ops.Late:
-        pass
-    obj = connection.get(namespace, "warmpools", name)
+        raise _not_ready(connection, namespace, name, timeout) from None
+
+
+def _not_ready(connection: Connection, namespace: str, name: str, timeout: float) -> PoolNotReady:
+    obj: dict[str, Any] = {}
+    why = "nobody has looked at it yet; does arl-operator run?"
+    try:
+        obj = connection.get(namespace, "warmpools", name, deadline=time.monotonic() + LAST_LOOK_S)
+    except ArlError as e:
+        why = e.message
     failing, ready = condition(obj, "PodsFailing"), condition(obj, "Ready")
-    why = failing.get("message") if failing.get("status") == "True" else ready.get("message")
-    raise PoolNotReady(
-        f"WarmPool '{name}' in namespace '{namespace}' is not ready after {timeout:g} s: "
-        f"{why or 'nobody has looked at it yet; does arl-operator run?'}",
+    said = failing.get("message") if failing.get("status") == "True" else ready.get("message")
+    return PoolNotReady(
+        f"WarmPool '{name}' in namespace '{namespace}' is not ready after {timeout:g} s: {said or why}",
         reason=failing.get("reason") if failing.get("status") == "True" else None,
         hint=f"See: kubectl -n {namespace} describe wp {name}",
-        object=obj,
+        object=obj or None,
     )
 
 
-def _end(wait: Wait, timeout: float) -> _ops.Op[dict[str, Any]]:
+def _end(wait: Wait, timeout: float | None) -> _ops.Op[dict[str, Any]]:
     try:
         obj: dict[str, Any] = yield _ops.Until(wait.future, timeout)
         return obj

@@ -186,7 +186,8 @@ class Sandbox:
     def _wait_ready(self, timeout: float) -> _ops.Op[None]:
         deadline = time.monotonic() + _arguments.wait("timeout", timeout)
         find = hub(self._connection).wait_for
-        ready: Wait = yield _ops.Call(lambda: find(self.namespace, "sandboxes", self.name, _tasks.look_ready))
+        where = (self.namespace, "sandboxes", self.name)
+        ready: Wait = yield _ops.Call(lambda: find(*where, _tasks.look_ready, deadline=deadline))
         yield from _tasks.wait_ready(self._connection, self, ready, timeout, deadline)
 
     def refresh(self) -> Sandbox:
@@ -226,7 +227,7 @@ class Sandbox:
         until = _arguments.deadline(timeout)
         gone: Wait | None = None
         if wait:
-            gone = yield _ops.Call(self._watch_end)
+            gone = yield _ops.Call(lambda: self._watch_end(until))
         try:
             yield _ops.Call(lambda: self._connection.delete(self.namespace, "sandboxes", self.name, self.uid))
             _cleanup.forget(self.uid)
@@ -242,11 +243,11 @@ class Sandbox:
             if gone is not None:
                 gone.future.cancel()
 
-    def _watch_end(self) -> Wait | None:
+    def _watch_end(self, deadline: float | None) -> Wait | None:
         """Waits until it is gone; None: it is."""
         try:
             gone = hub(self._connection).wait_for(
-                self.namespace, "sandboxes", self.name, lambda obj: obj is None or None
+                self.namespace, "sandboxes", self.name, lambda obj: obj is None or None, deadline=deadline
             )
         except NotFound:
             return None
