@@ -4,7 +4,8 @@ import threading
 import time
 
 import pytest
-from arl import Pool, Sandbox, SandboxSession, _connection, _tasks, errors, pool
+from arl import Pool, Sandbox, SandboxSession, _connection, _exec, _tasks, errors, pool
+from fake_pod import FakePod
 from fake_server import Server, refusal
 
 STEP = {"name": "x", "type": "Command", "command": ["true"]}
@@ -128,6 +129,25 @@ def test_a_pool_that_is_late_is_late_also_when_nobody_says_why(monkeypatch):
     finally:
         server.close()
     assert time.monotonic() - began < 2.5
+
+
+def test_a_long_output_of_a_session_is_had_whole(monkeypatch):
+    whole, file = b"a" * 100, "/var/lib/arl/output/u1.0"
+    step = {"name": "x", "stdout": f"{'a' * 10}\n[... 80 bytes dropped ...]\n{'a' * 10}", "truncated": True, "outputFile": f"{file}.1"}
+
+    def cat(peer):
+        assert (peer.query["command"], peer.query["container"]) == (["arl-sidecar", "cat", f"{file}.1"], ["sidecar"])
+        peer.send(1, whole)
+        peer.end()
+    with Cluster() as cluster, FakePod(cat) as pod, session(cluster) as s:
+        task = s.execute([STEP])
+        task["status"]["steps"] = [step]
+        usual = cluster.answer
+        cluster.made[0]["status"]["podName"] = "p"
+        cluster.server.answer = lambda request: (200, cluster.made[0]) if request.name == s.sandbox_name else usual(request)
+        open_exec = _exec.open_exec
+        monkeypatch.setattr(_exec, "open_exec", lambda _, *args, **more: open_exec(pod.connection, *args, **more))
+        assert task.result.stdout_bytes() == whole
 
 
 def test_a_task_whose_post_lost_all_its_answers_is_waited_for(monkeypatch):

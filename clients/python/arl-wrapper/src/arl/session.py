@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -189,7 +190,8 @@ class SandboxSession:
             trace_id: Stands in logs and Events.
 
         Returns:
-            The Task. One that failed is no error: see its ``status``.
+            The Task. One that failed is no error: see its ``status``. It is a ``TaskResult``, too, whose
+            ``result.stdout_bytes()`` gets what was left out of a long output.
 
         Raises:
             RuntimeError: There is no sandbox, or no result within ``timeout`` seconds.
@@ -202,11 +204,15 @@ class SandboxSession:
             trace_id=None if trace_id is None else str(trace_id),
             limit=self.timeout,
         )
-        result = cast(TaskResource, _ops.run(task))
+        result = cast(TaskResource, _ops.run(task).knows(partial(self._stored, self._name())))
         self._call_back("on_task_complete", result)
         succeeded = result["status"]["state"] == "Succeeded"
         self._call_back("on_task_success" if succeeded else "on_task_failure", result)
         return result
+
+    def _stored(self, name: str, file: str, timeout: float | None) -> bytes:
+        """What the agent of the sandbox that has run a task has kept of its output."""
+        return Sandbox.attach(name, namespace=self.namespace, connection=self.connection)._stored(file, timeout)
 
     def execute_with_callback(
         self, steps: Sequence[TaskStep], callback_script: str | None = None, trace_id: str | None = None
