@@ -235,7 +235,7 @@ def many_tasks_in_line(t):
         seen=["event PodsFailing: spec.template takes "])
 def more_than_an_operator_may_keep(t):
     empty = pool_object(t.unique("empty"), "busybox", replicas=0)
-    fat = pool_object("fat", replicas=0, spec={"containers": [{**EXECUTOR, "args": ["a" * 1400000]}]})
+    fat = pool_object("fat", replicas=0, spec={"containers": [{**EXECUTOR, "command": ["sleep"], "args": ["a" * 1400000]}]})
     t.create(empty)
     box = t.sandbox(empty["metadata"]["name"], idleTimeoutSeconds=0)
     env = [{"name": f"E{i}", "value": "a" * 130000} for i in range(11)]
