@@ -29,6 +29,7 @@ class Cluster:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True    # else the second part of an answer waits 40 ms
 
             def log_message(self, *args):
                 pass

@@ -33,6 +33,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True    # else the second part of an answer waits 40 ms
 
             def log_message(self, *_):
                 pass

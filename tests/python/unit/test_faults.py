@@ -36,8 +36,6 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for module, name in ((_connection, "RETRY_FIRST_S"), (_hub, "PAUSE_FIRST_S")):
-        monkeypatch.setattr(module, name, 0.01)
     monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.1)
     monkeypatch.setattr(_connection, "RETRY_MAX_S", 0.1)
 

@@ -178,7 +178,7 @@ def test_every_verb_has_a_limit(here, serve, verb, kind):
     with pod(serve) as fake:
         began = time.monotonic()
         with pytest.raises(errors.StreamTimeout):
-            call(VERBS[verb], box(fake), kind, timeout=0.1)
+            call(VERBS[verb], box(fake), kind, timeout=0.05)
         assert time.monotonic() - began < 5
         assert not os.path.exists("there") or os.listdir("there") == []
 
@@ -189,13 +189,13 @@ def test_the_limit_is_for_opening_as_well(here, verb):
     with pod(silent) as fake:
         fake.refuse = [(503, {}, [])] * 50
         with pytest.raises(errors.StreamTimeout):
-            call(VERBS[verb], box(fake), "sync", timeout=0.25)
+            call(VERBS[verb], box(fake), "sync", timeout=0.05)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         fake.connection.api_client.configuration.host = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(errors.StreamTimeout):
-            call(VERBS[verb], box(fake), "sync", timeout=0.1)
+            call(VERBS[verb], box(fake), "sync", timeout=0.05)
     with pytest.raises(errors.StreamTimeout):
-        call(VERBS[verb], box(fake), "sync", timeout=0.1)
+        call(VERBS[verb], box(fake), "sync", timeout=0.05)
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -207,7 +207,7 @@ def test_the_limit_is_for_the_sandbox_as_well(here, verb, kind):
     cluster.note("ADDED", "sandboxes", obj)
     try:
         with pytest.raises(errors.SandboxTimeout):
-            call(VERBS[verb], box(cluster, phase="Pending"), kind, timeout=0.1)
+            call(VERBS[verb], box(cluster, phase="Pending"), kind, timeout=0.05)
     finally:
         cluster.close()
 

@@ -26,6 +26,7 @@ class FakeApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True    # else the second part of an answer waits 40 ms
 
             def answer(self, status, body, headers=()):
                 data = json.dumps(body).encode()
@@ -291,7 +292,8 @@ def test_watches_that_bring_nothing_lead_to_a_list(api, monkeypatch, nothing):
 
 
 @pytest.mark.parametrize("answer", [None, "half", (410, {}), event("ERROR", {"code": 410})])
-def test_whoever_ends_each_watch_at_once_is_not_asked_without_a_pause(api, answer):
+def test_whoever_ends_each_watch_at_once_is_not_asked_without_a_pause(api, monkeypatch, answer):
+    monkeypatch.setattr(_hub, "PAUSE_FIRST_S", 0.2)
     w = wait(api)
     for _ in range(100):
         api.lists.put(listing())

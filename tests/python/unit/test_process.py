@@ -140,15 +140,15 @@ def test_a_step_of_an_attempt_that_has_passed_is_not_waited_for(follow):
 @pytest.mark.parametrize("code", [1, 2, 3, 5, 127])
 def test_the_status_does_where_the_agent_has_nothing(follow, code):
     p, task = follow((code,))
-    threading.Timer(0.3, lambda: task.shows(state="Running", steps=[{"stdout": "one\n"}])).start()
-    threading.Timer(0.6, lambda: task.ends("one\ntwo\n")).start()
+    threading.Timer(0.1, lambda: task.shows(state="Running", steps=[{"stdout": "one\n"}])).start()
+    threading.Timer(0.2, lambda: task.ends("one\ntwo\n")).start()
     assert text(p) == "one\ntwo\n"
     assert p.wait(10).stdout == "one\ntwo\n"
 
 
 def test_the_status_goes_on_where_the_agent_was_lost(follow):
     p, task = follow((out(b"one\n"), None), *[(None,)] * 4)
-    threading.Timer(1, lambda: task.ends("one\ntwo\n")).start()
+    threading.Timer(0.3, lambda: task.ends("one\ntwo\n")).start()
     assert text(p) == "one\ntwo\n"
 
 
@@ -162,7 +162,7 @@ def test_a_status_that_shows_the_end_only(follow):
 
 def test_a_task_that_is_lost_ends_it(follow):
     p, task = follow((2,))
-    threading.Timer(0.3, lambda: task.wait.gone(UID)).start()
+    threading.Timer(0.1, lambda: task.wait.gone(UID)).start()
     assert list(p) == []
     with pytest.raises(errors.TaskGone):
         p.wait(10)
@@ -178,7 +178,7 @@ def test_no_result_in_time_is_an_error(follow):
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_run_with_callbacks_waits_no_longer_than_without(follow, script, kind):
     p, task = follow(*[script] * 30)
-    p._limit, canceled = 0.5, []
+    p._limit, canceled = 0.2, []
     task.cancel_quietly = lambda: canceled.append(1)
 
     class Starts(Sandbox):
@@ -292,7 +292,7 @@ def test_a_child_waits_for_what_its_parent_has_started(cluster):
     def end():
         task["status"] = {"state": "Succeeded", "exitCode": 0, "stdout": "from the child"}
         cluster.note("MODIFIED", "tasks", task)
-    threading.Timer(0.5, end).start()
+    threading.Timer(0.1, end).start()
     assert forked(lambda: process_.wait(5).stdout) == "from the child"
 
 
@@ -300,7 +300,7 @@ def test_following_waits_for_no_connection_longer_than_it_may(follow):
     """An API server that is busy, as a proxy may say for long."""
     p, _ = follow()
     p._sandbox.fake.refuse = [(503, {}, [])] * 100
-    p._limit, began = 0.5, time.monotonic()
+    p._limit, began = 0.2, time.monotonic()
     with pytest.raises(errors.TaskTimeout):
         list(p.followed())
     assert time.monotonic() - began < 5
