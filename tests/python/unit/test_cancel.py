@@ -8,8 +8,9 @@ import threading
 import time
 
 import pytest
-from arl import AsyncSandbox, Pool, Sandbox, _cleanup, _hub, _ops, _tasks, errors
+from arl import AsyncSandbox, Pool, Sandbox, _cleanup, _connection, _hub, _ops, _tasks, errors
 from fake_cluster import Cluster
+from fake_server import refusal, serving
 
 
 def test_a_request_is_finished_however_often_its_caller_is_cancelled():
@@ -129,6 +130,56 @@ def test_a_cancellation_is_seen_also_when_the_cluster_is_away(away, kind):
         assert task.cancelled()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("answer", [(*refusal(429, "TooManyRequests", "busy"), (("Retry-After", "60"),)), refusal(500, "InternalError", "fault")])
+def test_a_request_of_a_cancelled_caller_is_not_repeated_but_what_cleans_up_is(monkeypatch, answer):
+    """It may have made the sandbox, which is deleted as soon as the server takes that."""
+    monkeypatch.setattr(_connection, "RETRY_FIRST_S", 5.0)
+    asked, deletes = threading.Event(), [refusal(429, "TooManyRequests", "busy"), (200, {})]
+
+    def answers(request):
+        if request.method == "DELETE":
+            return deletes.pop(0)
+        if request.method == "POST":
+            asked.set()
+            return answer
+        return 200, {"metadata": {"resourceVersion": "1"}, "items": []}
+
+    async def main(connection):
+        task = asyncio.create_task(_ops.arun(Sandbox._create("p", namespace="n", connection=connection, timeout=100)))
+        await asyncio.to_thread(asked.wait, 20)
+        await asyncio.sleep(0.2)    # now it is in the pause
+        monkeypatch.setattr(_connection, "RETRY_FIRST_S", 0.01)
+        began = time.monotonic()
+        while not task.done():    # as anyio does it
+            task.cancel()
+            await asyncio.sleep(0.005)
+        assert task.cancelled()
+        return time.monotonic() - began
+
+    with serving(answers) as server:
+        assert asyncio.run(main(server.connection)) < 2.5
+        assert [text.split()[0] for text in server.seen if text.split()[0] in ("POST", "DELETE")] == ["POST", "DELETE", "DELETE"]
+
+
+def test_a_deletion_is_repeated_however_often_its_caller_is_cancelled():
+    asked, deletes = threading.Event(), [refusal(429, "TooManyRequests", "busy")] * 3 + [(200, {})]
+
+    def answers(_):
+        asked.set()
+        return deletes.pop(0)
+
+    async def main(connection):
+        task = asyncio.create_task(AsyncSandbox(Sandbox(connection, "n", {"metadata": {"name": "x", "uid": "u1"}})).delete())
+        await asyncio.to_thread(asked.wait, 20)
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0.005)
+
+    with serving(answers) as server:
+        asyncio.run(main(server.connection))
+        assert server.seen == ["DELETE x"] * 4
 
 
 @pytest.mark.parametrize("how", ["timeout", "Ctrl-C", "deleted"])

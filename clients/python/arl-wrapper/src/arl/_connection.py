@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import os
 import random
@@ -47,6 +48,9 @@ BROKEN = (urllib3.exceptions.HTTPError, OSError, ValueError, config.ConfigExcept
 NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 T = TypeVar("T")
+
+# Set when a caller has gone. What he had begun is not asked again then, but for what cleans up.
+gone: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("arl_gone", default=None)
 
 _lock = threading.Lock()
 _shared: dict[tuple[str | None, str | None], Connection] = {}
@@ -213,6 +217,7 @@ class Connection:
         deadline: float | None = None,
         patience: float | None = None,
         custom: bool = False,
+        cleans_up: bool = False,
     ) -> T:
         """Makes a request, again while the API server does not answer or is too busy.
 
@@ -224,11 +229,15 @@ class Connection:
             deadline: On the clock of ``time.monotonic``.
             patience: Seconds after which it is given up in any case; by default RETRY_S.
             custom: It is for one of arl's own kinds.
+            cleans_up: It is repeated also for a caller who has gone.
         """
         until = time.monotonic() + (RETRY_S if patience is None else patience)
         if deadline is not None:
             until = min(until, deadline)
         pause, renewed = RETRY_FIRST_S, False
+        going = gone.get()
+        if going is None or going.is_set() or cleans_up:
+            going = threading.Event()
         while True:
             error: ArlError
             after, used = None, self.api_client
@@ -252,7 +261,8 @@ class Connection:
             # A server that says when to come is waited for as long as the caller has time.
             if time.monotonic() + wait >= (until if after is None or deadline is None else deadline):
                 raise error
-            time.sleep(wait)
+            if going.wait(wait):
+                raise error
             pause = min(2 * pause, RETRY_MAX_S)
 
     def unreachable(self, what: str, why: object) -> ClusterUnreachable:
@@ -301,7 +311,8 @@ class Connection:
         try:
             return self.call(f"creating {plural}/{name} in namespace {namespace}", post, deadline=deadline, custom=True)
         except ClusterUnreachable:
-            if not lost or label is None or deadline is None:
+            going = gone.get()
+            if not lost or label is None or deadline is None or (going is not None and going.is_set()):
                 raise
             try:
                 there = self.get(namespace, plural, name, deadline=deadline, patience=LOST_S)
@@ -361,6 +372,7 @@ class Connection:
                 )
             ),
             custom=True,
+            cleans_up=True,  # as it ends tasks
         )
 
     def delete(self, namespace: str, plural: str, name: str, uid: str | None = None) -> bool:
@@ -387,7 +399,7 @@ class Connection:
                 lost = lost or not isinstance(e, NOT_SENT)
                 raise
 
-        return self.call(f"deleting {plural}/{name} in namespace {namespace}", remove, custom=True)
+        return self.call(f"deleting {plural}/{name} in namespace {namespace}", remove, custom=True, cleans_up=True)
 
 
 def _limits(deadline: float | None) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from arl import _connection
 from arl._exec import BrokenOff, Scope, check_scope, has_scope, in_scope
 from arl._fork import in_child
 from arl.errors import ArlError
@@ -105,11 +106,12 @@ class _End:
 
 async def arun(op: Op[T]) -> T:
     """Does it in this event loop."""
+    gone = threading.Event()
     try:
         step = next(op)
         while True:
             try:
-                value = await _ado(step)
+                value = await _ado(step, gone)
             except BaseException as e:
                 step = op.throw(e)
             else:
@@ -119,10 +121,10 @@ async def arun(op: Op[T]) -> T:
         return result
 
 
-# A request that has begun goes on when the caller is cancelled: what it has made must be known.
-async def _ado(step: Call | Until) -> Any:
+# A request that has begun goes on when the caller is cancelled: what it has made must be known. It is not repeated.
+async def _ado(step: Call | Until, gone: threading.Event) -> Any:
     if isinstance(step, Call):
-        return await request(step.fn)
+        return await request(step.fn, gone)
     future = asyncio.wrap_future(step.future)
     done, _ = await asyncio.wait({future}, timeout=step.timeout)
     if not done:
@@ -130,13 +132,14 @@ async def _ado(step: Call | Until) -> Any:
     return future.result()
 
 
-async def _finish(future: asyncio.Future[T]) -> T:
+async def _finish(future: asyncio.Future[T], gone: threading.Event) -> T:
     canceled: asyncio.CancelledError | None = None
     while not future.done():  # anyio cancels again and again
         try:
             await asyncio.wait({future})
         except asyncio.CancelledError as e:
             canceled = e
+            gone.set()
     if canceled is None:
         return future.result()
     if not future.cancelled():
@@ -164,9 +167,12 @@ def _requests() -> ThreadPoolExecutor:
         return _executor
 
 
-async def request(fn: Callable[[], T]) -> T:
-    """Makes one request."""
-    return await _finish(asyncio.wrap_future(_requests().submit(contextvars.copy_context().run, fn)))
+async def request(fn: Callable[[], T], gone: threading.Event | None = None) -> T:
+    """Makes one request; ``gone`` is set, or is set here, when the caller is cancelled."""
+    gone = gone or threading.Event()
+    context = contextvars.copy_context()
+    context.run(_connection.gone.set, gone)
+    return await _finish(asyncio.wrap_future(_requests().submit(context.run, fn)), gone)
 
 
 def begin(
