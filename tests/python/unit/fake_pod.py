@@ -89,7 +89,6 @@ class FakePod:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True    # else the second part of an answer waits 40 ms
 
             def do_GET(self):
                 outer.seen.append(self.path)
