@@ -68,17 +68,6 @@ static void plan_one(struct manager *m, const char *key)
         queue_forget(m->world->queue, key);
 }
 
-static void arm(struct manager *m)
-{
-    int64_t due =
-        queue_len(m->world->queue) > 0 ? ops_now(m->ops).mono_ns : queue_next_due(m->world->queue);
-
-    if (due == m->timer_due_ns)
-        return;
-    m->timer_due_ns = due;
-    m->ops->v->timer_set(m->ops, m->timer, due);
-}
-
 static void tell_gate_turned(struct manager *m)
 {
     m->gate_turned = false;
@@ -97,12 +86,13 @@ static char *ns_of(const char *plan_key)
     return xmemdup0(ns, strcspn(ns, "/"));
 }
 
-static bool may_write(const struct manager *m, const char *ns)
+/* How many writes more the namespace may begin. */
+static size_t writes_left(const struct manager *m, const char *ns)
 {
     size_t n = ledger_size_of(m->world->ledger, ns);
+    size_t max = ledger_size(m->world->ledger) < ALL_WRITES_MAX ? NS_WRITES_MAX : NS_WRITES_LEAST;
 
-    return n < NS_WRITES_LEAST ||
-           (n < NS_WRITES_MAX && ledger_size(m->world->ledger) < ALL_WRITES_MAX);
+    return n < max ? max - n : 0;
 }
 
 /* Returns whether the key is left for later. */
@@ -111,7 +101,7 @@ static bool park(struct manager *m, const char *key)
     cleanup_free char *ns = ns_of(key);
     struct queue *q;
 
-    if (may_write(m, ns))
+    if (writes_left(m, ns) > 0)
         return false;
     q = map_get(&m->parked, ns);
     if (!q) {
@@ -122,25 +112,16 @@ static bool park(struct manager *m, const char *key)
     return true;
 }
 
-/* As many as the namespace may begin writes. */
-static void unpark_some(struct manager *m, const char *ns, struct queue *q)
-{
-    size_t n = ledger_size_of(m->world->ledger, ns);
-
-    for (; n < NS_WRITES_MAX && queue_len(q) > 0; n++) {
-        cleanup_free char *key = queue_take(q, 0);
-
-        queue_add(m->world->queue, key, plan_lane(key));
-    }
-}
-
-/* Returns whether the map has changed. */
+/* As many as the namespace may begin writes. Returns whether the map has changed. */
 static bool unpark_ns(struct manager *m, const char *ns_key, struct queue *q)
 {
     cleanup_free char *ns = xstrdup(ns_key);
 
-    if (may_write(m, ns))
-        unpark_some(m, ns, q);
+    for (size_t left = writes_left(m, ns); left > 0 && queue_len(q) > 0; left--) {
+        cleanup_free char *key = queue_take(q, 0);
+
+        queue_add(m->world->queue, key, plan_lane(key));
+    }
     if (queue_len(q) > 0)
         return false;
     queue_free(map_del(&m->parked, ns));
@@ -156,6 +137,19 @@ static void unpark(struct manager *m)
     while ((q = map_next(&m->parked, &pos, &ns)))
         if (unpark_ns(m, ns, q))
             pos = 0;
+}
+
+/* Whether some may go on although no further write was answered: those before them wrote nothing.
+ */
+static bool may_unpark(const struct manager *m)
+{
+    const char *ns;
+    size_t pos = 0;
+
+    while (map_next(&m->parked, &pos, &ns))
+        if (writes_left(m, ns) > 0)
+            return true;
+    return false;
 }
 
 static size_t count_parked(const struct manager *m)
@@ -189,6 +183,17 @@ static void forget_parked(struct manager *m)
     while ((q = map_next(&m->parked, &pos, NULL)))
         queue_free(q);
     map_done(&m->parked);
+}
+
+static void arm(struct manager *m)
+{
+    bool at_once = queue_len(m->world->queue) > 0 || may_unpark(m);
+    int64_t due = at_once ? ops_now(m->ops).mono_ns : queue_next_due(m->world->queue);
+
+    if (due == m->timer_due_ns)
+        return;
+    m->timer_due_ns = due;
+    m->ops->v->timer_set(m->ops, m->timer, due);
 }
 
 void manager_turn(struct manager *m)

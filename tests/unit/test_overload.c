@@ -222,13 +222,23 @@ static size_t status_writes(const struct rig *r, const char *ns)
     return n;
 }
 
-/* It can never run: its status says so at once. */
-static char *bad_task(struct rig *r, const char *ns, int i)
+static char *task_in(struct rig *r, const char *ns, int i, const char *status)
 {
     return xasprintf("{\"metadata\":{\"namespace\":\"%s\",\"name\":\"t%d\",\"uid\":\"uid-%d\","
                      "\"resourceVersion\":\"%u\",\"creationTimestamp\":\"2026-01-02T03:04:05Z\"},"
-                     "\"spec\":{\"sandboxRef\":\"s\",\"steps\":[]}}",
-                     ns, i, i, ++r->rv);
+                     "\"spec\":{\"sandboxRef\":\"s\",\"steps\":[]},\"status\":{%s}}",
+                     ns, i, i, ++r->rv, status);
+}
+
+/* It can never run: its status says so at once. */
+static char *bad_task(struct rig *r, const char *ns, int i)
+{
+    return task_in(r, ns, i, "");
+}
+
+static char *ended_task(struct rig *r, const char *ns, int i)
+{
+    return task_in(r, ns, i, "\"state\":\"Succeeded\"");
 }
 
 /* The rest is to be seen where the queue is; the last one is among them. */
@@ -270,6 +280,26 @@ static void test_writes_of_a_namespace_are_bounded(void **state)
     }
     assert_int_equal(written, MANY);
     assert_int_equal(debug_number(r, "queueParked"), 0);
+}
+
+/* A webhook of the namespace is slow, and what is behind its writes has nothing to write. */
+static void test_keys_that_write_nothing_do_not_wait_for_writes(void **state)
+{
+    struct rig *r = *state;
+    char *all = bad_task(r, "noisy", 0);
+
+    for (int i = 1; i < 128; i++)
+        all = join(all, bad_task(r, "noisy", i));
+    start(r, NULL, NULL, NULL, all);
+    fake_advance(&r->ops, 1);
+    assert_int_equal(status_writes(r, "noisy"), 128);
+    for (int i = 128; i < MANY; i++)
+        watch(r, "tasks", "ADDED", ended_task(r, "noisy", i));
+    assert_in_range(debug_number(r, "queueParked"), MANY - 128, MANY);
+    answer_status(r, "/namespaces/noisy/tasks/", 404, "NotFound");
+    fake_advance(&r->ops, 1);
+    assert_int_equal(debug_number(r, "queueParked"), 0);
+    assert_int_equal(status_writes(r, "noisy"), 127);
 }
 
 /* ---- many pods of one pool -------------------------------------------------------------------
@@ -377,6 +407,7 @@ int main(void)
         T(test_spec_without_room_fails),
         T(test_spec_that_is_stored_longer_fails),
         T(test_writes_of_a_namespace_are_bounded),
+        T(test_keys_that_write_nothing_do_not_wait_for_writes),
         T(test_pool_that_is_scaled_down_deletes_some_at_once),
         T(test_pool_that_rolls_deletes_some_at_once),
         T(test_pods_that_have_ended_are_deleted_some_at_once),
