@@ -110,15 +110,20 @@ void world_queue_task_head(struct world *w, const char *sandbox_key)
         world_queue_obj(w, PLAN_TASK, head->ns, head->name);
 }
 
+/* Whoever is the first now may have been planned before, when he was not. */
 static void run_changed(struct world *w, const char *task_key)
 {
     const struct task *t = world_task(w, task_key);
+    const struct meta *was;
     char key[META_KEY_MAX];
 
     if (!t || !t->sandbox)
         return;
     meta_key(key, t->meta.ns, t->sandbox);
+    was = world_task_head(w, key);
     world_task_head_may_differ(w, key);
+    if (world_task_head(w, key) != was)
+        world_queue_task_head(w, key);
 }
 
 void world_add_run(struct world *w, const char *key, struct run *r)

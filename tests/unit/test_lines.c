@@ -249,12 +249,36 @@ static void test_the_first_of_a_line_is_who_it_would_be_from_scratch(void **stat
     fixture_done(&f);
 }
 
+/* Two operators that acted at once have begun one task each. The one that we run is to be tried
+ * again, and the older one goes first then: it is not waited for in vain. */
+static void test_whoever_is_the_first_without_a_run_is_planned(void **state)
+{
+    static const char running[] = "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"";
+    struct queue_view v;
+    struct fixture f;
+
+    setup(&f);
+    put_sandbox(&f, "", "Ready");
+    put_task(&f, 0, "\"state\":\"Pending\"");
+    put_task(&f, 1, running);
+    run_or_stop(&f, 1);
+    put_task(&f, 0, running);
+    drain(&f);
+    assert_string_equal(world_task_head(f.w, "ns/s")->name, "t-1");
+    run_or_stop(&f, 1);
+    assert_string_equal(world_task_head(f.w, "ns/s")->name, "t-0");
+    queue_look(f.w->queue, "task/ns/t-0", &v);
+    assert_string_equal(v.state, "ready");
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_long_line_costs_each_of_it_the_same),
         cmocka_unit_test(test_tasks_in_line_do_not_mind_what_changes_before_them),
         cmocka_unit_test(test_the_first_of_a_line_is_who_it_would_be_from_scratch),
+        cmocka_unit_test(test_whoever_is_the_first_without_a_run_is_planned),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
