@@ -1,5 +1,7 @@
 #include "operator/inputs.h"
 
+#include <errno.h>
+
 #include "common/task_proto.h"
 #include "operator/kube/client.h"
 
@@ -133,11 +135,11 @@ int inputs_encode(const struct world *w, const char *task_key, const struct run 
         .trace_id = t->trace_id,
         .timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : w->policy->task_timeout_ms,
         .output_limit = w->policy->output_limit,
-        .env_json = env_json ? env_json
-                    : s      ? s->env_json
-                             : NULL,
-        .work_dir = s && s->status.work_dir ? s->status.work_dir : "/",
     };
 
+    if (!s)
+        return err_set(err, -ENOENT, "the sandbox was deleted while the task ran");
+    head.env_json = env_json ? env_json : s->env_json;
+    head.work_dir = s->status.work_dir ? s->status.work_dir : "/";
     return task_request_encode(&head, t->steps_json, out, err);
 }

@@ -31,7 +31,8 @@ bool inputs_kept(const struct world *w, const struct run *r, const struct task *
 /* What is read, and sent. */
 size_t inputs_bytes(const struct world *w, const struct run *r, const struct task *t);
 /* The request. t has its steps; env_json as inputs_read() has told it, NULL: the variables are
- * kept, or there are none. */
+ * kept, or there are none. -ENOENT: the sandbox is gone, and with it what it says of variables and
+ * the working directory. */
 int inputs_encode(const struct world *w, const char *task_key, const struct run *r,
                   const struct task *t, const char *env_json, struct buf *out, struct err *err);
 

@@ -436,7 +436,11 @@ static void send(struct stream *s, const struct task *t, const char *env_json, b
     if (r == 0)
         r = agent_call_start(s->c->agents, &req, &handler, s, &s->call, &err);
     if (r < 0)
-        fail(s, r == -ENOKEY ? "AgentUnavailable" : "InvalidSpec", err.msg, true);
+        fail(s,
+             r == -ENOENT   ? "SandboxDeleted"
+             : r == -ENOKEY ? "AgentUnavailable"
+                            : "InvalidSpec",
+             err.msg, true);
 }
 
 /* What was not sent has not begun: its time begins then. */

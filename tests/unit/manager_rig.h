@@ -157,7 +157,8 @@ static inline void list(struct rig *r, const char *what, char *items)
     free(items);
 }
 
-static inline void watch(struct rig *r, const char *plural, const char *type, char *obj)
+/* Without a turn of the operator after it. */
+static inline void watch_only(struct rig *r, const char *plural, const char *type, char *obj)
 {
     cleanup_free char *line = xasprintf("{\"type\":\"%s\",\"object\":%s}", type, obj);
     struct ops_call *c = NULL;
@@ -171,6 +172,11 @@ static inline void watch(struct rig *r, const char *plural, const char *type, ch
     assert_non_null(c);
     assert_true(fake_line(&r->ops, c, line));
     free(obj);
+}
+
+static inline void watch(struct rig *r, const char *plural, const char *type, char *obj)
+{
+    watch_only(r, plural, type, obj);
     turn(r);
 }
 

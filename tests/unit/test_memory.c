@@ -493,6 +493,23 @@ static void test_large_variables_take_turns(void **state)
     assert_in_range(reads, 1, 2);
 }
 
+/* Its steps would run without its variables, and in another directory. */
+static void test_nothing_is_sent_when_the_sandbox_is_gone(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *task = NULL;
+
+    start_with_sandbox(r);
+    task = large_task(r, "t", "s", 10000);
+    watch(r, "tasks", "ADDED", xstrdup(task));
+    watch_only(r, "sandboxes", "DELETED", sandbox_object(r, "s", READY));
+    fake_answer(fake_find(&r->ops, GET_TASK("t")), 200, task);
+    assert_no_call(r, PUT);
+    turn(r);
+    assert_no_call(r, PUT);
+    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "\"SandboxDeleted\""));
+}
+
 /* As many as the budget has room for are read and sent at once. */
 static void test_large_starts_take_turns(void **state)
 {
@@ -620,6 +637,7 @@ int main(void)
         T(test_large_variables_are_read_when_a_task_starts),
         T(test_large_variables_are_not_kept),
         T(test_large_variables_take_turns),
+        T(test_nothing_is_sent_when_the_sandbox_is_gone),
         T(test_agent_that_sends_too_much_is_held_up),
         T(test_agent_that_never_ends_is_given_up),
         T(test_times_of_agents_are_bounded),
