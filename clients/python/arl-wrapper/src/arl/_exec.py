@@ -420,11 +420,6 @@ def in_scope(abort: Callable[[], object]) -> None:
         scope.add(abort)
 
 
-def has_scope() -> bool:
-    """Whether another thread may break off what this caller waits for."""
-    return _scope.get() is not None
-
-
 def check_scope() -> None:
     """Raises BrokenOff if this caller's waits were broken off."""
     scope = _scope.get()

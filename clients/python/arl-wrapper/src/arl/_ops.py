@@ -11,13 +11,12 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from arl import _connection
-from arl._exec import BrokenOff, Scope, check_scope, has_scope, in_scope
+from arl._exec import BrokenOff, Scope, check_scope, in_scope
 from arl._fork import in_child
 from arl.errors import ArlError
 
@@ -74,18 +73,11 @@ def _drive(op: Op[T], do: Callable[[Call | Until], Any]) -> T:
 def _do(step: Call | Until) -> Any:
     if isinstance(step, Call):
         return step.fn()
-    if has_scope():
-        return _End(step.future).wait(step.timeout)
-    try:
-        return step.future.result(step.timeout)
-    except FutureTimeout:
-        if step.future.done():  # it is the future's own
-            raise
-        raise Late from None
+    return _End(step.future).wait(step.timeout)
 
 
 class _End:
-    """The end of a future, or of the scope of who waits for it."""
+    """The end of a future, or of the scope of who waits for it, if there is one."""
 
     def __init__(self, future: Future[Any]) -> None:
         self._future = future

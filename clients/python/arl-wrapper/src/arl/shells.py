@@ -200,12 +200,8 @@ class _Until:
 
 def terminal_size(cols: int, rows: int) -> bytes:
     """The message that tells it."""
-    for name, value in (("cols", cols), ("rows", rows)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} must be a number of characters, and not {value!r}")
-        if not 1 <= value <= _SIZE_MAX:
-            raise ValueError(f"{name} must be from 1 to {_SIZE_MAX}, and not {value}")
-    return json.dumps({"Width": cols, "Height": rows}).encode()
+    width, height = (_arguments.whole(name, value, 1, _SIZE_MAX) for name, value in (("cols", cols), ("rows", rows)))
+    return json.dumps({"Width": width, "Height": height}).encode()
 
 
 class Pty(Shell):
