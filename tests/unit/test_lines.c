@@ -77,27 +77,32 @@ static void put_pool(struct fixture *f, int replicas)
 
 /* ---- what it costs --------------------------------------------------------------------------- */
 
+/* Of planning what has changed, which is so many keys. The fixture is done then. */
+static int64_t cost_of_planning(struct fixture *f, int keys)
+{
+    int64_t begun = cpu_ns();
+
+    assert_int_equal(drain(f), keys);
+    begun = cpu_ns() - begun;
+    fixture_done(f);
+    return begun;
+}
+
 static int64_t cost_of_tasks(int count)
 {
     struct fixture f;
-    int64_t begun;
 
     setup(&f);
     for (int i = 0; i < count; i++)
         put_task(&f, i, "\"state\":\"Pending\"");
     drain(&f);
     put_sandbox(&f, "", "Pending");
-    begun = cpu_ns();
-    assert_int_equal(drain(&f), count + 1);
-    begun = cpu_ns() - begun;
-    fixture_done(&f);
-    return begun;
+    return cost_of_planning(&f, count + 1);
 }
 
 static int64_t cost_of_sandboxes(int count)
 {
     struct fixture f;
-    int64_t begun;
 
     setup(&f);
     put_pool(&f, 1);
@@ -106,17 +111,12 @@ static int64_t cost_of_sandboxes(int count)
                      "\"spec\":{\"poolRef\":\"p\"},\"status\":{\"phase\":\"Pending\"}");
     drain(&f);
     put_pool(&f, 0); /* all of them say so */
-    begun = cpu_ns();
-    assert_int_equal(drain(&f), count + 1);
-    begun = cpu_ns() - begun;
-    fixture_done(&f);
-    return begun;
+    return cost_of_planning(&f, count + 1);
 }
 
 static int64_t cost_of_scaling_down(int count)
 {
     struct fixture f;
-    int64_t begun;
 
     setup(&f);
     for (int i = 0; i < count; i++) {
@@ -131,11 +131,7 @@ static int64_t cost_of_scaling_down(int count)
     put_pool(&f, count);
     drain(&f);
     put_pool(&f, 0);
-    begun = cpu_ns();
-    assert_int_equal(drain(&f), 1);
-    begun = cpu_ns() - begun;
-    fixture_done(&f);
-    return begun;
+    return cost_of_planning(&f, 1);
 }
 
 /* Of several tries: others use the machine's caches, too. */
