@@ -5,11 +5,9 @@ import json
 import socket
 import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from arl._connection import Connection
-from kubernetes import client
+from fake_server import JsonHandler, loopback
 
 LIMIT_S = 60
 
@@ -27,13 +25,7 @@ class Cluster:
         self.closing = False
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True    # else the second part of an answer waits 40 ms
-
-            def log_message(self, *args):
-                pass
-
+        class Handler(JsonHandler):
             def do_GET(self):
                 self.handle_with(outer.get)
 
@@ -50,14 +42,6 @@ class Cluster:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 self.close_connection = True
                 self.connection.close()
-
-            def give(self, status, body, headers=()):
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                for k, v in (("Content-Type", "application/json"), ("Content-Length", str(len(data))), *headers):
-                    self.send_header(k, v)
-                self.end_headers()
-                self.wfile.write(data)
 
             def handle_with(self, fn):
                 query = parse_qs(urlsplit(self.path).query)
@@ -99,12 +83,7 @@ class Cluster:
                         self.reset()
                         return
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        settings = client.Configuration()
-        settings.host = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.connection = Connection(client.ApiClient(settings), "n")
+        self.server, self.connection = loopback(Handler)
 
     def close(self):
         with self.changed:

@@ -5,12 +5,10 @@ import hashlib
 import json
 import socket
 import struct
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
-from arl._connection import Connection
-from kubernetes import client
+from fake_server import loopback
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 LIMIT_S = 20
@@ -121,12 +119,7 @@ class FakePod:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        settings = client.Configuration()
-        settings.host = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.connection = Connection(client.ApiClient(settings), "n")
+        self.server, self.connection = loopback(Handler)
 
     def __enter__(self):
         return self

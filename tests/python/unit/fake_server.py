@@ -23,6 +23,33 @@ class Request:
         self.name = self.path.rsplit("/", 1)[1]
 
 
+class JsonHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True    # else the second part of an answer waits 40 ms
+
+    def log_message(self, *_):
+        pass
+
+    def give(self, status, body, headers=()):
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        kind = "text/plain" if isinstance(body, str) else "application/json"
+        self.send_response(status)
+        for k, v in (("Content-Type", kind), ("Content-Length", str(len(data))), *headers):
+            self.send_header(k, v)
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def loopback(handler):
+    """A server of these handlers on a port of its own, and a connection to it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    settings = client.Configuration()
+    settings.host = f"http://127.0.0.1:{server.server_port}"
+    return server, Connection(client.ApiClient(settings), "n")
+
+
 class Server:
     """answer(request) returns (status, body) or (status, body, headers), or None: the connection is cut. A body that is a str is
     sent as text, a list as the events of a watch that stays open. seen has each request as text."""
@@ -31,13 +58,7 @@ class Server:
         self.answer, self.seen, self.closing = answer, [], threading.Event()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True    # else the second part of an answer waits 40 ms
-
-            def log_message(self, *_):
-                pass
-
+        class Handler(JsonHandler):
             def do(self):
                 request = Request(self)
                 outer.seen.append(f"{'WATCH' if request.watch else request.method} {request.name}")
@@ -51,15 +72,6 @@ class Server:
 
             do_GET = do_POST = do_PATCH = do_DELETE = do
 
-            def give(self, status, body, headers=()):
-                data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-                kind = "text/plain" if isinstance(body, str) else "application/json"
-                self.send_response(status)
-                for k, v in (("Content-Type", kind), ("Content-Length", str(len(data))), *headers):
-                    self.send_header(k, v)
-                self.end_headers()
-                self.wfile.write(data)
-
             def events(self, events):
                 self.send_response(200)
                 self.send_header("Transfer-Encoding", "chunked")
@@ -70,13 +82,8 @@ class Server:
                 outer.closing.wait(20)
                 self.close_connection = True
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server, self.connection = loopback(Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        settings = client.Configuration()
-        settings.host = self.url
-        self.connection = Connection(client.ApiClient(settings), "n")
 
     def close(self):
         self.closing.set()

@@ -1,7 +1,6 @@
 """Output as it comes: from an agent that breaks off, has dropped some, or has none, and from the status."""
 
 import asyncio
-import json
 import struct
 import threading
 import time
