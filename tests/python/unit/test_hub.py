@@ -425,3 +425,31 @@ class TestCreate:
         began = time.monotonic()
         api.connection.create("n", "sandboxes", self.body)
         assert time.monotonic() - began >= 1
+
+
+@pytest.mark.parametrize("state", ["list", "watch", "pause"])
+def test_the_end_of_the_process_ends_its_threads(api, monkeypatch, state):
+    monkeypatch.setattr(_hub, "PAUSE_FIRST_S", LIMIT_S)
+    monkeypatch.setattr(_hub, "EXIT_S", LIMIT_S)
+    hub = _hub.Hub(api.connection)
+    first = wait(api, hub=hub)
+    watcher = next(iter(hub._watchers.values()))
+    thread = watcher._thread
+    if state == "watch":
+        api.lists.put(listing())
+        assert not wait_unless(lambda: False, lambda: "WATCH 1" in api.seen)
+        api.watches.put(event("BOOKMARK", {"metadata": {"resourceVersion": "2"}}))
+    elif state == "pause":
+        api.lists.put((500, {}))
+    assert not wait_unless(lambda: False, lambda: watcher._response is not None if state == "watch" else api.seen)
+    if state == "list":
+        threading.Timer(0.1, api.lists.put, (listing(),)).start()
+    _hub._at_exit()
+    assert not thread.is_alive()
+    assert not first.future.done()
+    # What is done at the end after this may still wait.
+    last = wait(api, "b", hub=hub)
+    api.lists.put(listing(box("Ready", name="b")))
+    assert last.future.result(LIMIT_S)
+    first.future.cancel()
+    api.watches.put(None)

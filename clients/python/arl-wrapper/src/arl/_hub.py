@@ -14,12 +14,14 @@ States of a watcher's thread:
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -48,6 +50,8 @@ BARREN_MAX = 3
 UNKNOWN_MAX = 4
 # How long what did not come in time is asked why.
 LAST_LOOK_S = 5.0
+# The end of the process waits so long for all threads together.
+EXIT_S = 1.0
 
 Object = dict[str, Any]
 # Looks at an object; a result other than None ends the wait, an ArlError fails it. None for the object: it is gone.
@@ -136,7 +140,8 @@ class Watcher:
         self._connection = connection
         self._lasting = lasting
         self._response: Any = None  # that its thread reads
-        self._nobody = threading.Event()  # waits any more, if it does not last
+        self._nobody = threading.Event()  # waits any more, if it does not last, or the process ends
+        self._over = False  # the process ends
         self._namespace = namespace
         self._plural = plural
         self._selector = dict(selector)
@@ -152,10 +157,12 @@ class Watcher:
         """Begins a wait; the thread is started if it does not run."""
         with self._lock:
             self._waits.setdefault(wait.name, []).append(wait)
+            self._over = False
             self._nobody.clear()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=f"arl-watch-{self._plural}", daemon=True)
                 self._thread.start()
+                _watchers.add(self)
         wait.future.add_done_callback(lambda _: self._remove(wait))
 
     def _remove(self, wait: Wait) -> None:
@@ -166,8 +173,19 @@ class Watcher:
             if not waits:
                 self._waits.pop(wait.name, None)
             if not self._waits and not self._lasting:
-                self._nobody.set()
-                _sever(self._response)
+                self._wake()
+
+    def _wake(self) -> None:
+        """From what its thread waits for; with the lock."""
+        self._nobody.set()
+        _sever(self._response)
+
+    def stop(self) -> threading.Thread | None:
+        """Ends its thread, as soon as it is between two answers, until the next wait begins."""
+        with self._lock:
+            self._over = True
+            self._wake()
+            return self._thread
 
     def _all(self) -> list[Wait]:
         with self._lock:
@@ -178,9 +196,9 @@ class Watcher:
             return list(self._waits.get(name, ()))
 
     def _idle(self) -> bool:
-        """Whether the thread may end: nobody waits."""
+        """Whether the thread may end: nobody waits, or the process ends."""
         with self._lock:
-            if self._waits:
+            if self._waits and not self._over:
                 return False
             self._thread = None
             return True
@@ -195,6 +213,8 @@ class Watcher:
             try:
                 if version is None or self._barren >= BARREN_MAX:
                     version = self._list()
+                    if self._nobody.is_set():
+                        continue
                 began = time.monotonic()
                 for event in self._watch(version):
                     version = self._take(event, version)
@@ -344,6 +364,7 @@ class Hub:
         return wait
 
 
+_watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
 _hubs: dict[int, tuple[int, Hub]] = {}
 _hubs_lock = threading.Lock()
 
@@ -352,9 +373,19 @@ def _forked() -> None:
     global _hubs_lock
     _hubs_lock = threading.Lock()
     _hubs.clear()
+    _watchers.clear()
 
 
 in_child(_forked)
+
+
+@atexit.register
+def _at_exit() -> None:
+    """A thread that is in a request while Python ends may abort the process."""
+    until = time.monotonic() + EXIT_S
+    for thread in [watcher.stop() for watcher in list(_watchers)]:
+        if thread is not None:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def hub(connection: Connection) -> Hub:
