@@ -261,9 +261,8 @@ static void note_refusal(const struct write *wr, const char *why)
     st->claims_refused = why ? st->claims_refused + 1 : 0;
     if (st->claims_refused <= 1)
         str_set(&st->claim_error, xstrdup(why));
-    st->outside = why != NULL;
-    if (why)
-        st->next_claim_mono_ns = ops_now(wr->x->ops).mono_ns + plan_backoff_ns(st->claims_refused);
+    world_pause(wr->x->w, wr->sandbox_key,
+                why ? ops_now(wr->x->ops).mono_ns + plan_backoff_ns(st->claims_refused) : 0);
 }
 
 /* The planner did not see the sandbox's pod, and asked. If it still does not, it never will. */

@@ -14,6 +14,7 @@
 #include "operator/sidecar_client.h"
 
 /* Keys in one turn: I/O comes between two turns, so a burst cannot starve it. */
+#define CHECKED_MAX 100 /* pods and sandboxes */
 #define TURN_KEYS 64
 #define KINDS 4
 /* Writes that wait take memory, and stand before those of others. So a namespace that has many
@@ -196,6 +197,16 @@ static void arm(struct manager *m)
     m->ops->v->timer_set(m->ops, m->timer, due);
 }
 
+/* In debug builds as long as it costs little. */
+static bool is_checked(const struct world *w)
+{
+#ifdef ARL_RECORD_MOVES
+    if (store_count(w->pods) + store_count(w->sandboxes) <= CHECKED_MAX)
+        return true;
+#endif
+    return w->policy->check;
+}
+
 void manager_turn(struct manager *m)
 {
     if (m->gate_turned)
@@ -211,6 +222,8 @@ void manager_turn(struct manager *m)
         if (!park(m, key))
             plan_one(m, key);
     }
+    if (is_checked(m->world))
+        world_check(m->world);
     arm(m);
 }
 

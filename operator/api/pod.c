@@ -39,6 +39,11 @@ bool pod_orphan(const struct pod *p)
     return p->ours && !p->owned && p->template_hash && p->key_id;
 }
 
+bool pod_unsealed(const struct pod *p)
+{
+    return !p->sealed && p->template_hash && p->key_id && pod_idle(p);
+}
+
 static void pod_free(struct meta *obj)
 {
     struct pod *p = container_of(obj, struct pod, meta);

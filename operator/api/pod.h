@@ -72,6 +72,7 @@ struct pod {
     char *restart_why;       /* how it had ended; NULL: not known */
     char *disruption;        /* why somebody ends it: an eviction, a taint, ...; NULL: not known */
     int64_t unready_mono_ns; /* since when a planner knows that it lost its readiness; 0: not */
+    uint32_t marks;          /* what it is to its pool: of the world, see operator/core/shelf.h */
 };
 
 /* Ended, evicted or lost: it will never be ready again. */
@@ -84,6 +85,9 @@ bool pod_idle(const struct pod *p);
 /* Ours, and nobody's any more: as all that pod_build() makes has an
  * owner, somebody has deleted the owner, pool or sandbox, alone (--cascade=orphan). */
 bool pod_orphan(const struct pod *p);
+
+/* Idle, and as an operator has made them that did not seal its pods. */
+bool pod_unsealed(const struct pod *p);
 
 /*
  * The merge patch that makes the Sandbox the owner of an idle pod: labels and owner reference, with

@@ -50,6 +50,7 @@ struct sandbox {
     char *env_json;          /* it; NULL: none, or it is not kept */
     int64_t used_at_wall_ns; /* of the annotation SANDBOX_ANNOTATION_USED_AT; 0: none */
     char *invalid;           /* why the spec cannot be used; NULL: it can */
+    bool in_line;            /* of the world, see operator/core/shelf.h */
     struct sandbox_status status;
 };
 

@@ -2,9 +2,80 @@
 
 static const struct index_bucket empty_bucket;
 
-static void bucket_free(struct index_bucket *b)
+static bool is_before(const struct meta *a, const struct meta *b)
+{
+    if (a->created_wall_ns != b->created_wall_ns)
+        return a->created_wall_ns < b->created_wall_ns;
+    return a->seq < b->seq;
+}
+
+/* ---- buckets --------------------------------------------------------------------------------- */
+
+void bucket_done(struct index_bucket *b)
 {
     free(b->items);
+    *b = (struct index_bucket){0};
+}
+
+size_t bucket_rank(const struct index_bucket *b, const struct meta *obj)
+{
+    size_t from = 0, to = b->count;
+
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+
+        if (is_before(b->items[mid], obj))
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return from;
+}
+
+void bucket_add(struct index_bucket *b, struct meta *obj)
+{
+    size_t at = bucket_rank(b, obj);
+
+    if (b->count == b->alloc) {
+        b->alloc = b->alloc ? 2 * b->alloc : 2;
+        b->items = xrealloc(b->items, b->alloc * sizeof(*b->items));
+    }
+    memmove(b->items + at + 1, b->items + at, (b->count - at) * sizeof(*b->items));
+    b->items[at] = obj;
+    b->count++;
+    if (b->chosen && is_before(obj, b->chosen))
+        b->chosen = NULL;
+}
+
+bool bucket_remove(struct index_bucket *b, const struct meta *obj)
+{
+    size_t at = bucket_rank(b, obj);
+
+    if (at == b->count || b->items[at] != obj)
+        return false;
+    memmove(b->items + at, b->items + at + 1, (b->count - at - 1) * sizeof(*b->items));
+    b->count--;
+    if (b->chosen == obj)
+        b->chosen = NULL;
+    return true;
+}
+
+void bucket_replace(struct index_bucket *b, const struct meta *was, struct meta *is)
+{
+    size_t at = bucket_rank(b, was);
+
+    assert(at < b->count && b->items[at] == was);
+    assert(was->created_wall_ns == is->created_wall_ns && was->seq == is->seq);
+    b->items[at] = is;
+    if (b->chosen == was)
+        b->chosen = NULL;
+}
+
+/* ---- by key ---------------------------------------------------------------------------------- */
+
+static void bucket_free(struct index_bucket *b)
+{
+    bucket_done(b);
     free(b);
 }
 
@@ -18,48 +89,31 @@ void index_done(struct index *x)
     map_done(&x->buckets);
 }
 
-static bool is_before(const struct meta *a, const struct meta *b)
-{
-    if (a->created_wall_ns != b->created_wall_ns)
-        return a->created_wall_ns < b->created_wall_ns;
-    return a->seq < b->seq;
-}
-
 void index_add(struct index *x, const char *key, struct meta *obj)
 {
     struct index_bucket *b = map_get(&x->buckets, key);
-    size_t at;
 
     if (!b) {
         b = xcalloc(1, sizeof(*b));
         map_put(&x->buckets, key, b);
     }
-    if (b->count == b->alloc) {
-        b->alloc = b->alloc ? 2 * b->alloc : 2;
-        b->items = xrealloc(b->items, b->alloc * sizeof(*b->items));
-    }
-    for (at = b->count; at > 0 && is_before(obj, b->items[at - 1]); at--)
-        b->items[at] = b->items[at - 1];
-    b->items[at] = obj;
-    b->count++;
-    if (b->chosen && is_before(obj, b->chosen))
-        b->chosen = NULL;
+    bucket_add(b, obj);
 }
 
 void index_remove(struct index *x, const char *key, const struct meta *obj)
 {
     struct index_bucket *b = map_get(&x->buckets, key);
 
-    for (size_t i = 0; b && i < b->count; i++) {
-        if (b->items[i] != obj)
-            continue;
-        memmove(b->items + i, b->items + i + 1, (b->count - i - 1) * sizeof(*b->items));
-        if (b->chosen == obj)
-            b->chosen = NULL;
-        if (--b->count == 0)
-            bucket_free(map_del(&x->buckets, key));
-        return;
-    }
+    if (b && bucket_remove(b, obj) && b->count == 0)
+        bucket_free(map_del(&x->buckets, key));
+}
+
+void index_replace(struct index *x, const char *key, const struct meta *was, struct meta *is)
+{
+    struct index_bucket *b = map_get(&x->buckets, key);
+
+    assert(b);
+    bucket_replace(b, was, is);
 }
 
 const struct index_bucket *index_get(const struct index *x, const char *key)

@@ -1,8 +1,8 @@
 /*
  * A secondary index over cached objects: for a key, the objects that belong to it, oldest first
  * (creation time, then order of arrival). Points at objects of a store; whoever changes the store
- * keeps the index in step (world.c). Buckets are small arrays: adding and removing is linear in
- * one bucket, reading is free.
+ * keeps the index in step (world.c). Buckets are arrays: an object is found by halving, and what
+ * comes after it is moved; reading is free.
  *
  * The owner of an index may note which object of a bucket it has chosen, so that it need not look
  * for it again; the index forgets that when the object leaves, or when an older one comes.
@@ -27,9 +27,21 @@ struct index_bucket {
 void index_done(struct index *x);
 void index_add(struct index *x, const char *key, struct meta *obj);
 void index_remove(struct index *x, const char *key, const struct meta *obj);
+/* is takes the place of was, which has the same time of creation and order of arrival. */
+void index_replace(struct index *x, const char *key, const struct meta *was, struct meta *is);
 /* Never NULL: an empty bucket for a key without objects. Valid until the next change. */
 const struct index_bucket *index_get(const struct index *x, const char *key);
 /* obj is in the bucket of the key; NULL: forgets what was chosen. */
 void index_choose(struct index *x, const char *key, struct meta *obj);
+
+/* A bucket of its own; zeroed memory is an empty one. */
+void bucket_done(struct index_bucket *b);
+void bucket_add(struct index_bucket *b, struct meta *obj);
+/* Returns whether it was there. */
+bool bucket_remove(struct index_bucket *b, const struct meta *obj);
+/* As index_replace(). */
+void bucket_replace(struct index_bucket *b, const struct meta *was, struct meta *is);
+/* How many of the bucket are older than obj, which need not be in it. */
+size_t bucket_rank(const struct index_bucket *b, const struct meta *obj);
 
 #endif

@@ -19,6 +19,8 @@ struct ledger {
     struct map entries; /* "Kind namespace/name" -> struct entry */
     struct map pools;   /* pool key -> struct pool_counts */
     struct map by_ns;   /* namespace -> struct ns_count */
+    void (*on_change)(void *arg, const struct api_kind *kind, const char *key);
+    void *arg;
 };
 
 struct ns_count {
@@ -53,6 +55,20 @@ void ledger_free(struct ledger *l)
     map_done(&l->entries);
     map_done(&l->pools);
     free(l);
+}
+
+void ledger_on_change(struct ledger *l,
+                      void (*fn)(void *arg, const struct api_kind *kind, const char *key),
+                      void *arg)
+{
+    l->on_change = fn;
+    l->arg = arg;
+}
+
+static void changed(const struct ledger *l, const struct api_kind *kind, const char *key)
+{
+    if (l->on_change)
+        l->on_change(l->arg, kind, key);
 }
 
 static void entry_key(char *buf, const struct api_kind *kind, const char *key)
@@ -110,6 +126,7 @@ void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind
     assert(!before);
     count_pool(l, e, 1);
     count_ns(l, key, 1);
+    changed(l, kind, key);
 }
 
 void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key)
@@ -124,6 +141,7 @@ void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key)
     count_ns(l, key, -1);
     free(e->pool_key);
     free(e);
+    changed(l, kind, key);
 }
 
 bool ledger_busy(const struct ledger *l, const struct api_kind *kind, const char *key)

@@ -23,6 +23,10 @@ struct ledger;
 
 struct ledger *ledger_new(void);
 void ledger_free(struct ledger *l);
+/* Called after the entry of an object has begun or ended. */
+void ledger_on_change(struct ledger *l,
+                      void (*fn)(void *arg, const struct api_kind *kind, const char *key),
+                      void *arg);
 /* pool_key: the pool that a create, claim or read of a pod counts for, else NULL. */
 void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind *kind,
                   const char *key, const char *pool_key);

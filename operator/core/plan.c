@@ -52,14 +52,29 @@ static bool plan_cut(struct world *w, const char *prefix, const char *key, struc
     return true;
 }
 
+static bool tells_no_key(const struct pod *p)
+{
+    return p->ready && pod_idle(p) && p->wire_version == WIRE_VERSION && !p->agent_key;
+}
+
+static bool should_be_ready(const struct pod *p)
+{
+    return !p->ready && (p->was_ready || p->has_restarted || p->lacks_runner);
+}
+
+bool plan_pod_suspect(const struct pod *p)
+{
+    return p->broken || tells_no_key(p) || should_be_ready(p);
+}
+
 char *plan_pod_broken(struct pod *p, struct now now, int64_t *ret_due_mono_ns)
 {
     *ret_due_mono_ns = 0;
     if (p->broken)
         return xstrdup(p->broken);
-    if (p->ready && pod_idle(p) && p->wire_version == WIRE_VERSION && !p->agent_key)
+    if (tells_no_key(p))
         return xstrdup("its init container " POD_INIT " has told no key of its agent");
-    if (p->ready || !(p->was_ready || p->has_restarted || p->lacks_runner)) {
+    if (!should_be_ready(p)) {
         p->unready_mono_ns = 0;
         return NULL;
     }

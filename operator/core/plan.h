@@ -38,6 +38,8 @@ bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns);
 /* A pod could be made, or none is missing: if others could not be made, that is over. */
 void plan_create_ok(struct pool_state *st, int64_t mono_ns);
 
+/* Whether the next one may have something to say, now or later. */
+bool plan_pod_suspect(const struct pod *p);
 /* Why a pod of ours that has not ended is of no use any more, for people; the caller frees it.
  * NULL: it is, or may be again; *ret_due_mono_ns is when that is to be asked again, 0: when it
  * changes. A pod that was ready, or has restarted, may be not ready for two minutes, counted from

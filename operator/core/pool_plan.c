@@ -44,56 +44,67 @@
 #define BACKOFF_FIRST_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
 
-struct idle {
-    const struct pod *pod;
-    bool fresh; /* of the present template */
-};
-
-/* The idle pods of a pool, sorted into what matters. Bound and vanishing ones are only counted. */
+/* What the plan knows of the pool's pods: what the shelf says, without those that it deletes. */
 struct census {
-    struct idle *pods; /* alive, without a write under way; oldest first */
-    size_t count;
-    unsigned deletes_left;
-    size_t ready;
+    const struct shelf *shelf;
+    const struct pod *going[DELETES_AT_ONCE];
+    unsigned going_count;
+    size_t count; /* idle, alive, without a write under way */
+    size_t ready; /* of those */
     size_t fresh_ready;
     size_t fresh_unready;
-    size_t good; /* those, and bound ones: a pod may be bound as soon as it is ready */
-    size_t allocated;
-    size_t claiming; /* idle pods that are about to be bound */
+    size_t good; /* fresh and ready, or bound: a pod may be bound as soon as it is ready */
     const struct pod *troubled;
     const struct pod *unready; /* the oldest that is not ready and says nothing */
 };
 
-static void census_done(struct census *c)
+static void count_pods(const struct shelf *s, struct census *c)
 {
-    free(c->pods);
+    c->shelf = s;
+    c->fresh_ready = shelf_count(s, MARK_FRESH_READY);
+    c->fresh_unready = shelf_count(s, MARK_FRESH_UNREADY);
+    c->ready = c->fresh_ready + shelf_count(s, MARK_STALE_READY);
+    c->count = c->ready + c->fresh_unready + shelf_count(s, MARK_STALE_UNREADY);
+    c->good = shelf_count(s, MARK_GOOD);
 }
 
-/* Made from the present template, knows the present signing key and speaks as this operator does.
- */
-static bool is_fresh(const struct world *w, const struct warmpool *pool, const struct pod *p)
+static bool has_mark(const struct pod *p, enum pod_mark mark)
 {
-    return str_eq(p->template_hash, pool->template_hash) &&
-           (!p->key_id || str_eq(p->key_id, w->policy->pod.key_id)) &&
-           p->wire_version == WIRE_VERSION;
+    return p->marks & (1u << mark);
 }
 
-static void count_idle(const struct world *w, const struct warmpool *pool, const struct pod *p,
-                       struct census *c)
+static void uncount(const struct pod *p, struct census *c)
 {
-    bool fresh = is_fresh(w, pool, p);
+    bool ready = has_mark(p, MARK_FRESH_READY) || has_mark(p, MARK_STALE_READY);
+    bool unready = has_mark(p, MARK_FRESH_UNREADY) || has_mark(p, MARK_STALE_UNREADY);
 
-    c->pods[c->count++] = (struct idle){.pod = p, .fresh = fresh};
-    c->fresh_unready += fresh && !p->ready;
-    if (p->ready) {
-        c->ready++;
-        c->fresh_ready += fresh;
-        c->good += fresh;
-    } else if (p->trouble_reason && !c->troubled) {
-        c->troubled = p;
-    } else if (!c->unready) {
-        c->unready = p;
+    c->count -= ready || unready;
+    c->ready -= ready;
+    c->fresh_ready -= has_mark(p, MARK_FRESH_READY);
+    c->fresh_unready -= has_mark(p, MARK_FRESH_UNREADY);
+    c->good -= has_mark(p, MARK_GOOD);
+}
+
+static bool is_going(const struct pod *p, const struct census *c)
+{
+    for (unsigned i = 0; i < c->going_count; i++)
+        if (c->going[i] == p)
+            return true;
+    return false;
+}
+
+/* The oldest that bears the mark and is not deleted by this plan. */
+static struct pod *first_staying(const struct census *c, enum pod_mark mark)
+{
+    const struct index_bucket *b = &c->shelf->pods[mark];
+
+    for (size_t i = 0; i < b->count; i++) {
+        struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (!is_going(p, c))
+            return p;
     }
+    return NULL;
 }
 
 /* broken: why it is of no use; NULL: it has ended. */
@@ -110,13 +121,15 @@ static void note_ended(const struct pod *p, const char *broken, struct pool_stat
 
 /* Only as it is known here: another operator may have bound it meanwhile. Returns whether there was
  * room for it in this plan. */
-static bool delete_pod(const struct pod *p, const char *reason, unsigned *left, struct actions *out)
+static bool delete_pod(const struct pod *p, const char *reason, struct census *c,
+                       struct actions *out)
 {
     struct action *a;
 
-    if (*left == 0)
+    if (c->going_count == DELETES_AT_ONCE)
         return false;
-    (*left)--;
+    c->going[c->going_count++] = p;
+    uncount(p, c);
     a = action_add(out, ACTION_DELETE, &api_pod, &p->meta);
     a->rv = xstrdup(p->meta.rv);
     a->reason = xstrdup(reason);
@@ -162,55 +175,70 @@ static void note_ready(const struct census *c, struct pool_state *st, int64_t mo
     }
 }
 
-/* A pod that is of no use to anybody: of a pool that was deleted (Kubernetes' garbage collection
+/* Pods that are of no use to anybody: of a pool that was deleted (Kubernetes' garbage collection
  * does the same, later: the pods name the pool as their owner), or of an owner that was deleted
  * without it, whether that was a pool or a sandbox. */
-static void drop_left_over(const struct world *w, const struct pool_state *st, const struct pod *p,
-                           unsigned *left, struct actions *out)
+static void drop_left_over(const struct world *w, const struct pool_state *st, struct census *c,
+                           struct actions *out)
 {
-    bool orphan = pod_orphan(p);
-    bool of_gone = st->gone_uid && str_eq(p->owner_uid, st->gone_uid) && pod_idle(p);
+    static const enum pod_mark marks[] = {MARK_ORPHAN, MARK_OTHER};
 
-    if ((orphan || of_gone) && !p->meta.deleting && !ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-        delete_pod(p, orphan ? "Orphaned" : "PoolDeleted", left, out);
+    for (size_t m = 0; m < ARRAY_SIZE(marks); m++) {
+        const struct index_bucket *b = &c->shelf->pods[marks[m]];
+
+        for (size_t i = 0; i < b->count; i++) {
+            const struct pod *p = container_of(b->items[i], struct pod, meta);
+            bool orphan = marks[m] == MARK_ORPHAN;
+
+            if (!orphan && !(st->gone_uid && str_eq(p->owner_uid, st->gone_uid)))
+                continue;
+            if (ledger_busy_obj(w->ledger, &api_pod, &p->meta))
+                continue;
+            if (!delete_pod(p, orphan ? "Orphaned" : "PoolDeleted", c, out))
+                return;
+        }
+    }
 }
 
 /*
- * An idle pod that lives, and whether it is of use. One that is not is replaced as creations under
+ * Idle pods that live, and may be of no use. One that is not is replaced as creations under
  * trouble go: so many at once, and no more before the back-off is over. A pod that has never been
  * ready is left to a template that has never brought a ready one: the next would fare no better.
  */
-static void judge_idle(const struct world *w, const struct warmpool *pool, struct pod *p,
-                       struct pool_state *st, struct now now, unsigned *room, struct actions *out,
-                       struct census *c)
+static void replace_broken(const struct warmpool *pool, struct pool_state *st, struct now now,
+                           struct census *c, struct actions *out)
 {
-    int64_t due;
-    cleanup_free char *broken = plan_pod_broken(p, now, &due);
-    bool replace = broken && (p->broken || p->was_ready || st->proven);
+    const struct index_bucket *b = &c->shelf->pods[MARK_SUSPECT];
+    unsigned room = now.mono_ns >= st->next_create_mono_ns ? CREATES_AT_ONCE : 0;
 
-    action_after(out, due);
-    if (replace && *room > 0 && delete_pod(p, "PodBroken", &c->deletes_left, out)) {
-        (*room)--;
-        note_ended(p, broken, st, now.mono_ns);
-        action_event(out, &api_warmpool, &pool->meta, true, "PodReplaced", st->ended);
-        return;
+    for (size_t i = 0; i < b->count; i++) {
+        struct pod *p = container_of(b->items[i], struct pod, meta);
+        int64_t due;
+        cleanup_free char *broken = plan_pod_broken(p, now, &due);
+        bool replace = broken && (p->broken || p->was_ready || st->proven);
+
+        action_after(out, due);
+        if (replace && room > 0 && delete_pod(p, "PodBroken", c, out)) {
+            room--;
+            note_ended(p, broken, st, now.mono_ns);
+            action_event(out, &api_warmpool, &pool->meta, true, "PodReplaced", st->ended);
+        } else if (replace) {
+            action_after(out, st->next_create_mono_ns);
+        }
     }
-    if (replace)
-        action_after(out, st->next_create_mono_ns);
-    count_idle(w, pool, p, c);
 }
 
-/* It has served since before this operator, or was taken by it: its sandbox says so. */
-static bool is_bound(const struct world *w, const struct pod *p)
+static void drop_ended(struct pool_state *st, struct now now, struct census *c, struct actions *out)
 {
-    const struct sandbox *s;
-    char key[META_KEY_MAX];
+    const struct index_bucket *b = &c->shelf->pods[MARK_ENDED];
 
-    if (!p->sandbox)
-        return false;
-    meta_key(key, p->meta.ns, p->sandbox);
-    s = world_sandbox(w, key);
-    return s && str_eq(s->status.pod_uid, p->meta.uid);
+    for (size_t i = 0; i < b->count; i++) {
+        const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (!delete_pod(p, "PodEnded", c, out))
+            return;
+        note_ended(p, NULL, st, now.mono_ns);
+    }
 }
 
 /* An idle pod of an operator that sealed none. It was there when this process began to act: a pod
@@ -218,24 +246,17 @@ static bool is_bound(const struct world *w, const struct pod *p)
 static bool is_of_old_release(const struct world *w, const struct warmpool *pool,
                               const struct pod *p)
 {
-    return !p->sealed && p->template_hash && p->key_id && pod_idle(p) &&
-           world_pod_of_pool(pool, p) &&
+    return pod_unsealed(p) && world_pod_of_pool(pool, p) &&
            p->meta.created_wall_ns <= w->active_wall_ns + OLD_RELEASE_NS;
 }
 
 /* A pod that has the pool's label and was not made by this operator. Who may create pods can give
  * it any label, owner and annotation: it is never claimed, counted or deleted. */
-static void leave_foreign(const struct world *w, const struct warmpool *pool, struct pod *p,
-                          struct pool_state *st, struct now now, unsigned *left,
-                          struct actions *out)
+static void tell_foreign(const struct warmpool *pool, struct pod *p, struct pool_state *st,
+                         struct now now, struct actions *out)
 {
     cleanup_free char *message = NULL;
 
-    if (is_of_old_release(w, pool, p)) {
-        if (!ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-            delete_pod(p, "NotSealed", left, out);
-        return;
-    }
     if (p->told)
         return;
     p->told = true;
@@ -248,37 +269,19 @@ static void leave_foreign(const struct world *w, const struct warmpool *pool, st
     action_event(out, &api_warmpool, &pool->meta, true, "ForeignPod", message);
 }
 
-static void take_census(struct world *w, const struct warmpool *pool, const char *key,
-                        struct pool_state *st, struct now now, struct actions *out,
-                        struct census *c)
+static void leave_foreign(struct world *w, const struct warmpool *pool, struct pool_state *st,
+                          struct now now, struct census *c, struct actions *out)
 {
-    const struct index_bucket *b = index_get(&w->pods_by_pool, key);
-    unsigned room = now.mono_ns >= st->next_create_mono_ns ? CREATES_AT_ONCE : 0;
+    const struct index_bucket *b = &c->shelf->pods[MARK_FOREIGN];
 
-    c->pods = xcalloc(b->count + 1, sizeof(*c->pods));
-    c->deletes_left = DELETES_AT_ONCE;
-    for (size_t i = 0; i < b->count; i++) {
+    for (size_t i = b->count; i-- > 0;) {
         struct pod *p = container_of(b->items[i], struct pod, meta);
 
-        if (p->meta.deleting)
-            continue;
-        if (!p->ours && !is_bound(w, p)) {
-            leave_foreign(w, pool, p, st, now, &c->deletes_left, out);
-        } else if (pod_orphan(p)) {
-            drop_left_over(w, st, p, &c->deletes_left, out);
-        } else if (!pod_idle(p)) {
-            c->allocated++;
-            c->good += is_fresh(w, pool, p);
-        } else if (!world_pod_of_pool(pool, p)) {
-            drop_left_over(w, st, p, &c->deletes_left, out);
-        } else if (ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
-            c->claiming++;
-            c->good += p->ready && is_fresh(w, pool, p);
-        } else if (pod_terminal(p)) {
-            if (delete_pod(p, "PodEnded", &c->deletes_left, out))
-                note_ended(p, NULL, st, now.mono_ns);
-        } else {
-            judge_idle(w, pool, p, st, now, &room, out, c);
+        if (!is_of_old_release(w, pool, p)) {
+            tell_foreign(pool, p, st, now, out);
+            world_mark_pod(w, p); /* which may take it off the shelf */
+        } else if (!ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
+            delete_pod(p, "NotSealed", c, out);
         }
     }
 }
@@ -307,44 +310,22 @@ static void check_template(struct world *w, const struct warmpool *pool, struct 
 
 /* ---- more or fewer pods ---------------------------------------------------------------------- */
 
-/* For qsort(): of two idle pods the one that goes first, when there are too many, comes last. */
-static int goes_last(const void *x, const void *y)
-{
-    const struct idle *a = x, *b = y;
-    const struct meta *m = &a->pod->meta, *n = &b->pod->meta;
-
-    if (a->fresh != b->fresh)
-        return a->fresh ? -1 : 1;
-    if (a->pod->ready != b->pod->ready)
-        return a->pod->ready ? -1 : 1;
-    if (m->created_wall_ns != n->created_wall_ns)
-        return m->created_wall_ns < n->created_wall_ns ? -1 : 1;
-    return m->seq < n->seq ? -1 : m->seq > n->seq;
-}
-
-/* Deletes a pod and takes it out of the census. Returns whether there was room for it. */
-static bool delete_at(struct census *c, size_t i, const char *reason, struct actions *out)
-{
-    const struct pod *p = c->pods[i].pod;
-
-    if (!delete_pod(p, reason, &c->deletes_left, out))
-        return false;
-    c->ready -= p->ready;
-    c->count--;
-    memmove(c->pods + i, c->pods + i + 1, (c->count - i) * sizeof(*c->pods));
-    return true;
-}
-
+/* Outdated ones first, then those that are not ready, then the youngest. */
 static void scale_down(const struct warmpool *pool, size_t creating, struct census *c,
                        struct actions *out)
 {
     size_t desired = (size_t)pool->replicas;
 
-    if (c->count + creating > desired)
-        qsort(c->pods, c->count, sizeof(*c->pods), goes_last);
-    while (c->count > 0 && c->count + creating > desired)
-        if (!delete_at(c, c->count - 1, "ScaledDown", out))
-            return;
+    for (int mark = MARK_STALE_UNREADY; mark <= MARK_FRESH_READY; mark++) {
+        const struct index_bucket *b = &c->shelf->pods[mark];
+
+        for (size_t i = b->count; i-- > 0 && c->count + creating > desired;) {
+            const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+            if (!is_going(p, c) && !delete_pod(p, "ScaledDown", c, out))
+                return;
+        }
+    }
 }
 
 static void roll(const struct warmpool *pool, struct census *c, struct actions *out)
@@ -353,24 +334,18 @@ static void roll(const struct warmpool *pool, struct census *c, struct actions *
     size_t unavailable = MAX(desired / 4, 1u);
     size_t keep = desired > unavailable ? desired - unavailable : 0;
 
-    for (size_t i = 0; i < c->count;) {
-        const struct idle *p = &c->pods[i];
+    for (int mark = MARK_STALE_UNREADY; mark <= MARK_STALE_READY; mark++) {
+        const struct index_bucket *b = &c->shelf->pods[mark];
 
-        if (p->fresh || (p->pod->ready && c->ready <= keep))
-            i++;
-        else if (!delete_at(c, i, "TemplateChanged", out))
-            return;
+        for (size_t i = 0; i < b->count; i++) {
+            const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+            if (mark == MARK_STALE_READY && c->ready <= keep)
+                return;
+            if (!is_going(p, c) && !delete_pod(p, "TemplateChanged", c, out))
+                return;
+        }
     }
-}
-
-static bool any_waits(const struct world *w, const char *key)
-{
-    const struct index_bucket *b = index_get(&w->waiting_by_pool, key);
-
-    for (size_t i = 0; i < b->count; i++)
-        if (world_in_line(w, b->items[i]))
-            return true;
-    return false;
 }
 
 /* Until when a refill is held back for the claims of a burst; 0: it is not. */
@@ -382,7 +357,7 @@ static int64_t hold_until(const struct world *w, const char *key, struct pool_st
                     : st->last_claim_mono_ns ? st->last_claim_mono_ns + REFILL_HOLD_NS
                                              : 0;
 
-    if (until <= now.mono_ns || (claims == 0 && any_waits(w, key))) {
+    if (until <= now.mono_ns || (claims == 0 && world_shelf(w, key)->line.count > 0)) {
         st->held_since_mono_ns = 0;
         return 0;
     }
@@ -530,9 +505,9 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
                         struct actions *out)
 {
     struct warmpool_status s = {
-        .replicas = (int64_t)(c->count + c->claiming),
+        .replicas = (int64_t)(c->count + shelf_count(c->shelf, MARK_BUSY)),
         .ready_replicas = (int64_t)c->ready,
-        .allocated_replicas = (int64_t)c->allocated,
+        .allocated_replicas = (int64_t)shelf_count(c->shelf, MARK_BOUND),
         .observed_generation = pool->meta.generation,
     };
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
@@ -570,21 +545,32 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
 
 static void plan_gone(struct world *w, const char *key, struct actions *out)
 {
-    const struct index_bucket *b = index_get(&w->pods_by_pool, key);
-    struct pool_state *st = world_pool_state(w, key);
-    unsigned left = DELETES_AT_ONCE;
+    struct census c = {.shelf = world_shelf(w, key)};
 
-    for (size_t i = 0; i < b->count; i++)
-        drop_left_over(w, st, container_of(b->items[i], struct pod, meta), &left, out);
-    if (b->count == 0 && ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
+    drop_left_over(w, world_pool_state(w, key), &c, out);
+    if (index_get(&w->pods_by_pool, key)->count == 0 &&
+        ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
         world_forget_pool(w, key);
+}
+
+static void look_at_pods(struct world *w, const struct warmpool *pool, const char *key,
+                         struct pool_state *st, struct now now, struct census *c,
+                         struct actions *out)
+{
+    count_pods(world_shelf(w, key), c);
+    drop_left_over(w, st, c, out);
+    replace_broken(pool, st, now, c, out);
+    drop_ended(st, now, c, out);
+    leave_foreign(w, pool, st, now, c, out);
+    c->troubled = first_staying(c, MARK_TROUBLED);
+    c->unready = first_staying(c, MARK_SILENT);
 }
 
 void pool_plan(struct world *w, const char *key, struct now now, struct actions *out)
 {
     struct warmpool *pool = world_pool(w, key);
     size_t creating = ledger_count(w->ledger, LEDGER_CREATE, key);
-    struct census c CLEANUP(census_done) = {0};
+    struct census c = {0};
     struct pool_state *st;
     int64_t hold;
 
@@ -595,7 +581,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     st = world_pool_state(w, key);
     if (!pool->invalid)
         check_template(w, pool, st, now);
-    take_census(w, pool, key, st, now, out, &c);
+    look_at_pods(w, pool, key, st, now, &c, out);
     note_ready(&c, st, now.mono_ns);
     hold = hold_until(w, key, st, now);
     if (!pool->invalid && !pool->meta.deleting) {

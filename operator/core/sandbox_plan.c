@@ -112,26 +112,10 @@ static bool may_tell(const struct view *v)
 
 /* ---- waiting for a pod ----------------------------------------------------------------------- */
 
-/* It pauses after a claim that was refused. */
-static bool pauses(const struct view *v, const struct meta *sandbox)
-{
-    const struct sandbox_state *st;
-    char key[META_KEY_MAX];
-
-    meta_key(key, sandbox->ns, sandbox->name);
-    st = map_get(&v->w->sandbox_states, key);
-    return st && st->next_claim_mono_ns > v->now.mono_ns;
-}
-
-/* Whether one of so many pods is left for it by those of the pool that have waited longer. Nobody
- * looks further than that: all of a long line may ask at once. */
+/* Whether a pod is left for it by those of the pool that have waited longer. */
 static bool is_served(const struct view *v, const char *pool_key, size_t free_pods)
 {
-    const struct index_bucket *b = index_get(&v->w->waiting_by_pool, pool_key);
-
-    for (size_t i = 0; i < b->count && free_pods > 0 && b->items[i] != &v->s->meta; i++)
-        free_pods -= !pauses(v, b->items[i]) && world_lacks_pod(v->w, b->items[i]);
-    return free_pods > 0;
+    return bucket_rank(&world_shelf(v->w, pool_key)->line, &v->s->meta) < free_pods;
 }
 
 static void claim(const struct view *v, struct pod *p)
@@ -241,11 +225,13 @@ static void plan_waiting(const struct view *v)
     struct pod *first;
     size_t free_pods;
 
-    v->st->outside = pauses(v, &v->s->meta);
-    if (v->st->outside)
-        action_after(v->out, v->st->next_claim_mono_ns);
     meta_key(pool_key, v->s->meta.ns, v->s->pool);
     pool = world_pool(v->w, pool_key);
+    world_end_pauses(v->w, pool_key, v->now.mono_ns);
+    if (v->st->outside && v->now.mono_ns >= v->st->next_claim_mono_ns)
+        world_pause(v->w, v->key, 0);
+    if (v->st->outside)
+        action_after(v->out, v->st->next_claim_mono_ns);
     if (!pool) {
         pool_missing(v);
         return;

@@ -261,6 +261,18 @@ static bool waits_differ(const struct meta *old_obj, const struct meta *new_obj)
            a->status.pods_failing.status != b->status.pods_failing.status;
 }
 
+/* Whether its pods are something else to it now. */
+static bool pods_differ(const struct meta *old_obj, const struct meta *new_obj)
+{
+    const struct warmpool *a, *b;
+
+    if (!old_obj || !new_obj)
+        return true;
+    a = container_of(old_obj, struct warmpool, meta);
+    b = container_of(new_obj, struct warmpool, meta);
+    return !str_eq(a->meta.uid, b->meta.uid) || !str_eq(a->template_hash, b->template_hash);
+}
+
 static void on_pool(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
@@ -273,12 +285,14 @@ static void on_pool(void *arg, struct meta *old_obj, struct meta *new_obj)
         world_forget_pool(w, key);
     else if (!new_obj)
         str_set(&world_pool_state(w, key)->gone_uid, xstrdup(old_obj->uid));
+    if (pods_differ(old_obj, new_obj))
+        world_mark_pool(w, key);
     world_queue(w, PLAN_POOL, key);
     if (waits_differ(old_obj, new_obj))
         queue_bucket(w, index_get(&w->waiting_by_pool, key), PLAN_SANDBOX);
 }
 
-static bool sandbox_waits(const struct sandbox *s)
+bool world_sandbox_waits(const struct sandbox *s)
 {
     return !s->meta.deleting && !s->invalid &&
            (s->status.phase == SANDBOX_PHASE_NONE || s->status.phase == SANDBOX_PENDING);
@@ -289,13 +303,19 @@ static void index_sandbox(struct world *w, struct meta *m, bool add)
     struct sandbox *s = container_of(m, struct sandbox, meta);
     char key[META_KEY_MAX];
 
-    if (!sandbox_waits(s))
+    if (!world_sandbox_waits(s))
         return;
     meta_key(key, m->ns, s->pool);
     if (add)
         index_add(&w->waiting_by_pool, key, m);
     else
         index_remove(&w->waiting_by_pool, key, m);
+}
+
+static void mark_bucket(struct world *w, const struct index_bucket *pods)
+{
+    for (size_t i = 0; i < pods->count; i++)
+        world_mark_pod(w, container_of(pods->items[i], struct pod, meta));
 }
 
 /* What was known of it is not known of the next one of its name. */
@@ -322,7 +342,7 @@ static void left_line(struct world *w, const struct sandbox *was, const struct s
 {
     char pool[META_KEY_MAX];
 
-    if (!sandbox_waits(was) || (is && sandbox_waits(is)))
+    if (!world_sandbox_waits(was) || (is && world_sandbox_waits(is)))
         return;
     meta_key(pool, was->meta.ns, was->pool);
     world_wake_waiting(w, pool);
@@ -360,6 +380,9 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
         world_forget_sandbox(w, key);
     else if (!new_obj)
         sandbox_gone(world_sandbox_state(w, key), old_obj->uid);
+    world_sandbox_line(w, old_obj ? container_of(old_obj, struct sandbox, meta) : NULL,
+                       new_obj ? container_of(new_obj, struct sandbox, meta) : NULL);
+    mark_bucket(w, index_get(&w->pods_by_sandbox, key));
     if (!new_obj)
         world_task_head_may_differ(w, key);
     world_queue(w, PLAN_SANDBOX, key);
@@ -598,25 +621,6 @@ static void on_task(void *arg, struct meta *old_obj, struct meta *new_obj)
         note_task_dropped(w, t);
 }
 
-static void index_pod(struct world *w, struct meta *m, bool add)
-{
-    struct pod *p = container_of(m, struct pod, meta);
-    char pool[META_KEY_MAX], sandbox[META_KEY_MAX];
-
-    meta_key(pool, m->ns, p->pool);
-    if (p->sandbox)
-        meta_key(sandbox, m->ns, p->sandbox);
-    if (add) {
-        index_add(&w->pods_by_pool, pool, m);
-        if (p->sandbox)
-            index_add(&w->pods_by_sandbox, sandbox, m);
-        return;
-    }
-    index_remove(&w->pods_by_pool, pool, m);
-    if (p->sandbox)
-        index_remove(&w->pods_by_sandbox, sandbox, m);
-}
-
 static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready)
 {
     char key[META_KEY_MAX];
@@ -682,7 +686,7 @@ static void keep_readiness(const struct pod *was, struct pod *is)
 static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)
 {
     struct world *w = arg;
-    const struct pod *old_pod = old_obj ? container_of(old_obj, struct pod, meta) : NULL;
+    struct pod *old_pod = old_obj ? container_of(old_obj, struct pod, meta) : NULL;
     struct pod *new_pod = new_obj ? container_of(new_obj, struct pod, meta) : NULL;
 
     keep_seq(w, old_obj, new_obj);
@@ -690,16 +694,24 @@ static void on_pod(void *arg, struct meta *old_obj, struct meta *new_obj)
         judge_seal(w, new_pod);
     if (old_pod && new_pod)
         keep_readiness(old_pod, new_pod);
-    if (old_obj)
-        index_pod(w, old_obj, false);
-    if (new_obj)
-        index_pod(w, new_obj, true);
+    world_shelve_pod(w, old_pod, new_pod);
     if (old_pod && w->on_pod_gone && (!new_pod || !str_eq(old_pod->meta.uid, new_pod->meta.uid)))
         w->on_pod_gone(w->on_pod_gone_arg, old_pod->meta.uid);
     if (old_pod)
         queue_pod_users(w, old_pod, false);
     if (new_pod)
         queue_pod_users(w, new_pod, new_pod->ready);
+}
+
+static void on_ledger(void *arg, const struct api_kind *kind, const char *key)
+{
+    struct world *w = arg;
+    struct pod *p = kind == &api_pod ? world_pod(w, key) : NULL;
+
+    if (p)
+        world_mark_pod(w, p);
+    if (kind == &api_sandbox)
+        world_line_sandbox(w, key);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -715,6 +727,7 @@ struct world *world_new(const struct policy *policy)
     w->pods = store_new(&api_pod, on_pod, w);
     w->ledger = ledger_new();
     w->queue = queue_new();
+    ledger_on_change(w->ledger, on_ledger, w);
     world_runs_init(w);
     return w;
 }
@@ -735,6 +748,7 @@ void world_free(struct world *w)
         sandbox_state_free(ss);
     map_done(&w->pool_states);
     map_done(&w->sandbox_states);
+    world_shelves_done(w);
     index_done(&w->pods_by_pool);
     index_done(&w->pods_by_sandbox);
     index_done(&w->waiting_by_pool);

@@ -20,6 +20,7 @@
 #include "operator/core/ledger.h"
 #include "operator/core/made.h"
 #include "operator/core/run.h"
+#include "operator/core/shelf.h"
 #include "operator/core/turns.h"
 #include "operator/kube/queue.h"
 #include "operator/kube/store.h"
@@ -35,6 +36,7 @@ struct policy {
     size_t run_memory;  /* of all runs together; 0: LIMIT_RUN_MEMORY_BYTES */
     size_t streams;     /* that are open at one moment; 0: LIMIT_STREAMS */
     int64_t task_ttl_s; /* of tasks without one of their own; 0: none */
+    bool check;         /* world_check() after each turn, as debug builds do: of the simulator */
 };
 
 /* Kept for a pool between two plans of it. */
@@ -57,8 +59,9 @@ struct pool_state {
     int64_t foreign_mono_ns;   /* when a pod that is not ours was last told of */
     char *create_error_reason; /* of the last create; NULL: it went well, or none is missing */
     char *create_error;
-    unsigned refusals;      /* waves of creates that were refused */
-    unsigned refusals_told; /* by the Event */
+    int64_t pause_ends_mono_ns; /* of the first of its sandboxes that pauses; 0: none does */
+    unsigned refusals;          /* waves of creates that were refused */
+    unsigned refusals_told;     /* by the Event */
 };
 
 /* Kept for a sandbox between two plans of it. */
@@ -67,7 +70,7 @@ struct sandbox_state {
     char *lost_pod_uid;       /* the API server has confirmed that this pod is not its any more */
     const char *lost_pod_why; /* of it: "is gone", ... */
     unsigned claims_refused;  /* in a row */
-    bool outside;             /* of the pool's line, until next_claim_mono_ns */
+    bool outside;             /* of the pool's line, until next_claim_mono_ns: world_pause() */
     char *claim_error;        /* why the first of those was */
     int64_t next_claim_mono_ns;
     int64_t seen_mono_ns;       /* since when this process knows the sandbox */
@@ -102,6 +105,7 @@ struct world {
     struct store *tasks;
     struct store *pods;
     struct index pods_by_pool;
+    struct map shelves;            /* struct shelf, by the key of the pool */
     struct index pods_by_sandbox;  /* bound pods, by the sandbox */
     struct index waiting_by_pool;  /* sandboxes without a pod, by "namespace/poolRef" */
     struct index tasks_by_sandbox; /* unfinished tasks, by "namespace/sandboxRef" */
@@ -228,12 +232,13 @@ void world_queue_obj(struct world *w, const char *prefix, const char *ns, const 
 bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p);
 /* Idle pods that could be claimed now; the oldest first goes to *ret_first (NULL: none). */
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first);
-/* Whether this sandbox, out of the bucket of a pool's waiting ones, really lacks a pod: neither is
- * a claim for it under way, nor has one just succeeded. */
-bool world_lacks_pod(const struct world *w, const struct meta *sandbox);
-/* Whether it stands in the line for one: it does not while it pauses after a claim that was
- * refused, which is no reason for the others to wait. */
-bool world_in_line(const struct world *w, const struct meta *sandbox);
+/* It has no pod, and neither failed nor is it being deleted. */
+bool world_sandbox_waits(const struct sandbox *s);
+/* After a claim that was refused it pauses until then (0: not any more), outside of the line: that
+ * is no reason for others to wait. */
+void world_pause(struct world *w, const char *sandbox_key, int64_t until_mono_ns);
+/* Whoever pauses and need not any more is back in the line. */
+void world_end_pauses(struct world *w, const char *pool_key, int64_t now_mono_ns);
 /* Plans the sandboxes that could get a pod of this pool. */
 void world_wake_waiting(struct world *w, const char *pool_key);
 /* The task that is first in its sandbox's line: the oldest; but one that has begun goes on, though

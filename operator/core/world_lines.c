@@ -6,58 +6,66 @@
 /* ---- sandboxes that wait for a pod ------------------------------------------------------------
  */
 
-static bool claimable(const struct world *w, const struct warmpool *pool, const struct pod *p)
-{
-    return p->ours && pod_idle(p) && world_pod_of_pool(pool, p) && p->ready && pod_speaks(p) &&
-           !p->meta.deleting && !pod_terminal(p) && !p->broken && p->ip &&
-           !ledger_busy_obj(w->ledger, &api_pod, &p->meta);
-}
-
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first)
 {
-    const struct index_bucket *b = index_get(&w->pods_by_pool, pool_key);
-    const struct warmpool *pool = world_pool(w, pool_key);
-    size_t n = 0;
+    const struct index_bucket *b = &world_shelf(w, pool_key)->pods[MARK_CLAIMABLE];
 
-    *ret_first = NULL;
-    for (size_t i = 0; pool && i < b->count; i++) {
-        struct pod *p = container_of(b->items[i], struct pod, meta);
-
-        if (!claimable(w, pool, p))
-            continue;
-        if (n++ == 0)
-            *ret_first = p;
-    }
-    return n;
-}
-
-bool world_lacks_pod(const struct world *w, const struct meta *sandbox)
-{
-    return !ledger_busy_obj(w->ledger, &api_sandbox, sandbox) &&
-           !world_sandbox_pod(w, container_of(sandbox, struct sandbox, meta));
-}
-
-bool world_in_line(const struct world *w, const struct meta *sandbox)
-{
-    const struct sandbox_state *st;
-    char key[META_KEY_MAX];
-
-    meta_key(key, sandbox->ns, sandbox->name);
-    st = map_get(&w->sandbox_states, key);
-    return !(st && st->outside) && world_lacks_pod(w, sandbox);
+    *ret_first = b->count > 0 ? container_of(b->items[0], struct pod, meta) : NULL;
+    return b->count;
 }
 
 void world_wake_waiting(struct world *w, const char *pool_key)
 {
-    const struct index_bucket *b = index_get(&w->waiting_by_pool, pool_key);
-    struct pod *first;
-    size_t free_pods = b->count ? world_claimable(w, pool_key, &first) : 0;
+    const struct shelf *s = world_shelf(w, pool_key);
 
-    for (size_t i = 0; i < b->count && free_pods > 0; i++) {
-        if (!world_in_line(w, b->items[i]))
+    for (size_t i = 0; i < MIN(s->line.count, shelf_count(s, MARK_CLAIMABLE)); i++)
+        world_queue_obj(w, PLAN_SANDBOX, s->line.items[i]->ns, s->line.items[i]->name);
+}
+
+/* The earlier of both; 0: never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+void world_pause(struct world *w, const char *sandbox_key, int64_t until_mono_ns)
+{
+    struct sandbox_state *st = world_sandbox_state(w, sandbox_key);
+    const struct sandbox *s = world_sandbox(w, sandbox_key);
+    char pool_key[META_KEY_MAX];
+    struct pool_state *ps;
+
+    st->outside = until_mono_ns > 0;
+    st->next_claim_mono_ns = until_mono_ns;
+    world_line_sandbox(w, sandbox_key);
+    if (!st->outside || !s || !s->pool)
+        return;
+    meta_key(pool_key, s->meta.ns, s->pool);
+    ps = map_get(&w->pool_states, pool_key);
+    if (ps)
+        ps->pause_ends_mono_ns = earlier(ps->pause_ends_mono_ns, until_mono_ns);
+}
+
+void world_end_pauses(struct world *w, const char *pool_key, int64_t now_mono_ns)
+{
+    const struct index_bucket *b = index_get(&w->waiting_by_pool, pool_key);
+    struct pool_state *ps = map_get(&w->pool_states, pool_key);
+
+    if (!ps || ps->pause_ends_mono_ns == 0 || now_mono_ns < ps->pause_ends_mono_ns)
+        return;
+    ps->pause_ends_mono_ns = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        const struct sandbox_state *st;
+        char key[META_KEY_MAX];
+
+        meta_key(key, b->items[i]->ns, b->items[i]->name);
+        st = map_get(&w->sandbox_states, key);
+        if (!st || !st->outside)
             continue;
-        world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
-        free_pods--;
+        if (st->next_claim_mono_ns <= now_mono_ns)
+            world_pause(w, key, 0);
+        else
+            ps->pause_ends_mono_ns = earlier(ps->pause_ends_mono_ns, st->next_claim_mono_ns);
     }
 }
 

@@ -191,12 +191,15 @@ static void store_update(struct store *s, struct store_entry *e, struct meta *ob
  * watch's selector again; it is newer then. */
 static bool is_stale(const struct store *s, const struct store_entry *e, const struct meta *obj)
 {
-    const struct tombstone *t = tombstone_of(s, obj->uid);
+    const struct tombstone *t;
 
     if (e && rv_not_newer(obj->rv, e->obj->rv))
         return true;
+    if (e && str_eq(e->obj->uid, obj->uid))
+        return false; /* the most frequent case, and it has outlived any tombstone of its */
     if (!e && !s->adding && s->list_rv && rv_not_newer(obj->rv, s->list_rv))
         return true;
+    t = tombstone_of(s, obj->uid);
     return t && rv_number(obj->rv) <= t->rv;
 }
 

@@ -238,7 +238,8 @@ static void begin(struct rig *r)
                                  .idle_timeout_s = 600,
                                  .keepalive_idle_timeout_s = 3600,
                                  .sandbox_wait_ms = 300000,
-                                 .output_limit = 4096}};
+                                 .output_limit = 4096,
+                                 .check = true}};
     fake_ops_init(&r->ops);
     world_server_init(&r->server, &r->ops, &reached);
     r->m = manager_new(&r->ops.ops, &opts);

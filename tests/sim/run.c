@@ -41,6 +41,7 @@ struct sim *sim_new(const struct sim_config *cfg)
                                 .sandbox_wait_ms = cfg->calm ? 120000 : 30000,
                                 .output_limit = 262144,
                                 .run_memory = SIM_RUN_MEMORY,
+                                .check = true,
                                 .streams = cfg->calm || cfg->seed % 2 ? 0 : SIM_STREAMS};
     net_init(s);
     kubelet_init(s);

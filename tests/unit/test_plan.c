@@ -82,6 +82,7 @@ static void test_pool_replaces_pods_that_know_another_key(void **state)
     fixture_pass(f, 2000);
     assert_plan(f, POOL, "status p Ready\n");
     str_set(&world_pod(f->w, "ns/a")->key_id, xstrdup("older"));
+    world_mark_pod(f->w, world_pod(f->w, "ns/a"));
     assert_in(fixture_plan(f, POOL, NULL), "delete a TemplateChanged\ncreate p\n");
 }
 

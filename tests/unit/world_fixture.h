@@ -31,6 +31,7 @@ struct fixture {
     struct now now;
     struct buf text;
     uint64_t rv;
+    bool unchecked; /* for what measures: world_check() costs what the world has */
 };
 
 static inline void fixture_init(struct fixture *f)
@@ -127,6 +128,8 @@ static inline const char *fixture_plan(struct fixture *f, const char *key, char 
     actions_init(&actions);
     buf_clear(&f->text);
     plan(f->w, key, f->now, &actions);
+    if (!f->unchecked)
+        world_check(f->w);
     for (const struct action *a = actions.first; a; a = a->next) {
         fixture_line(f, a);
         if (a->body && ret_body)

@@ -1,0 +1,374 @@
+/* The part of the world that is shelves: what the pods of a pool are, and who waits for one. */
+#include "operator/core/plan.h"
+#include "operator/core/world.h"
+
+#define BIT(mark) (1u << (mark))
+
+static const struct shelf empty_shelf;
+
+const struct shelf *world_shelf(const struct world *w, const char *pool_key)
+{
+    const struct shelf *s = map_get(&w->shelves, pool_key);
+
+    return s ? s : &empty_shelf;
+}
+
+static struct shelf *shelf_for(struct world *w, const char *pool_key)
+{
+    struct shelf *s = map_get(&w->shelves, pool_key);
+
+    if (!s) {
+        s = xcalloc(1, sizeof(*s));
+        map_put(&w->shelves, pool_key, s);
+    }
+    return s;
+}
+
+static void shelf_free(struct shelf *s)
+{
+    for (size_t i = 0; i < POD_MARKS; i++)
+        bucket_done(&s->pods[i]);
+    bucket_done(&s->line);
+    free(s);
+}
+
+void world_shelves_done(struct world *w)
+{
+    struct shelf *s;
+    size_t pos = 0;
+
+    while ((s = map_next(&w->shelves, &pos, NULL)))
+        shelf_free(s);
+    map_done(&w->shelves);
+}
+
+/* One less is on it. */
+static void shelf_left(struct world *w, const char *pool_key, struct shelf *s)
+{
+    assert(s->users > 0);
+    if (--s->users == 0)
+        shelf_free(map_del(&w->shelves, pool_key));
+}
+
+/* ---- what a pod is --------------------------------------------------------------------------- */
+
+/* Made from the present template, knows the present signing key and speaks as this operator does.
+ */
+static bool is_fresh(const struct world *w, const struct warmpool *pool, const struct pod *p)
+{
+    return pool && str_eq(p->template_hash, pool->template_hash) &&
+           (!p->key_id || str_eq(p->key_id, w->policy->pod.key_id)) &&
+           p->wire_version == WIRE_VERSION;
+}
+
+/* It has served since before this operator, or was taken by it: its sandbox says so. */
+static bool is_bound(const struct world *w, const struct pod *p)
+{
+    const struct sandbox *s;
+    char key[META_KEY_MAX];
+
+    if (!p->sandbox)
+        return false;
+    meta_key(key, p->meta.ns, p->sandbox);
+    s = world_sandbox(w, key);
+    return s && str_eq(s->status.pod_uid, p->meta.uid);
+}
+
+static uint32_t idle_marks(const struct pod *p, bool fresh)
+{
+    uint32_t marks;
+
+    if (p->ready)
+        marks = BIT(fresh ? MARK_FRESH_READY : MARK_STALE_READY) | (fresh ? BIT(MARK_GOOD) : 0);
+    else
+        marks = BIT(fresh ? MARK_FRESH_UNREADY : MARK_STALE_UNREADY) |
+                BIT(p->trouble_reason ? MARK_TROUBLED : MARK_SILENT);
+    if (p->ready && pod_speaks(p) && !p->broken && p->ip)
+        marks |= BIT(MARK_CLAIMABLE);
+    if (plan_pod_suspect(p))
+        marks |= BIT(MARK_SUSPECT);
+    return marks;
+}
+
+static uint32_t marks_of(const struct world *w, const char *pool_key, const struct pod *p)
+{
+    const struct warmpool *pool = world_pool(w, pool_key);
+    bool fresh = is_fresh(w, pool, p);
+
+    if (p->meta.deleting)
+        return 0;
+    if (!p->ours && !is_bound(w, p))
+        return p->told && !pod_unsealed(p) ? 0 : BIT(MARK_FOREIGN);
+    if (pod_orphan(p))
+        return BIT(MARK_ORPHAN);
+    if (!pod_idle(p))
+        return BIT(MARK_BOUND) | (fresh ? BIT(MARK_GOOD) : 0);
+    if (!pool || !world_pod_of_pool(pool, p))
+        return BIT(MARK_OTHER);
+    if (ledger_busy_obj(w->ledger, &api_pod, &p->meta))
+        return BIT(MARK_BUSY) | (fresh && p->ready ? BIT(MARK_GOOD) : 0);
+    return pod_terminal(p) ? BIT(MARK_ENDED) : idle_marks(p, fresh);
+}
+
+/* Gives it these marks, for those that was had: its own before, or those of whom it replaces. */
+static void set_marks(struct world *w, const char *pool_key, struct pod *was, struct pod *is,
+                      uint32_t marks)
+{
+    struct shelf *s = shelf_for(w, pool_key);
+    uint32_t had = was ? was->marks : 0;
+
+    for (size_t i = 0; i < POD_MARKS; i++) {
+        struct index_bucket *b = &s->pods[i];
+
+        if (!(marks & BIT(i)) && (had & BIT(i)))
+            bucket_remove(b, &was->meta);
+        else if ((marks & BIT(i)) && !(had & BIT(i)))
+            bucket_add(b, &is->meta);
+        else if ((marks & BIT(i)) && was != is)
+            bucket_replace(b, &was->meta, &is->meta);
+    }
+    if (is)
+        is->marks = marks;
+    if (!was)
+        s->users++;
+    else if (!is)
+        shelf_left(w, pool_key, s);
+}
+
+void world_mark_pod(struct world *w, struct pod *p)
+{
+    char pool_key[META_KEY_MAX];
+    uint32_t marks;
+
+    meta_key(pool_key, p->meta.ns, p->pool);
+    marks = marks_of(w, pool_key, p);
+    if (marks != p->marks)
+        set_marks(w, pool_key, p, p, marks);
+}
+
+static void replace_marks(struct world *w, struct pod *was, struct pod *is)
+{
+    bool same = was && is && str_eq(was->pool, is->pool) &&
+                was->meta.created_wall_ns == is->meta.created_wall_ns;
+    char pool_key[META_KEY_MAX];
+
+    if (is && !plan_pod_suspect(is) && pod_idle(is))
+        is->unready_mono_ns = 0; /* nobody asks about it before it is suspect (again) */
+    if (was && !same) {
+        meta_key(pool_key, was->meta.ns, was->pool);
+        set_marks(w, pool_key, was, NULL, 0);
+    }
+    if (!is)
+        return;
+    meta_key(pool_key, is->meta.ns, is->pool);
+    set_marks(w, pool_key, same ? was : NULL, is, marks_of(w, pool_key, is));
+}
+
+void world_mark_pool(struct world *w, const char *pool_key)
+{
+    const struct index_bucket *b = index_get(&w->pods_by_pool, pool_key);
+
+    for (size_t i = 0; i < b->count; i++)
+        world_mark_pod(w, container_of(b->items[i], struct pod, meta));
+}
+
+/* ---- who waits ------------------------------------------------------------------------------- */
+
+static bool is_in_line(const struct world *w, const char *sandbox_key, const struct sandbox *s)
+{
+    const struct sandbox_state *st = map_get(&w->sandbox_states, sandbox_key);
+
+    return world_sandbox_waits(s) && !(st && st->outside) &&
+           !ledger_busy(w->ledger, &api_sandbox, sandbox_key) && !world_sandbox_pod(w, s);
+}
+
+static void leave_line(struct world *w, struct sandbox *s)
+{
+    char pool_key[META_KEY_MAX];
+    struct shelf *shelf;
+
+    if (!s->in_line)
+        return;
+    s->in_line = false;
+    meta_key(pool_key, s->meta.ns, s->pool);
+    shelf = shelf_for(w, pool_key);
+    bucket_remove(&shelf->line, &s->meta);
+    shelf_left(w, pool_key, shelf);
+}
+
+static void line_up(struct world *w, const char *sandbox_key, struct sandbox *s)
+{
+    char pool_key[META_KEY_MAX];
+    struct shelf *shelf;
+
+    if (s->in_line == is_in_line(w, sandbox_key, s))
+        return;
+    if (s->in_line) {
+        leave_line(w, s);
+        return;
+    }
+    s->in_line = true;
+    meta_key(pool_key, s->meta.ns, s->pool);
+    shelf = shelf_for(w, pool_key);
+    shelf->users++;
+    bucket_add(&shelf->line, &s->meta);
+}
+
+void world_sandbox_line(struct world *w, struct sandbox *was, struct sandbox *is)
+{
+    char key[META_KEY_MAX];
+
+    if (was)
+        leave_line(w, was);
+    if (!is)
+        return;
+    meta_key(key, is->meta.ns, is->meta.name);
+    line_up(w, key, is);
+}
+
+void world_line_sandbox(struct world *w, const char *sandbox_key)
+{
+    struct sandbox *s = world_sandbox(w, sandbox_key);
+
+    if (s)
+        line_up(w, sandbox_key, s);
+}
+
+/* ---- a pod has changed --------------------------------------------------------------------------
+ */
+
+/* The index of pods by pool is large, and most changes of a pod leave its place there. */
+static void index_by_pool(struct world *w, struct meta *was, struct meta *is)
+{
+    char old_key[META_KEY_MAX], new_key[META_KEY_MAX];
+
+    if (was)
+        meta_key(old_key, was->ns, container_of(was, struct pod, meta)->pool);
+    if (is)
+        meta_key(new_key, is->ns, container_of(is, struct pod, meta)->pool);
+    if (was && is && str_eq(old_key, new_key) && was->created_wall_ns == is->created_wall_ns) {
+        index_replace(&w->pods_by_pool, new_key, was, is);
+        return;
+    }
+    if (was)
+        index_remove(&w->pods_by_pool, old_key, was);
+    if (is)
+        index_add(&w->pods_by_pool, new_key, is);
+}
+
+static void index_pods(struct world *w, struct meta *was, struct meta *is)
+{
+    const struct pod *old_pod = was ? container_of(was, struct pod, meta) : NULL;
+    const struct pod *new_pod = is ? container_of(is, struct pod, meta) : NULL;
+    char key[META_KEY_MAX];
+
+    index_by_pool(w, was, is);
+    if (old_pod && old_pod->sandbox) {
+        meta_key(key, was->ns, old_pod->sandbox);
+        index_remove(&w->pods_by_sandbox, key, was);
+    }
+    if (new_pod && new_pod->sandbox) {
+        meta_key(key, is->ns, new_pod->sandbox);
+        index_add(&w->pods_by_sandbox, key, is);
+    }
+}
+
+/* The sandbox that has this pod, or had it, lacks one no more, or again. */
+static void line_up_owner(struct world *w, const struct pod *p)
+{
+    char key[META_KEY_MAX];
+
+    if (!p || !p->sandbox)
+        return;
+    meta_key(key, p->meta.ns, p->sandbox);
+    world_line_sandbox(w, key);
+}
+
+void world_shelve_pod(struct world *w, struct pod *was, struct pod *is)
+{
+    index_pods(w, was ? &was->meta : NULL, is ? &is->meta : NULL);
+    replace_marks(w, was, is);
+    line_up_owner(w, was);
+    line_up_owner(w, is);
+}
+
+/* ---- the check ------------------------------------------------------------------------------- */
+
+static void check_bucket(const struct index_bucket *b)
+{
+    for (size_t i = 1; i < b->count; i++)
+        assert(bucket_rank(b, b->items[i - 1]) == i - 1 && bucket_rank(b, b->items[i]) == i);
+}
+
+/* That b has these objects is known by their number, where each of them is in it. */
+static bool has(const struct index_bucket *b, const struct meta *m)
+{
+    size_t at = bucket_rank(b, m);
+
+    return at < b->count && b->items[at] == m;
+}
+
+static void check_pods(const struct world *w, const char *pool_key, const struct shelf *s,
+                       size_t *ret_users)
+{
+    const struct index_bucket *b = index_get(&w->pods_by_pool, pool_key);
+    size_t counts[POD_MARKS] = {0};
+
+    for (size_t i = 0; i < b->count; i++) {
+        const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        assert(p->marks == marks_of(w, pool_key, p));
+        for (size_t mark = 0; mark < POD_MARKS; mark++) {
+            assert(!(p->marks & BIT(mark)) || has(&s->pods[mark], &p->meta));
+            counts[mark] += (p->marks & BIT(mark)) != 0;
+        }
+    }
+    for (size_t mark = 0; mark < POD_MARKS; mark++) {
+        assert(s->pods[mark].count == counts[mark]);
+        check_bucket(&s->pods[mark]);
+    }
+    *ret_users += b->count;
+}
+
+static void check_line(const struct world *w, const char *pool_key, const struct shelf *s,
+                       size_t *ret_users)
+{
+    const struct index_bucket *b = index_get(&w->waiting_by_pool, pool_key);
+    size_t count = 0;
+
+    for (size_t i = 0; i < b->count; i++) {
+        const struct sandbox *sandbox = container_of(b->items[i], struct sandbox, meta);
+        char key[META_KEY_MAX];
+
+        meta_key(key, sandbox->meta.ns, sandbox->meta.name);
+        assert(sandbox->in_line == is_in_line(w, key, sandbox));
+        assert(!sandbox->in_line || has(&s->line, &sandbox->meta));
+        count += sandbox->in_line;
+    }
+    assert(s->line.count == count);
+    check_bucket(&s->line);
+    *ret_users += count;
+}
+
+void world_check(const struct world *w)
+{
+    const struct meta *m;
+    const struct shelf *s;
+    const char *key;
+    size_t pos = 0, pods = 0, waiting = 0;
+
+    while ((s = map_next(&w->shelves, &pos, &key))) {
+        size_t users = 0;
+
+        check_pods(w, key, s, &users);
+        pods += users;
+        check_line(w, key, s, &users);
+        assert(s->users == users && users > 0);
+        waiting += s->line.count;
+    }
+    assert(pods == store_count(w->pods));
+    pos = 0;
+    while ((m = store_next(w->sandboxes, &pos)))
+        waiting -= container_of(m, struct sandbox, meta)->in_line;
+    assert(waiting == 0);
+}
