@@ -11,8 +11,10 @@
 
 #include "common/buf.h"
 #include "common/http_client_body.h"
+#include "common/http_client_tls.h"
 #include "common/limits.h"
 #include "common/list.h"
+#include "common/send_line.h"
 
 /* A peer that vanished without a word is noticed after about 75 s of silence (30 + 3 * 15), or 45 s
  * after something was sent to it. */
@@ -28,11 +30,6 @@
  * its own. A smaller figure would make curl close idle kept ones while many streams are open. */
 #define CONN_CACHE_MAX 65536L
 
-struct tls_ref {
-    unsigned refs;
-    struct http_tls tls;
-};
-
 struct http_client {
     uv_loop_t *loop;
     struct http_client_opts opts;
@@ -41,13 +38,14 @@ struct http_client {
     uv_timer_t deadlines; /* the next time limit of a call, or earlier */
     unsigned handles;     /* uv handles that are not closed yet */
     struct list sockets;
-    struct list running; /* calls that curl has */
-    struct list waiting; /* calls to be given to curl: the pool is full, or curl is calling us */
-    struct list zombies; /* cancelled from inside a callback of curl's */
-    unsigned pooled;     /* running calls that share kept connections */
-    bool in_curl;        /* inside curl_multi_socket_action(): handles can not be added, removed */
+    struct list running;   /* calls that curl has */
+    struct list waiting;   /* calls to be given to curl: the pool is full, or curl is calling us */
+    struct send_line line; /* those of them that share kept connections */
+    struct list zombies;   /* cancelled from inside a callback of curl's */
+    unsigned pooled;       /* running calls that share kept connections */
+    bool in_curl; /* inside curl_multi_socket_action(): handles can not be added, removed */
     bool closing;
-    struct tls_ref *tls;
+    struct http_tls_ref *tls;
     void (*close_cb)(void *arg);
     void *close_arg;
 };
@@ -69,6 +67,7 @@ enum call_state {
 
 struct http_call {
     struct list link;
+    struct send_entry turn; /* while it waits, and shares kept connections */
     struct http_client *client;
     enum call_state state;
     struct http_handler handler;
@@ -76,7 +75,7 @@ struct http_call {
     CURL *easy;
     struct curl_slist *headers;
     struct curl_slist *connect_to;
-    struct tls_ref *tls;
+    struct http_tls_ref *tls;
     struct http_body body;
     struct buf answer;
     bool stream;
@@ -93,69 +92,21 @@ struct http_call {
 
 static void client_settle(struct http_client *c);
 
-/* ---- TLS ------------------------------------------------------------------------------------- */
-
-static void tls_unref(struct tls_ref *t)
-{
-    if (!t || --t->refs > 0)
-        return;
-    free(t->tls.ca_pem);
-    free(t->tls.cert_pem);
-    if (t->tls.key_pem)
-        explicit_bzero(t->tls.key_pem, strlen(t->tls.key_pem));
-    free(t->tls.key_pem);
-    free(t->tls.server_name);
-    free(t);
-}
+/* ---- TLS --------------------------------------------------------------------------------------
+ */
 
 /* Requests hold on to what they began with, so a change needs no care about running ones; curl
  * itself does not reuse a connection that was made with another CA or certificate. */
 void http_client_set_tls(struct http_client *c, const struct http_tls *tls)
 {
-    struct tls_ref *t = xcalloc(1, sizeof(*t));
-
-    t->refs = 1;
-    t->tls.ca_pem = xstrdup(tls->ca_pem);
-    t->tls.cert_pem = xstrdup(tls->cert_pem);
-    t->tls.key_pem = xstrdup(tls->key_pem);
-    t->tls.server_name = xstrdup(tls->server_name);
-    t->tls.insecure_skip_verify = tls->insecure_skip_verify;
-    tls_unref(c->tls);
-    c->tls = t;
+    http_tls_unref(c->tls);
+    c->tls = http_tls_new(tls);
 }
 
-static void easy_set_pem(CURL *easy, CURLoption option, char *pem)
+static void call_set_tls(struct http_call *call, struct http_tls_ref *t)
 {
-    struct curl_blob blob = {.data = pem, .flags = CURL_BLOB_NOCOPY};
-
-    if (!pem)
-        return;
-    blob.len = strlen(pem);
-    curl_easy_setopt(easy, option, &blob);
-}
-
-static void call_set_tls(struct http_call *call, struct tls_ref *t)
-{
-    CURL *easy = call->easy;
-
-    /* Our calls to one peer share connections anyway; a cache of sessions in each handle would
-     * only cost memory. */
-    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (!t)
-        return;
     call->tls = t;
-    t->refs++;
-    easy_set_pem(easy, CURLOPT_CAINFO_BLOB, t->tls.ca_pem);
-    easy_set_pem(easy, CURLOPT_SSLCERT_BLOB, t->tls.cert_pem);
-    easy_set_pem(easy, CURLOPT_SSLKEY_BLOB, t->tls.key_pem);
-    easy_set_pem(easy, CURLOPT_PROXY_CAINFO_BLOB, t->tls.ca_pem); /* of an https proxy, as in Go */
-    if (t->tls.insecure_skip_verify) {
-        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
+    http_tls_apply(t, call->easy);
 }
 
 /* curl checks the certificate against the host of the URL: so that is made the server name, and the
@@ -315,6 +266,7 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
 
     call->client = c;
     call->state = CALL_WAITING;
+    send_entry_init(&call->turn);
     call->handler = *handler;
     call->arg = arg;
     call->stream = req->stream;
@@ -349,10 +301,11 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
 static void call_free(struct http_call *call)
 {
     list_remove(&call->link);
+    send_line_remove(&call->client->line, &call->turn);
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
-    tls_unref(call->tls);
+    http_tls_unref(call->tls);
     http_body_done(&call->body);
     buf_done(&call->answer);
     free(call);
@@ -436,6 +389,7 @@ static void call_end(struct http_call *call, int error, const char *msg)
     if (call->state == CALL_RUNNING)
         call_detach(call);
     list_remove(&call->link);
+    send_line_remove(&call->client->line, &call->turn);
     call->state = CALL_ENDED;
     call->handler.on_done(call->arg, &resp);
     call_free(call);
@@ -566,25 +520,35 @@ static void reap_zombies(struct http_client *c)
     }
 }
 
+static void call_run(struct http_call *call)
+{
+    struct http_client *c = call->client;
+    CURLMcode r;
+
+    list_remove(&call->link);
+    list_push_back(&c->running, &call->link);
+    call->state = CALL_RUNNING;
+    call_set_deadline(call);
+    c->pooled += call->pooled;
+    r = curl_multi_add_handle(c->multi, call->easy);
+    assert(r == CURLM_OK);
+}
+
 /* Gives curl what waits for it, as far as the pool allows. */
 static void client_settle(struct http_client *c)
 {
+    struct send_entry *next;
+
     if (c->in_curl || c->closing)
         return;
     list_for_each_safe (it, &c->waiting) {
         struct http_call *call = list_entry(it, struct http_call, link);
-        CURLMcode r;
 
-        if (call->pooled && c->opts.pool_max && c->pooled >= c->opts.pool_max)
-            continue;
-        list_remove(&call->link);
-        list_push_back(&c->running, &call->link);
-        call->state = CALL_RUNNING;
-        call_set_deadline(call);
-        c->pooled += call->pooled;
-        r = curl_multi_add_handle(c->multi, call->easy);
-        assert(r == CURLM_OK);
+        if (!call->pooled)
+            call_run(call);
     }
+    while ((!c->opts.pool_max || c->pooled < c->opts.pool_max) && (next = send_line_take(&c->line)))
+        call_run(container_of(next, struct http_call, turn));
 }
 
 static void client_act(struct http_client *c, curl_socket_t fd, int events)
@@ -710,6 +674,7 @@ int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
     list_init(&c->running);
     list_init(&c->waiting);
     list_init(&c->zombies);
+    send_line_init(&c->line);
     c->multi = curl_multi_init();
     assert(c->multi);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
@@ -733,7 +698,8 @@ static void client_handle_closed(struct http_client *c)
 
     if (--c->handles > 0)
         return;
-    tls_unref(c->tls);
+    http_tls_unref(c->tls);
+    send_line_done(&c->line);
     free(c);
     curl_global_cleanup();
     if (cb)
@@ -780,6 +746,8 @@ struct http_call *http_client_start(struct http_client *c, const struct http_req
 
     assert(!c->closing);
     list_push_back(&c->waiting, &call->link);
+    if (call->pooled)
+        send_line_add(&c->line, &call->turn, req->urgency, req->group);
     deadline_arm(c, call);
     client_settle(c);
     return call;

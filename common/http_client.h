@@ -23,9 +23,10 @@ struct http_call;
 
 #define HTTP_CONNECT_TIMEOUT_MS 5000
 /* Requests that share kept connections (neither own_connection nor close_after) and run at the same
- * time; further ones wait in line, and their timeout_ms begins when they leave it: the wait is ours
- * and not the server's. It has an end, since all before them have one. Against an API server with
- * two cores, bursts of 20 and 50 writes end soonest with 6 to 12; a TLS connection takes 70 KiB. */
+ * time; further ones wait in line (send_line.h), and their timeout_ms begins when they leave it:
+ * the wait is ours and not the server's. It has an end, since all before them have one. Against an
+ * API server with two cores, bursts of 20 and 50 writes end soonest with 6 to 12; a TLS connection
+ * takes 70 KiB. */
 #define HTTP_POOL_MAX 8
 
 /* TLS and identity of the peers of https:// URLs. Strings may be NULL. Certificates and keys are
@@ -47,6 +48,8 @@ struct http_request {
     bool stream;               /* give body chunks to on_data as they come */
     bool own_connection;       /* do not share a connection (watches) */
     bool close_after;          /* do not keep the connection for reuse */
+    unsigned urgency;          /* in the line, as is the group: see send_line.h */
+    const char *group;         /* NULL: none */
     const char *proxy;         /* NULL: none */
     int64_t timeout_ms;        /* whole request; 0 for streams: none */
     int64_t answer_timeout_ms; /* streams: until the answer begins; 0: as idle_timeout_ms */

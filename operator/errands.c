@@ -313,7 +313,7 @@ static void doubt(struct errand *audit, char *uid, int64_t attempt, const char *
 
     e->attempt = attempt;
     e->name = xstrdup(name);
-    e->read = kube_get(e->es->ops, &api_task, e->ns, e->name, on_doubt, e);
+    e->read = kube_get(e->es->ops, KUBE_TO_FINISH, &api_task, e->ns, e->name, on_doubt, e);
 }
 
 /* What the agent says comes from a pod: *ret_name stands in the answer, *ret_uid is owned by the

@@ -314,7 +314,7 @@ static void on_resolved(void *arg, struct kube_result *res)
  * entry stays until then. */
 static void resolve(struct write *wr)
 {
-    wr->call = kube_get(wr->x->ops, wr->kind, wr->ns, wr->name, on_resolved, wr);
+    wr->call = kube_get(wr->x->ops, KUBE_TO_FINISH, wr->kind, wr->ns, wr->name, on_resolved, wr);
 }
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
@@ -518,7 +518,7 @@ static void do_create(struct executor *x, const char *key, const struct action *
     }
     wr = write_begin(x, LEDGER_CREATE, &api_pod, a->ns, name, pool_key);
     wr->plan_key = xstrdup(key);
-    wr->call = kube_create(x->ops, &api_pod, a->ns, buf_str(&body), on_done, wr);
+    wr->call = kube_create(x->ops, KUBE_TO_REFILL, &api_pod, a->ns, buf_str(&body), on_done, wr);
 }
 
 static void do_claim(struct executor *x, const char *key, const struct action *a)
@@ -533,7 +533,15 @@ static void do_claim(struct executor *x, const char *key, const struct action *a
     wr->plan_key = xstrdup(key);
     wr->uid = xstrdup(a->uid);
     wr->sandbox_key = xstrdup(sandbox_key);
-    wr->call = kube_patch(x->ops, &api_pod, a->ns, a->name, NULL, a->body, on_done, wr);
+    wr->call =
+        kube_patch(x->ops, KUBE_TO_CLAIM, &api_pod, a->ns, a->name, NULL, a->body, on_done, wr);
+}
+
+static enum kube_purpose status_purpose(const struct api_kind *kind)
+{
+    return kind == &api_sandbox ? KUBE_TO_FINISH
+           : kind == &api_task  ? KUBE_TO_REPORT
+                                : KUBE_TO_TELL;
 }
 
 static void do_status(struct executor *x, const char *key, const struct action *a)
@@ -544,7 +552,8 @@ static void do_status(struct executor *x, const char *key, const struct action *
     wr->uid = xstrdup(a->uid);
     wr->reason = xstrdup(a->reason);
     wr->trace = xstrdup(a->trace);
-    wr->call = kube_patch(x->ops, a->kind, a->ns, a->name, "status", a->body, on_done, wr);
+    wr->call = kube_patch(x->ops, status_purpose(a->kind), a->kind, a->ns, a->name, "status",
+                          a->body, on_done, wr);
 }
 
 static void do_delete(struct executor *x, const char *key, const struct action *a)
@@ -554,7 +563,8 @@ static void do_delete(struct executor *x, const char *key, const struct action *
     wr->plan_key = xstrdup(key);
     wr->uid = xstrdup(a->uid);
     wr->reason = xstrdup(a->reason);
-    wr->call = kube_delete(x->ops, a->kind, a->ns, a->name, a->uid, a->rv, -1, on_done, wr);
+    wr->call = kube_delete(x->ops, KUBE_TO_CLEAN_UP, a->kind, a->ns, a->name, a->uid, a->rv, -1,
+                           on_done, wr);
 }
 
 static void do_read(struct executor *x, const char *key, const struct action *a)

@@ -64,7 +64,8 @@ static void on_task(void *arg, struct kube_result *res)
     }
     in->task = container_of(kube_result_take_object(res), struct task, meta);
     if (in->env)
-        in->call = kube_get(in->ops, &api_sandbox_whole, in->ns, in->sandbox, on_sandbox, in);
+        in->call = kube_get(in->ops, KUBE_TO_FINISH, &api_sandbox_whole, in->ns, in->sandbox,
+                            on_sandbox, in);
     else
         finish(in, in->task, NULL, false);
 }
@@ -101,7 +102,7 @@ struct inputs *inputs_read(struct ops *ops, const struct world *w, const struct 
     in->env = env_is_apart(w, r);
     in->done = done;
     in->arg = arg;
-    in->call = kube_get(ops, &api_task_whole, in->ns, task_name, on_task, in);
+    in->call = kube_get(ops, KUBE_TO_FINISH, &api_task_whole, in->ns, task_name, on_task, in);
     return in;
 }
 

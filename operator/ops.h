@@ -34,6 +34,9 @@ struct ops_request {
     const char *const *headers; /* further "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;
+    /* Of what waits for a connection, see common/send_line.h. */
+    unsigned urgency;
+    const char *group;       /* NULL: none */
     bool stream;             /* a watch or a task stream: chunks go to on_data */
     int64_t timeout_ms;      /* whole call; 0 only for streams */
     int64_t idle_timeout_ms; /* streams: no byte for so long ends it with -ETIMEDOUT */

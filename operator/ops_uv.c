@@ -224,6 +224,8 @@ static void call_send(struct ops_call *call, const struct ops_request *req)
                                                  .body_len = req->body_len,
                                                  .stream = req->stream,
                                                  .own_connection = is_api && req->stream,
+                                                 .urgency = req->urgency,
+                                                 .group = req->group,
                                                  .proxy = is_api ? config->proxy : NULL,
                                                  .timeout_ms = req->timeout_ms,
                                                  .answer_timeout_ms = req->answer_timeout_ms,

@@ -100,8 +100,9 @@ static void build_path(struct buf *b, const struct api_kind *kind, const char *n
         buf_puts(b, "?fieldManager=" KUBE_FIELD_MANAGER);
 }
 
-static struct kube_call *start(struct ops *ops, const struct api_kind *kind, const char *ns,
-                               const struct verb *v, kube_done_fn *done, void *arg)
+static struct kube_call *start(struct ops *ops, enum kube_purpose purpose,
+                               const struct api_kind *kind, const char *ns, const struct verb *v,
+                               kube_done_fn *done, void *arg)
 {
     static const struct ops_handler handler = {.on_done = on_done};
     struct kube_call *c = xcalloc(1, sizeof(*c));
@@ -118,6 +119,8 @@ static struct kube_call *start(struct ops *ops, const struct api_kind *kind, con
                         &(struct ops_request){.target = OPS_API,
                                               .method = v->method,
                                               .path = buf_str(&path),
+                                              .urgency = purpose,
+                                              .group = ns,
                                               .content_type = v->content_type,
                                               .body = v->body,
                                               .body_len = v->body ? strlen(v->body) : 0,
@@ -126,23 +129,25 @@ static struct kube_call *start(struct ops *ops, const struct api_kind *kind, con
     return c;
 }
 
-struct kube_call *kube_get(struct ops *ops, const struct api_kind *kind, const char *ns,
-                           const char *name, kube_done_fn *done, void *arg)
+struct kube_call *kube_get(struct ops *ops, enum kube_purpose purpose, const struct api_kind *kind,
+                           const char *ns, const char *name, kube_done_fn *done, void *arg)
 {
-    return start(ops, kind, ns, &(struct verb){.method = "GET", .name = name}, done, arg);
+    return start(ops, purpose, kind, ns, &(struct verb){.method = "GET", .name = name}, done, arg);
 }
 
-struct kube_call *kube_create(struct ops *ops, const struct api_kind *kind, const char *ns,
-                              const char *body, kube_done_fn *done, void *arg)
+struct kube_call *kube_create(struct ops *ops, enum kube_purpose purpose,
+                              const struct api_kind *kind, const char *ns, const char *body,
+                              kube_done_fn *done, void *arg)
 {
     struct verb v = {.method = "POST", .content_type = "application/json", .body = body};
 
-    return start(ops, kind, ns, &v, done, arg);
+    return start(ops, purpose, kind, ns, &v, done, arg);
 }
 
-struct kube_call *kube_patch(struct ops *ops, const struct api_kind *kind, const char *ns,
-                             const char *name, const char *subresource, const char *body,
-                             kube_done_fn *done, void *arg)
+struct kube_call *kube_patch(struct ops *ops, enum kube_purpose purpose,
+                             const struct api_kind *kind, const char *ns, const char *name,
+                             const char *subresource, const char *body, kube_done_fn *done,
+                             void *arg)
 {
     struct verb v = {.method = "PATCH",
                      .content_type = MERGE_PATCH,
@@ -150,7 +155,7 @@ struct kube_call *kube_patch(struct ops *ops, const struct api_kind *kind, const
                      .name = name,
                      .subresource = subresource};
 
-    return start(ops, kind, ns, &v, done, arg);
+    return start(ops, purpose, kind, ns, &v, done, arg);
 }
 
 static void delete_options(struct buf *b, const char *uid, const char *rv, int grace_s)
@@ -174,16 +179,17 @@ static void delete_options(struct buf *b, const char *uid, const char *rv, int g
     assert(w.error == 0);
 }
 
-struct kube_call *kube_delete(struct ops *ops, const struct api_kind *kind, const char *ns,
-                              const char *name, const char *uid, const char *rv, int grace_s,
-                              kube_done_fn *done, void *arg)
+struct kube_call *kube_delete(struct ops *ops, enum kube_purpose purpose,
+                              const struct api_kind *kind, const char *ns, const char *name,
+                              const char *uid, const char *rv, int grace_s, kube_done_fn *done,
+                              void *arg)
 {
     cleanup_buf struct buf body = BUF_INIT(PATH_MAX_BYTES);
     struct verb v = {.method = "DELETE", .content_type = "application/json", .name = name};
 
     delete_options(&body, uid, rv, grace_s);
     v.body = buf_str(&body);
-    return start(ops, kind, ns, &v, done, arg);
+    return start(ops, purpose, kind, ns, &v, done, arg);
 }
 
 void kube_cancel(struct kube_call *call)

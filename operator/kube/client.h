@@ -49,21 +49,36 @@ struct meta *kube_result_take_object(struct kube_result *res);
 
 typedef void kube_done_fn(void *arg, struct kube_result *res);
 
+/* What a request is for: where many wait for a connection, these go first to last, and of each the
+ * namespaces in turn. */
+enum kube_purpose {
+    KUBE_TO_LEAD,     /* the lease, and what all depends on */
+    KUBE_TO_FINISH,   /* what a client already waits for: a status after a claim, a read */
+    KUBE_TO_CLAIM,    /* a pod for a sandbox */
+    KUBE_TO_REPORT,   /* what a task does, and its end */
+    KUBE_TO_REFILL,   /* a pod for a pool */
+    KUBE_TO_CLEAN_UP, /* deletes */
+    KUBE_TO_TELL,     /* a pool's status, Events */
+};
+
 /* done may be NULL for calls whose outcome does not matter. */
 struct kube_call;
-struct kube_call *kube_get(struct ops *ops, const struct api_kind *kind, const char *ns,
-                           const char *name, kube_done_fn *done, void *arg);
-struct kube_call *kube_create(struct ops *ops, const struct api_kind *kind, const char *ns,
-                              const char *body, kube_done_fn *done, void *arg);
+struct kube_call *kube_get(struct ops *ops, enum kube_purpose purpose, const struct api_kind *kind,
+                           const char *ns, const char *name, kube_done_fn *done, void *arg);
+struct kube_call *kube_create(struct ops *ops, enum kube_purpose purpose,
+                              const struct api_kind *kind, const char *ns, const char *body,
+                              kube_done_fn *done, void *arg);
 /* Merge patch; subresource NULL or "status". Put metadata.resourceVersion (and uid) into the body
  * for a compare-and-swap. */
-struct kube_call *kube_patch(struct ops *ops, const struct api_kind *kind, const char *ns,
-                             const char *name, const char *subresource, const char *body,
-                             kube_done_fn *done, void *arg);
+struct kube_call *kube_patch(struct ops *ops, enum kube_purpose purpose,
+                             const struct api_kind *kind, const char *ns, const char *name,
+                             const char *subresource, const char *body, kube_done_fn *done,
+                             void *arg);
 /* uid and rv are preconditions, NULL: none. grace_s -1: the object's own. */
-struct kube_call *kube_delete(struct ops *ops, const struct api_kind *kind, const char *ns,
-                              const char *name, const char *uid, const char *rv, int grace_s,
-                              kube_done_fn *done, void *arg);
+struct kube_call *kube_delete(struct ops *ops, enum kube_purpose purpose,
+                              const struct api_kind *kind, const char *ns, const char *name,
+                              const char *uid, const char *rv, int grace_s, kube_done_fn *done,
+                              void *arg);
 void kube_cancel(struct kube_call *call);
 
 #endif

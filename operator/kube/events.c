@@ -175,8 +175,9 @@ static void events_send(struct events *e)
         return;
     ev = list_first(&e->queue, struct event, link);
     e->call = ev->name
-                  ? kube_patch(e->ops, &event_kind, ev->ns, ev->name, NULL, ev->body, on_done, e)
-                  : kube_create(e->ops, &event_kind, ev->ns, ev->body, on_done, e);
+                  ? kube_patch(e->ops, KUBE_TO_TELL, &event_kind, ev->ns, ev->name, NULL, ev->body,
+                               on_done, e)
+                  : kube_create(e->ops, KUBE_TO_TELL, &event_kind, ev->ns, ev->body, on_done, e);
     e->queued--;
     event_free(ev);
 }

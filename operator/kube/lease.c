@@ -193,7 +193,7 @@ static void lease_do(struct lease *l, enum lease_action_type type)
     kube_cancel(l->call);
     l->call = NULL;
     if (type == LEASE_READ)
-        l->call = kube_get(l->ops, &lease_kind, l->ns, l->name, on_done, l);
+        l->call = kube_get(l->ops, KUBE_TO_LEAD, &lease_kind, l->ns, l->name, on_done, l);
     if (type == LEASE_STOP || type == LEASE_READ)
         return;
     if (type == LEASE_CREATE && l->record) {
@@ -202,9 +202,9 @@ static void lease_do(struct lease *l, enum lease_action_type type)
     }
     body = body_of(l, type);
     if (type == LEASE_CREATE)
-        l->call = kube_create(l->ops, &lease_kind, l->ns, body, on_done, l);
+        l->call = kube_create(l->ops, KUBE_TO_LEAD, &lease_kind, l->ns, body, on_done, l);
     else
-        l->call = kube_patch(l->ops, &lease_kind, l->ns, l->name, NULL, body,
+        l->call = kube_patch(l->ops, KUBE_TO_LEAD, &lease_kind, l->ns, l->name, NULL, body,
                              type == LEASE_VACATE ? on_vacated : on_done, l);
 }
 

@@ -62,7 +62,7 @@ static void test_requests(void **state)
     cleanup_free char *toy = fake_toy_json("ns", "a", "u1", "7", "red");
     struct ops_call *call;
 
-    kube_get(&fake.ops, &fake_kind, "ns", "a", on_done, &o);
+    kube_get(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", on_done, &o);
     call = fake_find(&fake, "");
     assert_string_equal(call->method, "GET");
     assert_string_equal(call->path, TOYS "/a");
@@ -74,7 +74,7 @@ static void test_requests(void **state)
     assert_string_equal(o.object, "ns/a/u1@7");
     assert_string_equal(o.message, "");
 
-    kube_create(&fake.ops, &fake_kind, "ns", "{\"x\":1}", on_done, &o);
+    kube_create(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "{\"x\":1}", on_done, &o);
     call = fake_find(&fake, "");
     assert_string_equal(call->method, "POST");
     assert_string_equal(call->path, TOYS "?fieldManager=arl-operator");
@@ -83,13 +83,13 @@ static void test_requests(void **state)
     fake_answer(call, 201, toy);
     assert_int_equal(o.reason, KUBE_OK);
 
-    kube_patch(&fake.ops, &fake_kind, "ns", "a", "status", "{}", on_done, &o);
+    kube_patch(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", "status", "{}", on_done, &o);
     call = fake_find(&fake, "");
     assert_string_equal(call->method, "PATCH");
     assert_string_equal(call->path, TOYS "/a/status?fieldManager=arl-operator");
     assert_string_equal(call->content_type, "application/merge-patch+json");
     fake_answer(call, 200, toy);
-    kube_patch(&fake.ops, &fake_kind, "ns", "../a b?", NULL, "{}", on_done, &o);
+    kube_patch(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "../a b?", NULL, "{}", on_done, &o);
     call = fake_find(&fake, "");
     assert_string_equal(call->path, TOYS "/..%2Fa%20b%3F?fieldManager=arl-operator");
     fake_answer(call, 200, toy);
@@ -101,7 +101,7 @@ static void test_delete(void **state)
     struct outcome o = {0};
     struct ops_call *call;
 
-    kube_delete(&fake.ops, &fake_kind, "ns", "a", "u1", "7", 0, on_done, &o);
+    kube_delete(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", "u1", "7", 0, on_done, &o);
     call = fake_find(&fake, "DELETE " TOYS "/a");
     assert_string_equal(call->body, "{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\","
                                     "\"gracePeriodSeconds\":0,\"preconditions\":{\"uid\":\"u1\","
@@ -109,7 +109,7 @@ static void test_delete(void **state)
     fake_answer(call, 200, "{\"kind\":\"Status\",\"status\":\"Success\"}");
     assert_int_equal(o.reason, KUBE_OK);
     assert_string_equal(o.object, "");
-    kube_delete(&fake.ops, &fake_kind, "ns", "a", NULL, NULL, -1, NULL, NULL);
+    kube_delete(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", NULL, NULL, -1, NULL, NULL);
     call = fake_find(&fake, "DELETE");
     assert_string_equal(call->body, "{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\"}");
     fake_answer(call, 404, "");
@@ -164,7 +164,7 @@ static void test_reasons(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
         struct outcome o = {0};
 
-        kube_patch(&fake.ops, &fake_kind, "ns", "a", NULL, "{}", on_done, &o);
+        kube_patch(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", NULL, "{}", on_done, &o);
         fake_answer(fake_find(&fake, ""), answers[i].http, answers[i].body);
         assert_string_equal(kube_reason_str(o.reason), kube_reason_str(answers[i].want));
         assert_int_equal(o.maybe_applied, answers[i].maybe_applied);
@@ -178,10 +178,10 @@ static void test_retry_after(void **state)
 {
     struct outcome o = {0};
 
-    kube_get(&fake.ops, &fake_kind, "ns", "a", on_done, &o);
+    kube_get(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", on_done, &o);
     fake_answer(fake_find(&fake, ""), 429, "{\"details\":{\"retryAfterSeconds\":3}}");
     assert_int_equal(o.retry_after_ms, 3000);
-    kube_get(&fake.ops, &fake_kind, "ns", "a", on_done, &o);
+    kube_get(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", on_done, &o);
     fake_answer_full(
         fake_find(&fake, ""),
         &(struct ops_response){.status = 503, .body = "", .retry_after_ms = 9000, .error_msg = ""});
@@ -193,12 +193,12 @@ static void test_no_answer(void **state)
 {
     struct outcome o = {0};
 
-    kube_create(&fake.ops, &fake_kind, "ns", "{}", on_done, &o);
+    kube_create(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "{}", on_done, &o);
     fake_fail(fake_find(&fake, ""), -ECONNREFUSED, false);
     assert_int_equal(o.reason, KUBE_NO_ANSWER);
     assert_false(o.maybe_applied);
     assert_string_equal(o.message, strerror(ECONNREFUSED));
-    kube_create(&fake.ops, &fake_kind, "ns", "{}", on_done, &o);
+    kube_create(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "{}", on_done, &o);
     fake_fail(fake_find(&fake, ""), -ETIMEDOUT, true);
     assert_int_equal(o.reason, KUBE_NO_ANSWER);
     assert_true(o.maybe_applied);
@@ -208,12 +208,12 @@ static void test_undecodable(void **state)
 {
     struct outcome o = {0};
 
-    kube_create(&fake.ops, &fake_kind, "ns", "{}", on_done, &o);
+    kube_create(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "{}", on_done, &o);
     fake_answer(fake_find(&fake, ""), 201, "{\"metadata\":{}}");
     assert_int_equal(o.reason, KUBE_SERVER_ERROR);
     assert_true(o.maybe_applied);
     assert_true(strlen(o.message) > 0);
-    kube_create(&fake.ops, &fake_kind, "ns", "{}", on_done, &o);
+    kube_create(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "{}", on_done, &o);
     fake_answer(fake_find(&fake, ""), 201, "{");
     assert_int_equal(o.reason, KUBE_SERVER_ERROR);
 }
@@ -222,7 +222,7 @@ static void test_take_and_cancel(void **state)
 {
     struct outcome o = {.take = true};
     cleanup_free char *toy = fake_toy_json("ns", "a", "u1", "7", "red");
-    struct kube_call *call = kube_get(&fake.ops, &fake_kind, "ns", "a", on_done, &o);
+    struct kube_call *call = kube_get(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", on_done, &o);
 
     o.cancel = call; /* its own, which has ended */
     fake_answer(fake_find(&fake, ""), 200, toy);
@@ -230,7 +230,7 @@ static void test_take_and_cancel(void **state)
     fake_kind.free(o.taken);
 
     o = (struct outcome){0};
-    call = kube_get(&fake.ops, &fake_kind, "ns", "a", on_done, &o);
+    call = kube_get(&fake.ops, KUBE_TO_CLAIM, &fake_kind, "ns", "a", on_done, &o);
     kube_cancel(call);
     kube_cancel(NULL);
     assert_int_equal(fake_calls(&fake), 0);
