@@ -309,11 +309,16 @@ static char *patch_text(const struct task_step *s, const char *why)
 
 static char *link_text(const struct task_step *s, uint32_t refusal)
 {
-    const char *why = refusal == WALK_OUT_OF_VOLUME
-                          ? "a symbolic link in a volume leads out of that volume"
-                          : "a symbolic link belongs to neither root nor the user who writes";
+    bool reads = s->type == STEP_COMMAND;
+    const char *path = str_or_empty(reads ? s->stdin_file : s->path);
 
-    return xasprintf("%s: %s, and is not followed", str_or_empty(s->path), why);
+    if (refusal == WALK_OUT_OF_VOLUME)
+        return xasprintf("%s%s: a symbolic link in a volume leads out of that volume, and is not "
+                         "followed",
+                         reads ? "stdinFile " : "", path);
+    return xasprintf("%s%s: a symbolic link belongs to neither root nor the user who %s, and is "
+                     "not followed",
+                     reads ? "stdinFile " : "", path, reads ? "reads" : "writes");
 }
 
 static int errno_of(uint32_t value)

@@ -465,6 +465,12 @@ static int send_to(struct runner_links *links, size_t container, struct frame_bu
     return 0;
 }
 
+/* Where there is no other container, nobody is to be led into. */
+static bool confined(const struct runner_links *links)
+{
+    return links->opts.container_count > 1;
+}
+
 static void put_env(struct frame_buf *b, const struct task_step *step)
 {
     frame_put_u32(b, (uint32_t)step->env_count);
@@ -490,6 +496,7 @@ int runner_exec(struct runner_links *links, size_t container, uint64_t id, const
         frame_put_text(&b, step->argv[i]);
     put_env(&b, step);
     frame_put_text(&b, step->stdin_file);
+    frame_put_u32(&b, confined(links));
     frame_put_u32(&b, step->stdin_data != NULL);
     frame_put_bytes(&b, step->stdin_data ? step->stdin_data : "", step->stdin_len);
     return send_to(links, container, &b);
@@ -507,8 +514,7 @@ int runner_write(struct runner_links *links, size_t container, uint64_t id, cons
                       : step->path    ? FRAME_WRITE_PATCH
                                       : FRAME_WRITE_PATCHES);
     frame_put_u32(&b, step->mode < 0 ? FRAME_MODE_UNSET : (uint32_t)step->mode);
-    /* Where there is no other container, nobody is to be led into. */
-    frame_put_u32(&b, links->opts.container_count > 1);
+    frame_put_u32(&b, confined(links));
     frame_put_u32(&b, step->fuzz);
     frame_put_text(&b, path);
     frame_put_bytes(&b, step->content, step->content_len);

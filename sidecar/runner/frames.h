@@ -8,8 +8,8 @@
  *                                                     behind it before the answer
  *                                     <-  WELCOME {}
  *                                     <-  EXEC {id, label, user, work dir, argv, env,
- *                                               stdin file, stdin} or WRITE {id, user, kind,
- *                                               mode, confined, fuzz, path,
+ *                                               stdin file, confined, stdin}
+ *                                         or WRITE {id, user, kind, mode, confined, fuzz, path,
  *                                               content}
  *     OUT {id, fd, bytes}...          ->
  *                                     <-  KILL {id, grace in ms}
@@ -24,7 +24,7 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define FRAMES_VERSION 7
+#define FRAMES_VERSION 8
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
 /* A sentence, with its NUL. Longer: the connection ends. */
 #define FRAME_TEXT_MAX 480

@@ -14,6 +14,7 @@
 
 #include "sidecar/runner/exec_why.h"
 #include "sidecar/runner/user.h"
+#include "sidecar/runner/walk.h"
 
 #define STATUS_FD 3
 /* In this order they are put where they belong, so that none is put over one that is to come. */
@@ -161,15 +162,24 @@ static void switch_user(const struct keeper_spec *spec, char ***env)
     user_done(&u);
 }
 
-static void open_stdin_file(const char *path)
+/* A neighbour's link would have the step read what the neighbour may not. */
+static void open_stdin_file(const struct keeper_spec *spec)
 {
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    struct stat st;
+    const char *file = spec->stdin_file;
+    cleanup_free char *path =
+        file[0] == '/' ? xstrdup(file) : xasprintf("%s/%s", spec->work_dir, file);
+    bool for_folder = file[strlen(file) - 1] == '/';
+    struct walk at;
+    int e = walk_to(path, WALK_ROOT | (spec->confined ? WALK_CONFINED : 0), &at), fd;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
-        fail(FRAME_STDIN_FAILED, errno, "");
-    if (!S_ISREG(st.st_mode))
-        fail(FRAME_STDIN_FAILED, S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "");
+    if (e == EPERM && at.refusal)
+        fail(FRAME_LINK_REFUSED, (int)at.refusal, "");
+    if (e || !at.exists)
+        fail(FRAME_STDIN_FAILED, e ? e : ENOENT, "");
+    fd = walk_open_file(&at);
+    close(at.dir);
+    if (fd < 0 || for_folder)
+        fail(FRAME_STDIN_FAILED, fd < 0 ? -fd : ENOTDIR, "");
     fcntl(fd, F_SETFL, 0);
     dup2(fd, STDIN_FILENO);
     close(fd);
@@ -215,7 +225,7 @@ static _Noreturn void child_main(const struct keeper_spec *spec)
     if (spec->work_dir && chdir(spec->work_dir) < 0)
         fail(FRAME_CHDIR_FAILED, errno, "");
     if (spec->stdin_file)
-        open_stdin_file(spec->stdin_file);
+        open_stdin_file(spec);
     else if (spec->stdin_data)
         make_stdin(spec->stdin_data, spec->stdin_len);
     e = exec_program(spec->argv, env, why);

@@ -9,7 +9,8 @@
  *
  * Neither runner nor keeper opens anything on the way to a command: whoever owns the container's
  * file system could let them wait in open(2). The command itself changes into its folder and
- * executes its program, in the tree that a time limit kills. Its stdin is a pipe of ours.
+ * executes its program, in the tree that a time limit kills. Its stdin is a pipe of ours, or a file
+ * that is found as a file to be written is (walk.h).
  *
  * Writing a file is a step too: its child writes instead of executing, as the container's user and
  * under the same limits, and a file system that hangs holds up nobody else.
@@ -31,6 +32,7 @@ struct keeper_spec {
     const char *work_dir;   /* NULL: where the runner is */
     bool own_home;          /* env names HOME itself: another user's does not replace it */
     const char *stdin_file; /* NULL: none */
+    bool confined;          /* stdin_file, see walk.h */
     const void *stdin_data; /* NULL: none; stdin is empty without both */
     size_t stdin_len;
     bool own_stdin;  /* keeps the runner's: the main command */

@@ -551,13 +551,15 @@ void steps_exec(struct runner *r, struct frame_reader *f)
     CLEANUP(frame_list_free) char **more = frame_get_list(f, &envc);
     CLEANUP(free_pointers) char **env = keeper_env(r->env, more);
     cleanup_free char *stdin_file = frame_get_text(f);
+    bool confined = frame_get_u32(f) != 0;
     bool has_stdin = frame_get_u32(f) != 0;
     struct keeper_spec spec = {.user = text_or_null(user),
                                .argv = argv,
                                .env = env,
                                .work_dir = work_dir,
                                .own_home = names_home(more),
-                               .stdin_file = text_or_null(stdin_file)};
+                               .stdin_file = text_or_null(stdin_file),
+                               .confined = confined};
 
     spec.stdin_data = frame_get_bytes(f, &spec.stdin_len);
     if (!has_stdin)

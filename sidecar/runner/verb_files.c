@@ -89,23 +89,14 @@ static int copy_file(int fd, uint64_t length, struct verb_out *out)
     return e;
 }
 
-/* It may be another file than what was found. */
 static int open_file(const struct walk *at, uint64_t offset, int *ret)
 {
-    int fd = openat(at->dir, at->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    struct stat st;
-    int e = 0;
+    int fd = walk_open_file(at);
 
     if (fd < 0)
-        return errno;
+        return fd == -EINVAL ? VERB_NOT_A_FILE : -fd;
     *ret = fd;
-    if (fstat(fd, &st) < 0)
-        e = errno;
-    else if (!S_ISREG(st.st_mode))
-        e = VERB_NOT_A_FILE;
-    else if (offset > 0 && lseek(fd, (off_t)offset, SEEK_SET) < 0)
-        e = errno;
-    return e;
+    return offset > 0 && lseek(fd, (off_t)offset, SEEK_SET) < 0 ? errno : 0;
 }
 
 int verb_get(const struct verb *v)

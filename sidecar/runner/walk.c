@@ -246,3 +246,21 @@ int walk_to(const char *path, unsigned flags, struct walk *ret)
         ret->dir = w.dir;
     return e;
 }
+
+int walk_open_file(const struct walk *at)
+{
+    int fd = openat(at->dir, at->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+    int e = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0)
+        e = errno;
+    else if (!S_ISREG(st.st_mode))
+        e = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    if (e == 0)
+        return fd;
+    close(fd);
+    return -e;
+}

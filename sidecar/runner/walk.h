@@ -48,6 +48,10 @@ enum walk_flag {
 /* path is absolute. flags: of enum walk_flag. 0 or an errno; with `refusal` set if it is EPERM for
  * one of these reasons. */
 int walk_to(const char *path, unsigned flags, struct walk *ret);
+/* Opens what a walk has found, or another file that was put there meanwhile, for reading: never
+ * through a link, and without waiting. A descriptor, or a negative errno; -EISDIR for a folder,
+ * -EINVAL for what is neither that nor a regular file. */
+int walk_open_file(const struct walk *at);
 /* The mount that an open file lies in; 0: it can not be told. */
 uint64_t walk_mount(int fd);
 

@@ -7,8 +7,9 @@
 
 /* The fields of each type: numbers of 4 and 8 bytes, bytes, text, list of texts. */
 static const char *const forms[] = {
-    [FRAME_HELLO] = "4b",   [FRAME_OUT] = "84b",      [FRAME_DONE] = "8448", [FRAME_WELCOME] = "",
-    [FRAME_EXEC] = "8ttll", [FRAME_WRITE] = "8444tb", [FRAME_KILL] = "84",
+    [FRAME_HELLO] = "4b", [FRAME_OUT] = "84b",         [FRAME_DONE] = "8448t",
+    [FRAME_WELCOME] = "", [FRAME_EXEC] = "8tttllt44b", [FRAME_WRITE] = "8t4444tb",
+    [FRAME_KILL] = "84",
 };
 
 static void copy_list(struct frame_reader *r, struct frame_buf *out)
