@@ -70,7 +70,7 @@ struct runner {
     struct mainlog main_log[2]; /* the main command's stdout and stderr */
     struct list steps;
     size_t active; /* steps that are not over */
-    size_t left;   /* steps that are, see RUNNER_LEFT_MAX */
+    size_t left;   /* steps that are, but whose daemons live or hold a pipe */
 
     bool main_started;
     pid_t main_keeper; /* 0: there is none */

@@ -280,17 +280,25 @@ static void step_free(struct runner *r, struct step *s)
     free(s);
 }
 
-static void close_oldest_left(struct runner *r)
+/* Only those that hold a pipe count: one that does not costs no descriptor. */
+static void limit_left(struct runner *r)
 {
+    struct step *oldest = NULL;
+    size_t n = 0;
+
     list_for_each (it, &r->steps) {
         struct step *s = list_entry(it, struct step, node);
 
-        if (s->phase == PHASE_OVER && !pipes_closed(s)) {
-            close_fd(s, OUT);
-            close_fd(s, ERR);
-            return;
-        }
+        if (s->phase != PHASE_OVER || pipes_closed(s))
+            continue;
+        n++;
+        if (!oldest)
+            oldest = s;
     }
+    if (n <= RUNNER_LEFT_MAX)
+        return;
+    close_fd(oldest, OUT);
+    close_fd(oldest, ERR);
 }
 
 /* Whoever is killed for want of memory is not always the command itself: a shell goes on. */
@@ -312,8 +320,8 @@ static void step_over(struct runner *r, struct step *s)
         report_done(r, s->id, s->how, s->value, s->exited_ns - s->started_ns, s->text);
     s->phase = PHASE_OVER;
     r->active--;
-    if (++r->left > RUNNER_LEFT_MAX)
-        close_oldest_left(r);
+    r->left++;
+    limit_left(r);
 }
 
 /* Everything of the step; where /proc can not be read, the process group only. What a keeper that
