@@ -537,8 +537,14 @@ static int take_file(struct parser *p)
     return diff_line_starts(&l, "diff ") ? take_git(p, f) : take_plain(p, f);
 }
 
-/* Text that belongs to no file. in_text: anything may stand here, as in a mail's head. */
-static int skip_text(struct parser *p, bool *in_text)
+/* What stands in front of a line that belongs to no file. */
+enum around {
+    BEHIND_FILE,
+    IN_PROSE, /* sentences, behind a file */
+    IN_TEXT,  /* anything may stand here, as in a mail's head */
+};
+
+static int skip_text(struct parser *p, enum around *around)
 {
     struct diff_line l;
     int r = check_left_out(p);
@@ -546,17 +552,18 @@ static int skip_text(struct parser *p, bool *in_text)
     if (r < 0)
         return r;
     diff_peek(&p->in, &l);
-    if (diff_line_starts(&l, "```") && (p->in.number == 1 || !*in_text))
+    if (diff_line_starts(&l, "```") && (p->in.number == 1 || *around != IN_TEXT))
         return bad(p, xasprintf("line %zu of the patch is a Markdown fence (```): leave the fences "
                                 "out",
                                 p->in.number));
     if (diff_line_starts(&l, "*** ") && p->other_line == 0)
         p->other_line = p->in.number;
     if (diff_begins_text(&p->in))
-        *in_text = true;
-    else if (p->diff->count > 0 && !*in_text && !diff_is_blank(l) &&
-             !diff_line_starts(&l, "diff ") && !diff_line_starts(&l, "==="))
+        *around = IN_TEXT;
+    else if (*around != IN_TEXT && diff_may_be_lost(&p->in, *around == IN_PROSE))
         return bad_line(p, "the next file, the next hunk or the end");
+    else if (*around == BEHIND_FILE && !diff_is_blank(l) && !diff_line_starts(&l, " "))
+        *around = IN_PROSE;
     diff_next(&p->in);
     return 0;
 }
@@ -571,19 +578,19 @@ static bool at_bare_hunk(const struct parser *p)
 
 static int take_all(struct parser *p)
 {
-    bool in_text = true; /* before the first file */
+    enum around around = IN_TEXT;
     struct diff_line l;
     int r = 0;
 
     while (r == 0 && diff_peek(&p->in, &l)) {
         if (diff_begins_file(&p->in) || (at_bare_hunk(p) && p->diff->count == 0)) {
             r = take_file(p);
-            in_text = false;
+            around = BEHIND_FILE;
         } else if (at_bare_hunk(p)) {
             r = bad(p, xasprintf("line %zu of the patch: a hunk without the names of its file",
                                  p->in.number));
         } else {
-            r = skip_text(p, &in_text);
+            r = skip_text(p, &around);
         }
     }
     if (r == 0 && p->diff->count == 0 && p->other_line)

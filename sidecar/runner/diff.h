@@ -3,8 +3,8 @@
  * in, a list of files out. Nothing of a patch is left out in silence: whatever is not understood,
  * or cannot be done here (symbolic links, submodules, binary files), is refused by name.
  *
- * Text before the first file is skipped, as is what git log, mails, svn, CVS and hg put between two
- * files (diff_text.h).
+ * Text before, between and behind the files is skipped, as git apply has it; but not what may be a
+ * part of a hunk that nothing counts (diff_text.h).
  * Names lose their first component ("a/", "b/"), as with git apply; git's quoted names are read.
  *
  * Limits: DIFF_FILES_MAX files; the time is linear.

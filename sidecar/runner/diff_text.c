@@ -26,22 +26,24 @@ bool diff_is_edit(const struct diff_line *l)
     return l->len > 0 && (l->p[0] == ' ' || l->p[0] == '+' || l->p[0] == '-' || diff_line_empty(l));
 }
 
-static bool at_names(const struct diff_lines *at)
+/* Two lines that begin so. */
+static bool at_pair(const struct diff_lines *at, const char *first, const char *second)
 {
     struct diff_lines in = *at;
     struct diff_line l;
 
-    if (!diff_peek(&in, &l) || !diff_line_starts(&l, "--- "))
+    if (!diff_peek(&in, &l) || !diff_line_starts(&l, first))
         return false;
     diff_next(&in);
-    return diff_peek(&in, &l) && diff_line_starts(&l, "+++ ");
+    return diff_peek(&in, &l) && diff_line_starts(&l, second);
 }
 
 bool diff_begins_file(const struct diff_lines *in)
 {
     struct diff_line l;
 
-    return at_names(in) || (diff_peek(in, &l) && diff_line_starts(&l, "diff --git "));
+    return at_pair(in, "--- ", "+++ ") ||
+           (diff_peek(in, &l) && diff_line_starts(&l, "diff --git "));
 }
 
 bool diff_at_signature(const struct diff_lines *at)
@@ -87,12 +89,38 @@ static bool at_commit(const struct diff_lines *at)
     return take_hash(&l) && (named || diff_begins_file(&in));
 }
 
+/* As a folder of mails has it: "From WORD Mon ..." */
+static bool is_mail(struct diff_line l)
+{
+    static const char *const days[] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
+
+    l = diff_trimmed(l);
+    if (!diff_take_text(&l, "From "))
+        return false;
+    while (l.len > 0 && l.p[0] != ' ') {
+        l.p++;
+        l.len--;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(days); i++) {
+        struct diff_line rest = l;
+
+        if (diff_take_text(&rest, " ") && diff_take_text(&rest, days[i]))
+            return rest.len == 0 || rest.p[0] == ' ';
+    }
+    return false;
+}
+
+/* In front of a mail's attachment, as git makes it: with its version. */
+static bool is_boundary(struct diff_line l)
+{
+    return diff_take_text(&l, "--------------") && l.len > 0 && l.p[0] >= '0' && l.p[0] <= '9';
+}
+
 bool diff_begins_text(const struct diff_lines *in)
 {
-    /* Mails and their attachments; hg; svn and CVS. */
-    static const char *const heads[] = {"From ",       "--------------", "# HG changeset patch",
-                                        "changeset: ", "Index: ",        "RCS file: ",
-                                        "cvs diff: ",  "cvs server: "};
+    /* hg; svn and CVS. */
+    static const char *const heads[] = {"# HG changeset patch", "changeset: ", "Index: ",
+                                        "RCS file: ",           "cvs diff: ",  "cvs server: "};
     struct diff_line l;
 
     if (!diff_peek(in, &l))
@@ -100,7 +128,77 @@ bool diff_begins_text(const struct diff_lines *in)
     for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
         if (diff_line_starts(&l, heads[i]))
             return true;
-    return diff_at_signature(in) || at_commit(in);
+    return is_mail(l) || is_boundary(l) || diff_at_signature(in) || at_commit(in);
+}
+
+/* ---- what may be lost ------------------------------------------------------------------------ */
+
+/* "- one", as in a list; "- * one" is a line of a comment that is removed. */
+static bool is_item(struct diff_line l)
+{
+    if (!diff_take_text(&l, "- ") || diff_is_blank(l) || l.p[0] == ' ' || l.p[0] == '\t')
+        return false;
+    return l.p[0] != '*' || (l.len > 1 && l.p[1] != ' ' && l.p[1] != '/');
+}
+
+static bool is_rule(struct diff_line l)
+{
+    size_t n = 0;
+
+    l = diff_trimmed(l);
+    while (n < l.len && l.p[n] == '-')
+        n++;
+    return n == l.len && n >= 3;
+}
+
+/* Digits, and perhaps a comma and more of them. */
+static bool take_lines(struct diff_line *l)
+{
+    size_t n = 0;
+
+    while (n < l->len && ((l->p[n] >= '0' && l->p[n] <= '9') || (n > 0 && l->p[n] == ',')))
+        n++;
+    l->p += n;
+    l->len -= n;
+    return n > 0;
+}
+
+/* A change as diff(1) tells it without -u: "2,3c2" and what was there, or is. */
+static bool at_normal_change(const struct diff_lines *at)
+{
+    struct diff_lines in = *at;
+    struct diff_line l;
+
+    if (!diff_peek(&in, &l))
+        return false;
+    l = diff_trimmed(l);
+    diff_next(&in);
+    if (!take_lines(&l) || l.len == 0 || !memchr("acd", l.p[0], 3))
+        return false;
+    l.p++;
+    l.len--;
+    return take_lines(&l) && l.len == 0 && diff_peek(&in, &l) &&
+           (diff_line_starts(&l, "< ") || diff_line_starts(&l, "> "));
+}
+
+bool diff_may_be_lost(const struct diff_lines *in, bool in_prose)
+{
+    struct diff_hunk h;
+    struct diff_line l;
+
+    if (!diff_peek(in, &l))
+        return false;
+    if (diff_line_starts(&l, "+") || diff_line_starts(&l, "@@") || diff_line_starts(&l, "\\ "))
+        return true;
+    if (diff_line_starts(&l, "-"))
+        return !in_prose || !(is_item(l) || is_rule(l));
+    if (at_normal_change(in))
+        return true;
+    while (l.len > 0 && memchr(" \t>|", l.p[0], 4)) {
+        l.p++;
+        l.len--;
+    }
+    return diff_line_starts(&l, "diff --git ") || diff_hunk_head(l, &h);
 }
 
 /* ---- what is left out ------------------------------------------------------------------------ */
@@ -123,11 +221,26 @@ static bool is_only_in(struct diff_line l)
            colon[1] == ' ';
 }
 
-static bool is_git_mode(struct diff_line l)
+/* The head of a context diff. */
+static bool at_context(const struct diff_lines *at)
+{
+    struct diff_lines in = *at;
+
+    if (!at_pair(&in, "*** ", "--- "))
+        return false;
+    diff_next(&in);
+    return at_pair(&in, "--- ", "***************");
+}
+
+static bool at_git_header(const struct diff_lines *in)
 {
     static const char *const heads[] = {"old mode 1", "new mode 1", "new file mode 1",
                                         "deleted file mode 1"};
+    struct diff_line l;
 
+    if (at_pair(in, "rename from ", "rename to ") || at_pair(in, "copy from ", "copy to "))
+        return true;
+    diff_peek(in, &l);
     l = diff_trimmed(l);
     for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
         if (diff_line_starts(&l, heads[i]) && l.len == strlen(heads[i]) + 5)
@@ -188,7 +301,8 @@ const char *diff_left_out(const struct diff_lines *in)
                "content";
     if ((diff_line_starts(&l, "Binary files ") && ends(l, " differ")) ||
         (diff_line_starts(&l, "Binary file ") && ends(l, " has changed")) ||
-        diff_line_starts(&l, "Cannot display: file marked as a binary type"))
+        diff_line_starts(&l, "Cannot display: file marked as a binary type") ||
+        (l.len == strlen("GIT binary patch") && diff_line_starts(&l, "GIT binary patch")))
         return "tells of a binary file without its content";
     if (is_only_in(l))
         return "tells of a file without its text";
@@ -200,7 +314,7 @@ const char *diff_left_out(const struct diff_lines *in)
         return "tells of properties of svn, which can not be applied: leave them out";
     if (diff_line_starts(&l, "diff --cc ") || diff_line_starts(&l, "diff --combined "))
         return "begins a combined diff of a merge, which can not be applied";
-    if (diff_line_starts(&l, "*** Begin Patch"))
+    if (diff_line_starts(&l, "*** Begin Patch") || at_context(in))
         return DIFF_OTHER_FORMAT;
-    return is_git_mode(l) ? "belongs to a line \"diff --git\", which is missing" : NULL;
+    return at_git_header(in) ? "belongs to a line \"diff --git\", which is missing" : NULL;
 }

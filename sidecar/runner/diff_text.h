@@ -23,6 +23,10 @@ bool diff_begins_file(const struct diff_lines *in);
 bool diff_at_signature(const struct diff_lines *in);
 /* Text begins here that may go on with any lines, up to the next file. */
 bool diff_begins_text(const struct diff_lines *in);
+/* Behind a file, where no such text has begun: what may be of a hunk although none counts it, or be
+ * a file or a hunk that is indented or quoted. in_prose: a sentence stands in front, so that a list
+ * ("- one") may follow. */
+bool diff_may_be_lost(const struct diff_lines *in, bool in_prose);
 /* A change is told of here that can not be made of what the patch has: why; NULL: none is. */
 const char *diff_left_out(const struct diff_lines *in);
 

@@ -379,6 +379,28 @@ def a_series_of_commits_as_git_shows_it(pod):
 
 
 @case
+def text_between_files(pod):
+    """As git skips it; what may be of a hunk is refused, although git skips that, too."""
+    first, second = "diff --git a/f b/f\n" + names("f") + HUNK, names("g") + HUNK
+    for number, text in enumerate(("And now g.\n", "\nThe other file:\n\n- a point\n- `code`\n  more of it\n\n---\n\n", "\n\tindented\n", "1. one\n> two\n",
+                                   "From now on\n", "-- \n2.39.5\n\n+1 from me\n")):
+        ours, theirs = (Tree(pod, f"text{who}{number}", f="a\n", g="a\n") for who in ("ours", "theirs"))
+        diff = f"Dear all,\n\n{first}{text}{second}{text}"
+        pod_patch = os.path.join(pod.work, f"text{number}.patch")
+        with open(pod_patch, "w", encoding="utf-8") as f:
+            f.write(diff)
+        corpus.git(theirs.root, "apply", pod_patch)
+        equal(ours.apply(diff), (0, "File patched: f\nFile patched: g\n", ""))
+        equal((corpus.tree(ours.root), ours.get("g")), (corpus.tree(theirs.root), "b\n"))
+    t = Tree(pod, "textrefused", f="a\n", g="a\n")
+    for line in ("+c", "-c", "@@ def f():", "  @@ -1 +1 @@", "\\ No newline at end of file", "--- a/h"):
+        equal(t.apply(f"{first}\nWords.\n{line}\n{second}"),
+              (1, "", f'arl: line 9 of the patch: expected the next file, the next hunk or the end, found "{line}"\n'))
+    equal(t.apply(f"{first}\nWords.\n{HUNK}{second}"), (1, "", "arl: line 9 of the patch: a hunk without the names of its file\n"))
+    equal((t.names(), t.get("f"), t.get("g")), (["f", "g"], "a\n", "a\n"))
+
+
+@case
 def what_other_programs_put_between_files(pod):
     bar = "=" * 67
     cvs = f"Index: {{0}}\n{bar}\nRCS file: /cvs/{{0}},v\nretrieving revision 1.1\nretrieving revision 1.2\ndiff -u -r1.1 -r1.2\n--- {{0}}\t1.1\n+++ {{0}}\t1.2\n{HUNK}".format

@@ -14,6 +14,9 @@ OPTIONS = [[], ["-M"], ["-M", "-C", "--find-copies-harder"], ["--full-index"], [
 KINDS = ["edit", "edit", "edit", "new", "delete", "rename", "rename and edit", "copy", "mode", "mode and edit", "empty", "line ends",
          "last newline"]
 SPECIAL = ["link", "binary"]    # cannot be applied
+# What people and models write between files.
+BETWEEN = ["The next one.\n", "\nThen there is:\n\n- one thing\n- **another**\n\n---\n\n", "\n\twords(\"and code\")\n", "> said somebody\n\n",
+           "From now on\n\n* a point\n"]
 
 
 @dataclass
@@ -118,6 +121,16 @@ def change(rnd, root, kind):
             f.write(data)
 
 
+def with_words(rnd, diff):
+    """With text in front of files and at the end, which git skips."""
+    lines = diff.splitlines(keepends=True)
+    starts = [i for i, line in enumerate(lines) if line.startswith(b"diff --git ")] + [len(lines)]
+    for i in reversed(starts):
+        if rnd.random() < .6:
+            lines.insert(i, rnd.choice(BETWEEN).encode())
+    return b"".join(lines)
+
+
 def attempt(folder, rnd, special):
     """A Patch, or None if nothing came of it, or git itself does not apply it."""
     work = os.path.join(folder, "work")
@@ -143,6 +156,8 @@ def attempt(folder, rnd, special):
         diff = git(work, "format-patch", "-1", "--stdout", *options).stdout
     else:
         diff = git(work, "diff", "--cached", *(["--binary"] if special else []), *options).stdout
+    if rnd.random() < .2:
+        diff = with_words(rnd, diff)
     with open(os.path.join(folder, "patch"), "wb") as f:
         f.write(diff)
     if git(trees[1], "apply", os.path.join(folder, "patch"), fails=True).returncode != 0:

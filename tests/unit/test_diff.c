@@ -142,9 +142,6 @@ static void test_malformed(void **state)
          "hunk 1 says 1 old lines and has more: 2 (line 3 of the patch)"},
         {"a\n", "@@ -1,5 +1,5 @@\n a\n b\n c\n d\n e\n f\n",
          "hunk 1 says 5 old lines and has more: 6 (line 7 of the patch)"},
-        {"a\n", "@@ -1 +1 @@\n-a\n+b\nrubbish\n",
-         "line 4 of the patch: expected the next file, the next hunk or the end, found "
-         "\"rubbish\""},
         {"a\n", "@@ -1 +1 @@\n*a\n", "hunk 1 says 1 old lines and has 0 (line 2 of the patch)"},
         /* What is said of a newline stands once, behind a line. */
         {"a\n\n", "@@ -2 +2,2 @@\n+b\n\\\n \n",
@@ -300,6 +297,95 @@ static void test_files(void **state)
                          "-- \n2.39.5\n\nFrom 2 Mon\n---\n g | 2 +-\n\n" GIT(
                              "g") "--- a/g\n+++ b/g\n" HUNK "-- \n2.39.5\n\n",
                 "modify f f 0 0 1;modify g g 0 0 1;");
+}
+
+#define FILE_OF(name) "--- a/" name "\n+++ b/" name "\n" HUNK
+#define BOTH "modify f f 0 0 1;modify g g 0 0 1;"
+
+/* As git apply has it. */
+static void test_text_between(void **state)
+{
+    static const char *const texts[] = {
+        "words\n",
+        "\nNow the other one:\n\n- a point\n- **another**\n  more of it\n\n---\n\n",
+        "\n    indented words\n\ndiff -u is what made it\n===\n",
+        "words\n\n- a point\n> a word of somebody else's\n1. one\n2,3 c 4\n",
+        "From now on:\n\n* a point\n*** bold ***\n",
+        "\nrename from here\nto there\n",
+        "words of git@example.com\n@ an address\n",
+        "-- \n2.39.5\n\n-any\n+thing\n",
+        "From 0123 Mon Sep 17 00:00:00 2001\n-any\n+thing\n",
+        "commit 0123456789\n+any\n",
+        "\n--------------2.39.5--\n\n+any\n",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        cleanup_free char *both = xasprintf(FILE_OF("f") "%s" FILE_OF("g"), texts[i]);
+        cleanup_free char *behind = xasprintf(FILE_OF("f") "%s", texts[i]);
+        cleanup_free char *moved =
+            xasprintf(GIT("f") "old mode 100644\nnew mode 100755\n%s" FILE_OF("g"), texts[i]);
+
+        check_files(both, BOTH);
+        check_files(behind, "modify f f 0 0 1;");
+        check_files(moved, "modify f f 100644 100755 0;modify g g 0 0 1;");
+    }
+    check_files(FILE_OF("f") "rubbish\n", "modify f f 0 0 1;");
+}
+
+/* What may be of a hunk, or a change that is told of, is not taken for text. */
+static void test_nothing_is_lost_in_text(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned line;
+    } rows[] = {
+        {"\n+c\n", 7},
+        {"\n-c\n", 7},
+        {"\n- c\n", 7},
+        {"rubbish\n+c\n", 7},
+        {"rubbish\n\n+ c\n", 8},
+        {"rubbish\n-c\n", 7},
+        {"rubbish\n-  c\n", 7},
+        {"rubbish\n-\n", 7},
+        {"rubbish\n- * c\n", 7},
+        {"rubbish\n- */\n", 7},
+        {"rubbish\n" NO_NEWLINE, 7},
+        {"rubbish\n@@\n", 7},
+        {"rubbish\n@@ def f(): @@\n", 7},
+        {"rubbish\n--- a/h\n", 7},
+        {"rubbish\n+++ b/h\n", 7},
+        {"rubbish\n  @@ -1 +1 @@\n  -a\n  +b\n", 7},
+        {"rubbish\n> @@ -1 +1 @@\n> -a\n> +b\n", 7},
+        {"rubbish\n\tdiff --git a/h b/h\n\told mode 100644\n", 7},
+        {"rubbish\n1c1\n< a\n---\n> b\n", 7},
+        {"rubbish\n2,3d1\n< a\n< b\n", 7},
+        {"From now on:\n+c\n", 7},
+        {"\n---------------\n+c\n", 7},
+        {NO_NEWLINE NO_NEWLINE, 7},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *all = xasprintf(FILE_OF("f") "%s" FILE_OF("g"), rows[i].text);
+        const char *line = all;
+        cleanup_free char *want = NULL;
+
+        for (unsigned n = 1; n < rows[i].line; n++)
+            line = strchr(line, '\n') + 1;
+        want = xasprintf("refused: line %u of the patch: expected the next file, the next hunk or "
+                         "the end, found \"%.*s\"",
+                         rows[i].line, (int)strcspn(line, "\n"), line);
+        check_files(all, want);
+    }
+    check_files(FILE_OF("f") "words\n@@ -9 +9 @@\n-a\n+b\n",
+                "refused: line 7 of the patch: a hunk without the names of its file");
+    check_files(FILE_OF("f") "words\nrename from g\nrename to h\n",
+                "refused: line 7 of the patch belongs to a line \"diff --git\", which is missing");
+    check_files(FILE_OF("f") "words\nGIT binary patch\nliteral 1\nIcmZ\n",
+                "refused: line 7 of the patch tells of a binary file without its content");
+    check_files(
+        "*** a/h\n--- b/h\n***************\n*** 1 ****\n! a\n--- 1 ----\n! b\n" FILE_OF("f"),
+        "refused: line 1 of the patch is of another format (a context diff, or \"*** Begin "
+        "Patch\"): only unified diffs can be applied");
 }
 
 static void test_files_refused(void **state)
@@ -481,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_malformed),     cmocka_unit_test(test_another_place),
         cmocka_unit_test(test_fuzz),          cmocka_unit_test(test_limit),
         cmocka_unit_test(test_search_ends),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_text_between),  cmocka_unit_test(test_nothing_is_lost_in_text),
         cmocka_unit_test(test_files_refused), cmocka_unit_test(test_against_gnu),
     };
 
