@@ -36,11 +36,11 @@ static mode_t mode_of(const struct replace *r)
 {
     /* The bits that lend a user are lent by whoever owns the file: of another one's, root would
      * make its own. */
-    mode_t kept = r->at->st.st_uid == geteuid() ? 07777 : 0777;
+    mode_t kept = r->there.st_uid == geteuid() ? 07777 : 0777;
 
     if (r->mode != REPLACE_KEEP_MODE)
         return (mode_t)(r->mode & 07777);
-    return r->at->exists ? r->at->st.st_mode & kept : NEW_MODE;
+    return r->at->exists ? r->there.st_mode & kept : NEW_MODE;
 }
 
 static int copy_xattr(int from, int to, const char *name)
@@ -68,16 +68,21 @@ static int copy_xattrs(int from, int to)
     return e;
 }
 
-/* Attributes of the file that is there; 0 as well if it cannot be read. */
-static int keep_xattrs(const struct replace *r, int to)
+/* Owner, mode and attributes are to be those of one file, so one descriptor is asked for all of
+ * them. *ret -1: it cannot be read, and its attributes are not to be had. 0 or an errno. */
+static int look_there(struct replace *r, int *ret)
 {
-    CLEANUP(close_fd)
-    int from =
-        openat(r->at->dir, r->at->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int e = 0;
 
-    if (from < 0)
-        return errno == EACCES ? 0 : errno;
-    return copy_xattrs(from, to);
+    r->there = r->at->st;
+    if (!r->at->exists)
+        return 0;
+    *ret = walk_open_file(r->at);
+    if (*ret < 0)
+        e = -*ret;
+    else if (fstat(*ret, &r->there) < 0)
+        e = errno;
+    return e == EACCES ? 0 : e;
 }
 
 void replace_temp_name(char ret[REPLACE_TEMP_MAX], unsigned attempt)
@@ -124,15 +129,15 @@ static int fill(struct replace *r, int fd)
     return 0;
 }
 
-static int make_temp(struct replace *r)
+static int make_temp(struct replace *r, int there)
 {
     int fd = open_temp(r->at->dir, r->temp), e;
 
     if (fd < 0)
         return -fd;
     e = fill(r, fd);
-    if (!e && r->at->exists)
-        e = keep_xattrs(r, fd);
+    if (!e && there >= 0)
+        e = copy_xattrs(there, fd);
     /* The mode is set here and not by open(), since the umask is the container's. */
     if (!e && fchmod(fd, mode_of(r)) < 0)
         e = errno;
@@ -216,7 +221,7 @@ static int write_there(struct replace *r)
 /* A new file in its place would have another owner, or other names would keep the old text. */
 static bool must_stay(const struct replace *r)
 {
-    const struct stat *st = &r->at->st;
+    const struct stat *st = &r->there;
 
     return r->at->exists &&
            (st->st_nlink > 1 || st->st_uid != geteuid() || st->st_gid != getegid());
@@ -226,10 +231,13 @@ static bool must_stay(const struct replace *r)
 
 int replace_prepare(struct replace *r)
 {
+    CLEANUP(close_fd) int there = -1;
     int e, fd;
 
     r->temp[0] = '\0';
-    e = must_stay(r) ? EPERM : make_temp(r);
+    e = look_there(r, &there);
+    if (!e)
+        e = must_stay(r) ? EPERM : make_temp(r, there);
     if (!e || !r->at->exists || e == ENOSPC || e == EDQUOT)
         return e;
     /* What was read of the content is not to be had again. */

@@ -20,7 +20,8 @@
 
 struct replace {
     const struct walk *at;
-    uint32_t mode; /* REPLACE_KEEP_MODE: of the file that is there, 0644 for a new one */
+    struct stat there; /* of the file that is there, which may be another one than was found */
+    uint32_t mode;     /* REPLACE_KEEP_MODE: of the file that is there, 0644 for a new one */
     const void *data;
     size_t len;
     /* In place of data, for content that is not in memory: writes it to fd, once. 0 or an errno,

@@ -2,6 +2,9 @@
 #include "tests/unit/verb_rig.h"
 
 #include <sys/prctl.h>
+#include <sys/xattr.h>
+
+#include "sidecar/runner/replace.h"
 
 /* ---- put and get ----------------------------------------------------------------------------- */
 
@@ -83,6 +86,49 @@ static void test_put_in_place(void **state)
     set_input("x", 1);
     refused("CUT", 1, "put --size 2 a");
     check_file("b", "short");
+}
+
+/* A new text for the file `f`, in whose place another one is put once it was found. */
+static struct replace replace_exchanged(const char *other)
+{
+    cleanup_free char *file = path("f"), *from = path(other);
+    struct walk at;
+    struct replace r = {.at = &at, .mode = REPLACE_KEEP_MODE, .data = "new", .len = 3};
+
+    assert_int_equal(walk_to(file, 0, &at), 0);
+    assert_int_equal(rename(from, file), 0);
+    assert_int_equal(replace_prepare(&r), 0);
+    assert_int_equal(replace_commit(&r), 0);
+    close(at.dir);
+    r.at = NULL;
+    return r;
+}
+
+/* Whose file it is, who may read it, and its attributes: none of them is of one file and the rest
+ * of another. */
+static void test_put_over_one_that_was_exchanged(void **state)
+{
+    cleanup_free char *f = path("f"), *other = path("other");
+    struct stat st;
+    bool has_attributes;
+
+    assert_int_equal(call("put --size 0 --mode 0600 f"), 0);
+    assert_int_equal(call("put --size 0 --mode 0640 other"), 0);
+    has_attributes = setxattr(other, "user.colour", "blue", 4, 0) == 0;
+    assert_false(replace_exchanged("other").in_place);
+    check_file("f", "new");
+    assert_int_equal(mode_of("f") & 07777, 0640);
+    assert_true(!has_attributes || getxattr(f, "user.colour", NULL, 0) == 4);
+    if (geteuid() != 0)
+        return;
+    /* One that cannot be replaced is written in place. */
+    assert_int_equal(call("put --size 0 --mode 0600 f"), 0);
+    assert_int_equal(call("put --size 0 --mode 0644 other"), 0);
+    assert_int_equal(chown(other, 4321, 4321), 0);
+    assert_true(replace_exchanged("other").in_place);
+    check_file("f", "new");
+    assert_int_equal(stat(f, &st), 0);
+    assert_int_equal(st.st_uid, 4321);
 }
 
 static void test_get(void **state)
@@ -334,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_put_fails_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_put_framed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_put_in_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_put_over_one_that_was_exchanged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_get, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_paths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_arguments, set_up, tear_down),
