@@ -64,11 +64,21 @@ static uint64_t text_hash(const char *s)
     return h;
 }
 
+/* The fields that map names to texts, wherever a template has them. */
+static bool is_text_map(const char *field)
+{
+    static const char *const fields_of_texts[] = {"labels",      "annotations",      "nodeSelector",
+                                                  "matchLabels", "volumeAttributes", "options"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(fields_of_texts); i++)
+        if (strcmp(field, fields_of_texts[i]) == 0)
+            return true;
+    return false;
+}
+
 /* A label or an annotation without a value, `app:` in YAML, is an empty text to Kubernetes. */
 static void fill_nulls(struct json_object *texts)
 {
-    if (!json_object_is_type(texts, json_type_object))
-        return;
     json_object_object_foreach(texts, key, value)
     {
         if (!value)
@@ -76,7 +86,7 @@ static void fill_nulls(struct json_object *texts)
     }
 }
 
-/* null is the same as leaving a field out, and no other template for it. */
+/* Elsewhere null is the same as leaving a field out, and no other template for it. */
 static void drop_nulls(struct json_object *o)
 {
     if (json_object_is_type(o, json_type_array))
@@ -86,10 +96,12 @@ static void drop_nulls(struct json_object *o)
         return;
     json_object_object_foreach(o, key, value)
     {
-        if (value)
-            drop_nulls(value);
-        else
+        if (!value)
             json_object_object_del(o, key);
+        else if (is_text_map(key) && json_object_is_type(value, json_type_object))
+            fill_nulls(value);
+        else
+            drop_nulls(value);
     }
 }
 
@@ -113,8 +125,6 @@ static void decode_spec(struct json_object *obj, struct warmpool *p)
     p->replicas = MIN(p->replicas, INT32_MAX);
     if (p->invalid)
         return;
-    fill_nulls(json_get_path(template, "metadata.labels"));
-    fill_nulls(json_get_path(template, "metadata.annotations"));
     drop_nulls(template);
     text = json_object_to_json_string_ext(template, JSON_C_TO_STRING_NOSLASHESCAPE);
     if (strlen(text) > LIMIT_TEMPLATE_BYTES) {

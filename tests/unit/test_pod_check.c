@@ -1,4 +1,4 @@
-/* What a template may not have, and what is taken of its container `sidecar`. */
+/* What a template may not have, what is taken of its container `sidecar`, and its nulls. */
 #include "tests/unit/pod_template.h"
 
 #include <errno.h>
@@ -280,6 +280,55 @@ static void test_the_init_container_has_the_resources_of_the_sidecar(void **stat
                         RESOURCES);
 }
 
+/* The template of a pool as it is kept; owned. */
+static char *kept_template(const char *template)
+{
+    cleanup_free char *text =
+        xasprintf("{\"metadata\":{\"namespace\":\"ns\",\"name\":\"p\",\"uid\":"
+                  "\"u\",\"resourceVersion\":\"1\"},\"spec\":{\"template\":%s}}",
+                  template);
+    cleanup_json struct json_object *obj = NULL;
+    struct meta *m;
+    char *kept;
+
+    assert_int_equal(json_parse(text, strlen(text), &obj, NULL), 0);
+    assert_int_equal(api_warmpool.decode(obj, &m, NULL), 0);
+    kept = xstrdup(container_of(m, struct warmpool, meta)->template_json);
+    api_warmpool.free(m);
+    return kept;
+}
+
+#define CLAIM(metadata, labels)                                                                    \
+    "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"ephemeral\":{\"volumeClaimTemplate\":{"             \
+    "\"metadata\":{" metadata "},\"spec\":{\"selector\":{\"matchLabels\":" labels "}}}}}]}}"
+#define SPEC(disk, more, attribute)                                                                \
+    "{\"spec\":{\"nodeSelector\":{\"disk\":" disk                                                  \
+    "},\"dnsConfig\":{\"options\":[{\"name\":\"x\"" more                                           \
+    "}]},\"volumes\":[{\"csi\":{\"volumeAttributes\":{\"f\":" attribute "}}}]}}"
+
+/* Where Kubernetes has an empty text for it, and where it stands for nothing. */
+static void test_nulls_of_a_template(void **state)
+{
+    static const struct {
+        const char *with, *same;
+    } rows[] = {
+        {"{\"metadata\":{\"labels\":{\"a\":null},\"annotations\":null,\"creationTimestamp\":null}}",
+         "{\"metadata\":{\"labels\":{\"a\":\"\"}}}"},
+        {CLAIM("\"labels\":{\"a\":null,\"b\":\"c\"},\"annotations\":{\"d\":null},"
+               "\"creationTimestamp\":null",
+               "{\"e\":null}"),
+         CLAIM("\"labels\":{\"a\":\"\",\"b\":\"c\"},\"annotations\":{\"d\":\"\"}", "{\"e\":\"\"}")},
+        {SPEC("null", ",\"value\":null", "null"), SPEC("\"\"", "", "\"\"")},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *with = kept_template(rows[i].with);
+        cleanup_free char *same = kept_template(rows[i].same);
+
+        assert_string_equal(with, same);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_the_agents_port),
         cmocka_unit_test(test_only_resources_are_taken_of_the_sidecar),
         cmocka_unit_test(test_the_init_container_has_the_resources_of_the_sidecar),
+        cmocka_unit_test(test_nulls_of_a_template),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
