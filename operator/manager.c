@@ -113,31 +113,35 @@ static bool park(struct manager *m, const char *key)
     return true;
 }
 
-/* As many as the namespace may begin writes. Returns whether the map has changed. */
-static bool unpark_ns(struct manager *m, const char *ns_key, struct queue *q)
+/* As many as the namespace may begin writes. */
+static void unpark_ns(struct manager *m, const char *ns, struct queue *q)
 {
-    cleanup_free char *ns = xstrdup(ns_key);
-
     for (size_t left = writes_left(m, ns); left > 0 && queue_len(q) > 0; left--) {
         cleanup_free char *key = queue_take(q, 0);
 
         queue_add(m->world->queue, key, plan_lane(key));
     }
-    if (queue_len(q) > 0)
-        return false;
-    queue_free(map_del(&m->parked, ns));
-    return true;
 }
 
+/* Each namespace once: what it may begin is the same until it has begun. */
 static void unpark(struct manager *m)
 {
+    struct map empty = MAP_INIT;
     struct queue *q;
     const char *ns;
     size_t pos = 0;
 
-    while ((q = map_next(&m->parked, &pos, &ns)))
-        if (unpark_ns(m, ns, q))
-            pos = 0;
+    while ((q = map_next(&m->parked, &pos, &ns))) {
+        unpark_ns(m, ns, q);
+        if (queue_len(q) == 0)
+            map_put(&empty, ns, q);
+    }
+    pos = 0;
+    while ((q = map_next(&empty, &pos, &ns))) {
+        map_del(&m->parked, ns);
+        queue_free(q);
+    }
+    map_done(&empty);
 }
 
 /* Whether some may go on although no further write was answered: those before them wrote nothing.

@@ -302,6 +302,53 @@ static void test_keys_that_write_nothing_do_not_wait_for_writes(void **state)
     assert_int_equal(status_writes(r, "noisy"), 127);
 }
 
+/* Without a turn of the operator after it. */
+static void answer_some(struct rig *r, const char *ns, int count)
+{
+    cleanup_free char *path = xasprintf("/namespaces/%s/tasks/", ns);
+
+    for (int i = 0; i < count; i++)
+        fake_answer(
+            fake_find(&r->ops, path), 404,
+            "{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":404,\"reason\":\"NotFound\"}");
+}
+
+static void expect_writes(struct rig *r, const char *ns, int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        cleanup_free char *path = xasprintf("/namespaces/%s/tasks/t%d/status", ns, i);
+
+        assert_call(r, path);
+    }
+}
+
+/* Namespaces that have nothing left to wait with take no turn from one that has. */
+static void test_keys_that_wait_keep_their_order(void **state)
+{
+    static const char *const others[] = {"b0", "b1", "b2", "b3", "b4", "b5"};
+    struct rig *r = *state;
+    char *all = bad_task(r, "noisy", 0);
+
+    for (int i = 1; i < 300; i++)
+        all = join(all, bad_task(r, "noisy", i));
+    for (size_t b = 0; b < ARRAY_SIZE(others); b++)
+        for (int i = 0; i <= 128; i++)
+            all = join(all, bad_task(r, others[b], (int)(b + 1) * 1000 + i));
+    start(r, NULL, NULL, NULL, all);
+    for (int i = 0; i < 100; i++)
+        turn(r);
+    assert_int_equal(debug_number(r, "queueParked"), 300 - 128 + (int)ARRAY_SIZE(others));
+    for (size_t b = 0; b < ARRAY_SIZE(others); b++)
+        answer_some(r, others[b], 1);
+    answer_some(r, "noisy", 5);
+    turn(r);
+    expect_writes(r, "noisy", 128, 5);
+    assert_int_equal(debug_number(r, "queueParked"), 300 - 128 - 5);
+    answer_some(r, "noisy", 5);
+    turn(r);
+    expect_writes(r, "noisy", 133, 5);
+}
+
 /* ---- many pods of one pool -------------------------------------------------------------------
  */
 
@@ -408,6 +455,7 @@ int main(void)
         T(test_spec_that_is_stored_longer_fails),
         T(test_writes_of_a_namespace_are_bounded),
         T(test_keys_that_write_nothing_do_not_wait_for_writes),
+        T(test_keys_that_wait_keep_their_order),
         T(test_pool_that_is_scaled_down_deletes_some_at_once),
         T(test_pool_that_rolls_deletes_some_at_once),
         T(test_pods_that_have_ended_are_deleted_some_at_once),
