@@ -15,7 +15,7 @@ void outlog_restore(struct outlog *l, const char *line, size_t len)
     x->len = len;
     memcpy(x->text, line, len);
     l->lines[l->count++] = x;
-    l->bytes += len;
+    l->bytes += len + OUTLOG_LINE_BYTES;
 }
 
 void outlog_emit(struct outlog *l, struct task_event *ev)
@@ -119,12 +119,23 @@ static void emit_out(struct outlog *l, int fd, const char *data, size_t len)
     }
 }
 
+static void emit_live(struct outlog *l, int fd, const char *data, size_t len)
+{
+    l->small += len > 0 && len < OUTLOG_COLLECT_BYTES;
+    emit_out(l, fd, data, len);
+}
+
 static void send_pending(struct outlog *l, int fd)
 {
     struct outlog_stream *s = &l->streams[fd - 1];
 
-    emit_out(l, fd, s->pending.data, s->pending.len);
+    emit_live(l, fd, s->pending.data, s->pending.len);
     buf_done(&s->pending);
+}
+
+static bool may_be_small(const struct outlog *l)
+{
+    return l->small < OUTLOG_SMALL_EVENTS;
 }
 
 static void put_live(struct outlog *l, int fd, const char *data, size_t len)
@@ -133,8 +144,8 @@ static void put_live(struct outlog *l, int fd, const char *data, size_t len)
 
     s->live_left -= len;
     l->kept += len;
-    if (s->events < OUTLOG_EAGER_EVENTS && s->pending.len == 0) {
-        emit_out(l, fd, data, len);
+    if (s->events < OUTLOG_EAGER_EVENTS && s->pending.len == 0 && may_be_small(l)) {
+        emit_live(l, fd, data, len);
         return;
     }
     while (len > 0) {
@@ -243,8 +254,8 @@ void outlog_flush(struct outlog *l)
 
 void outlog_tick(struct outlog *l)
 {
-    send_pending(l, 1);
-    send_pending(l, 2);
+    for (int fd = 1; fd <= 2 && may_be_small(l); fd++)
+        send_pending(l, fd);
 }
 
 /* ---- for those who look on ------------------------------------------------------------------- */

@@ -6,7 +6,9 @@
  * is kept in a ring until the step ends and follows then, with a gap event in between that counts
  * what was dropped. All steps together keep OUTLOG_TOTAL_BYTES; what the last steps print beyond
  * that is only counted. Programs that write byte by byte get OUTLOG_EAGER_EVENTS events of their
- * own, after that their bytes are collected (until OUTLOG_COLLECT_BYTES, a tick, or the end).
+ * own, after that their bytes are collected (until OUTLOG_COLLECT_BYTES, a tick, or the end). A
+ * line of one byte takes a hundred: so all steps together have OUTLOG_SMALL_EVENTS with less than
+ * OUTLOG_COLLECT_BYTES; after that neither the first ones of a step nor a tick brings any.
  *
  * While the last half is kept, outlog_tail() tells the end of it, LIMIT_TAIL_BYTES at most, for
  * people who look on; it is no line of the log.
@@ -20,6 +22,9 @@
 #define OUTLOG_TOTAL_BYTES (4u << 20)
 #define OUTLOG_EAGER_EVENTS 256
 #define OUTLOG_COLLECT_BYTES (8u << 10)
+#define OUTLOG_SMALL_EVENTS (16u << 10)
+/* What a line takes beside its text: its length, its place in the list, the allocator's part. */
+#define OUTLOG_LINE_BYTES 48u
 
 struct outlog_stream {
     size_t live_left;   /* bytes that may still go out as they come */
@@ -43,7 +48,8 @@ struct outlog {
     struct outlog_line **lines;
     size_t count;
     size_t alloc;
-    size_t bytes; /* of all lines */
+    size_t bytes; /* of memory, of all lines */
+    size_t small; /* events of OUTLOG_SMALL_EVENTS, so far */
     size_t limit; /* of a stream of a step */
     size_t kept;  /* output bytes of the steps before */
     uint32_t step;

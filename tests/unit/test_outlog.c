@@ -218,6 +218,38 @@ static void test_many_small(void **state)
     assert_true(r.events < OUTLOG_EAGER_EVENTS + 100);
 }
 
+/* What lines take beside their bytes is bounded, too, however a program writes and whatever the
+ * number of steps; and all that was printed is there. */
+static void test_small_lines_are_bounded(void **state)
+{
+    static const size_t each = 2 * OUTLOG_EAGER_EVENTS;
+    CLEANUP(outlog_done) struct outlog l;
+    CLEANUP(reader_done) struct reader r;
+    size_t bytes = 0;
+
+    outlog_init(&l, 1 << 20);
+    for (unsigned i = 0; i < LIMIT_STEPS; i++) {
+        outlog_begin_step(&l, i);
+        for (size_t k = 0; k < each; k++) {
+            push(&l, 1, i * each + k, 1);
+            push(&l, 2, i * each + k, 1);
+            outlog_tick(&l);
+        }
+        outlog_flush(&l);
+    }
+    read_log(&l, &r);
+    assert_true(r.events > OUTLOG_SMALL_EVENTS);
+    assert_in_range(r.events, 0, OUTLOG_SMALL_EVENTS + 1 + 2 * LIMIT_STEPS);
+    for (size_t i = 0; i < l.count; i++)
+        bytes += l.lines[i]->len + sizeof(*l.lines[i]) + sizeof(l.lines[i]);
+    assert_in_range(l.bytes, bytes, 3u << 20);
+    for (int s = 0; s < 2; s++) {
+        assert_int_equal(r.out[s].len, LIMIT_STEPS * each);
+        for (size_t i = 0; i < r.out[s].len; i++)
+            assert_int_equal(r.out[s].data[i], byte_at(i));
+    }
+}
+
 /* Steps have limits of their own, and one for all of them together. */
 static void test_all_steps(void **state)
 {
@@ -269,10 +301,15 @@ static void test_restore(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_default_limit), cmocka_unit_test(test_live),
-        cmocka_unit_test(test_many_small),    cmocka_unit_test(test_all_steps),
-        cmocka_unit_test(test_restore),       cmocka_unit_test(test_tail),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_default_limit),
+        cmocka_unit_test(test_live),
+        cmocka_unit_test(test_many_small),
+        cmocka_unit_test(test_all_steps),
+        cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_tail),
+        cmocka_unit_test(test_small_lines_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
