@@ -280,6 +280,8 @@ def shells_terminals_and_ports(t):
 import socket
 from arl import _use
 _use.EVERY_S = 1.0
+# Sizes and input come by different ways: what is written after a resize may be read before it. What is typed is echoed, too.
+SIZED = "until stty size | grep '^20 9[0]'; do sleep 0.1; done"
 def used(s): return s.refresh().object["metadata"].get("annotations", {}).get("arl.infra.io/used-at")
 with Sandbox.create("pool", namespace=NS, idle_timeout=8) as s:
     with s.shell() as shell:
@@ -296,7 +298,7 @@ with Sandbox.create("pool", namespace=NS, idle_timeout=8) as s:
     with s.pty(100, 30, ["sh"]) as pty:
         pty.write("stty size\n"); pty.read_until("30 100")
         pty.resize(90, 20)
-        pty.write("stty size\n"); pty.read_until("20 90")
+        pty.write(SIZED + "\n"); pty.read_until("20 90")
         pty.write("exit 4\n")
         equal(pty.wait(30), 4)
     # In the background: commands of a sandbox run one after the other.
@@ -325,7 +327,7 @@ async def main():
             equal(([o async for o in shell], await shell.wait(30)), ([], 0))
         async with await s.pty() as pty:
             await pty.resize(90, 20)
-            await pty.write("stty size; exit 3\n")
+            await pty.write(SIZED + "; exit 3\n")
             await pty.read_until("20 90")
             equal(await pty.wait(30), 3)
 asyncio.run(main())
