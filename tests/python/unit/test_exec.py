@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from arl import _exec, errors, shells
+from arl import _exec, _scope, errors, shells
 from fake_pod import V4, FakePod, cut
 
 ALL_BYTES = bytes(range(256)) * 1024
@@ -205,7 +205,7 @@ def test_a_deadline_holds():
 
 
 def test_another_thread_can_break_it_off():
-    scope = _exec.Scope()
+    scope = _scope.Scope()
 
     def serve(peer):
         scope.cancel()

@@ -232,3 +232,44 @@ def test_ctrl_c_ends_the_files_that_are_written():
             box(fake).files.write_many({f"/{i}": "x" for i in range(3 * files.AT_ONCE)})
         thread.join()
         assert (len(fake.seen), time.monotonic() - began < 10) == (files.AT_ONCE, True)
+
+
+def test_ctrl_c_ends_the_pauses_of_files_that_are_written():
+    """Of a server that is busy for a minute."""
+    with pod(silent) as fake:
+        fake.refuse = [(429, "Too many requests", [("Retry-After", "60")])] * 99
+
+        def press():
+            while len(fake.seen) < files.AT_ONCE:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+        thread = threading.Thread(target=press)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            box(fake).files.write_many({f"/{i}": "x" for i in range(3 * files.AT_ONCE)})
+        thread.join()
+        assert (len(fake.seen), time.monotonic() - began < 10) == (files.AT_ONCE, True)
+
+
+def test_a_cancelled_coroutine_ends_the_pauses_of_its_files():
+    def threads():
+        return [t for t in threading.enumerate() if t.name.startswith(("arl-async", "arl-files"))]
+
+    async def main(fake):
+        asked = asyncio.create_task(AsyncSandbox(box(fake)).files.write_many({f"/{i}": "x" for i in range(3 * files.AT_ONCE)}))
+        while len(fake.seen) < files.AT_ONCE:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    with pod(silent) as fake:
+        fake.refuse = [(429, "Too many requests", [("Retry-After", "60")])] * 99
+        asyncio.run(main(fake))
+        until = time.monotonic() + 10
+        while threads() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert (threads(), len(fake.seen)) == ([], files.AT_ONCE)

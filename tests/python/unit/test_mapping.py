@@ -9,7 +9,7 @@ import time
 
 import arl
 import pytest
-from arl import mapping
+from arl import _connection, mapping
 from fake_cluster import Cluster
 
 LIMIT_S = 20
@@ -71,6 +71,31 @@ def test_no_code_of_an_item_goes_on(cluster):
     with ctrl_c_when(lambda: cluster.ran), pytest.raises(KeyboardInterrupt):
         list(arl.map(work, [1, 2], "p", 1, connection=cluster.connection))
     assert (cluster.ran, threads()) == (["x"], [])
+
+
+def test_a_pause_before_a_request_is_made_again_is_broken_off(monkeypatch):
+    """Nor does the item's code go on after it."""
+    monkeypatch.setattr(_connection, "RETRY_FIRST_S", 15.0)
+    posts, caught = [], []
+
+    def fault(moment, method, watch):
+        if (moment, method) == ("before", "POST"):
+            posts.append(1)
+            return 503 if len(posts) > 1 else None
+        return None
+
+    def work(sandbox, item):
+        try:
+            sandbox.run("x", timeout=600)
+        except Exception as e:
+            caught.append(e)
+    cluster = Cluster(fault)
+    try:
+        with ctrl_c_when(lambda: len(posts) == 2), pytest.raises(KeyboardInterrupt):
+            list(arl.map(work, [1, 2], "p", 1, connection=cluster.connection))
+        assert (threads(), len(posts), caught, cluster.objects) == ([], 2, [], {})
+    finally:
+        cluster.close()
 
 
 def test_an_item_that_cannot_be_broken_off_keeps_nobody(cluster, monkeypatch):

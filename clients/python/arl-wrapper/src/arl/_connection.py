@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import copy
 import os
 import random
@@ -19,8 +18,10 @@ from kubernetes import client
 from kubernetes import config as _config
 
 from arl import _arguments
+from arl._event import Event
 from arl._fork import in_child
 from arl._names import CLIENT_LABEL
+from arl._scope import check_scope, gone
 from arl.errors import ArlError, ClusterUnreachable, NotConfigured, ServerBusy, from_api
 
 GROUP = "arl.infra.io"
@@ -48,9 +49,6 @@ BROKEN = (urllib3.exceptions.HTTPError, OSError, ValueError, config.ConfigExcept
 NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 T = TypeVar("T")
-
-# Set when a caller has gone. What he had begun is not asked again then, but for what cleans up.
-gone: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("arl_gone", default=None)
 
 _lock = threading.Lock()
 _shared: dict[tuple[str | None, str | None], Connection] = {}
@@ -229,15 +227,17 @@ class Connection:
             deadline: On the clock of ``time.monotonic``.
             patience: Seconds after which it is given up in any case; by default RETRY_S.
             custom: It is for one of arl's own kinds.
-            cleans_up: It is repeated also for a caller who has gone.
+            cleans_up: It is made and repeated also for a caller who has gone.
         """
         until = time.monotonic() + (RETRY_S if patience is None else patience)
         if deadline is not None:
             until = min(until, deadline)
         pause, renewed = RETRY_FIRST_S, False
+        if not cleans_up:
+            check_scope()
         going = gone.get()
         if going is None or going.is_set() or cleans_up:
-            going = threading.Event()
+            going = Event()
         while True:
             error: ArlError
             after, used = None, self.api_client
@@ -262,6 +262,7 @@ class Connection:
             if time.monotonic() + wait >= (until if after is None or deadline is None else deadline):
                 raise error
             if going.wait(wait):
+                check_scope()
                 raise error
             pause = min(2 * pause, RETRY_MAX_S)
 

@@ -10,7 +10,6 @@ With ``v4.channel.k8s.io``, the fall-back, the end of standard input cannot be t
 
 from __future__ import annotations
 
-import contextvars
 import json
 import os
 import select
@@ -18,7 +17,6 @@ import socket
 import ssl
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -28,6 +26,7 @@ import urllib3
 from kubernetes import client
 
 from arl._connection import CONNECT_TIMEOUT_S, RETRY_S, Connection
+from arl._scope import check_scope, in_scope
 from arl.errors import (
     ArlError,
     ClusterUnreachable,
@@ -361,70 +360,6 @@ class Stream:
                 pass
         self.abort()
         self._sock.close()
-
-
-class BrokenOff(BaseException):
-    """In a thread whose scope was cancelled. As with Ctrl-C, no ``except Exception`` goes on from there."""
-
-
-class Scope:
-    """What one caller waits for, so that another thread can break it off."""
-
-    def __init__(self) -> None:
-        # What is freed while its thread is in here may cancel it.
-        self._lock = threading.RLock()
-        self._aborts: list[weakref.WeakMethod[Callable[[], object]]] = []
-        self._token: contextvars.Token[Scope | None] | None = None
-        self.canceled = False
-
-    def add(self, abort: Callable[[], object]) -> None:
-        """This method ends a wait; its object may go before."""
-        with self._lock:
-            self._aborts = [a for a in self._aborts if a() is not None]
-            self._aborts.append(weakref.WeakMethod(abort))
-            canceled = self.canceled
-        if canceled:
-            abort()
-
-    def cancel(self) -> None:
-        """Breaks off what is waited for, and what will be."""
-        with self._lock:
-            self.canceled = True
-            aborts = [a() for a in self._aborts]
-        for abort in aborts:
-            if abort is not None:
-                abort()
-
-    def context(self) -> contextvars.Context:
-        """That of who asks, with this scope, for another thread."""
-        context = contextvars.copy_context()
-        context.run(_scope.set, self)
-        return context
-
-    def __enter__(self) -> Scope:
-        self._token = _scope.set(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._token is not None:
-            _scope.reset(self._token)
-
-
-_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("arl_scope", default=None)
-
-
-def in_scope(abort: Callable[[], object]) -> None:
-    """Lets the caller's scope, if there is one, break off a wait by this method."""
-    scope = _scope.get()
-    if scope is not None:
-        scope.add(abort)
-
-
-def check_scope() -> None:
-    """Raises BrokenOff if this caller's waits were broken off."""
-    scope = _scope.get()
-    if scope is not None and scope.canceled:
-        raise BrokenOff
 
 
 def exit_code(status: bytes, what: str) -> int:

@@ -29,6 +29,7 @@ from typing import Any
 from kubernetes import client
 
 from arl._connection import BROKEN, CONNECT_TIMEOUT_S, RETRY_S, Connection, retry_after
+from arl._event import Event
 from arl._fork import in_child
 from arl._names import CLIENT_LABEL, client_id
 from arl._ops import settle
@@ -140,12 +141,13 @@ class Watcher:
         self._connection = connection
         self._lasting = lasting
         self._response: Any = None  # that its thread reads
-        self._nobody = threading.Event()  # waits any more, if it does not last, or the process ends
+        self._nobody = Event()  # waits any more, if it does not last, or the process ends
         self._over = False  # the process ends
         self._namespace = namespace
         self._plural = plural
         self._selector = dict(selector)
-        self._lock = threading.Lock()
+        # A wait may be freed, and so end, while its thread is in here.
+        self._lock = threading.RLock()
         self._waits: dict[str, list[Wait]] = {}
         self._thread: threading.Thread | None = None
         self._refusals = 0  # one after the other

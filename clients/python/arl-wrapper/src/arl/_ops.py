@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from arl import _connection
-from arl._exec import BrokenOff, Scope, check_scope, in_scope
+from arl import _scope
+from arl._event import Event
 from arl._fork import in_child
+from arl._scope import BrokenOff, Scope, check_scope, in_scope
 from arl.errors import ArlError
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class _End:
 
     def __init__(self, future: Future[Any]) -> None:
         self._future = future
-        self._over = threading.Event()
+        self._over = Event()
         in_scope(self.abort)
         future.add_done_callback(lambda _: self.abort())
 
@@ -98,7 +99,7 @@ class _End:
 
 async def arun(op: Op[T]) -> T:
     """Does it in this event loop."""
-    gone = threading.Event()
+    gone = Event()
     try:
         step = next(op)
         while True:
@@ -114,7 +115,7 @@ async def arun(op: Op[T]) -> T:
 
 
 # A request that has begun goes on when the caller is cancelled: what it has made must be known. It is not repeated.
-async def _ado(step: Call | Until, gone: threading.Event) -> Any:
+async def _ado(step: Call | Until, gone: Event) -> Any:
     if isinstance(step, Call):
         return await request(step.fn, gone)
     future = asyncio.wrap_future(step.future)
@@ -124,7 +125,7 @@ async def _ado(step: Call | Until, gone: threading.Event) -> Any:
     return future.result()
 
 
-async def _finish(future: asyncio.Future[T], gone: threading.Event) -> T:
+async def _finish(future: asyncio.Future[T], gone: Event) -> T:
     canceled: asyncio.CancelledError | None = None
     while not future.done():  # anyio cancels again and again
         try:
@@ -159,11 +160,11 @@ def _requests() -> ThreadPoolExecutor:
         return _executor
 
 
-async def request(fn: Callable[[], T], gone: threading.Event | None = None) -> T:
+async def request(fn: Callable[[], T], gone: Event | None = None) -> T:
     """Makes one request; ``gone`` is set, or is set here, when the caller is cancelled."""
-    gone = gone or threading.Event()
+    gone = gone or Event()
     context = contextvars.copy_context()
-    context.run(_connection.gone.set, gone)
+    context.run(_scope.gone.set, gone)
     return await _finish(asyncio.wrap_future(_requests().submit(context.run, fn)), gone)
 
 

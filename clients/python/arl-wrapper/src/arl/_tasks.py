@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from arl import _arguments, _cleanup
 from arl import steps as steps_
 from arl._connection import API_VERSION, Connection
-from arl._exec import check_scope
 from arl._hub import LAST_LOOK_S, Look, Wait, hub
 from arl._names import CLIENT_LABEL, client_id, random_name
 from arl._ops import Call, Late, Op, Until
+from arl._scope import check_scope
 from arl.errors import (
     ArlError,
     CommandFailed,

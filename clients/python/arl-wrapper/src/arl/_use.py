@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable
 
+from arl._event import Event
 from arl._fork import in_child
 from arl.errors import NotFound
 
@@ -53,7 +54,7 @@ class Use:
         self._lock = threading.RLock()
         self._users = 0
         self._thread: threading.Thread | None = None
-        self._wake = threading.Event()
+        self._wake = Event()
 
     def __enter__(self) -> Use:
         with self._lock:
@@ -77,11 +78,11 @@ class Use:
     def _run(self) -> None:
         while True:
             with self._lock:
+                self._wake.clear()  # before it is looked who is left: who leaves later is heard
                 due = self._due()
                 if self._over or (due > 0 and not self._users):
                     self._thread = None
                     return
-                self._wake.clear()
                 if due <= 0:
                     self._last = time.monotonic()
             if due <= 0:

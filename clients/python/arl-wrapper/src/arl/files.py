@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from arl import _arguments, _ops, _runner
-from arl._exec import Exec, Scope, in_scope
+from arl._exec import Exec
+from arl._scope import Scope, in_scope
 from arl.errors import FileMissing, FileNotDirectory, OutputTooLarge, StreamLost
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from arl import _cleanup, _ops
-from arl._exec import Scope
+from arl._scope import Scope
 from arl.aio import AsyncSandbox
 from arl.errors import SandboxFailed, SandboxGone, TaskLost
 from arl.pool import Pool

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from arl import _arguments, _exec, _ops, _tasks
+from arl import _arguments, _exec, _ops, _scope, _tasks
 from arl._exec import Exec
 from arl.errors import ArlError, ExecFailed, NotAllowed, NotFound, Refused, StreamLost
 from arl.results import MARKER, CommandResult
@@ -128,7 +128,7 @@ class _Follower:
             self._lost += 1
             if self._lost >= _LOST_MAX or not isinstance(e, StreamLost):
                 raise _Unavailable from e
-            time.sleep(_PAUSE_S * self._lost)
+            _scope.pause(_PAUSE_S * self._lost)
             return False
         if ended or code == _OVER:
             if not ended:
@@ -227,7 +227,7 @@ class Process:
 
     def _outputs(self, deadline: float | None) -> Iterator[Output]:
         _ops.run(self._here())
-        _exec.in_scope(self._task.abort)
+        _scope.in_scope(self._task.abort)
         decoders = _Decoders()
         spec = self._task.state.get("spec", {})
         for attempt in range(1, int(spec.get("retries") or 0) + 2):
