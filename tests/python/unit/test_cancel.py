@@ -1,7 +1,6 @@
 """What a caller has begun when he is cancelled, or gives up: nothing of it is left behind, and his error is the one he sees."""
 
 import asyncio
-import functools
 import os
 import signal
 import threading
@@ -51,7 +50,7 @@ def test_the_end_of_the_process_deletes_what_it_has(monkeypatch, allowed):
     monkeypatch.setattr(_cleanup, "_installed", True)
     deleted = []
     for key in "ab":
-        _cleanup.remember(key, functools.partial(deleted.append, key))
+        _cleanup.remember(key, lambda until, key=key: deleted.append(key))
     _cleanup._at_exit()
     assert sorted(deleted) == ["a", "b"]
 
@@ -66,7 +65,7 @@ class Away:
         body["metadata"]["uid"] = "u1"
         return body
 
-    def delete(self, namespace, plural, name, uid):
+    def delete(self, namespace, plural, name, uid, deadline=None):
         if self.away:
             raise errors.ClusterUnreachable("away")
         self.deleted.append(uid)
@@ -90,7 +89,7 @@ def away(monkeypatch):
 
 def made(cluster):
     sandbox = Sandbox(cluster, "n", {"metadata": {"name": "x", "uid": "u1"}})
-    _cleanup.remember("u1", sandbox.delete)
+    _cleanup.remember("u1", sandbox._delete_by)
     return sandbox
 
 

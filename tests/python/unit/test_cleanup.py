@@ -2,13 +2,17 @@
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import arl
 import pytest
-from arl import _cleanup
+from arl import _cleanup, errors
+from arl._connection import Connection
+from kubernetes import client
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +59,47 @@ def test_sigterm_deletes_what_other_threads_have_made():
     code = """
 import os, signal, threading
 from arl import _cleanup
-thread = threading.Thread(target=_cleanup.remember, args=("a", lambda: os.write(1, b"deleted a\\n")))
+thread = threading.Thread(target=_cleanup.remember, args=("a", lambda until: os.write(1, b"deleted a\\n")))
 thread.start(); thread.join()
-_cleanup.remember("b", lambda: os.write(1, b"deleted b\\n"))
+_cleanup.remember("b", lambda until: os.write(1, b"deleted b\\n"))
 os.kill(os.getpid(), signal.SIGTERM)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (sorted(done.stdout.split("\n")), done.returncode) == (["", "deleted a", "deleted b"], 143)
+
+
+def test_the_end_of_the_process_does_not_wait_for_each_sandbox_of_a_cluster_that_is_away(monkeypatch, capsys):
+    monkeypatch.setattr(_cleanup, "EXIT_S", 0.5)
+    tried = []
+
+    def delete(until):
+        tried.append(until)
+        time.sleep(max(0.0, until - time.monotonic()))
+        raise errors.ClusterUnreachable("away")
+    began = time.monotonic()
+    _cleanup.delete_all([delete] * 200)
+    assert (len(tried), len(set(tried)), time.monotonic() - began < 5) == (32, 1, True)
+    said = capsys.readouterr().err.splitlines()
+    assert sorted({line: said.count(line) for line in said}.values()) == [1, 32] and any("168 sandboxes are left behind" in line for line in said)
+
+
+def test_a_deletion_that_does_not_keep_its_time_keeps_nobody(monkeypatch, capsys):
+    """As where a name is looked for."""
+    monkeypatch.setattr(_cleanup, "EXIT_S", 0.2)
+    monkeypatch.setattr(_cleanup, "_LATE_S", 0.2)
+    go, deleted = threading.Event(), []
+    _cleanup.delete_all([lambda until: go.wait(20), deleted.append])
+    go.set()
+    assert (len(deleted), "1 sandboxes are left behind" in capsys.readouterr().err) == (1, True)
+
+
+def test_the_end_of_the_process_deletes_by_a_deadline():
+    """Of a server that says nothing as well."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        settings = client.Configuration()
+        settings.host = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        sandbox = arl.Sandbox(Connection(client.ApiClient(settings)), "n", {"metadata": {"name": "x", "uid": "u"}})
+        began = time.monotonic()
+        with pytest.raises(errors.ClusterUnreachable):
+            sandbox._delete_by(began + 0.3)
+        assert time.monotonic() - began < 5

@@ -7,8 +7,9 @@ import time
 
 import arl
 import pytest
-from arl import AsyncSandbox, Pool, Sandbox, errors
+from arl import AsyncSandbox, Pool, Sandbox, _connection, errors
 from fake_cluster import Cluster
+from fake_server import Server
 
 
 @pytest.fixture
@@ -103,6 +104,55 @@ def test_delete_waits_for_nobody_else(cluster, kind):
     cluster.delete = lambda path, body: (409, {"reason": "Conflict"})
     call(sandbox, kind, "delete", wait=True)
     assert cluster.objects["sandboxes", "s"]["metadata"]["uid"] == other.uid
+
+
+SILENT = {
+    "delete": lambda s, k: call(s, k, "delete", timeout=0.3), "delete and wait": lambda s, k: call(s, k, "delete", True, 0.3),
+    "renew": lambda s, k: call(s, k, "renew", timeout=0.3),
+    "list": lambda s, k: Sandbox.list(timeout=0.3, connection=s._connection) if k == "sync" else asyncio.run(AsyncSandbox.list(timeout=0.3, connection=s._connection)),
+}
+
+
+@both
+@pytest.mark.parametrize("ask", SILENT.values(), ids=SILENT)
+def test_a_server_that_says_nothing_is_waited_for_as_long_as_was_said(ask, kind):
+    """Also where it has said something before."""
+    def answer(request):
+        if (request.method, request.name) == ("GET", "s"):
+            return 200, {"metadata": {"name": "s", "uid": "u1"}}
+        return server.closing.wait(20) and None
+    server = Server(answer)
+    began = time.monotonic()
+    try:
+        with pytest.raises(errors.ClusterUnreachable):
+            ask(Sandbox(server.connection, "n", {"metadata": {"name": "s", "uid": "u1"}}), kind)
+    finally:
+        server.close()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("ask", [
+    lambda c: Sandbox.attach("s", connection=c), lambda c: Sandbox(c, "n", {"metadata": {"name": "s", "uid": "u"}}).refresh(),
+    lambda c: Pool(c, "n", "p").delete(), lambda c: Pool(c, "n", "p").scale(1), lambda c: Pool.list(connection=c), lambda c: Pool.create("p", "i", connection=c),
+])
+def test_a_request_without_a_limit_of_its_own_has_one(ask, monkeypatch):
+    monkeypatch.setattr(_connection, "REQUEST_S", 0.3)
+    server = Server(lambda request: server.closing.wait(20) and None)
+    began = time.monotonic()
+    try:
+        with pytest.raises(errors.ClusterUnreachable):
+            ask(server.connection)
+    finally:
+        server.close()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), "5", None, True])
+def test_a_wrong_limit_is_told(cluster, wrong):
+    sandbox = there(cluster)
+    for ask in (lambda: sandbox.renew(timeout=wrong), lambda: Sandbox.list(timeout=wrong, connection=cluster.connection)):
+        with pytest.raises((TypeError, ValueError), match="^timeout must be"):
+            ask()
 
 
 @pytest.mark.parametrize(("fn", "names"), [

@@ -1,6 +1,7 @@
 """Deletes the sandboxes that a process still has when it ends, by exit or SIGTERM.
 
-After SIGKILL their idle time does it.
+After SIGKILL their idle time does it; so it does for those that are not deleted within EXIT_S, as of a cluster that is
+away.
 """
 
 from __future__ import annotations
@@ -11,14 +12,25 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import FrameType
 
 from arl._fork import in_child
 
+# All deletions together have so many seconds.
+EXIT_S = 30.0
+# So many at once.
+_AT_ONCE = 32
+# What a request may take beyond its deadline: one is always made.
+_LATE_S = 3.0
+# Deletes a sandbox before this deadline, on the clock of time.monotonic.
+Delete = Callable[[float], object]
+
 _log = logging.getLogger("arl")
 _lock = threading.Lock()
-_open: dict[str, tuple[int, Callable[[], object]]] = {}
+_open: dict[str, tuple[int, Delete]] = {}
 _installed = False
 _on_sigterm = False
 _warned = False
@@ -32,7 +44,7 @@ def _forked() -> None:
 in_child(_forked)
 
 
-def remember(key: str, delete: Callable[[], object]) -> None:
+def remember(key: str, delete: Delete) -> None:
     """Calls this at the end of the process, unless it is forgotten before."""
     with _lock:
         _open[key] = (os.getpid(), delete)
@@ -83,14 +95,20 @@ def _at_exit() -> None:
     delete_all(mine)
 
 
-def delete_all(deletes: Sequence[Callable[[], object]]) -> None:
-    """Calls all of these, some at once; what cannot be deleted is told on standard error."""
-    threads = [threading.Thread(target=_quietly, args=(delete,)) for delete in deletes]
-    for start in range(0, len(threads), 32):
-        batch = threads[start : start + 32]
-        started = [thread for thread in batch if _start(thread)]
-        for thread in started:
-            thread.join()
+def delete_all(deletes: Sequence[Delete]) -> None:
+    """Calls all of these, some at once, for EXIT_S at most; what cannot be deleted is told on standard error."""
+    until = time.monotonic() + EXIT_S
+    left = deque(deletes)
+    threads = [
+        threading.Thread(target=_delete_each, args=(left, until), name="arl-delete", daemon=True)
+        for _ in range(min(_AT_ONCE, len(left)))
+    ]
+    started = [thread for thread in threads if _start(thread)]
+    for thread in started:
+        thread.join(max(0.0, until + _LATE_S - time.monotonic()))
+    count = len(left) + sum(thread.is_alive() for thread in started)
+    if count:
+        _tell(f"{count} sandboxes are", f"they were not deleted within {EXIT_S:g} s")
 
 
 def _start(thread: threading.Thread) -> bool:
@@ -103,8 +121,18 @@ def _start(thread: threading.Thread) -> bool:
     return True
 
 
-def _quietly(delete: Callable[[], object]) -> None:
-    try:
-        delete()
-    except Exception as e:  # the process ends: there is nobody to raise it to
-        print(f"arl: a sandbox is left behind until its idle time is over: {e}", file=sys.stderr)
+def _delete_each(left: deque[Delete], until: float) -> None:
+    while time.monotonic() < until:
+        try:
+            delete = left.popleft()
+        except IndexError:
+            return
+        try:
+            delete(until)
+        except Exception as e:  # the process ends: there is nobody to raise it to
+            if time.monotonic() < until + _LATE_S:
+                _tell("a sandbox is", str(e))
+
+
+def _tell(what: str, why: str) -> None:
+    print(f"arl: {what} left behind until the idle time is over: {why}", file=sys.stderr)

@@ -33,6 +33,8 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 # How long a request is repeated while the API server does not answer or is too busy.
 RETRY_S = 30.0
+# How long a request may take with all its repetitions where its caller has no limit of his own.
+REQUEST_S = 60.0
 # How long what a request may have made is looked for, if the caller has that much time.
 LOST_S = 120.0
 RETRY_FIRST_S = 0.2
@@ -285,6 +287,7 @@ class Connection:
 
         So is one whose answers were all lost, if it can be found before the deadline.
         """
+        deadline = _or_soon(deadline)
         name = body["metadata"]["name"]
         label = body["metadata"].get("labels", {}).get(CLIENT_LABEL)
         lost = False  # the answer to a try that may have made it
@@ -313,7 +316,7 @@ class Connection:
             return self.call(f"creating {plural}/{name} in namespace {namespace}", post, deadline=deadline, custom=True)
         except ClusterUnreachable:
             going = gone.get()
-            if not lost or label is None or deadline is None or (going is not None and going.is_set()):
+            if not lost or label is None or (going is not None and going.is_set()):
                 raise
             try:
                 there = self.get(namespace, plural, name, deadline=deadline, patience=LOST_S)
@@ -333,6 +336,7 @@ class Connection:
         patience: float | None = None,
     ) -> dict[str, Any]:
         """Reads an object; NotFound."""
+        deadline = _or_soon(deadline)
         return self.call(
             f"reading {plural}/{name} in namespace {namespace}",
             lambda: _object(
@@ -347,21 +351,25 @@ class Connection:
             custom=True,
         )
 
-    def list(self, namespace: str, plural: str, **options: Any) -> dict[str, Any]:
+    def list(self, namespace: str, plural: str, *, deadline: float | None = None, **options: Any) -> dict[str, Any]:
         """Lists objects."""
+        deadline = _or_soon(deadline)
 
         def ask() -> dict[str, Any]:
             answer: dict[str, Any] = self.custom.list_namespaced_custom_object(
-                *self._where(namespace, plural), _request_timeout=_limits(None), **options
+                *self._where(namespace, plural), _request_timeout=_limits(deadline), **options
             )
             if not isinstance(answer, dict) or not isinstance(answer.get("items"), Sequence):
                 raise ValueError("the answer is no list")
             return answer
 
-        return self.call(f"listing {plural} in namespace {namespace}", ask, custom=True)
+        return self.call(f"listing {plural} in namespace {namespace}", ask, deadline=deadline, custom=True)
 
-    def patch(self, namespace: str, plural: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def patch(
+        self, namespace: str, plural: str, name: str, body: Mapping[str, Any], *, deadline: float | None = None
+    ) -> dict[str, Any]:
         """Applies a merge patch that may be applied twice; NotFound."""
+        deadline = _or_soon(deadline)
         return self.call(
             f"changing {plural}/{name} in namespace {namespace}",
             lambda: _object(
@@ -369,15 +377,19 @@ class Connection:
                     *self._where(namespace, plural),
                     _arguments.object_name("name", name),
                     body,
-                    _request_timeout=_limits(None),
+                    _request_timeout=_limits(deadline),
                 )
             ),
+            deadline=deadline,
             custom=True,
             cleans_up=True,  # as it ends tasks
         )
 
-    def delete(self, namespace: str, plural: str, name: str, uid: str | None = None) -> bool:
+    def delete(
+        self, namespace: str, plural: str, name: str, uid: str | None = None, *, deadline: float | None = None
+    ) -> bool:
         """Deletes an object, if it is still the one with this UID; False if there is none."""
+        deadline = _or_soon(deadline)
         options = {"body": client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))} if uid else {}
         lost = False  # the answer to a try that may have deleted it
 
@@ -387,7 +399,7 @@ class Connection:
                 self.custom.delete_namespaced_custom_object(
                     *self._where(namespace, plural),
                     _arguments.object_name("name", name),
-                    _request_timeout=_limits(None),
+                    _request_timeout=_limits(deadline),
                     **options,
                 )
                 return True
@@ -400,12 +412,18 @@ class Connection:
                 lost = lost or not isinstance(e, NOT_SENT)
                 raise
 
-        return self.call(f"deleting {plural}/{name} in namespace {namespace}", remove, custom=True, cleans_up=True)
+        what = f"deleting {plural}/{name} in namespace {namespace}"
+        return self.call(what, remove, deadline=deadline, custom=True, cleans_up=True)
 
 
-def _limits(deadline: float | None) -> tuple[float, float]:
+def _or_soon(deadline: float | None) -> float:
+    """The caller's deadline, or that of a caller who has none."""
+    return time.monotonic() + REQUEST_S if deadline is None else deadline
+
+
+def _limits(deadline: float) -> tuple[float, float]:
     """How long a request may take to connect and to be answered; one is always made."""
-    left = READ_TIMEOUT_S if deadline is None else max(deadline - time.monotonic(), 1.0)
+    left = max(deadline - time.monotonic(), 1.0)
     return min(CONNECT_TIMEOUT_S, left), min(READ_TIMEOUT_S, left)
 
 

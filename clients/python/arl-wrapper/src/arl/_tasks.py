@@ -257,7 +257,7 @@ def create_sandbox(
         yield Call(lambda: made.append(connection.create(where[0], where[1], body, deadline=deadline)))
         box = make(made[0])
         if not keep:
-            _cleanup.remember(box.uid, box.delete)
+            _cleanup.remember(box.uid, box._delete_by)
         ready.exists(made[0])
         if wait:
             yield from wait_ready(connection, box, ready, timeout, deadline)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from arl import _ops, _tasks
+from arl._connection import REQUEST_S
 from arl.files import AsyncFiles
 from arl.pool import Pool
 from arl.process import AsyncProcess, OnOutput
@@ -87,9 +88,9 @@ class AsyncSandbox:
         await _ops.request(self._sync.refresh)
         return self
 
-    async def renew(self, seconds: int | None = None) -> None:
+    async def renew(self, seconds: int | None = None, *, timeout: float = REQUEST_S) -> None:
         """Counts as use; see ``Sandbox.renew``."""
-        await _ops.request(lambda: self._sync.renew(seconds))
+        await _ops.request(lambda: self._sync.renew(seconds, timeout=timeout))
 
     async def delete(self, wait: bool = False, timeout: float | None = 300) -> None:
         """Deletes it; see ``Sandbox.delete``."""

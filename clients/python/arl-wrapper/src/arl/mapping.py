@@ -60,7 +60,7 @@ def _break_off(runs: Iterable[_Run[Any, Any]]) -> None:
     for run in left:
         run.scope.cancel()
     wait_futures([run.future for run in left], timeout=GRACE_S)
-    _cleanup.delete_all([run.sandbox.delete for run in left if run.sandbox and not run.future.done()])
+    _cleanup.delete_all([run.sandbox._delete_by for run in left if run.sandbox and not run.future.done()])
 
 
 def map(

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from arl import _arguments, _cleanup, _exec, _ops, _tasks
-from arl._connection import Connection
+from arl._connection import REQUEST_S, Connection
 from arl._exec import Exec
 from arl._hub import Wait, hub
 from arl._use import Use
@@ -168,14 +168,26 @@ class Sandbox:
         *,
         namespace: str | None = None,
         labels: Mapping[str, str] | None = None,
+        timeout: float = REQUEST_S,
         connection: Connection | None = None,
     ) -> list[Sandbox]:
-        """The sandboxes of a namespace, or those with these labels."""
+        """The sandboxes of a namespace, or those with these labels.
+
+        Args:
+            namespace: By default that of the kubeconfig's context.
+            labels: Those that are wanted.
+            timeout: Seconds for all of it.
+            connection: The cluster; by default that of the environment.
+
+        Raises:
+            ClusterUnreachable: The API server did not answer in time.
+        """
+        deadline = time.monotonic() + _arguments.wait("timeout", timeout)
         connection = connection or Connection.load()
         namespace = namespace or connection.namespace
         wanted = _arguments.pairs("labels", labels)
         options = {"label_selector": ",".join(f"{k}={v}" for k, v in wanted.items())} if wanted else {}
-        answer = connection.list(namespace, "sandboxes", **options)
+        answer = connection.list(namespace, "sandboxes", deadline=deadline, **options)
         return [cls(connection, namespace, obj) for obj in answer["items"]]
 
     def wait_ready(self, timeout: float = 300) -> Sandbox:
@@ -195,30 +207,35 @@ class Sandbox:
         self.object = self._connection.get(self.namespace, "sandboxes", self.name)
         return self
 
-    def renew(self, seconds: int | None = None) -> None:
+    def renew(self, seconds: int | None = None, *, timeout: float = REQUEST_S) -> None:
         """Counts as use: its idle time begins anew. Once in 30 seconds is enough.
 
         Args:
             seconds: So long is its idle time from now on, as by ``idle_timeout`` of ``create``; 0: it has none. By
                 default it stays as it is.
+            timeout: Seconds for all of it.
 
         Raises:
             NotFound: It is gone.
+            ClusterUnreachable: The API server did not answer in time.
         """
+        deadline = time.monotonic() + _arguments.wait("timeout", timeout)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
         patch: dict[str, Any] = {"metadata": {"annotations": {USED_AT: now}}}
         if seconds is not None:
             patch["spec"] = {"idleTimeoutSeconds": _arguments.whole("seconds", seconds, most=IDLE_MAX)}
-        self._connection.patch(self.namespace, "sandboxes", self.name, patch)
+        self._connection.patch(self.namespace, "sandboxes", self.name, patch, deadline=deadline)
 
     def delete(self, wait: bool = False, timeout: float | None = 300) -> None:
         """Deletes it, and its pod with all that runs there. Harmless when it is gone.
 
         Args:
             wait: Return when the API server does not have it any more.
-            timeout: Seconds to wait then; None: for as long as it takes.
+            timeout: Seconds for all of it; None: for as long as it takes until it is gone. An API server that is away
+                is asked for half a minute at most, and once in any case.
 
         Raises:
+            ClusterUnreachable: The API server did not answer. It is tried again at the end of the process.
             SandboxTimeout: It is still there.
         """
         _ops.run(self._delete(wait, timeout))
@@ -229,8 +246,7 @@ class Sandbox:
         if wait:
             gone = yield _ops.Call(lambda: self._watch_end(until))
         try:
-            yield _ops.Call(lambda: self._connection.delete(self.namespace, "sandboxes", self.name, self.uid))
-            _cleanup.forget(self.uid)
+            yield _ops.Call(lambda: self._delete_by(until))
             if gone is not None:
                 yield _ops.Until(gone.future, _arguments.left_of(until))
         except _ops.Late:
@@ -242,6 +258,10 @@ class Sandbox:
         finally:
             if gone is not None:
                 gone.future.cancel()
+
+    def _delete_by(self, deadline: float | None) -> None:
+        self._connection.delete(self.namespace, "sandboxes", self.name, self.uid, deadline=deadline)
+        _cleanup.forget(self.uid)
 
     def _watch_end(self, deadline: float | None) -> Wait | None:
         """Waits until it is gone; None: it is."""
@@ -434,7 +454,8 @@ class Sandbox:
     def _stored(self, file: str, timeout: float | None) -> bytes:
         """What the agent has kept of an output."""
         deadline = _arguments.deadline(timeout)
-        with self._exec(["arl-sidecar", "cat", file], container="sidecar", deadline=deadline) as process:
+        cat = ["arl-sidecar", "cat", file]
+        with self._exec(cat, container="sidecar", deadline=deadline, again=True) as process:
             data = b"".join(process.output(deadline=deadline))
             if process.code():
                 said = process.errors.decode(errors="replace").strip()
