@@ -79,7 +79,8 @@ class Peer:
 
 
 class FakePod:
-    """serve(peer) is called for each connection; refuse holds (status, body, headers) to give before."""
+    """serve(peer) is called for each connection; refuse holds (status, body, headers) to give before, a body that is
+    a str as it is, or None: the connection is cut when the request has come."""
 
     def __init__(self, serve, protocols=(V5, V4)):
         self.serve, self.protocols, self.refuse, self.seen, self.failure = serve, protocols, [], [], None
@@ -91,8 +92,12 @@ class FakePod:
             def do_GET(self):
                 outer.seen.append(self.path)
                 if outer.refuse:
-                    status, body, headers = outer.refuse.pop(0)
-                    data = json.dumps(body).encode()
+                    refusal = outer.refuse.pop(0)
+                    if refusal is None:
+                        self.close_connection = True
+                        return
+                    status, body, headers = refusal
+                    data = (body if isinstance(body, str) else json.dumps(body)).encode()
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(data)))
                     for k, v in headers:

@@ -216,6 +216,17 @@ class TestLostPost:
         assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize(("status", "asked"), [(500, 1), (502, 1), (503, 2), (429, 2)])
+def test_a_shell_of_arl_env_that_may_run_is_not_started_again(alone, tmp_path, monkeypatch, status, asked):
+    monkeypatch.setattr(_connection, "RETRY_FIRST_S", 0.01)
+    with FakePod(None) as pod:
+        pod.refuse += [(status, refusal(status, "No", "words")[1], ()), (403, refusal(403, "Forbidden", "words")[1], ())]
+        monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "config", pod.connection.api_client.configuration.host, "n"))
+        with pytest.raises(client.ApiException, match="words"):
+            InteractiveShellClient().connect_sync("n", "p")
+        assert len(pod.seen) == asked
+
+
 def test_a_shell_of_arl_env_that_is_refused_is_what_arl_env_raised(alone, tmp_path, monkeypatch):
     """An ApiException there, and of create_interactive_shell a RuntimeError."""
     with FakePod(None) as pod:

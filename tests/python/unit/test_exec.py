@@ -145,7 +145,7 @@ def test_a_refusal_is_of_the_tree(status, kind, hint):
 
 def test_a_busy_server_is_asked_again():
     with pod(lambda peer: peer.end()) as fake:
-        fake.refuse += [(429, {}, (("Retry-After", "1"),)), (503, {}, ())]
+        fake.refuse += [(429, "Too many requests", (("Retry-After", "1"),)), (503, {"kind": "Status"}, ())]
         began = time.monotonic()
         with start(fake) as process:
             assert list(process.output()) == []

@@ -34,8 +34,8 @@ class Box:
     def _place(self, timeout=None):
         return Place
 
-    def _exec(self, command, stdin, deadline):
-        return _exec.open_exec(self._fake.connection, "n", "p", "executor", command, stdin=stdin, deadline=deadline)
+    def _exec(self, command, stdin, deadline, again):
+        return _exec.open_exec(self._fake.connection, "n", "p", "executor", command, stdin=stdin, deadline=deadline, again=again)
 
 
 def cut(times):
@@ -187,7 +187,7 @@ def test_every_verb_has_a_limit(here, serve, verb, kind):
 def test_the_limit_is_for_opening_as_well(here, verb):
     """A server that says it is busy, one that says nothing, and one that is not there."""
     with pod(silent) as fake:
-        fake.refuse = [(503, {}, [])] * 50
+        fake.refuse = [(503, {"kind": "Status"}, [])] * 50
         with pytest.raises(errors.StreamTimeout):
             call(VERBS[verb], box(fake), "sync", timeout=0.05)
     with socket.create_server(("127.0.0.1", 0)) as deaf:

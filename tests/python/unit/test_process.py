@@ -46,11 +46,11 @@ class Box:
         else:
             peer.end(code)
 
-    def _exec(self, command, container, deadline):
+    def _exec(self, command, container, deadline, again):
         assert (container, command[:5], command[-1]) == ("sidecar", ["arl-sidecar", "tail", "-f", "--framed", "--wait"], f"{UID}/0")
         self.attempts.append(int(command[command.index("--attempt") + 1]))
         self.waits.append(int(command[command.index("--wait") + 1]))
-        return _exec.open_exec(self.fake.connection, "n", "p", container, command, deadline=deadline)
+        return _exec.open_exec(self.fake.connection, "n", "p", container, command, deadline=deadline, again=again)
 
     def _result(self, task):
         return CommandResult.of(task)

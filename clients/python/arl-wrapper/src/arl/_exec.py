@@ -10,6 +10,7 @@ With ``v4.channel.k8s.io``, the fall-back, the end of standard input cannot be t
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
@@ -25,7 +26,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 from kubernetes import client
 
-from arl._connection import CONNECT_TIMEOUT_S, RETRY_S, Connection
+from arl._connection import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRY_S, Connection
 from arl._scope import check_scope, in_scope
 from arl.errors import (
     ArlError,
@@ -35,6 +36,7 @@ from arl.errors import (
     StreamLost,
     StreamTimeout,
     WriteTimeout,
+    status_of,
 )
 
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -479,41 +481,91 @@ def open_exec(
     stdin: bool = False,
     tty: bool = False,
     deadline: float | None = None,
+    again: bool = False,
 ) -> Exec:
     """Starts a program in a container of a pod.
+
+    Args:
+        connection: The cluster.
+        namespace: The pod's.
+        pod: The pod.
+        container: Its container.
+        command: The program and its arguments.
+        stdin: It has standard input.
+        tty: It has a terminal.
+        deadline: On the clock of ``time.monotonic``.
+        again: It may be started twice, as what only reads; see ``open_stream``.
 
     Raises:
         NotAllowed: The right to pods/exec is missing.
         NotFound: There is no such pod.
         Refused: There is no such container, or it does not run.
-        StreamTimeout: It could not be started before the deadline, on the clock of ``time.monotonic``.
+        StreamLost: It may have been started, and is not started again.
+        StreamTimeout: It could not be started before the deadline.
     """
     what = f"running {command[0]} in pod {pod} of namespace {namespace}"
     query = [("container", container), ("stdin", stdin), ("stdout", True), ("stderr", not tty), ("tty", tty)]
     text = urlencode([(k, str(v).lower() if isinstance(v, bool) else v) for k, v in query])
     text += "&" + urlencode([("command", c) for c in command])
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{text}"
-    return Exec(open_stream(connection, path, (V5, V4), what, deadline), what)
+    return Exec(open_stream(connection, path, (V5, V4), what, deadline, again=again), what)
 
 
 def open_port(connection: Connection, namespace: str, pod: str, port: int) -> Stream:
-    """A connection to a port of a pod: channel 0 is the data, 1 an error as text."""
+    """A connection to a port of a pod: channel 0 is the data, 1 an error as text.
+
+    It is asked for again also where an earlier one may have been opened: no byte has gone over that.
+    """
     what = f"connecting to port {port} of pod {pod} in namespace {namespace}"
-    return open_stream(connection, f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}", (V4,), what)
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}"
+    return open_stream(connection, path, (V4,), what, again=True)
 
 
 def open_stream(
-    connection: Connection, path: str, protocols: Sequence[str], what: str, deadline: float | None = None
+    connection: Connection,
+    path: str,
+    protocols: Sequence[str],
+    what: str,
+    deadline: float | None = None,
+    *,
+    again: bool = False,
 ) -> Stream:
-    """Opens a WebSocket; asks again while the server is busy or away, since nothing has begun then."""
+    """Opens a WebSocket; asks again while the server is away or busy, as long as nothing can have begun.
+
+    Nothing has where there was no connection (an address, a refusal, TLS), and where the server says so: by a 429, or
+    by a 503 as a Status of its own. After any other end of a request that was sent something may run: an answer that
+    did not come, or another failure of the server or of a proxy.
+
+    Args:
+        connection: The cluster.
+        path: What is opened.
+        protocols: The best one first.
+        what: Begins the message of an error.
+        deadline: On the clock of ``time.monotonic``.
+        again: It may begin twice: it is asked for again then, too.
+
+    Raises:
+        StreamLost: Something may have begun, and must not begin twice.
+        StreamTimeout: It was not open before the deadline.
+    """
     began = time.monotonic()
 
     def attempt() -> Stream:
         check_scope()
-        left = CONNECT_TIMEOUT_S if deadline is None else deadline - time.monotonic()
+        left = READ_TIMEOUT_S if deadline is None else deadline - time.monotonic()
         if left <= 0:
             raise StreamTimeout(f"{what}: it was not begun in time")
-        sock, protocol = _handshake(connection.api_client, path, protocols, min(CONNECT_TIMEOUT_S, left))
+        limit = min(CONNECT_TIMEOUT_S, left)
+        # Who cannot ask again waits longer for the answer.
+        answer_limit = limit if again else min(READ_TIMEOUT_S, left)
+        try:
+            found = _handshake(connection.api_client, path, protocols, limit, answer_limit)
+        except (_Unanswered, client.ApiException) as e:
+            check_scope()
+            if again or not may_have_begun(e):
+                raise
+            raise _not_known(what, e, deadline) from e
+        sock, protocol = found
         return Stream(sock, protocol or protocols[-1], what)
 
     try:
@@ -526,7 +578,72 @@ def open_stream(
     return stream
 
 
-def _handshake(api: Any, path: str, protocols: Sequence[str], limit: float) -> tuple[socket.socket, str | None]:
+class _Unanswered(urllib3.exceptions.HTTPError):
+    """A request was sent, and the connection broke before its answer had come."""
+
+
+def may_have_begun(error: _Unanswered | client.ApiException) -> bool:
+    """Whether what was asked for may run all the same."""
+    if isinstance(error, _Unanswered):
+        return True
+    return (error.status or 0) >= 500 and not (error.status == 503 and status_of(error).get("kind") == "Status")
+
+
+def _not_known(what: str, error: _Unanswered | client.ApiException, deadline: float | None) -> ArlError:
+    hint = "It may have been started. It was not asked for again: only you know whether that does harm."
+    if isinstance(error, client.ApiException):
+        said = status_of(error).get("message") or error.reason
+        return StreamLost(f"{what}: the server failed while it was opened: {error.status}: {said}", hint=hint)
+    if deadline is not None and time.monotonic() >= deadline:
+        return StreamTimeout(f"{what}: no answer came in time", hint=hint)
+    return StreamLost(f"{what}: the connection broke before it was open: {error}", hint=hint)
+
+
+@functools.cache
+def _opening() -> Any:
+    import websocket
+
+    class Opening(websocket.WebSocket):
+        """A WebSocket that knows whether it had a connection, over which a request is sent at once.
+
+        Attributes:
+            asked: That connection.
+        """
+
+        def __init__(self, limit: float, **options: Any) -> None:
+            self.asked: socket.socket | None = None
+            self._limit = limit
+            self._broken = False
+            super().__init__(**options)
+
+        @property
+        def sock(self) -> socket.socket | None:
+            return self._sock
+
+        @sock.setter
+        def sock(self, sock: socket.socket | None) -> None:
+            self._sock = sock
+            if sock is not None:
+                sock.settimeout(self._limit)
+                self.asked = sock
+                if self._broken:
+                    self.break_off()
+
+        def break_off(self) -> None:
+            self._broken = True
+            if self.asked is not None:
+                try:
+                    socket.socket.shutdown(self.asked, socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    return Opening
+
+
+def _handshake(
+    api: Any, path: str, protocols: Sequence[str], limit: float, answer_limit: float
+) -> tuple[socket.socket, str | None]:
+    """Connects within the first limit, and gets the answer within the other one."""
     import websocket
 
     headers: dict[str, str] = {"User-Agent": api.user_agent}
@@ -536,25 +653,26 @@ def _handshake(api: Any, path: str, protocols: Sequence[str], limit: float) -> t
             headers[auth["key"]] = auth["value"]
     address = urlsplit(settings.host)
     url = f"{'wss' if address.scheme == 'https' else 'ws'}://{address.netloc}{address.path.rstrip('/')}{path}"
+    opening = _opening()(answer_limit, sslopt=_tls(settings), sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),))
+    in_scope(opening.break_off)
     try:
-        opened = websocket.create_connection(
+        opening.connect(
             url,
             timeout=limit,
             header=[f"{k}: {v}" for k, v in headers.items()],
             subprotocols=list(protocols),
-            sslopt=_tls(settings),
             suppress_origin=True,
-            sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            redirect_limit=0,  # the credentials are for this server
             **_proxy(settings),
         )
     except websocket.WebSocketBadStatusException as e:
         raise _refused(e) from e
-    except (websocket.WebSocketException, OSError) as e:
-        raise urllib3.exceptions.HTTPError(f"{type(e).__name__}: {e}") from e
-    sock = opened.sock
-    assert sock is not None
-    opened.sock = None
-    return sock, opened.subprotocol
+    except (websocket.WebSocketException, OSError, ValueError) as e:
+        kind = urllib3.exceptions.HTTPError if opening.asked is None else _Unanswered
+        raise kind(f"{type(e).__name__}: {e}") from e
+    sock: socket.socket = opening.asked
+    opening.sock = None
+    return sock, opening.subprotocol
 
 
 def _refused(error: Any) -> client.ApiException:

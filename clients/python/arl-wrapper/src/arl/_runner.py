@@ -21,6 +21,8 @@ RUNNER = "/.arl/runner"
 # The longest frame that the runner takes.
 FRAME_MAX = 1 << 20
 BLOCK = 512
+# They change nothing, and may be started twice.
+READS = frozenset({"get", "ls", "stat", "tar"})
 # The reason of a stream whose end is missing.
 CUT = "CUT"
 

@@ -321,7 +321,7 @@ def from_api(error: ApiException, what: str, *, custom: bool = False) -> ApiErro
         custom: The request was for one of arl's own kinds.
     """
     status = getattr(error, "status", None) or 0
-    body = _status_of(error)
+    body = status_of(error)
     said = str(body.get("message") or error.reason or f"HTTP status {status}")
     reason = str(body.get("reason") or "") or None
     message = f"{what}: {said}"
@@ -344,7 +344,7 @@ def from_api(error: ApiException, what: str, *, custom: bool = False) -> ApiErro
     return ClusterUnreachable(message, source=error, reason=reason)
 
 
-def _status_of(error: ApiException) -> Mapping[str, Any]:
+def status_of(error: ApiException) -> Mapping[str, Any]:
     """The Status that the API server has sent; empty where somebody else has answered."""
     try:
         body = json.loads(error.body or "{}")

@@ -102,7 +102,9 @@ class Files:
     All of them raise FileMissing, FileIsDirectory, FileNotDirectory, FileThere or FileDenied (each the built-in error
     of that meaning, too) or another FileError, StreamLost if the connection breaks, and StreamTimeout, or
     SandboxTimeout if it was the sandbox, where it was not done in time. Nothing is half-written then, but for
-    ``upload_dir`` and ``download_dir``. Wrong arguments are a TypeError or ValueError before anything is sent.
+    ``upload_dir`` and ``download_dir``. What changes something may be done all the same when the connection breaks, and
+    is not done again; what reads is asked for again if its connection breaks before it is open. Wrong arguments are a
+    TypeError or ValueError before anything is sent.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -362,11 +364,12 @@ class Files:
         place = self._sandbox._place(_arguments.left_of(until))
         if place.work_dir:
             options = ["--dir", place.work_dir, *options]
-        return _runner.Verb(partial(self._start, until), [verb[0], *options, *verb[1:]], path, source, until)
+        start = partial(self._start, until, verb[0] in _runner.READS)
+        return _runner.Verb(start, [verb[0], *options, *verb[1:]], path, source, until)
 
     @contextmanager
-    def _start(self, until: float | None, command: Sequence[str], stdin: bool) -> Iterator[Exec]:
-        with self._sandbox._use, self._sandbox._exec(command, stdin=stdin, deadline=until) as process:
+    def _start(self, until: float | None, again: bool, command: Sequence[str], stdin: bool) -> Iterator[Exec]:
+        with self._sandbox._use, self._sandbox._exec(command, stdin=stdin, deadline=until, again=again) as process:
             yield process
 
 

@@ -12,6 +12,7 @@ from websocket import WebSocketBadStatusException
 
 from arl import _exec
 from arl._connection import Connection
+from arl.errors import from_api
 
 DEFAULT_SHELL = ("/bin/sh",)
 
@@ -41,13 +42,13 @@ class InteractiveShellClient:
         self.namespace, self.pod_name, self.container = namespace, pod_name, container
         argv = list(DEFAULT_SHELL) if command is None else command
         what = f"running {argv[0]} in pod {pod_name} of namespace {namespace}"
-        self.ws_client = self._connection.call(what, lambda: self._open(namespace, pod_name, container, argv))
+        self.ws_client = self._connection.call(what, lambda: self._open(what, namespace, pod_name, container, argv))
 
     def _client(self) -> client.CoreV1Api:
         # One of its own: kubernetes.stream changes the one that it is given while it connects.
         return client.CoreV1Api(client.ApiClient(self._connection.api_client.configuration))
 
-    def _open(self, namespace: str, pod_name: str, container: str, command: Sequence[str]) -> Any:
+    def _open(self, what: str, namespace: str, pod_name: str, container: str, command: Sequence[str]) -> Any:
         self.v1 = self._client()  # with the credentials of now
         try:
             return stream(
@@ -67,7 +68,9 @@ class InteractiveShellClient:
             if isinstance(cause, (KeyboardInterrupt, SystemExit)):
                 raise cause from None
             if isinstance(cause, WebSocketBadStatusException):
-                raise _exec._refused(cause) from e
+                refused = _exec._refused(cause)
+                # No second shell where one may run: an error of this tree is not repeated.
+                raise (from_api(refused, what) if _exec.may_have_begun(refused) else refused) from e
             raise
 
     async def connect(

@@ -117,7 +117,8 @@ class _Follower:
         command += ["--attempt", str(self._attempt), f"{uid}/{self._step}"]
         seen = self._task.changes()
         try:
-            with self._sandbox._exec(command, container="sidecar", deadline=self._deadline) as process:
+            opened = self._sandbox._exec(command, container="sidecar", deadline=self._deadline, again=True)
+            with opened as process:
                 ended = yield from self._frames(process)
                 code = process.code()
             if code == 0 and not ended:

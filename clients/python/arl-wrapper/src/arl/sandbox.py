@@ -321,8 +321,12 @@ class Sandbox:
         stdin: bool = False,
         tty: bool = False,
         deadline: float | None = None,
+        again: bool = False,
     ) -> Exec:
-        """Starts a program in its pod, by default in the container that its commands run in."""
+        """Starts a program in its pod, by default in the container that its commands run in.
+
+        ``again``: it may be started twice, as what only reads; see ``_exec.open_stream``.
+        """
         place = self._place(_arguments.left_of(deadline))
         start = partial(
             _exec.open_exec,
@@ -333,6 +337,7 @@ class Sandbox:
             stdin=stdin,
             tty=tty,
             deadline=deadline,
+            again=again,
         )
         process = self._open_exec(start, place, container)
         process.explain = self._not_begun
@@ -378,11 +383,14 @@ class Sandbox:
         """Starts a program, by default a shell, whose input is sent and whose output is read while it runs.
 
         It is no task: nothing of it is recorded. It keeps the sandbox while it is open.
+
+        Raises:
+            StreamLost: The connection broke before its start was told. It may have been started, and is not again.
         """
         return Shell(self._exec(command, stdin=True), self._use)
 
     def pty(self, cols: int = 80, rows: int = 24, command: Sequence[str] = ("/bin/sh",)) -> Pty:
-        """The same in a terminal."""
+        """The same in a terminal; see ``shell``."""
         size = terminal_size(cols, rows)
         pty = Pty(self._exec(command, stdin=True, tty=True), self._use)
         try:

@@ -138,7 +138,7 @@ class ArlEnvironment(BaseEnvironment):
 
     def _look_around(self) -> tuple[str, str]:
         """The working directory of the image, which Kubernetes does not tell, and the best shell that it has."""
-        with self._started._sync._exec(["/bin/sh", "-c", LOOK_AROUND]) as process:
+        with self._started._sync._exec(["/bin/sh", "-c", LOOK_AROUND], again=True) as process:
             lines = b"".join(process.output()).decode().splitlines()
             if process.code() or len(lines) != 2:
                 raise RuntimeError(f"the image has no shell that works: {process.errors.decode(errors='replace')}")
