@@ -81,6 +81,76 @@ def test_a_byte_that_is_missing_is_seen():
         assert not any(results._is_all(whole[:n], text) for n in range(len(whole)))
 
 
+class Counted:
+    """A text, or bytes, that counts what is taken out of it."""
+
+    taken = 0
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        Counted.taken += len(found) if isinstance(key, slice) else 1
+        return found
+
+
+class CountedStr(Counted, str):
+    pass
+
+
+class CountedBytes(Counted, bytes):
+    pass
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+@pytest.mark.parametrize("filler", [b"x" * 40, b"\xff" * 40, "\u00e4\U0001f600".encode() * 7])
+def test_forged_markers_cost_as_much_as_their_length(filler, cut):
+    """Each tells of nearly as much as was dropped, so that all that comes behind it would have to be looked at."""
+    def work(count):
+        Counted.taken = 0
+        dropped = b"m" * 1000
+        head = b"".join(filler + b"\n[... %d bytes dropped ...]\n" % (len(dropped) + 1) for _ in range(count))
+        tail = filler * count + b"end"
+        text = f"\n[... {len(dropped)} bytes dropped ...]\n".join(part.decode(errors="replace") for part in (head, tail))
+        whole = head + dropped + tail
+        assert results._is_all(CountedBytes(whole[: len(whole) - cut]), CountedStr(text)) == (not cut)
+        return Counted.taken
+    assert work(400) < 5 * work(100)
+
+
+def test_what_it_says_is_what_comparing_each_end_anew_says():
+    rng = random.Random(2)
+    parts = [b"a", b"\xff", b"\xe2", b"\x82", b"\xf0\x9f", "\ufffd".encode(), "\U0001f600".encode(), b"\n[... 3 bytes dropped ...]\n"]
+
+    def each_anew(data, text):
+        for marker in results.MARKER.finditer(text):
+            head, dropped, tail = text[: marker.start()], int(marker[1]), text[marker.end() :]
+            found = data.decode("utf-8", results._WIDTH)[: len(head)]
+            widths = [ord(c) & 15 if 0xDC00 < ord(c) < 0xDC04 else len(c.encode()) for c in found]
+            broken = found and 0xDC00 < ord(found[-1]) < 0xDC04
+            for less in range(widths[-1] if broken else 1):    # its end may be within what is broken
+                at = sum(widths) - less + dropped
+                shown = "".join("\ufffd" if 0xDC00 < ord(c) < 0xDC04 else c for c in found) == head
+                if shown and at <= len(data) and data[at:].decode(errors="replace") == tail:
+                    return True
+        return False
+    found = []
+    for _ in range(3000):
+        whole = b"".join(rng.choices(parts, k=rng.randint(1, 12)))
+        head, tail = sorted(rng.choices(range(len(whole) + 1), k=2))
+        text = f"\n[... {tail - head} bytes dropped ...]\n".join(p.decode(errors="replace") for p in (whole[:head], whole[tail:]))
+        data = whole[: len(whole) - rng.randint(0, 2)]
+        found.append(results._is_all(data, text))
+        assert found[-1] == each_anew(data, text), (data, text)
+    assert 500 < sum(found) < 2500
+
+
+def test_a_marker_may_have_any_number():
+    """Python makes no number of more than 4300 digits, and the program may print whatever it likes."""
+    whole = b"a" * 50 + b"\n[... " + b"9" * 5000 + b" bytes dropped ...]\n" + b"b" * 50
+    assert results._is_all(whole, shown(whole, 20)) and not results._is_all(whole, whole.decode())
+    with Pod(whole) as pod:
+        assert pod.sandbox._result(task(shown(whole, 20), "1")).stdout_bytes() == whole
+
+
 def test_what_the_connection_always_drops_is_an_error():
     with Pod(*[TEXT[:-1]] * 9) as pod:
         with pytest.raises(errors.StreamLost, match=f"dropped what came after {len(TEXT) - 1} bytes"):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from arl.errors import FileMissing, StreamLost
@@ -17,7 +20,7 @@ STORED_TIMEOUT_S = 300.0
 # How often it is read when the connection drops its end.
 _TRIES = 5
 # Stands in a text in place of what was left out.
-MARKER = re.compile(r"\n\[\.\.\. (\d+) bytes dropped \.\.\.\]\n")
+MARKER = re.compile(r"\n\[\.\.\. ([0-9]{1,18}) bytes dropped \.\.\.\]\n")
 # Gets a file of the agent's, by its name, within so many seconds.
 Stored = Callable[[str, float | None], bytes]
 
@@ -161,26 +164,61 @@ def _whole(step: Mapping[str, Any], stream: str, number: str, stored: Stored | N
 def _is_all(data: bytes, text: str) -> bool:
     """Whether this is all of what the text shows both ends of; Kubernetes drops the end when a reader is slow.
 
-    If its last character is broken, nobody can tell whether more of it was there.
+    If its last character is broken, nobody can tell whether more of it was there. What the program has printed may look
+    like the marker, and often: both ends are read once, for all of them.
     """
-    for marker in MARKER.finditer(text):  # what the program printed may look like one
-        head, tail = text[: marker.start()], text[marker.end() :]
-        for size in _sizes(data, head):
-            rest = data[size + int(marker[1]) :]
-            if len(rest) <= len(tail.encode()) and rest.decode(errors="replace") == tail:
+    most = len(text.encode())
+    begin = max(0, len(data) - most)  # what is behind a marker is not longer
+    front, back = _Shown(data[: most + _CHARACTER_MAX]), _Shown(data[begin:])
+    same_front, same_back = _alike(front.text, text), _alike(back.text[::-1], text[::-1])
+    for marker in MARKER.finditer(text):
+        if marker.start() > same_front:
+            break
+        for size in front.sizes(marker.start()):
+            shown = back.shown_from(size + int(marker[1]) - begin)
+            if shown is None:
+                continue
+            broken, whole = shown
+            rest = text[marker.end() : marker.end() + broken]
+            if whole <= same_back and broken + whole == len(text) - marker.end() and rest == "\ufffd" * broken:
                 return True
     return False
 
 
-def _sizes(data: bytes, head: str) -> Iterator[int]:
-    """How many bytes at its beginning are what this text shows; several where its end may be within what is broken."""
-    found = data[: len(head.encode()) + 4].decode("utf-8", _WIDTH)[: len(head)]
-    if found.translate(_REPLACED) != head:
-        return
-    size = len(found.encode("utf-8", "surrogatepass")) - 2 * found.count("\udc01") - found.count("\udc02")
-    last = ord(found[-1]) if found else 0
-    for less in range(last - 0xDC00 if last in _REPLACED else 1):
-        yield size - less
+class _Shown:
+    """Bytes as a text shows them: what is broken is U+FFFD.
+
+    Attributes:
+        text: The text.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        found = data.decode("utf-8", _WIDTH)
+        self.text = found.translate(_REPLACED)
+        self._found = found
+        # Where each character begins, and the last one ends.
+        self._at = [0, *accumulate(ord(c) - 0xDC00 if ord(c) in _REPLACED else len(c.encode()) for c in found)]
+
+    def sizes(self, count: int) -> Iterator[int]:
+        """How many bytes so many characters are; several where the end of them may be within what is broken."""
+        last = ord(self._found[count - 1]) if count else 0
+        for less in range(last - 0xDC00 if last in _REPLACED else 1):
+            yield self._at[count] - less
+
+    def shown_from(self, place: int) -> tuple[int, int] | None:
+        """What is shown of what begins at this byte: so many U+FFFD, as it is within a character, and so many others.
+
+        None: there is no such byte.
+        """
+        if not 0 <= place <= self._at[-1]:
+            return None
+        character = bisect_left(self._at, place)
+        return self._at[character] - place, len(self._found) - character
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return len(os.path.commonprefix([one, other]))
 
 
 def _width(error: UnicodeError) -> tuple[str, int]:
@@ -191,6 +229,7 @@ def _width(error: UnicodeError) -> tuple[str, int]:
 
 _WIDTH = "arl-width"
 _REPLACED = dict.fromkeys(range(0xDC01, 0xDC04), "\ufffd")
+_CHARACTER_MAX = 4
 codecs.register_error(_WIDTH, _width)
 
 
