@@ -98,6 +98,32 @@ def test_a_sandbox_says_which_pools_are_there():
             Pool.get("imag-012", connection=cluster.connection)
 
 
+RIGHT = 'warmpools.arl.infra.io is forbidden: User "u" cannot list resource "warmpools" in API group "arl.infra.io" in the namespace "n"'
+
+
+def without_the_right_to_list(cluster):
+    usual = cluster.answer
+    cluster.server.answer = lambda request: refusal(403, "Forbidden", RIGHT) if request.name == "warmpools" else usual(request)
+    return cluster
+
+
+def test_a_pool_that_the_operator_has_not_seen_yet_is_waited_for_by_who_may_not_list_pools():
+    with Cluster((), [("Pending", "WaitingForPool")]) as cluster:
+        s = session(without_the_right_to_list(cluster))
+        assert s.create_sandbox()["status"]["phase"] == "Ready"
+        s.delete_sandbox()
+
+
+@pytest.mark.parametrize("create", [
+    lambda c: session(c, "pol").create_sandbox(), lambda c: Sandbox.create("pol", connection=c.connection), lambda c: Pool.get("pol", connection=c.connection)])
+def test_who_may_not_list_pools_is_told_so_with_the_right_that_is_missing(create):
+    with Cluster((), [("Failed", "PoolNotFound")] * 2) as cluster:
+        with pytest.raises(errors.PoolNotFound, match="'pol' not found in namespace 'n'.\nAvailable pools: .not known: .*cannot list") as e:
+            create(without_the_right_to_list(cluster))
+    assert (e.value.available, e.value.listed) == ((), False)
+    assert "Role that allows list of warmpools in namespace n" in e.value.hint
+
+
 def SANDBOX(c):
     return Sandbox(c, "n", {"metadata": {"name": "s", "uid": "u"}})
 

@@ -141,10 +141,12 @@ class PoolNotFound(NotFound, ValueError):
 
     Attributes:
         available: The names of the pools that are there.
+        listed: Whether these are all. Else they are too many, or the caller may not list them.
     """
 
     default_reason = "PoolNotFound"
     available: tuple[str, ...] = ()
+    listed: bool = False
 
 
 class PoolNotReady(ArlError, TimeoutError):

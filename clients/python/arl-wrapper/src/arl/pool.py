@@ -14,7 +14,7 @@ from arl import _arguments, _ops
 from arl._connection import API_VERSION, Connection
 from arl._hub import LAST_LOOK_S, Wait, hub
 from arl._names import CLIENT_LABEL, client_id
-from arl.errors import ArlError, NotFound, NotInstalled, PoolNotFound, PoolNotReady, Refused
+from arl.errors import ArlError, NotAllowed, NotFound, NotInstalled, PoolNotFound, PoolNotReady, Refused
 from arl.results import condition
 
 # A pool's name is the beginning of its pods' names; the API server allows 54 characters.
@@ -147,23 +147,25 @@ def pool_not_found(
 ) -> PoolNotFound:
     """The error for a pool that is not there; it names those that are, as far as the caller may know."""
     there: tuple[str, ...] = ()
-    names = "(none)"
+    names, missing, listed = "(none)", "", False
     try:
-        found = connection.list(namespace, "warmpools", limit=_AVAILABLE_MAX)["items"]
-        there = tuple(o["metadata"]["name"] for o in found)
+        found = connection.list(namespace, "warmpools", limit=_AVAILABLE_MAX)
+        there = tuple(o["metadata"]["name"] for o in found["items"])
+        listed = not (found.get("metadata") or {}).get("continue")
         names = _some(name, there) or names
     except NotInstalled:
         raise
     except ArlError as e:
         names = f"(not known: {e.message})"
+        missing = f" {e.hint}" if isinstance(e, NotAllowed) else ""
     like = difflib.get_close_matches(name, there, 1)
     error = PoolNotFound(
         f"WarmPool '{name}' not found in namespace '{namespace}'.\nAvailable pools: {names}",
         hint=(f"Did you mean '{like[0]}'? Else make it" if like else "Make it")
-        + " first: Pool.create() or WarmPoolManager.create_warmpool().",
+        + f" first: Pool.create() or WarmPoolManager.create_warmpool().{missing}",
         object=object,
     )
-    error.available = there
+    error.available, error.listed = there, listed
     return error
 
 

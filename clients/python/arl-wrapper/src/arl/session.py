@@ -127,9 +127,9 @@ class SandboxSession:
         try:
             sandbox = self._create(idle, _tasks.look_ready_in_pool)
         except PoolNotFound as e:
-            if self.pool_ref not in e.available:
+            if e.listed and self.pool_ref not in e.available:
                 raise
-            # The operator had not seen yet that it was made.
+            # The operator had not seen yet that it was made; or nobody here knows, and the operator says so in a while.
             sandbox = self._create(idle, _tasks.look_ready)
         self.sandbox_name = sandbox.name
         self._sandbox_uid = sandbox.uid
