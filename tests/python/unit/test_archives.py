@@ -89,8 +89,9 @@ def test_a_file_that_shrinks_under_it_is_an_error(tmp_path):
     source = _runner.pack(tmp_path)
     next(source)
     os.truncate(tmp_path / "a", 10)
-    with pytest.raises(errors.FileError, match="shorter"):
+    with pytest.raises(errors.FileError, match="shorter") as e:
         list(source)
+    assert e.value.reason == "CHANGED"
 
 
 def test_frames_end_in_the_checksum():

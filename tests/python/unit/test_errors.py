@@ -49,6 +49,16 @@ def test_its_reason_is_in_the_documentation(kind):
     assert (kind.default_reason, kind.__name__) in rows
 
 
+def test_each_reason_that_is_given_here_is_in_the_documentation():
+    """And each that a verb of the sandbox says is in the other one."""
+    given = {m for file in pathlib.Path(errors.__file__).parent.rglob("*.py") for m in re.findall(r'\breason="(\w+)"', file.read_text(encoding="utf-8"))}
+    text = API.read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(\w+)` \| `\w+` \|", text, re.M))
+    assert (given | {_runner.CUT}) <= rows and {"ARCHIVE", "CHANGED"} <= given
+    verbs = (API.parent / "files.md").read_text(encoding="utf-8")
+    assert {reason for reason in _runner._KINDS if not reason.startswith("E")} <= set(re.findall(r"^\| `(\w+)` \| \d+ \|", verbs, re.M))
+
+
 @pytest.mark.parametrize(("kind", "old"), [
     (errors.NotConfigured, config.ConfigException), (errors.ClusterUnreachable, client.ApiException), (errors.ClusterUnreachable, ConnectionError),
     (errors.ServerBusy, client.ApiException), (errors.NotInstalled, client.ApiException), (errors.NotAllowed, PermissionError), (errors.Refused, ValueError),
