@@ -32,15 +32,18 @@ def test_a_pool_does_for_its_name(created, more, wanted):
     assert created == [cluster, cluster]
 
 
-@pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"concurrency": -1}, {"retries": -1}])
+@pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"concurrency": -1}, {"retries": -1}, {"concurrency": "4"}, {"concurrency": 1.5}, {"retries": None}, {"fn": "print"}])
 def test_a_map_with_wrong_numbers_is_an_error_and_no_empty_result(wrong):
     (name,) = wrong
 
+    fn = wrong.pop("fn", print)
+    kind = ValueError if isinstance(wrong.get(name), int) else TypeError
+
     async def amap():
-        return [x async for x in arl.amap(print, [1], "p", **wrong)]
-    with pytest.raises(ValueError, match=name):
-        list(arl.map(print, [1], "p", **wrong))
-    with pytest.raises(ValueError, match=name):
+        return [x async for x in arl.amap(fn, [1], "p", **wrong)]
+    with pytest.raises(kind, match=f"^{name} must be"):
+        list(arl.map(fn, [1], "p", **wrong))
+    with pytest.raises(kind, match=f"^{name} must be"):
         asyncio.run(amap())
 
 
@@ -52,6 +55,8 @@ PAIRS = [("a", TypeError), ({"A": 1}, TypeError), ({1: "a"}, TypeError), ({"A": 
 VARIABLES = [*PAIRS, ({"": "a"}, ValueError), ({"A=B": "a"}, ValueError), ({"A": "a\0b"}, ValueError)]
 TEXTS = [(b"a", TypeError), (5, TypeError), ("", ValueError), ("a\0b", ValueError)]
 LISTS = [("sleep 1", TypeError), (b"a", TypeError), ([1], TypeError), ([None], TypeError)]
+PROGRAMS = [*LISTS, (None, TypeError), ([], ValueError), ([""], ValueError), (["a\0b"], ValueError)]
+PORTS = [(0, ValueError), (-1, ValueError), (65536, ValueError), ("80", TypeError), ("80&x=1", TypeError), (1.5, TypeError), (True, TypeError), (None, TypeError)]
 STEP = {"name": "x", "type": "Command", "command": ["true"]}
 
 
@@ -100,7 +105,9 @@ WRONG = [
     *of(create, "name", NAMES[1:]), *of(create, "namespace", NAMES[3:]), *of(create, "env", VARIABLES), *of(create, "labels", PAIRS),
     *of(run, "command", [*LISTS[1:], (None, TypeError), ([], ValueError), ("a\0b", ValueError)]), *of(run, "timeout", [*TIMES, (0, ValueError), (1e-5, ValueError)]),
     *of(run, "retries", NUMBERS), *of(run, "env", VARIABLES), *of(run, "cwd", [(5, TypeError), ("a\0b", ValueError)]), *of(run, "user", [(1.5, TypeError), (True, TypeError)]),
-    *of(run, "stdin", [(5, TypeError), ([b"a"], TypeError)]),
+    *of(run, "stdin", [(5, TypeError), ([b"a"], TypeError)]), *of(run, "on_stdout", [("print", TypeError)]), *of(run, "on_stderr", [(5, TypeError)]),
+    *of(lambda c, command: box(c).shell(command), "command", PROGRAMS), *of(lambda c, command: box(c).pty(command=command), "command", PROGRAMS),
+    *of(lambda c, port: box(c).forward(port), "port", PORTS), *of(lambda c, local_port: box(c).forward(80, local_port), "local_port", PORTS[1:]),
     *of(execute, "steps", [("echo", TypeError), (None, TypeError), ([None], TypeError), ((s for s in [STEP]), TypeError), ([{"content": b"x"}], TypeError)]),
     *of(execute, "timeout", TIMES), *of(execute, "ttl", NUMBERS), *of(execute, "trace_id", [(5, TypeError)]),
     *of(lambda c, timeout: box(c).wait_ready(timeout), "timeout", TIMES),

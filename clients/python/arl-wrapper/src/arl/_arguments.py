@@ -125,6 +125,20 @@ def strings(name: str, value: Any) -> list[str]:
     return [path(v, f"{name}[{i}]") for i, v in enumerate(value)]
 
 
+def command(value: Any) -> list[str]:
+    """A program and its arguments; a text is none, as no shell is involved. TypeError, ValueError."""
+    found = strings("command", value)
+    if not found or not found[0]:
+        raise ValueError("command must name a program, and not be empty")
+    return found
+
+
+def callback(name: str, value: Any) -> None:
+    """What is called back, or None; TypeError."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function, and not {value!r:.100}")
+
+
 def pairs(name: str, value: Any) -> dict[str, str]:
     """Names with values, all of them str; None: there are none. TypeError, ValueError."""
     if value is None:

@@ -8,6 +8,7 @@ import json
 import os
 import stat as stat_
 import tarfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +21,8 @@ from arl.errors import ArlError, ExecFailed, FileError, StreamLost
 RUNNER = "/.arl/runner"
 # The longest frame that the runner takes.
 FRAME_MAX = 1 << 20
+# No verb prints a line of this size.
+LINE_MAX = 1 << 20
 BLOCK = 512
 # They change nothing, and may be started twice.
 READS = frozenset({"get", "ls", "stat", "tar"})
@@ -44,11 +47,19 @@ _KINDS: dict[str, type[FileError]] = {
 
 def last_line(text: bytes) -> Any:
     """The JSON of the last line; None if it is none."""
-    lines = text.rstrip().rsplit(b"\n", 1)
+    return _parsed(text.rstrip().rsplit(b"\n", 1)[-1])
+
+
+def _parsed(line: bytes) -> Any:
     try:
-        return json.loads(lines[-1])
-    except ValueError:
+        return json.loads(line)
+    except (ValueError, RecursionError):
         return None
+
+
+def no_answer(verb: str, path: str, said: object) -> ExecFailed:
+    """The error for what no verb says, as a program of the sandbox may in its place."""
+    return ExecFailed(f"{verb} {path}: this is no answer of a verb: {said!r:.200}")
 
 
 def failed(verb: str, path: str, code: int, said: bytes) -> ArlError:
@@ -114,14 +125,21 @@ class Verb:
             answer = last_line(bytes(process.errors))
             self.answer = answer if isinstance(answer, dict) else {}
 
-    def content(self) -> Iterator[bytes]:
+    def content(self, most: int | None = None) -> Iterator[bytes]:
         """The same, where the output is content: it is compared with what was sent.
 
+        Args:
+            most: So many bytes were asked for.
+
         Raises:
+            ExecFailed: There are more.
             StreamLost: Its reason is ``CUT``: Kubernetes has dropped the end of the stream and says that all went well,
                 as it does when the reader is slow.
         """
-        yield from self.output()
+        for data in self.output():
+            if most is not None and self.size > most:
+                raise no_answer(self._verb[0], self._path, f"{self.size} bytes where {most} were asked for")
+            yield data
         if "sha256" not in self.answer:
             raise StreamLost(
                 f"{self._verb[0]} {self._path}: the connection dropped what came after {self.size} bytes", reason=CUT
@@ -133,13 +151,22 @@ class Verb:
         rest = b""
         for data in self.output():
             *lines, rest = (rest + data).split(b"\n")
-            yield from (json.loads(line) for line in lines)
+            yield from map(self._line, lines)
+            if len(rest) > LINE_MAX:
+                raise no_answer(self._verb[0], self._path, rest)
         if rest:
-            yield json.loads(rest)
+            yield self._line(rest)
+
+    def _line(self, line: bytes) -> dict[str, Any]:
+        said = _parsed(line)
+        if not isinstance(said, dict):
+            raise no_answer(self._verb[0], self._path, line)
+        return said
 
     def said(self) -> dict[str, Any]:
         """The one line of JSON that it prints."""
-        return (list(self.lines()) or [{}])[-1]
+        last = deque(self.lines(), 1)
+        return last[0] if last else {}
 
     def compare(self, answer: dict[str, Any], size: int, digest: str) -> None:
         """Compares what one side has sent with what the other one has got."""
@@ -285,9 +312,12 @@ def unpack(source: Iterator[bytes], folder: Path) -> None:
     if not hasattr(tarfile, "data_filter"):
         raise NotImplementedError("this Python cannot unpack archives safely: use 3.12, or 3.11.4, 3.10.12 or later")
     reader = Reader(source)
-    with tarfile.open(fileobj=reader, mode="r|", bufsize=SEND_SIZE) as archive:  # type: ignore[call-overload]
-        try:
+    try:
+        with tarfile.open(fileobj=reader, mode="r|", bufsize=SEND_SIZE) as archive:  # type: ignore[call-overload]
             archive.extractall(folder, filter="data")
-        except tarfile.TarError as e:
-            raise FileError(f"the archive was refused: {e}", path=str(folder), reason="ARCHIVE") from e
+    except ArlError:
+        raise
+    except (tarfile.TarError, ArithmeticError, LookupError, TypeError, ValueError) as e:
+        # The last ones, too, are what tarfile makes of a header that is no header.
+        raise FileError(f"the archive was refused: {e}", path=str(folder), reason="ARCHIVE") from e
     reader.finish()

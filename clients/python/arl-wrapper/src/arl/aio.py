@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from arl import _ops, _tasks
+from arl import _arguments, _ops, _tasks
 from arl._connection import REQUEST_S
 from arl.files import AsyncFiles
 from arl.pool import Pool
@@ -160,6 +160,8 @@ class AsyncSandbox:
     ) -> CommandResult:
         """Runs a command and waits for its end. It is ended if this is cancelled. See ``Sandbox.run``."""
         step = _tasks.command_step(command, env, cwd, user, stdin)
+        _arguments.callback("on_stdout", on_stdout)
+        _arguments.callback("on_stderr", on_stderr)
         if on_stdout is None and on_stderr is None:
             task = await _ops.arun(self._sync._execute([step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S))
             return _tasks.checked(self._sync._result(task), check)

@@ -129,6 +129,7 @@ class Files:
             OutputTooLarge: It has more than ``max_size`` bytes.
         """
         codecs.lookup(encoding)
+        codecs.lookup_error(errors)
         return self.read_bytes(path, max_size=max_size, user=user, timeout=timeout).decode(encoding, errors)
 
     def read_bytes(
@@ -150,7 +151,11 @@ class Files:
         if length is not None:
             want = min(want, _arguments.whole("length", length))
         options = ["--length", str(want)] + (["--offset", str(offset)] if _arguments.whole("offset", offset) else [])
-        data = self._read(["get", *options], path, user, timeout, lambda verb: b"".join(verb.content()))
+
+        def take(verb: _runner.Verb) -> bytes:
+            return b"".join(verb.content(want))
+
+        data = self._read(["get", *options], path, user, timeout, take)
         if len(data) > max_size:
             raise OutputTooLarge(
                 f"{path} has more than {max_size} bytes", path=path, hint="Use files.download(), or a larger max_size."
@@ -208,7 +213,7 @@ class Files:
     def stat(self, path: str, *, follow: bool = True, user: User = None, timeout: float | None = TIMEOUT_S) -> FileInfo:
         """What is at this path; ``follow``: what a symbolic link leads to."""
         verb = self._verb(["stat", *(["--follow"] if follow else [])], path, user, _arguments.deadline(timeout))
-        return FileInfo.of(verb.said(), _arguments.path(path))
+        return _info(verb.said(), _arguments.path(path))
 
     def exists(self, path: str, *, user: User = None, timeout: float | None = TIMEOUT_S) -> bool:
         """Whether there is something at this path, or at the end of a symbolic link there."""
@@ -222,7 +227,7 @@ class Files:
         """What is in a folder, by name."""
         verb = self._verb(["ls"], path, user, _arguments.deadline(timeout))
         above = _arguments.path(path).rstrip("/")
-        found = [FileInfo.of(line, f"{above}/{line['name']}") for line in verb.lines()]
+        found = [_info(line, f"{above}/{line.get('name')}") for line in verb.lines()]
         return sorted(found, key=lambda info: info.name)
 
     # ---- writing ---------------------------------------------------------------------------------------------------
@@ -371,6 +376,14 @@ class Files:
     def _start(self, until: float | None, again: bool, command: Sequence[str], stdin: bool) -> Iterator[Exec]:
         with self._sandbox._use, self._sandbox._exec(command, stdin=stdin, deadline=until, again=again) as process:
             yield process
+
+
+def _info(said: Mapping[str, Any], path: str) -> FileInfo:
+    """What the sandbox says, of which not all need be true."""
+    try:
+        return FileInfo.of(said, path)
+    except (KeyError, TypeError, ValueError, OverflowError) as e:
+        raise _runner.no_answer("stat", path, said) from e
 
 
 def _checked(content: Any) -> bytes | IO[bytes]:

@@ -9,7 +9,7 @@ from concurrent.futures import wait as wait_futures
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from arl import _cleanup, _ops
+from arl import _arguments, _cleanup, _ops
 from arl._scope import Scope
 from arl.aio import AsyncSandbox
 from arl.errors import SandboxFailed, SandboxGone, TaskLost
@@ -25,11 +25,11 @@ GRACE_S = 5.0
 _LOST = (SandboxFailed, SandboxGone, TaskLost)
 
 
-def _check(concurrency: int, retries: int) -> None:
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be at least 1, and not {concurrency}")
-    if retries < 0:
-        raise ValueError(f"retries must be at least 0, and not {retries}")
+def _check(fn: Any, concurrency: int, retries: int) -> None:
+    if not callable(fn):
+        raise TypeError(f"fn must be a function, and not {fn!r:.100}")
+    _arguments.whole("concurrency", concurrency, 1)
+    _arguments.whole("retries", retries)
 
 
 class _Run(Generic[Item, Result]):
@@ -87,10 +87,11 @@ def map(
         options: Those of ``Sandbox.create``.
 
     Raises:
+        TypeError: ``fn`` is no function, or one of the numbers is none.
         ValueError: ``concurrency`` is below 1, or ``retries`` below 0.
         BaseException: The first error of ``fn``, once what runs has ended; no further item is begun.
     """
-    _check(concurrency, retries)
+    _check(fn, concurrency, retries)
     _cleanup.install()
     return _map(fn, iter(items), pool, concurrency, retries, options)
 
@@ -134,7 +135,7 @@ async def amap(
     **options: Any,
 ) -> AsyncIterator[tuple[Item, Result]]:
     """The same with coroutines; see ``map``."""
-    _check(concurrency, retries)
+    _check(fn, concurrency, retries)
 
     async def one(item: Item) -> Result:
         for left in range(retries, -1, -1):

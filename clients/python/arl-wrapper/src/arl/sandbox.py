@@ -26,6 +26,7 @@ from arl.steps import Step
 USED_AT = "arl.infra.io/used-at"
 DEFAULT_CONTAINER = "executor"
 IDLE_MAX = 2**31 - 1
+PORT_MAX = 65535
 
 
 @dataclass(frozen=True)
@@ -387,12 +388,12 @@ class Sandbox:
         Raises:
             StreamLost: The connection broke before its start was told. It may have been started, and is not again.
         """
-        return Shell(self._exec(command, stdin=True), self._use)
+        return Shell(self._exec(_arguments.command(command), stdin=True), self._use)
 
     def pty(self, cols: int = 80, rows: int = 24, command: Sequence[str] = ("/bin/sh",)) -> Pty:
         """The same in a terminal; see ``shell``."""
         size = terminal_size(cols, rows)
-        pty = Pty(self._exec(command, stdin=True, tty=True), self._use)
+        pty = Pty(self._exec(_arguments.command(command), stdin=True, tty=True), self._use)
         try:
             pty._tell(size)
         except BaseException:
@@ -405,6 +406,8 @@ class Sandbox:
 
         It keeps the sandbox while it is open.
         """
+        _arguments.whole("port", port, 1, PORT_MAX)
+        _arguments.whole("local_port", local_port, 0, PORT_MAX)
         pod = self._place().pod
         return Forward(lambda: _exec.open_port(self._connection, self.namespace, pod, port), self._use, local_port)
 
@@ -444,6 +447,8 @@ class Sandbox:
             SandboxGone: The sandbox was deleted.
         """
         step = _tasks.command_step(command, env, cwd, user, stdin)
+        _arguments.callback("on_stdout", on_stdout)
+        _arguments.callback("on_stderr", on_stderr)
         if on_stdout is None and on_stderr is None:
             task = _ops.run(self._execute([step], timeout=timeout, retries=retries, ttl=_tasks.RUN_TTL_S))
             return _tasks.checked(self._result(task), check)
