@@ -85,6 +85,11 @@ bool diff_hunk_head(struct diff_line l, struct diff_hunk *ret)
            diff_take_text(&l, " @@") && (ret->old_count > 0 || ret->new_count > 0);
 }
 
+struct diff_lines diff_hunks(const struct diff_file *f)
+{
+    return (struct diff_lines){f->hunks, f->hunks ? f->hunks + f->hunks_len : NULL, 1};
+}
+
 /* ---- messages -------------------------------------------------------------------------------- */
 
 struct parser {

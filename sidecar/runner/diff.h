@@ -74,5 +74,7 @@ struct diff_hunk {
     size_t new_count;
 };
 bool diff_hunk_head(struct diff_line line, struct diff_hunk *ret);
+/* All lines of a file's hunks; none if it has none. */
+struct diff_lines diff_hunks(const struct diff_file *f);
 
 #endif

@@ -371,7 +371,7 @@ int hunks_apply(const char *old, size_t old_len, const struct diff_file *f, unsi
                 struct hunks_text *ret, char **ret_why)
 {
     CLEANUP(free_work) struct work w = {0};
-    struct diff_lines in = {f->hunks, f->hunks + f->hunks_len, 1};
+    struct diff_lines in = diff_hunks(f);
     struct diff_line l;
     int r = 0;
 

@@ -377,7 +377,7 @@ static struct before text_before(const struct diff_file *f, const struct patch_e
 /* A file that is not there, and hunks that need no line of it. */
 static bool makes_file(const struct diff_file *f, const struct patch_entry *to)
 {
-    struct diff_lines in = {f->hunks, f->hunks + f->hunks_len, 1};
+    struct diff_lines in = diff_hunks(f);
     struct diff_hunk h;
     struct diff_line l;
 
