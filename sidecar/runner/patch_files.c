@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "sidecar/runner/hunks.h"
@@ -484,11 +485,24 @@ static void print(const char *text)
     }
 }
 
+/* Each file of the patch holds its folder open. That few may be open is meant for programs that use
+ * select(2), and in many clusters it is 1024. */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 struct write_result patch_files(const struct write_spec *spec)
 {
     CLEANUP(job_done)
     struct job j = {.spec = spec, .tree.spec = spec, .result = {.how = FRAME_EXITED}};
 
+    allow_descriptors();
     if (apply_all(&j) && j.told)
         print(j.told);
     return j.result;
