@@ -303,6 +303,17 @@ static int take_mode(struct parser *p, const struct diff_file *f, struct diff_li
     return (mode & MODE_KIND) == MODE_FILE ? 0 : bad_line(p, "a mode such as 100644");
 }
 
+/* What a header says becomes of its file; it says one thing. */
+static int set_change(struct parser *p, struct diff_file *f, enum diff_change change)
+{
+    if (f->change != DIFF_MODIFY && f->change != change)
+        return bad(p, xasprintf("line %zu of the patch contradicts one before it: a file is made, "
+                                "deleted, renamed or copied",
+                                p->in.number));
+    f->change = change;
+    return 0;
+}
+
 static int take_header_name(struct parser *p, struct diff_line l, enum diff_change change,
                             struct diff_file *f, char **ret)
 {
@@ -312,8 +323,7 @@ static int take_header_name(struct parser *p, struct diff_line l, enum diff_chan
         return bad_line(p, "a file's name");
     diff_squeeze(name);
     str_set(ret, name);
-    f->change = change;
-    return 0;
+    return set_change(p, f, change);
 }
 
 /* Whether the beginning of a hash is that of an empty file, in git's two kinds of repositories. */
@@ -357,12 +367,14 @@ static int take_header(struct parser *p, struct diff_file *f, bool *ret_known)
     if (diff_take_text(&l, "new mode "))
         return take_mode(p, f, l, &f->new_mode);
     if (diff_take_text(&l, "new file mode ")) {
-        f->change = DIFF_CREATE;
-        return take_mode(p, f, l, &f->new_mode);
+        int r = set_change(p, f, DIFF_CREATE);
+
+        return r < 0 ? r : take_mode(p, f, l, &f->new_mode);
     }
     if (diff_take_text(&l, "deleted file mode ")) {
-        f->change = DIFF_DELETE;
-        return take_mode(p, f, l, &f->old_mode);
+        int r = set_change(p, f, DIFF_DELETE);
+
+        return r < 0 ? r : take_mode(p, f, l, &f->old_mode);
     }
     if (diff_take_text(&l, "rename from "))
         return take_header_name(p, l, DIFF_RENAME, f, &f->old_path);

@@ -390,6 +390,14 @@ static void test_nothing_is_lost_in_text(void **state)
 
 static void test_files_refused(void **state)
 {
+    static const char *const both[] = {
+        "copy from f\ncopy to g\nrename to h\n",
+        "rename from f\nrename to g\ncopy to h\n",
+        "old mode 100644\nnew file mode 100644\ndeleted file mode 100644\n",
+        "old mode 100644\nnew file mode 100644\nrename from g\n",
+        "index 1..2\ndeleted file mode 100644\nnew file mode 100644\n",
+    };
+
     check_files(
         GIT("l") "new file mode 120000\nindex 0..1\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 "
                  "@@\n+t\n" NO_NEWLINE,
@@ -409,6 +417,12 @@ static void test_files_refused(void **state)
     check_files("diff --git a/f b/g\n" HUNK,
                 "refused: line 1 of the patch: the two names differ, and no line with \"rename "
                 "from\", \"copy from\" or \"--- NAME\" follows");
+    for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+        cleanup_free char *text = xasprintf(GIT("f") "%s", both[i]);
+
+        check_files(text, "refused: line 4 of the patch contradicts one before it: a file is made, "
+                          "deleted, renamed or copied");
+    }
     check_files("--- a/f\n+++ b/f\n" HUNK "-- \n2.39\n@@ -9 +9 @@\n-a\n+b\n",
                 "refused: line 8 of the patch: a hunk without the names of its file");
 }
