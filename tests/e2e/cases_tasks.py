@@ -352,7 +352,7 @@ def first_example_of_the_readme(t):
     example = blocks[0].replace('"busybox:1.36"', local)
     contains(example, "kind: WarmPool", "kind: Sandbox", "kind: Task", f"image: {local}", what="the example")
     t.kubectl("apply", "-f", "-", body=example)
-    t.kubectl("wait", "--for=condition=Finished", "task/greeting", "--timeout=100s")
+    t.kubectl("wait", "--for=condition=Finished", "tsk/greeting", "--timeout=100s")
     pod = t.kubectl("get", "sandbox", "mine", "-o", "jsonpath={.status.podName}")
     equal(t.kubectl("get", "task", "greeting", "-o", "jsonpath={.status.stdout}"),
           f"File created: /workspace/hello.sh\nhello from {pod}\n", "stdout")

@@ -59,7 +59,7 @@ class Page:
 @case(slow=True)
 def everyday_commands_do_what_the_page_says(t):
     t.kubectl("apply", "-f", "-", body=readme_objects())
-    t.kubectl("wait", "--for=condition=Finished", "task/greeting", "--timeout=200s", limit=240)
+    t.kubectl("wait", "--for=condition=Finished", "tsk/greeting", "--timeout=200s", limit=240)
     p = Page(t, "commands.md")
     equal({h: len(b) for h, b in p.blocks.items()}, {"Everyday commands": 1, "Look": 3, "Go in": 1, "Files": 1, "Stop": 2, "Roll a template": 1}, "the blocks")
     p.run("Everyday commands")
