@@ -55,6 +55,13 @@ kind: Task
 metadata: {name: t}
 spec: {sandboxRef: mine, steps: [{type: Command, command: ["true"]}]}
 """
+SCALER = """
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: idle}
+spec: {scaleTargetRef: {apiVersion: arl.infra.io/v1alpha1, kind: WarmPool, name: first}, maxReplicas: 3}
+"""
 
 
 def case(f):
@@ -81,10 +88,11 @@ def build(kustomization, **files):
 
 @case
 def a_name_prefix_reaches_all_references():
-    objects = build(KUSTOMIZATION, all=ALL)
+    objects = build(KUSTOMIZATION, all=ALL + SCALER)
     spec = objects["WarmPool"]["spec"]["template"]["spec"]
     equal(objects["Sandbox"]["spec"]["poolRef"], "team-first")
     equal(objects["Task"]["spec"]["sandboxRef"], "team-mine")
+    equal(objects["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"], "team-first")
     equal({o["metadata"]["namespace"] for o in objects.values()}, {"agents"})
     equal(spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"], "team-token")
     equal(spec["initContainers"][0]["envFrom"][0]["configMapRef"]["name"], "team-settings")
