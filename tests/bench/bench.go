@@ -10,13 +10,16 @@ import (
 const (
 	group     = "arl.infra.io"
 	api       = "/apis/" + group + "/v1alpha1"
-	namespace = "arl-bench"
 	poolName  = "bench"
-	limit     = 3 * time.Minute
+	labelRoll = "bench.arl.infra.io/roll"
 )
 
 // bench is one run: connections, watches and what is there.
 type bench struct {
+	namespace string
+	limit     time.Duration // of any wait
+	fake      bool          // the pods are for the node that only seems to be
+	roll      string        // the label of the template's pods; another one is another template
 	sizes     sizes
 	client    *conn // as a user of arl
 	server    func() *conn
@@ -25,14 +28,15 @@ type bench struct {
 	tasks     *watch
 	floor     *floor
 	procs     *processes
-	size      int // replicas of each of the two pools
+	size      int // replicas of arl's pool
 	kept      int // pods of sandboxes that live on
 	serial    int
+	bound     map[string]string // the sandbox of each pod's UID that was ever seen to have one
 	report    *report
 }
 
 func (b *bench) path(api, plural, name string) string {
-	p := fmt.Sprintf("%s/namespaces/%s/%s", api, namespace, plural)
+	p := fmt.Sprintf("%s/namespaces/%s/%s", api, b.namespace, plural)
 	if name != "" {
 		p += "/" + name
 	}
@@ -43,7 +47,11 @@ func (b *bench) podsPath() string { return b.path("/api/v1", "pods", "") }
 
 // watchAll watches a kind on a connection of its own.
 func (b *bench) watchAll(api, plural string) (*watch, error) {
-	return b.server().watch(b.path(api, plural, ""))
+	class := func(*object) string { return "" }
+	if plural == "pods" {
+		class = b.podClass
+	}
+	return b.server().watch(b.path(api, plural, ""), class)
 }
 
 func (b *bench) name(prefix string) string {
@@ -51,21 +59,27 @@ func (b *bench) name(prefix string) string {
 	return fmt.Sprintf("%s-%05d", prefix, b.serial)
 }
 
-func meta(name string) map[string]any { return map[string]any{"name": name, "namespace": namespace} }
+func meta(name string) map[string]any { return map[string]any{"name": name} }
 
-func poolObject(replicas int) map[string]any {
+func (b *bench) poolObject(replicas int) map[string]any {
+	spec := map[string]any{
+		"terminationGracePeriodSeconds": 2,
+		"containers": []any{map[string]any{
+			"name": "executor", "image": "localhost/arl/busybox:1", "command": []string{"/bin/sh", "-c", "sleep infinity"},
+			"imagePullPolicy": "IfNotPresent",
+		}},
+	}
+	if b.fake {
+		spec["nodeSelector"] = map[string]any{fakeNodeKey: fakeNodeValue}
+		spec["tolerations"] = []any{map[string]any{"key": fakeNodeKey, "operator": "Exists", "effect": "NoSchedule"}}
+	}
 	return map[string]any{
 		"apiVersion": group + "/v1alpha1", "kind": "WarmPool", "metadata": meta(poolName),
 		"spec": map[string]any{"replicas": replicas, "template": map[string]any{
 			// Releases before the copy of the image's /workspace do without it, too.
 			"metadata": map[string]any{"annotations": map[string]any{group + "/copy-workspace": "false"}},
-			"spec": map[string]any{
-				"terminationGracePeriodSeconds": 2,
-				"containers": []any{map[string]any{
-					"name": "executor", "image": "localhost/arl/busybox:1", "command": []string{"/bin/sh", "-c", "sleep infinity"},
-					"imagePullPolicy": "IfNotPresent",
-				}},
-			}}},
+			"spec":     spec,
+		}},
 	}
 }
 
@@ -102,8 +116,8 @@ func (b *bench) claim(name string) (time.Duration, error) {
 			return 0, fmt.Errorf("sandbox %s is %s: %s", name, s.obj.Status.Phase, why)
 		}
 		return s.at.Sub(start), nil
-	case <-time.After(time.Minute):
-		return 0, fmt.Errorf("sandbox %s was not Ready within a minute", name)
+	case <-time.After(b.limit):
+		return 0, fmt.Errorf("sandbox %s was not Ready within %v", name, b.limit)
 	}
 }
 
@@ -132,19 +146,24 @@ func isWarm(o *object) bool {
 	return o.Metadata.Labels["arl.infra.io/status"] == "idle" && o.Metadata.Deletion == "" && ready == "True"
 }
 
+// podClass is what the pods are counted by.
+func (b *bench) podClass(o *object) string {
+	switch {
+	case isWarm(o) && o.Metadata.Labels[labelRoll] == b.roll:
+		return "warm"
+	case b.floor.isIdle(o):
+		return "floor"
+	}
+	return "other"
+}
+
 // settle waits until both pools are full and nothing is being started or ended, so that no sample pays
 // for the one before it.
 func (b *bench) settle() error {
-	err := b.pods.until(limit, fmt.Sprintf("two pools of %d ready pods", b.size), func(all map[string]*object) bool {
-		warm, idle := 0, 0
-		for _, o := range all {
-			if isWarm(o) {
-				warm++
-			} else if b.floor.isIdle(o) {
-				idle++
-			}
-		}
-		return warm == b.size && idle == b.size && len(all) == 2*b.size+b.kept
+	want := fmt.Sprintf("pools of %d and %d ready pods, and %d of sandboxes", b.size, b.floor.size, b.kept)
+	err := b.pods.until(b.limit, want, func() bool {
+		return b.pods.count["warm"] == b.size && b.pods.count["floor"] == b.floor.size &&
+			len(b.pods.objs) == b.size+b.floor.size+b.kept
 	})
 	time.Sleep(200 * time.Millisecond)
 	return err
@@ -152,38 +171,29 @@ func (b *bench) settle() error {
 
 // resize brings both pools to so many idle pods.
 func (b *bench) resize(n int) error {
-	if b.size == 0 {
-		if _, err := b.client.create(b.path(api, "warmpools", ""), poolObject(n)); err != nil {
-			return err
-		}
-		if err := b.firstPods(n); err != nil {
-			return err
-		}
-	} else {
-		body := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n)
-		if _, err := b.client.patch(b.path(api, "warmpools", poolName), body); err != nil {
-			return err
-		}
-	}
-	if err := b.floor.fill(n - b.size); err != nil {
+	if err := b.resizePool(n); err != nil {
 		return err
 	}
-	b.size = n
+	if err := b.floor.resize(n); err != nil {
+		return err
+	}
 	return b.settle()
 }
 
-// firstPods waits for arl's first pods and takes one of them as the pattern of the floor's.
-func (b *bench) firstPods(n int) error {
-	err := b.pods.until(limit, fmt.Sprintf("%d warm pods", n), func(all map[string]*object) bool {
-		warm := 0
-		for _, o := range all {
-			if isWarm(o) {
-				warm++
-			}
-		}
-		return warm == n
-	})
+// resizePool brings arl's pool to so many idle pods. Of the first ones, one is the pattern of the floor's.
+func (b *bench) resizePool(n int) error {
+	var err error
+	if b.size == 0 {
+		_, err = b.client.create(b.path(api, "warmpools", ""), b.poolObject(n))
+	} else {
+		_, err = b.client.patch(b.path(api, "warmpools", poolName), fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n))
+	}
 	if err != nil {
+		return err
+	}
+	b.size = n
+	err = b.pods.until(b.limit, fmt.Sprintf("%d warm pods", n), func() bool { return b.pods.count["warm"] == n })
+	if err != nil || b.floor.podSpec != nil {
 		return err
 	}
 	for _, o := range b.pods.snapshot() {
@@ -206,13 +216,21 @@ func (b *bench) removeTasks(api string, names []string) error {
 	})
 }
 
-// prepare makes the namespace, the floor's kinds and the watches. What a run that was cut off has left
-// is removed first.
-func (b *bench) prepare(crds string) error {
-	if err := b.client.get("/api/v1/namespaces/"+namespace, &object{}); err == nil {
+// removeRest removes what a run that was cut off has left.
+func (b *bench) removeRest() {
+	if err := b.client.get("/api/v1/namespaces/"+b.namespace, &object{}); err == nil {
 		b.cleanup()
 	}
-	ns := map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}
+}
+
+func (b *bench) prepare(crds string) error {
+	b.removeRest()
+	return b.install(crds)
+}
+
+// install makes the namespace, the floor's kinds and the watches.
+func (b *bench) install(crds string) error {
+	ns := map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": meta(b.namespace)}
 	if _, err := b.client.create("/api/v1/namespaces", ns); err != nil {
 		return err
 	}
@@ -231,10 +249,10 @@ func (b *bench) prepare(crds string) error {
 
 func (b *bench) cleanup() {
 	b.client.remove(b.path(api, "warmpools", poolName)) // first, or it refills while the namespace goes
-	b.client.remove("/api/v1/namespaces/" + namespace)
+	b.client.remove("/api/v1/namespaces/" + b.namespace)
 	b.floor.uninstall()
-	poll(limit, "the namespace to vanish", func() bool {
-		return hasStatus(b.client.get("/api/v1/namespaces/"+namespace, &object{}), 404)
+	poll(b.limit, "the namespace to vanish", func() bool {
+		return hasStatus(b.client.get("/api/v1/namespaces/"+b.namespace, &object{}), 404)
 	})
 }
 

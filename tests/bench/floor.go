@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,7 +36,8 @@ type floor struct {
 	podNotes   map[string]string
 	podSpec    json.RawMessage
 	taskStatus json.RawMessage // of a real task that ended
-	made       int
+	size       int             // how many pods there are to be idle
+	made       atomic.Int64
 }
 
 // kinds of the floor, from the project's own by another group.
@@ -81,7 +83,9 @@ func (f *floor) install(dir string) error {
 
 func (f *floor) uninstall() {
 	for _, plural := range []string{"sandboxes", "tasks"} {
-		f.b.client.remove(crdPath + "/" + plural + "." + floorGroup)
+		path := crdPath + "/" + plural + "." + floorGroup
+		f.b.client.remove(path)
+		poll(f.b.limit, plural+" to be unknown", func() bool { return hasStatus(f.b.client.get(path, &object{}), 404) })
 	}
 }
 
@@ -108,8 +112,7 @@ func (f *floor) copyPod(pod *object) error {
 func (f *floor) fill(n int) error {
 	names := make([]string, n)
 	for i := range names {
-		names[i] = fmt.Sprintf("floor-%05d", f.made)
-		f.made++
+		names[i] = fmt.Sprintf("floor-%05d", f.made.Add(1))
 	}
 	return parallel(refillWidth, n, func(i int) error {
 		_, err := f.op.create(f.b.podsPath(), map[string]any{
@@ -118,6 +121,26 @@ func (f *floor) fill(n int) error {
 			"spec":     f.podSpec,
 		})
 		return err
+	})
+}
+
+// resize brings the floor's pool to so many idle pods.
+func (f *floor) resize(n int) error {
+	var err error
+	if n >= f.size {
+		err = f.fill(n - f.size)
+	} else {
+		surplus := f.idle()[n:]
+		err = parallel(refillWidth, len(surplus), func(i int) error {
+			return f.op.remove(f.b.podsPath() + "/" + surplus[i].Metadata.Name)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	f.size = n
+	return f.b.pods.until(f.b.limit, fmt.Sprintf("%d pods of the floor", n), func() bool {
+		return f.b.pods.count["floor"] == n
 	})
 }
 
@@ -176,7 +199,7 @@ func (f *floor) claim(name string, pod *object) (time.Duration, error) {
 	if _, err := f.op.patch(path+"/"+name+"/status", readyPatch(pod, sandbox)); err != nil {
 		return 0, err
 	}
-	return elapsed(start, ready)
+	return elapsed(start, ready, f.b.limit)
 }
 
 // task is one task made by hand; its status is that of a real one.
@@ -192,7 +215,7 @@ func (f *floor) task(name, sandbox string, command []string) (time.Duration, err
 	if _, err := f.op.patch(path+"/"+name+"/status", body); err != nil {
 		return 0, err
 	}
-	return elapsed(start, over)
+	return elapsed(start, over, f.b.limit)
 }
 
 // drop deletes sandboxes and their pods, as the operator does when a sandbox is deleted.
@@ -203,12 +226,12 @@ func (f *floor) drop(names []string, pods []*object) error {
 	})
 }
 
-func elapsed(start time.Time, ch <-chan seen) (time.Duration, error) {
+func elapsed(start time.Time, ch <-chan seen, limit time.Duration) (time.Duration, error) {
 	select {
 	case s := <-ch:
 		return s.at.Sub(start), nil
-	case <-time.After(time.Minute):
-		return 0, errors.New("not seen within a minute")
+	case <-time.After(limit):
+		return 0, fmt.Errorf("not seen within %v", limit)
 	}
 }
 

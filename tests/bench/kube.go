@@ -239,6 +239,7 @@ type object struct {
 	Status struct {
 		Phase         string `json:"phase"`
 		PodName       string `json:"podName"`
+		PodUID        string `json:"podUID"`
 		PodIP         string `json:"podIP"`
 		State         string `json:"state"`
 		ExitCode      *int   `json:"exitCode"`
@@ -276,6 +277,10 @@ type watch struct {
 	objs    map[string]*object
 	waiters map[string]waiter
 	states  map[string]int // how many changes left a task in each state
+	class   func(*object) string
+	count   map[string]int // of the objects, by class
+	version string         // of the last event; of the reader alone
+	open    func() (io.ReadCloser, error)
 	err     error
 }
 
@@ -289,7 +294,9 @@ type seen struct {
 	obj *object
 }
 
-func (c *conn) watch(path string) (*watch, error) {
+// watch counts the objects by class, so that who waits for thousands of them need not look at each
+// of them whenever one has changed.
+func (c *conn) watch(path string, class func(*object) string) (*watch, error) {
 	var list struct {
 		Metadata struct{ ResourceVersion string }
 		Items    []*object
@@ -297,13 +304,25 @@ func (c *conn) watch(path string) (*watch, error) {
 	if err := c.get(path, &list); err != nil {
 		return nil, err
 	}
-	w := &watch{objs: map[string]*object{}, waiters: map[string]waiter{}, states: map[string]int{}}
+	w := &watch{objs: map[string]*object{}, waiters: map[string]waiter{}, states: map[string]int{}, class: class,
+		count: map[string]int{}}
 	w.changed = sync.NewCond(&w.mu)
 	for _, o := range list.Items {
 		w.objs[o.Metadata.Name] = o
+		w.count[class(o)]++
 	}
-	url := fmt.Sprintf("%s%s?watch=1&allowWatchBookmarks=true&timeoutSeconds=7200&resourceVersion=%s", c.server, path,
-		list.Metadata.ResourceVersion)
+	w.version = list.Metadata.ResourceVersion
+	w.open = func() (io.ReadCloser, error) { return c.openWatch(path, w.version) }
+	body, err := w.open()
+	if err != nil {
+		return nil, err
+	}
+	go w.read(body)
+	return w, nil
+}
+
+func (c *conn) openWatch(path, version string) (io.ReadCloser, error) {
+	url := fmt.Sprintf("%s%s?watch=1&allowWatchBookmarks=true&timeoutSeconds=7200&resourceVersion=%s", c.server, path, version)
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -313,27 +332,51 @@ func (c *conn) watch(path string) (*watch, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
 		return nil, fmt.Errorf("watch of %s: %s", path, resp.Status)
 	}
-	go w.read(resp.Body)
-	return w, nil
+	return resp.Body, nil
 }
 
+// read goes on where a watch has ended: the API server ends those that read too slowly on a busy
+// machine, and those of a kind that has just been made.
 func (w *watch) read(body io.ReadCloser) {
+	const again, pause = 20, 50 * time.Millisecond
+	var err error
+	for ends := 0; ends < again; ends++ {
+		before := w.version
+		if err = w.lines(body); err != nil {
+			break
+		}
+		if w.version != before {
+			ends = 0
+		}
+		time.Sleep(pause)
+		if body, err = w.open(); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = errors.New("again and again")
+	}
+	w.mu.Lock()
+	w.err = fmt.Errorf("the watch ended: %w", err)
+	w.changed.Broadcast()
+	w.mu.Unlock()
+}
+
+// lines takes all events until the stream ends.
+func (w *watch) lines(body io.ReadCloser) error {
 	defer body.Close()
 	r := bufio.NewReaderSize(body, 1<<20)
 	for {
 		line, err := r.ReadBytes('\n')
 		at := time.Now()
-		if err == nil {
-			err = w.event(line, at)
-		}
 		if err != nil {
-			w.mu.Lock()
-			w.err = fmt.Errorf("the watch ended: %w", err)
-			w.changed.Broadcast()
-			w.mu.Unlock()
-			return
+			return nil
+		}
+		if err := w.event(line, at); err != nil {
+			return err
 		}
 	}
 }
@@ -349,6 +392,7 @@ func (w *watch) event(line []byte, at time.Time) error {
 	if e.Type == "ERROR" {
 		return errors.New(string(line))
 	}
+	w.version = e.Object.Metadata.ResourceVersion
 	if e.Type == "BOOKMARK" {
 		return nil
 	}
@@ -358,10 +402,14 @@ func (w *watch) event(line []byte, at time.Time) error {
 	if e.Type == "MODIFIED" {
 		w.states[e.Object.Status.State]++
 	}
+	if was := w.objs[name]; was != nil {
+		w.count[w.class(was)]--
+	}
 	if e.Type == "DELETED" {
 		delete(w.objs, name)
 	} else {
 		w.objs[name] = e.Object
+		w.count[w.class(e.Object)]++
 	}
 	if wait, ok := w.waiters[name]; ok && e.Type != "DELETED" && wait.is(e.Object) {
 		delete(w.waiters, name)
@@ -387,8 +435,19 @@ func (w *watch) progress() int {
 	return w.states["Pending"] + w.states["Running"]
 }
 
-// until waits for a condition on all objects.
-func (w *watch) until(limit time.Duration, what string, is func(map[string]*object) bool) error {
+// recount is for when the classes have become others: change makes them so.
+func (w *watch) recount(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+	clear(w.count)
+	for _, o := range w.objs {
+		w.count[w.class(o)]++
+	}
+}
+
+// until waits for a condition on the objects or their counts, which it is called with locked.
+func (w *watch) until(limit time.Duration, what string, is func() bool) error {
 	late := false
 	t := time.AfterFunc(limit, func() {
 		w.mu.Lock()
@@ -399,7 +458,7 @@ func (w *watch) until(limit time.Duration, what string, is func(map[string]*obje
 	defer t.Stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !is(w.objs) {
+	for !is() {
 		if w.err != nil {
 			return w.err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -43,6 +44,25 @@ var phases = []phase{
 	{"memory", (*bench).phaseMemory},
 	{"idle", (*bench).phaseIdle},
 	{"burst50", func(b *bench) error { return b.phaseBurst(50, b.sizes.rounds50) }},
+}
+
+func phaseNames() (names []string) {
+	for _, p := range phases {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+func (b *bench) doPhases(wanted []string) {
+	for _, p := range phases {
+		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
+			continue
+		}
+		if err := p.run(b); err != nil {
+			b.report.check("phase "+p.name, first(err))
+			return
+		}
+	}
 }
 
 // inTurns calls ours and floors, n times each, the other one first when odd.

