@@ -73,6 +73,8 @@ async def many() -> list[str]:
         async with await sandbox.shell() as shell:
             await shell.write("exit\n")
             print(await shell.wait(10))
+        async with await sandbox.forward(80) as local:
+            print(local.address)
         await sandbox.renew()
         await sandbox.delete(wait=True)
     async for item, result in arl.amap(job, [1, 2], "pool"):

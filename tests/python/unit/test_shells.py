@@ -220,6 +220,16 @@ def test_a_forwarded_connection_that_is_lost_leaves_no_thread(monkeypatch):
         wait_for(lambda: not threads("arl-forward"))
 
 
+def test_a_forwarded_port_is_closed_by_async_with_too():
+    async def main():
+        with FakePod(lambda peer: None) as fake:
+            async with Forward(lambda: _exec.open_port(fake.connection, "n", "p", 80), Use(), 0) as forward:
+                socket.create_connection((forward.host, forward.port), LIMIT_S).close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((forward.host, forward.port), LIMIT_S)
+    asyncio.run(main())
+
+
 def test_an_asynchronous_write_has_a_limit_too(deaf):
     async def main():
         async with AsyncShell(shell(deaf)) as s:

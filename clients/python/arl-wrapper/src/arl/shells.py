@@ -224,7 +224,7 @@ class Pty(Shell):
 
 
 class Forward:
-    """A local port that leads to one of the sandbox, until it is closed. ``with`` it, or ``close`` it.
+    """A local port that leads to one of the sandbox, until it is closed: by ``with``, ``async with`` or ``close``.
 
     A connection cannot be half closed: when the local side has sent its last byte, the sandbox does not learn it.
 
@@ -302,6 +302,14 @@ class Forward:
         return self
 
     def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Forward:
+        return self
+
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
