@@ -208,7 +208,7 @@ class Pty(Shell):
     """A program in a terminal: all that it shows is ``stdout``."""
 
     def resize(self, cols: int, rows: int) -> None:
-        """Tells it the size of its terminal, which it gets by another way than input: what is written next may be first.
+        """Tells it the size of its terminal. That goes by another way than input: what is written next may be first.
 
         Raises:
             TypeError: One of them is no number.
