@@ -200,6 +200,8 @@ static char *refusal(const struct run *r)
     if (s->type == STEP_FILE_PATCH && (!s->path || s->path[0] != '/') && s->work_dir &&
         s->work_dir[0] != '/' && has_dot_dot(s->work_dir))
         return xasprintf("workDir \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->work_dir);
+    if (s->type == STEP_FILE_PATCH && s->is_patch && !s->path && s->mode >= 0)
+        return xstrdup("mode is for the file at path: a patch without path has the modes itself");
     return NULL;
 }
 

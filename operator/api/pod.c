@@ -124,13 +124,21 @@ static char *last_words(struct json_object *ended)
     return xmemdup0(s, len);
 }
 
-/* Programs that have to be PID 1, such as s6-overlay's /init, say so. */
+/* Programs that have to be PID 1 say so in words of their own. */
 static const char *pid_1_hint(const char *words)
 {
-    return words && strcasestr(words, "pid 1")
-               ? "; arl-runner is PID 1 in every container: see \"PID 1\" in "
-                 "docs/images-and-templates.md"
-               : "";
+    static const char *const said[] = {
+        "pid 1",                /* s6-overlay's /init, busybox init */
+        "process no 1",         /* runit */
+        "run as user instance", /* systemd */
+        "telinit",              /* systemd as /sbin/init */
+    };
+
+    for (size_t i = 0; words && i < ARRAY_SIZE(said); i++)
+        if (strcasestr(words, said[i]))
+            return "; arl-runner is PID 1 in every container: see \"PID 1\" in "
+                   "docs/images-and-templates.md";
+    return "";
 }
 
 /* "ended with exit code 7; see kubectl logs POD -c NAME; its last words: ...". */

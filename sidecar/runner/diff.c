@@ -593,9 +593,26 @@ static bool at_bare_hunk(const struct parser *p)
     return diff_peek(&p->in, &l) && diff_line_starts(&l, "@@ -");
 }
 
+/* Says what the text is instead, by its first line that is not blank. */
+static int no_hunk(struct parser *p, struct diff_lines in)
+{
+    struct diff_line l;
+
+    while (diff_peek(&in, &l) && diff_is_blank(l))
+        diff_next(&in);
+    if (!diff_peek(&in, &l))
+        return bad(p, xstrdup("the patch has no hunk: it is empty"));
+    l = diff_trimmed(l);
+    return bad(p,
+               xasprintf("the patch has no hunk: it is no unified diff, and begins with "
+                         "\"%.*s\"%s",
+                         (int)MIN(l.len, (size_t)SHOWN_MAX), l.p, l.len > SHOWN_MAX ? "..." : ""));
+}
+
 static int take_all(struct parser *p)
 {
     enum around around = IN_TEXT;
+    struct diff_lines first = p->in;
     struct diff_line l;
     int r = 0;
 
@@ -613,7 +630,7 @@ static int take_all(struct parser *p)
     if (r == 0 && p->diff->count == 0 && p->other_line)
         return bad(p, xasprintf("line %zu of the patch " DIFF_OTHER_FORMAT, p->other_line));
     if (r == 0 && p->diff->count == 0)
-        return bad(p, xstrdup("the patch has no hunk: it is no unified diff"));
+        return no_hunk(p, first);
     return r;
 }
 

@@ -166,6 +166,9 @@ refused("a_patch_against_a_byte_order_mark", diff(HUNK, path="p10"), 'p10: hunk 
         "begins with a byte order mark, which the patch does not have", before=[patch("p10", "\ufeffa\n")])
 refused("a_patch_whose_last_file_does_not_fit", diff("--- a/p11\n+++ b/p11\n" + HUNK + "--- a/p12\n+++ b/p12\n" + HUNK),
         'p12: hunk 1 does not fit: expected "a" at line 1, found "x"', before=[patch("p11", "a\n"), patch("p12", "x\n")])
+refused("a_patch_of_another_format", diff("1c1\n< a\n---\n> b\n", path="p13"), 'p13: the patch has no hunk: it is no unified diff, and begins with "1c1"')
+refused("a_mode_for_a_patch_without_a_path", diff("--- a/p14\n+++ b/p14\n" + HUNK, mode="0755"),
+        'step "it": mode is for the file at path: a patch without path has the modes itself', before=[patch("p14", "a\n")])
 refused("a_patch_without_a_name", diff(HUNK), "the patch does not name its file, and the step has no path")
 
 

@@ -629,6 +629,18 @@ static void test_pod_trouble(void **state)
          "s6: fatal: can only run as pid 1; arl-runner is PID 1 in every container: see \"PID 1\" "
          "in "
          "docs/images-and-templates.md"},
+        {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS ",\"lastState\":{\"terminated\":{"
+         "\"exitCode\":111,\"message\":\"runit: fatal: must be run as process no 1.\"}}}]",
+         "CrashLoopBackOff",
+         "container c ended with exit code 111; see kubectl logs a -c c --previous; its last "
+         "words: runit: fatal: must be run as process no 1.; arl-runner is PID 1 in every "
+         "container: see \"PID 1\" in docs/images-and-templates.md"},
+        {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS ",\"lastState\":{\"terminated\":{"
+         "\"exitCode\":1,\"message\":\"Trying to run as user instance, but $XDG_RUNTIME_DIR\"}}}]",
+         "CrashLoopBackOff",
+         "container c ended with exit code 1; see kubectl logs a -c c --previous; its last "
+         "words: Trying to run as user instance, but $XDG_RUNTIME_DIR; arl-runner is PID 1 in "
+         "every container: see \"PID 1\" in docs/images-and-templates.md"},
         {"\"containerStatuses\":[{\"name\":\"c\"," LOOPS "}]", "CrashLoopBackOff",
          "container c: CrashLoopBackOff: back-off 10s"},
         {"\"reason\":\"Evicted\",\"message\":\"no memory\"", "Evicted", "Evicted: no memory"},

@@ -95,7 +95,10 @@ static void test_refused(void **state)
     static const struct {
         const char *old, *diff, *want;
     } rows[] = {
-        {"a\n", "", "the patch has no hunk: it is no unified diff"},
+        {"a\n", "", "the patch has no hunk: it is empty"},
+        {"a\n", " \n\r\n", "the patch has no hunk: it is empty"},
+        {"a\n", "\n1c1\r\n< a\n---\n> b\n",
+         "the patch has no hunk: it is no unified diff, and begins with \"1c1\""},
         {"a\n", "--- a\n+++ b\n",
          "the patch ends where a hunk's head such as \"@@ -1,3 +1,4 @@\" is expected"},
         {"a\nb\n", "@@ -1,2 +1,2 @@\n a\n-c\n+d\n", EXPECTED(1, "c", 2, "b")},

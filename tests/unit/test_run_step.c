@@ -309,6 +309,8 @@ static void test_refused(void **state)
          "path \"/a/..\" has a \"..\" component"},
         {"{\"type\":\"FilePatch\",\"path\":\"b\",\"workDir\":\"a/../..\"}", "step 1",
          "workDir \"a/../..\" has a \"..\" component"},
+        {"{\"type\":\"FilePatch\",\"patch\":\"x\",\"mode\":\"0755\"}", "step 1",
+         "mode is for the file at path: a patch without path has the modes itself"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
