@@ -60,6 +60,14 @@ bool bucket_remove(struct index_bucket *b, const struct meta *obj)
     return true;
 }
 
+bool bucket_sorted(const struct index_bucket *b)
+{
+    for (size_t i = 1; i < b->count; i++)
+        if (!is_before(b->items[i - 1], b->items[i]))
+            return false;
+    return true;
+}
+
 void bucket_replace(struct index_bucket *b, const struct meta *was, struct meta *is)
 {
     size_t at = bucket_rank(b, was);

@@ -41,6 +41,8 @@ void bucket_add(struct index_bucket *b, struct meta *obj);
 bool bucket_remove(struct index_bucket *b, const struct meta *obj);
 /* As index_replace(). */
 void bucket_replace(struct index_bucket *b, const struct meta *was, struct meta *is);
+/* Whether they are in order, and each of them is there once. */
+bool bucket_sorted(const struct index_bucket *b);
 /* How many of the bucket are older than obj, which need not be in it. */
 size_t bucket_rank(const struct index_bucket *b, const struct meta *obj);
 

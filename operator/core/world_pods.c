@@ -294,12 +294,6 @@ void world_shelve_pod(struct world *w, struct pod *was, struct pod *is)
 
 /* ---- the check ------------------------------------------------------------------------------- */
 
-static void check_bucket(const struct index_bucket *b)
-{
-    for (size_t i = 1; i < b->count; i++)
-        assert(bucket_rank(b, b->items[i - 1]) == i - 1 && bucket_rank(b, b->items[i]) == i);
-}
-
 /* That b has these objects is known by their number, where each of them is in it. */
 static bool has(const struct index_bucket *b, const struct meta *m)
 {
@@ -325,7 +319,7 @@ static void check_pods(const struct world *w, const char *pool_key, const struct
     }
     for (size_t mark = 0; mark < POD_MARKS; mark++) {
         assert(s->pods[mark].count == counts[mark]);
-        check_bucket(&s->pods[mark]);
+        assert(bucket_sorted(&s->pods[mark]));
     }
     *ret_users += b->count;
 }
@@ -346,7 +340,7 @@ static void check_line(const struct world *w, const char *pool_key, const struct
         count += sandbox->in_line;
     }
     assert(s->line.count == count);
-    check_bucket(&s->line);
+    assert(bucket_sorted(&s->line));
     *ret_users += count;
 }
 
