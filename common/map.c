@@ -95,6 +95,17 @@ static void map_close_gap(struct map *m, size_t i)
     m->slots[i] = (struct map_slot){0};
 }
 
+void *map_ensure(struct map *m, const char *key, size_t size)
+{
+    void *value = map_get(m, key);
+
+    if (!value) {
+        value = xcalloc(1, size);
+        map_put(m, key, value);
+    }
+    return value;
+}
+
 void *map_del(struct map *m, const char *key)
 {
     struct map_slot *s;

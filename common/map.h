@@ -32,6 +32,8 @@ void *map_get(const struct map *m, const char *key);
 /* Stores value under key and returns what was there before (NULL for nothing). value is not NULL.
  */
 void *map_put(struct map *m, const char *key, void *value);
+/* What is under key; zeroed memory of this size is put there first if nothing is. */
+void *map_ensure(struct map *m, const char *key, size_t size);
 /* Removes key and returns its value, NULL when there was none. */
 void *map_del(struct map *m, const char *key);
 

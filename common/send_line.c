@@ -20,13 +20,9 @@ void send_entry_init(struct send_entry *e)
 
 void send_line_add(struct send_line *l, struct send_entry *e, unsigned urgency, const char *group)
 {
-    struct send_group *g = map_get(&l->groups, str_or_empty(group));
+    struct send_group *g = map_ensure(&l->groups, str_or_empty(group), sizeof(*g));
 
     assert(!e->of);
-    if (!g) {
-        g = xcalloc(1, sizeof(*g));
-        map_put(&l->groups, str_or_empty(group), g);
-    }
     g->waiting++;
     e->urgency = urgency;
     e->group = xstrdup(str_or_empty(group));

@@ -99,12 +99,8 @@ void index_done(struct index *x)
 
 void index_add(struct index *x, const char *key, struct meta *obj)
 {
-    struct index_bucket *b = map_get(&x->buckets, key);
+    struct index_bucket *b = map_ensure(&x->buckets, key, sizeof(*b));
 
-    if (!b) {
-        b = xcalloc(1, sizeof(*b));
-        map_put(&x->buckets, key, b);
-    }
     bucket_add(b, obj);
 }
 

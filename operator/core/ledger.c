@@ -85,11 +85,7 @@ static void count_pool(struct ledger *l, const struct entry *e, int by)
 
     if (!e->pool_key)
         return;
-    c = map_get(&l->pools, e->pool_key);
-    if (!c) {
-        c = xcalloc(1, sizeof(*c));
-        map_put(&l->pools, e->pool_key, c);
-    }
+    c = map_ensure(&l->pools, e->pool_key, sizeof(*c));
     c->verbs[e->verb] += (size_t)by;
     for (size_t i = 0; i < LEDGER_VERBS; i++)
         if (c->verbs[i] > 0)
@@ -101,12 +97,8 @@ static void count_pool(struct ledger *l, const struct entry *e, int by)
 static void count_ns(struct ledger *l, const char *key, int by)
 {
     cleanup_free char *ns = xmemdup0(key, strcspn(key, "/"));
-    struct ns_count *c = map_get(&l->by_ns, ns);
+    struct ns_count *c = map_ensure(&l->by_ns, ns, sizeof(*c));
 
-    if (!c) {
-        c = xcalloc(1, sizeof(*c));
-        map_put(&l->by_ns, ns, c);
-    }
     c->entries += (size_t)by;
     if (c->entries == 0)
         free(map_del(&l->by_ns, ns));

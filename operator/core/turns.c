@@ -18,13 +18,7 @@ void turns_done(struct turns *t)
 
 static struct turns_ns *ns_of(struct turns *t, const char *ns)
 {
-    struct turns_ns *n = map_get(&t->by_ns, ns);
-
-    if (!n) {
-        n = xcalloc(1, sizeof(*n));
-        map_put(&t->by_ns, ns, n);
-    }
-    return n;
+    return map_ensure(&t->by_ns, ns, sizeof(struct turns_ns));
 }
 
 /* A namespace that has nothing and waits for nothing is not kept. */

@@ -85,25 +85,14 @@ static void sandbox_state_free(struct sandbox_state *st)
     free(st);
 }
 
-static void *state_of(struct map *m, const char *key, size_t size)
-{
-    void *st = map_get(m, key);
-
-    if (!st) {
-        st = xcalloc(1, size);
-        map_put(m, key, st);
-    }
-    return st;
-}
-
 struct pool_state *world_pool_state(struct world *w, const char *key)
 {
-    return state_of(&w->pool_states, key, sizeof(struct pool_state));
+    return map_ensure(&w->pool_states, key, sizeof(struct pool_state));
 }
 
 struct sandbox_state *world_sandbox_state(struct world *w, const char *key)
 {
-    return state_of(&w->sandbox_states, key, sizeof(struct sandbox_state));
+    return map_ensure(&w->sandbox_states, key, sizeof(struct sandbox_state));
 }
 
 void world_forget_pool(struct world *w, const char *key)

@@ -15,13 +15,7 @@ const struct shelf *world_shelf(const struct world *w, const char *pool_key)
 
 static struct shelf *shelf_for(struct world *w, const char *pool_key)
 {
-    struct shelf *s = map_get(&w->shelves, pool_key);
-
-    if (!s) {
-        s = xcalloc(1, sizeof(*s));
-        map_put(&w->shelves, pool_key, s);
-    }
-    return s;
+    return map_ensure(&w->shelves, pool_key, sizeof(struct shelf));
 }
 
 static void shelf_free(struct shelf *s)

@@ -88,13 +88,7 @@ void world_result_written(struct world *w, struct run *r)
 
 static uint64_t *served_of(struct world *w, const char *ns)
 {
-    uint64_t *served = map_get(&w->progress_served, ns);
-
-    if (!served) {
-        served = xcalloc(1, sizeof(*served));
-        map_put(&w->progress_served, ns, served);
-    }
-    return served;
+    return map_ensure(&w->progress_served, ns, sizeof(uint64_t));
 }
 
 static void served_forget(struct world *w)
