@@ -92,8 +92,7 @@ struct http_call {
 
 static void client_settle(struct http_client *c);
 
-/* ---- TLS --------------------------------------------------------------------------------------
- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 /* Requests hold on to what they began with, so a change needs no care about running ones; curl
  * itself does not reuse a connection that was made with another CA or certificate. */

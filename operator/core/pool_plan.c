@@ -70,7 +70,7 @@ static void count_pods(const struct shelf *s, struct census *c)
 
 static bool has_mark(const struct pod *p, enum pod_mark mark)
 {
-    return p->marks & (1u << mark);
+    return p->marks & POD_MARK(mark);
 }
 
 static void uncount(const struct pod *p, struct census *c)
@@ -349,15 +349,15 @@ static void roll(const struct warmpool *pool, struct census *c, struct actions *
 }
 
 /* Until when a refill is held back for the claims of a burst; 0: it is not. */
-static int64_t hold_until(const struct world *w, const char *key, struct pool_state *st,
-                          struct now now)
+static int64_t hold_until(const struct world *w, const char *key, const struct shelf *shelf,
+                          struct pool_state *st, struct now now)
 {
     size_t claims = ledger_count(w->ledger, LEDGER_CLAIM, key);
     int64_t until = claims > 0               ? now.mono_ns + REFILL_HOLD_NS
                     : st->last_claim_mono_ns ? st->last_claim_mono_ns + REFILL_HOLD_NS
                                              : 0;
 
-    if (until <= now.mono_ns || (claims == 0 && world_shelf(w, key)->line.count > 0)) {
+    if (until <= now.mono_ns || (claims == 0 && shelf->line.count > 0)) {
         st->held_since_mono_ns = 0;
         return 0;
     }
@@ -583,7 +583,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
         check_template(w, pool, st, now);
     look_at_pods(w, pool, key, st, now, &c, out);
     note_ready(&c, st, now.mono_ns);
-    hold = hold_until(w, key, st, now);
+    hold = hold_until(w, key, c.shelf, st, now);
     if (!pool->invalid && !pool->meta.deleting) {
         scale_down(pool, creating, &c, out);
         roll(pool, &c, out);

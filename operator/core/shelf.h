@@ -37,6 +37,7 @@ enum pod_mark {
     MARK_SILENT,    /* idle, not ready, and does not say why */
     POD_MARKS,
 };
+#define POD_MARK(mark) (1u << (mark)) /* in a pod's marks */
 
 struct shelf {
     size_t users; /* pods of the pool, and sandboxes in the line: without them there is no shelf */
@@ -59,8 +60,8 @@ static inline size_t shelf_count(const struct shelf *s, enum pod_mark mark)
 void world_shelve_pod(struct world *w, struct pod *was, struct pod *is);
 /* What the marks of this pod depend on has changed. */
 void world_mark_pod(struct world *w, struct pod *p);
-/* The same, for all pods of a pool. */
-void world_mark_pool(struct world *w, const char *pool_key);
+/* The same, for all pods of a bucket of an index. */
+void world_mark_pods(struct world *w, const struct index_bucket *pods);
 /* As of pods. */
 void world_sandbox_line(struct world *w, struct sandbox *was, struct sandbox *is);
 void world_line_sandbox(struct world *w, const char *sandbox_key);

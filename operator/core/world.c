@@ -275,7 +275,7 @@ static void on_pool(void *arg, struct meta *old_obj, struct meta *new_obj)
     else if (!new_obj)
         str_set(&world_pool_state(w, key)->gone_uid, xstrdup(old_obj->uid));
     if (pods_differ(old_obj, new_obj))
-        world_mark_pool(w, key);
+        world_mark_pods(w, index_get(&w->pods_by_pool, key));
     world_queue(w, PLAN_POOL, key);
     if (waits_differ(old_obj, new_obj))
         queue_bucket(w, index_get(&w->waiting_by_pool, key), PLAN_SANDBOX);
@@ -299,12 +299,6 @@ static void index_sandbox(struct world *w, struct meta *m, bool add)
         index_add(&w->waiting_by_pool, key, m);
     else
         index_remove(&w->waiting_by_pool, key, m);
-}
-
-static void mark_bucket(struct world *w, const struct index_bucket *pods)
-{
-    for (size_t i = 0; i < pods->count; i++)
-        world_mark_pod(w, container_of(pods->items[i], struct pod, meta));
 }
 
 /* What was known of it is not known of the next one of its name. */
@@ -371,7 +365,7 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
         sandbox_gone(world_sandbox_state(w, key), old_obj->uid);
     world_sandbox_line(w, old_obj ? container_of(old_obj, struct sandbox, meta) : NULL,
                        new_obj ? container_of(new_obj, struct sandbox, meta) : NULL);
-    mark_bucket(w, index_get(&w->pods_by_sandbox, key));
+    world_mark_pods(w, index_get(&w->pods_by_sandbox, key));
     if (!new_obj)
         world_task_head_may_differ(w, key);
     world_queue(w, PLAN_SANDBOX, key);

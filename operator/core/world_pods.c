@@ -2,8 +2,6 @@
 #include "operator/core/plan.h"
 #include "operator/core/world.h"
 
-#define BIT(mark) (1u << (mark))
-
 static const struct shelf empty_shelf;
 
 const struct shelf *world_shelf(const struct world *w, const char *pool_key)
@@ -73,14 +71,15 @@ static uint32_t idle_marks(const struct pod *p, bool fresh)
     uint32_t marks;
 
     if (p->ready)
-        marks = BIT(fresh ? MARK_FRESH_READY : MARK_STALE_READY) | (fresh ? BIT(MARK_GOOD) : 0);
+        marks = POD_MARK(fresh ? MARK_FRESH_READY : MARK_STALE_READY) |
+                (fresh ? POD_MARK(MARK_GOOD) : 0);
     else
-        marks = BIT(fresh ? MARK_FRESH_UNREADY : MARK_STALE_UNREADY) |
-                BIT(p->trouble_reason ? MARK_TROUBLED : MARK_SILENT);
+        marks = POD_MARK(fresh ? MARK_FRESH_UNREADY : MARK_STALE_UNREADY) |
+                POD_MARK(p->trouble_reason ? MARK_TROUBLED : MARK_SILENT);
     if (p->ready && pod_speaks(p) && !p->broken && p->ip)
-        marks |= BIT(MARK_CLAIMABLE);
+        marks |= POD_MARK(MARK_CLAIMABLE);
     if (plan_pod_suspect(p))
-        marks |= BIT(MARK_SUSPECT);
+        marks |= POD_MARK(MARK_SUSPECT);
     return marks;
 }
 
@@ -92,16 +91,16 @@ static uint32_t marks_of(const struct world *w, const char *pool_key, const stru
     if (p->meta.deleting)
         return 0;
     if (!p->ours && !is_bound(w, p))
-        return p->told && !pod_unsealed(p) ? 0 : BIT(MARK_FOREIGN);
+        return p->told && !pod_unsealed(p) ? 0 : POD_MARK(MARK_FOREIGN);
     if (pod_orphan(p))
-        return BIT(MARK_ORPHAN);
+        return POD_MARK(MARK_ORPHAN);
     if (!pod_idle(p))
-        return BIT(MARK_BOUND) | (fresh ? BIT(MARK_GOOD) : 0);
+        return POD_MARK(MARK_BOUND) | (fresh ? POD_MARK(MARK_GOOD) : 0);
     if (!pool || !world_pod_of_pool(pool, p))
-        return BIT(MARK_OTHER);
+        return POD_MARK(MARK_OTHER);
     if (ledger_busy_obj(w->ledger, &api_pod, &p->meta))
-        return BIT(MARK_BUSY) | (fresh && p->ready ? BIT(MARK_GOOD) : 0);
-    return pod_terminal(p) ? BIT(MARK_ENDED) : idle_marks(p, fresh);
+        return POD_MARK(MARK_BUSY) | (fresh && p->ready ? POD_MARK(MARK_GOOD) : 0);
+    return pod_terminal(p) ? POD_MARK(MARK_ENDED) : idle_marks(p, fresh);
 }
 
 /* Gives it these marks, for those that was had: its own before, or those of whom it replaces. */
@@ -114,11 +113,11 @@ static void set_marks(struct world *w, const char *pool_key, struct pod *was, st
     for (size_t i = 0; i < POD_MARKS; i++) {
         struct index_bucket *b = &s->pods[i];
 
-        if (!(marks & BIT(i)) && (had & BIT(i)))
+        if (!(marks & POD_MARK(i)) && (had & POD_MARK(i)))
             bucket_remove(b, &was->meta);
-        else if ((marks & BIT(i)) && !(had & BIT(i)))
+        else if ((marks & POD_MARK(i)) && !(had & POD_MARK(i)))
             bucket_add(b, &is->meta);
-        else if ((marks & BIT(i)) && was != is)
+        else if ((marks & POD_MARK(i)) && was != is)
             bucket_replace(b, &was->meta, &is->meta);
     }
     if (is)
@@ -140,30 +139,10 @@ void world_mark_pod(struct world *w, struct pod *p)
         set_marks(w, pool_key, p, p, marks);
 }
 
-static void replace_marks(struct world *w, struct pod *was, struct pod *is)
+void world_mark_pods(struct world *w, const struct index_bucket *pods)
 {
-    bool same = was && is && str_eq(was->pool, is->pool) &&
-                was->meta.created_wall_ns == is->meta.created_wall_ns;
-    char pool_key[META_KEY_MAX];
-
-    if (is && !plan_pod_suspect(is) && pod_idle(is))
-        is->unready_mono_ns = 0; /* nobody asks about it before it is suspect (again) */
-    if (was && !same) {
-        meta_key(pool_key, was->meta.ns, was->pool);
-        set_marks(w, pool_key, was, NULL, 0);
-    }
-    if (!is)
-        return;
-    meta_key(pool_key, is->meta.ns, is->pool);
-    set_marks(w, pool_key, same ? was : NULL, is, marks_of(w, pool_key, is));
-}
-
-void world_mark_pool(struct world *w, const char *pool_key)
-{
-    const struct index_bucket *b = index_get(&w->pods_by_pool, pool_key);
-
-    for (size_t i = 0; i < b->count; i++)
-        world_mark_pod(w, container_of(b->items[i], struct pod, meta));
+    for (size_t i = 0; i < pods->count; i++)
+        world_mark_pod(w, container_of(pods->items[i], struct pod, meta));
 }
 
 /* ---- who waits ------------------------------------------------------------------------------- */
@@ -228,43 +207,60 @@ void world_line_sandbox(struct world *w, const char *sandbox_key)
         line_up(w, sandbox_key, s);
 }
 
-/* ---- a pod has changed --------------------------------------------------------------------------
- */
+/* ---- a pod has changed ----------------------------------------------------------------------- */
 
-/* The index of pods by pool is large, and most changes of a pod leave its place there. */
-static void index_by_pool(struct world *w, struct meta *was, struct meta *is)
+static void leave_pool(struct world *w, struct pod *p)
 {
-    char old_key[META_KEY_MAX], new_key[META_KEY_MAX];
+    char key[META_KEY_MAX];
 
-    if (was)
-        meta_key(old_key, was->ns, container_of(was, struct pod, meta)->pool);
-    if (is)
-        meta_key(new_key, is->ns, container_of(is, struct pod, meta)->pool);
-    if (was && is && str_eq(old_key, new_key) && was->created_wall_ns == is->created_wall_ns) {
-        index_replace(&w->pods_by_pool, new_key, was, is);
+    meta_key(key, p->meta.ns, p->pool);
+    set_marks(w, key, p, NULL, 0);
+    index_remove(&w->pods_by_pool, key, &p->meta);
+}
+
+static void join_pool(struct world *w, struct pod *p)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, p->meta.ns, p->pool);
+    index_add(&w->pods_by_pool, key, &p->meta);
+    set_marks(w, key, NULL, p, marks_of(w, key, p));
+}
+
+/* Most changes of a pod leave its place in the pool, which may be large. */
+static void change_in_pool(struct world *w, struct pod *was, struct pod *is)
+{
+    char key[META_KEY_MAX];
+
+    meta_key(key, is->meta.ns, is->pool);
+    index_replace(&w->pods_by_pool, key, &was->meta, &is->meta);
+    set_marks(w, key, was, is, marks_of(w, key, is));
+}
+
+static void shelve_in_pool(struct world *w, struct pod *was, struct pod *is)
+{
+    if (was && is && str_eq(was->pool, is->pool) &&
+        was->meta.created_wall_ns == is->meta.created_wall_ns) {
+        change_in_pool(w, was, is);
         return;
     }
     if (was)
-        index_remove(&w->pods_by_pool, old_key, was);
+        leave_pool(w, was);
     if (is)
-        index_add(&w->pods_by_pool, new_key, is);
+        join_pool(w, is);
 }
 
-static void index_pods(struct world *w, struct meta *was, struct meta *is)
+static void index_by_sandbox(struct world *w, struct pod *p, bool add)
 {
-    const struct pod *old_pod = was ? container_of(was, struct pod, meta) : NULL;
-    const struct pod *new_pod = is ? container_of(is, struct pod, meta) : NULL;
     char key[META_KEY_MAX];
 
-    index_by_pool(w, was, is);
-    if (old_pod && old_pod->sandbox) {
-        meta_key(key, was->ns, old_pod->sandbox);
-        index_remove(&w->pods_by_sandbox, key, was);
-    }
-    if (new_pod && new_pod->sandbox) {
-        meta_key(key, is->ns, new_pod->sandbox);
-        index_add(&w->pods_by_sandbox, key, is);
-    }
+    if (!p || !p->sandbox)
+        return;
+    meta_key(key, p->meta.ns, p->sandbox);
+    if (add)
+        index_add(&w->pods_by_sandbox, key, &p->meta);
+    else
+        index_remove(&w->pods_by_sandbox, key, &p->meta);
 }
 
 /* The sandbox that has this pod, or had it, lacks one no more, or again. */
@@ -280,8 +276,11 @@ static void line_up_owner(struct world *w, const struct pod *p)
 
 void world_shelve_pod(struct world *w, struct pod *was, struct pod *is)
 {
-    index_pods(w, was ? &was->meta : NULL, is ? &is->meta : NULL);
-    replace_marks(w, was, is);
+    if (is && !plan_pod_suspect(is) && pod_idle(is))
+        is->unready_mono_ns = 0; /* nobody asks about it before it is suspect (again) */
+    shelve_in_pool(w, was, is);
+    index_by_sandbox(w, was, false);
+    index_by_sandbox(w, is, true);
     line_up_owner(w, was);
     line_up_owner(w, is);
 }
@@ -307,8 +306,8 @@ static void check_pods(const struct world *w, const char *pool_key, const struct
 
         assert(p->marks == marks_of(w, pool_key, p));
         for (size_t mark = 0; mark < POD_MARKS; mark++) {
-            assert(!(p->marks & BIT(mark)) || has(&s->pods[mark], &p->meta));
-            counts[mark] += (p->marks & BIT(mark)) != 0;
+            assert(!(p->marks & POD_MARK(mark)) || has(&s->pods[mark], &p->meta));
+            counts[mark] += (p->marks & POD_MARK(mark)) != 0;
         }
     }
     for (size_t mark = 0; mark < POD_MARKS; mark++) {
