@@ -2,8 +2,6 @@
  * likes; what that costs is not to be paid by those who wait behind his keys. */
 #include "tests/unit/unit.h"
 
-#include <time.h>
-
 #include "tests/unit/world_fixture.h"
 
 #define FEW 250
@@ -16,27 +14,6 @@ static void setup(struct fixture *f)
     fixture_init(f);
     f->unchecked = true;
     f->w->active_wall_ns = T0_WALL - 100 * NSEC_PER_SEC;
-}
-
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
-}
-
-/* Plans what is queued; returns how many keys that were. */
-static size_t drain(struct fixture *f)
-{
-    size_t n = 0;
-    char *key;
-
-    for (; (key = queue_take(f->w->queue, f->now.mono_ns)); n++) {
-        fixture_plan(f, key, NULL);
-        free(key);
-    }
-    return n;
 }
 
 static void put_numbered(struct fixture *f, const struct api_kind *kind, char letter, int i,
@@ -81,10 +58,10 @@ static void put_pool(struct fixture *f, int replicas)
 /* Of planning what has changed, which is so many keys. The fixture is done then. */
 static int64_t cost_of_planning(struct fixture *f, int keys)
 {
-    int64_t begun = cpu_ns();
+    int64_t begun = fixture_cpu_ns();
 
-    assert_int_equal(drain(f), keys);
-    begun = cpu_ns() - begun;
+    assert_int_equal(fixture_drain(f), keys);
+    begun = fixture_cpu_ns() - begun;
     fixture_done(f);
     return begun;
 }
@@ -96,7 +73,7 @@ static int64_t cost_of_tasks(int count)
     setup(&f);
     for (int i = 0; i < count; i++)
         put_task(&f, i, "\"state\":\"Pending\"");
-    drain(&f);
+    fixture_drain(&f);
     put_sandbox(&f, "", "Pending");
     return cost_of_planning(&f, count + 1);
 }
@@ -110,7 +87,7 @@ static int64_t cost_of_sandboxes(int count)
     for (int i = 0; i < count; i++)
         put_numbered(&f, &api_sandbox, 's', i,
                      "\"spec\":{\"poolRef\":\"p\"},\"status\":{\"phase\":\"Pending\"}");
-    drain(&f);
+    fixture_drain(&f);
     put_pool(&f, 0); /* all of them say so */
     return cost_of_planning(&f, count + 1);
 }
@@ -130,19 +107,9 @@ static int64_t cost_of_scaling_down(int count)
             "\"status\":{\"phase\":\"Running\"}");
     }
     put_pool(&f, count);
-    drain(&f);
+    fixture_drain(&f);
     put_pool(&f, 0);
     return cost_of_planning(&f, 1);
-}
-
-/* Of several tries: others use the machine's caches, too. */
-static int64_t least(int64_t (*cost)(int count), int count)
-{
-    int64_t best = cost(count);
-
-    for (int i = 0; i < 2; i++)
-        best = MIN(best, cost(count));
-    return best;
 }
 
 static void test_a_long_line_costs_each_of_it_the_same(void **state)
@@ -150,7 +117,7 @@ static void test_a_long_line_costs_each_of_it_the_same(void **state)
     int64_t (*const costs[])(int count) = {cost_of_tasks, cost_of_sandboxes, cost_of_scaling_down};
 
     for (size_t i = 0; i < ARRAY_SIZE(costs); i++)
-        assert_in_range(least(costs[i], MANY) / least(costs[i], FEW), 0, RATIO);
+        assert_in_range(fixture_least(costs[i], MANY) / fixture_least(costs[i], FEW), 0, RATIO);
 }
 
 /* Whoever may use a sandbox may change it, as often as he likes. */
@@ -162,18 +129,18 @@ static void test_tasks_in_line_do_not_mind_what_changes_before_them(void **state
     put_sandbox(&f, "", "Pending");
     for (int i = 0; i < FEW; i++)
         put_task(&f, i, "\"state\":\"Pending\"");
-    drain(&f);
+    fixture_drain(&f);
     put_sandbox(&f, ",\"annotations\":{\"arl.infra.io/used-at\":\"" T0_TEXT "\"}", "Pending");
-    assert_int_equal(drain(&f), 2); /* the sandbox, and the first task */
+    assert_int_equal(fixture_drain(&f), 2); /* the sandbox, and the first task */
     fixture_put(&f, &api_pod, "a", ",\"labels\":{\"arl.infra.io/sandbox\":\"s\"}",
                 "\"status\":{\"phase\":\"Running\"}");
-    assert_int_equal(drain(&f), 3); /* these, and a pool */
+    assert_int_equal(fixture_drain(&f), 3); /* these, and a pool */
     world_audit_waits(f.w, "ns", "s", "uid-s", f.now.mono_ns);
-    assert_int_equal(drain(&f), 1);
+    assert_int_equal(fixture_drain(&f), 1);
     world_audited(f.w, "ns", "s", "uid-s", 0, "uid-t-7");
-    assert_int_equal(drain(&f), 3); /* the sandbox, who was the first, and who is */
+    assert_int_equal(fixture_drain(&f), 3); /* the sandbox, who was the first, and who is */
     put_sandbox(&f, "", "Failed");
-    assert_int_equal(drain(&f), FEW + 1); /* that concerns all of them */
+    assert_int_equal(fixture_drain(&f), FEW + 1); /* that concerns all of them */
     fixture_done(&f);
 }
 
@@ -242,7 +209,7 @@ static void test_the_first_of_a_line_is_who_it_would_be_from_scratch(void **stat
         change(&f, (seed >> 16) % 9, (int)((seed >> 24) % 8));
         assert_ptr_equal(world_task_head(f.w, "ns/s"), head_of(&f));
     }
-    drain(&f);
+    fixture_drain(&f);
     fixture_done(&f);
 }
 
@@ -260,7 +227,7 @@ static void test_whoever_is_the_first_without_a_run_is_planned(void **state)
     put_task(&f, 1, running);
     run_or_stop(&f, 1);
     put_task(&f, 0, running);
-    drain(&f);
+    fixture_drain(&f);
     assert_string_equal(world_task_head(f.w, "ns/s")->name, "t-1");
     run_or_stop(&f, 1);
     assert_string_equal(world_task_head(f.w, "ns/s")->name, "t-0");

@@ -1,6 +1,4 @@
 /* Shelves: what a pool's pods are is known without walking over them, whatever changes. */
-#include <time.h>
-
 #include "tests/unit/plan_objects.h"
 
 #define FEW 250
@@ -8,24 +6,6 @@
 #define CHANGES 200
 /* Between 1, which a cost of the change alone comes to, and 16, for all that the pool has. */
 #define RATIO 4
-
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
-}
-
-static void drain(struct fixture *f)
-{
-    char *key;
-
-    while ((key = queue_take(f->w->queue, f->now.mono_ns))) {
-        fixture_plan(f, key, NULL);
-        free(key);
-    }
-}
 
 static void put_numbered_pod(struct fixture *f, int i, bool ready)
 {
@@ -45,30 +25,21 @@ static int64_t cost_of_changes(int count)
     put_pool(&f, count, "x");
     for (int i = 0; i < count; i++)
         put_numbered_pod(&f, i, true);
-    drain(&f);
-    begun = cpu_ns();
+    fixture_drain(&f);
+    begun = fixture_cpu_ns();
     for (int i = 0; i < CHANGES; i++) {
         put_numbered_pod(&f, i, i % 2);
-        drain(&f);
+        fixture_drain(&f);
     }
-    begun = cpu_ns() - begun;
+    begun = fixture_cpu_ns() - begun;
     fixture_done(&f);
     return begun;
 }
 
-/* Of several tries: others use the machine's caches, too. */
-static int64_t least_cost(int count)
-{
-    int64_t best = cost_of_changes(count);
-
-    for (int i = 0; i < 2; i++)
-        best = MIN(best, cost_of_changes(count));
-    return best;
-}
-
 static void test_a_change_in_a_large_pool_costs_as_much_as_in_a_small_one(void **state)
 {
-    assert_in_range(least_cost(MANY) / least_cost(FEW), 0, RATIO - 1);
+    assert_in_range(fixture_least(cost_of_changes, MANY) / fixture_least(cost_of_changes, FEW), 0,
+                    RATIO - 1);
 }
 
 /* ---- any change ------------------------------------------------------------------------------ */

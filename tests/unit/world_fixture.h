@@ -6,6 +6,7 @@
 #define ARL_TESTS_WORLD_FIXTURE_H
 
 #include <stdio.h>
+#include <time.h>
 
 #include "common/buf.h"
 #include "common/json.h"
@@ -136,6 +137,39 @@ static inline const char *fixture_plan(struct fixture *f, const char *key, char 
             str_set(ret_body, xstrdup(a->body));
     }
     return buf_str(&f->text);
+}
+
+/* Plans what is queued; returns how many keys that were. */
+static inline size_t fixture_drain(struct fixture *f)
+{
+    size_t n = 0;
+    char *key;
+
+    for (; (key = queue_take(f->w->queue, f->now.mono_ns)); n++) {
+        fixture_plan(f, key, NULL);
+        free(key);
+    }
+    return n;
+}
+
+/* ---- what planning costs --------------------------------------------------------------------- */
+
+static inline int64_t fixture_cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
+}
+
+/* Of several tries: others use the machine's caches, too. */
+static inline int64_t fixture_least(int64_t (*cost)(int count), int count)
+{
+    int64_t best = cost(count);
+
+    for (int i = 0; i < 2; i++)
+        best = MIN(best, cost(count));
+    return best;
 }
 
 #endif

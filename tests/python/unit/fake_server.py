@@ -3,9 +3,12 @@
 import contextlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+from arl import errors
 from arl._connection import Connection
 from kubernetes import client
 
@@ -103,3 +106,15 @@ def serving(answer):
 def refusal(status, reason, message, **more):
     """A Status of the API server."""
     return status, {"kind": "Status", "code": status, "reason": reason, "message": message, **more}
+
+
+def unanswered(call):
+    """How long it takes until this call, given a connection to a server that says nothing, raises ClusterUnreachable."""
+    server = Server(lambda request: server.closing.wait(20) and None)
+    began = time.monotonic()
+    try:
+        with pytest.raises(errors.ClusterUnreachable):
+            call(server.connection)
+    finally:
+        server.close()
+    return time.monotonic() - began

@@ -219,30 +219,16 @@ def test_each_verb_says_how_long_it_may_take(kind):
         assert (limit.kind, limit.default) == (limit.KEYWORD_ONLY, 300 if verb in ("stat", "exists", "list", "mkdir", "remove") else 3600)
 
 
-def test_ctrl_c_ends_the_files_that_are_written():
+@pytest.mark.parametrize(("refusals", "after"), [
+    ([], 0), ([(429, "Too many requests", [("Retry-After", "60")])] * 99, 0.2)], ids=["files", "the pauses for a server that is busy"])
+def test_ctrl_c_ends_what_is_written(refusals, after):
     with pod(silent) as fake:
-        def press():
-            while len(fake.seen) < files.AT_ONCE:
-                time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGINT)
-        thread = threading.Thread(target=press)
-        thread.start()
-        began = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            box(fake).files.write_many({f"/{i}": "x" for i in range(3 * files.AT_ONCE)})
-        thread.join()
-        assert (len(fake.seen), time.monotonic() - began < 10) == (files.AT_ONCE, True)
-
-
-def test_ctrl_c_ends_the_pauses_of_files_that_are_written():
-    """Of a server that is busy for a minute."""
-    with pod(silent) as fake:
-        fake.refuse = [(429, "Too many requests", [("Retry-After", "60")])] * 99
+        fake.refuse = refusals
 
         def press():
             while len(fake.seen) < files.AT_ONCE:
                 time.sleep(0.01)
-            time.sleep(0.2)
+            time.sleep(after)
             os.kill(os.getpid(), signal.SIGINT)
         thread = threading.Thread(target=press)
         thread.start()
