@@ -21,6 +21,8 @@ class Peer:
     def __init__(self, sock, protocol, query):
         self.sock, self.protocol, self.query = sock, protocol, query
         sock.settimeout(LIMIT_S)
+        # What was sent is at the client when the connection is closed, however that is done.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def raw(self, data):
         self.sock.sendall(data)

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import os
+import select
 import socket
+import struct
 import threading
 import time
 
@@ -29,6 +31,18 @@ def start(fake, **more):
 
 def pieces(data, size):
     return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def reset(peer):
+    """What is not read yet is lost when the connection is closed so, as by a server whose program has ended."""
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def hung_up(stream):
+    """Waits until the other side has gone."""
+    poll = select.poll()
+    poll.register(stream._sock, 0)
+    assert poll.poll(20_000)
 
 
 def test_bytes_go_both_ways_as_they_are_and_the_input_has_an_end():
@@ -84,7 +98,6 @@ def test_a_program_that_ends_early_ends_the_sending():
     def serve(peer):
         peer.receive()
         peer.end(1)
-        threading.Event().wait(0.5)
 
     def endless():
         while True:
@@ -93,6 +106,41 @@ def test_a_program_that_ends_early_ends_the_sending():
     with pod(serve) as fake, start(fake, stdin=True) as process:
         assert list(process.output(endless())) == []
         assert process.code() == 1
+
+
+@pytest.mark.parametrize("last", [
+    lambda peer: peer.end(1),
+    lambda peer: peer.raw(peer.frame(2, b'\x03{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}')),
+], ids=["closed", "without a close"])
+def test_the_end_that_came_is_told_although_the_connection_takes_no_more_input(last):
+    def serve(peer):
+        peer.receive()
+        peer.send(2, b"no space")
+        last(peer)
+        reset(peer)
+
+    def two():
+        yield b"one"
+        hung_up(process.stream)
+        yield b"two"
+
+    with pod(serve) as fake, start(fake, stdin=True) as process:
+        assert list(process.output(two())) == []
+        assert (process.code(), bytes(process.errors)) == (1, b"no space")
+
+
+def test_input_that_the_connection_does_not_take_is_not_taken_for_sent():
+    def serve(peer):
+        peer.receive()
+        reset(peer)
+
+    with pod(serve) as fake, start(fake, stdin=True) as process:
+        process.stream.send(0, b"one")
+        hung_up(process.stream)
+        with pytest.raises(errors.StreamLost):
+            process.stream.send(0, b"two")
+        with pytest.raises(errors.StreamLost):
+            process.stream.messages(1)
 
 
 @pytest.mark.parametrize("before", [0, 5])

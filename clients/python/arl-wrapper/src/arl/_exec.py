@@ -163,6 +163,7 @@ class Stream:
         self._pinged = False
         self._asked = self._heard
         self._pid = os.getpid()
+        self._unsent: OSError | None = None
         self.protocol = protocol
         self.ended = False
 
@@ -185,9 +186,12 @@ class Stream:
         return True
 
     def flush(self) -> bool:
-        """Sends what the connection takes now; True: nothing is left."""
+        """Sends what the connection takes now; True: nothing is left.
+
+        One that breaks takes nothing more. That is for ``receive`` to raise: the end may have come before.
+        """
         if not self._out:
-            return True
+            return self._unsent is None
         with self._lock:
             try:
                 while self._out:
@@ -199,10 +203,9 @@ class Stream:
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
                 pass
             except OSError as e:
-                if not self.ended:
-                    raise self._lost(str(e)) from e
+                self._unsent = e
                 self._out.clear()
-            return not self._out
+            return not self._out and self._unsent is None
 
     def receive(self) -> list[tuple[int, bytes]]:
         """The messages that are there now, as ``(channel, data)``.
@@ -313,12 +316,14 @@ class Stream:
 
     def _drain(self, until: float | None) -> None:
         """Waits until all that is queued was sent; TimeoutError."""
-        while self._out:
+        while self._out or self._unsent is not None:
             check_scope()
             if self.ended:
                 raise self._lost("it has ended")
             if self.flush():
                 return
+            if self._unsent is not None:
+                raise self._lost(str(self._unsent)) from self._unsent
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
