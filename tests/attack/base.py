@@ -399,17 +399,18 @@ class Runner:
         self.lock = threading.Lock()
         self.rows, self.passed, self.failed = [], 0, 0
 
-    def say(self, ok, a, result, took, seen, detail=""):
+    def say(self, ok, a, result, whole, took, seen, detail=""):
         with self.lock:
             self.passed, self.failed = self.passed + ok, self.failed + (not ok)
             honest = f"{took:.2f}" if took is not None else "-"
             self.rows.append((a["ref"], a["name"], a["mechanism"], result, honest, seen or a["untold"]))
-            print(f"{'ok' if ok else 'not ok'} - {a['ref'] + ' ' if a['ref'] else ''}{a['name']}: {result} (honest task {honest} s)", flush=True)
+            print(f"{'ok' if ok else 'not ok'} - {a['ref'] + ' ' if a['ref'] else ''}{a['name']}: {result} ({whole:.1f}s; honest task {honest} s)", flush=True)
             for text in detail.splitlines()[:200]:
                 print(f"    {text}", flush=True)
 
     def one(self, number, a):
         env, t, won, broken, took = self.env, None, None, "", None
+        began = time.monotonic()
         before = {"metrics": env.metrics(), "restarts": env.restarts(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1))}
         try:
             t = Attack(env, number, a)
@@ -436,7 +437,7 @@ class Runner:
         won = won or harm.strip("; ") or None
         ok, result = self.judge(a, won, broken, seen)
         result = "; ".join([result] + (t.details if t else []))
-        self.say(ok, a, result, took, seen, "" if ok else broken + "\n" + report[-6000:])
+        self.say(ok, a, result, time.monotonic() - began, took, seen, "" if ok else broken + "\n" + report[-6000:])
 
     def judge(self, a, won, broken, seen):
         if broken and not won:
