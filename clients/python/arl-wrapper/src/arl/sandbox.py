@@ -434,7 +434,8 @@ class Sandbox:
             env: Environment variables.
             cwd: The directory it runs in; relative to the sandbox's work directory.
             user: Who runs it: a name, a number, or both with a group, such as ``1000:1000``.
-            stdin: What it reads from standard input.
+            stdin: What it reads from standard input. It is a part of the Task and has to be below 1 MiB; write more
+                than that with ``files.write``, and let the command read that file.
             timeout: Seconds after which it and all that it started are killed; by default as the cluster has it (300).
             retries: Further attempts if it fails, by the operator.
             check: Raise CommandFailed if it does not exit with 0.
