@@ -92,6 +92,38 @@ static void test_file_fields(void **state)
     assert_int_equal(r.steps[2].content_len, 0);
 }
 
+/* The API server keeps null in a field of a step that may be left out: it is the same as nothing.
+ */
+static void test_nulls_of_steps(void **state)
+{
+    CLEANUP(task_request_done) struct task_request r = {0};
+
+    round_trip(
+        "[{\"name\":null,\"type\":\"Command\",\"command\":[\"a\"],\"env\":null,\"stdin\":null,"
+        "\"stdinEncoding\":null,\"stdinFile\":null,\"user\":null,\"onError\":null,\"workDir\":"
+        "null,\"container\":null,\"path\":null,\"content\":null,\"patch\":null},"
+        "{\"type\":\"FilePatch\",\"path\":\"x\",\"content\":\"c\",\"patch\":null,\"encoding\":"
+        "null,\"fuzz\":null,\"mode\":null,\"command\":null}]",
+        &r);
+    for (size_t i = 0; i < r.step_count; i++) {
+        const struct task_step *s = &r.steps[i];
+
+        assert_null(s->invalid);
+        assert_string_equal(s->name, "");
+        assert_int_equal(s->env_count, 0);
+        assert_null(s->stdin_data);
+        assert_null(s->stdin_file);
+        assert_null(s->user);
+        assert_null(s->work_dir);
+        assert_null(s->container);
+        assert_false(s->goes_on);
+        assert_false(s->is_patch);
+        assert_int_equal(s->mode, -1);
+        assert_int_equal(s->fuzz, 0);
+    }
+    assert_int_equal(r.steps[1].content_len, 1);
+}
+
 static void test_sandbox_env_is_below_the_steps(void **state)
 {
     CLEANUP(task_request_done) struct task_request r = {0};
@@ -470,6 +502,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request),
         cmocka_unit_test(test_file_fields),
+        cmocka_unit_test(test_nulls_of_steps),
         cmocka_unit_test(test_sandbox_env_is_below_the_steps),
         cmocka_unit_test(test_bad_sandbox_env_is_a_bad_request),
         cmocka_unit_test(test_bad_steps),

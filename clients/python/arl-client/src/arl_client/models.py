@@ -48,7 +48,7 @@ class Metadata(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    annotations: dict[str, Any] | None = None
+    annotations: dict[str, str | None] | None = None
     """
     Annotations of each object made from the template.
     """
@@ -58,7 +58,7 @@ class Metadata(BaseModel):
     """
     Ignored; many tools write null here.
     """
-    labels: dict[str, Any] | None = None
+    labels: dict[str, str | None] | None = None
     """
     Labels of each object made from the template.
     """
@@ -220,7 +220,7 @@ class LabelSelector(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -241,7 +241,7 @@ class NamespaceSelector(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -2363,7 +2363,7 @@ class LabelSelector4(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -2678,7 +2678,7 @@ class Csi(BaseModel):
     readOnly specifies a read-only configuration for the volume.
     """
     volume_attributes: Annotated[
-        dict[str, Any] | None, Field(alias="volumeAttributes")
+        dict[str, str] | None, Field(alias="volumeAttributes")
     ] = None
     """
     volumeAttributes stores driver-specific properties that are passed to the CSI driver.
@@ -2799,7 +2799,7 @@ class Metadata1(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    annotations: dict[str, Any] | None = None
+    annotations: dict[str, str | None] | None = None
     """
     Annotations of each object made from the template.
     """
@@ -2809,7 +2809,7 @@ class Metadata1(BaseModel):
     """
     Ignored; many tools write null here.
     """
-    labels: dict[str, Any] | None = None
+    labels: dict[str, str | None] | None = None
     """
     Labels of each object made from the template.
     """
@@ -2903,7 +2903,7 @@ class Selector(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -3059,7 +3059,7 @@ class FlexVolume(BaseModel):
     """
     fsType is the filesystem type to mount.
     """
-    options: dict[str, Any] | None = None
+    options: dict[str, str] | None = None
     """
     options is Optional: this field holds extra command options if any.
     """
@@ -3372,7 +3372,7 @@ class LabelSelector5(BaseModel):
     """
     matchExpressions is a list of label selector requirements.
     """
-    match_labels: Annotated[dict[str, Any] | None, Field(alias="matchLabels")] = None
+    match_labels: Annotated[dict[str, str] | None, Field(alias="matchLabels")] = None
     """
     matchLabels is a map of {key,value} pairs.
     """
@@ -4042,7 +4042,7 @@ class Spec(BaseModel):
     """
     NodeName indicates in which node this pod is scheduled.
     """
-    node_selector: Annotated[dict[str, Any] | None, Field(alias="nodeSelector")] = None
+    node_selector: Annotated[dict[str, str] | None, Field(alias="nodeSelector")] = None
     """
     NodeSelector is a selector which must be true for the pod to fit on a node.
     """
