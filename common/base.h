@@ -82,4 +82,10 @@ static inline const char *str_or_empty(const char *s)
     return s ? s : "";
 }
 
+/* Whether an argument of a command line asks for help. */
+static inline bool str_is_help(const char *arg)
+{
+    return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
+}
+
 #endif

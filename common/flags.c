@@ -129,8 +129,9 @@ int flags_parse(const struct flag *flags, int argc, char **argv, int *ret_rest, 
 {
     int i = 1, r;
 
-    for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
-        const char *name = argv[i] + 2, *eq = strchr(name, '='), *value = eq ? eq + 1 : NULL;
+    for (; i < argc && (strncmp(argv[i], "--", 2) == 0 || str_is_help(argv[i])); i++) {
+        const char *name = str_is_help(argv[i]) ? "help" : argv[i] + 2, *eq = strchr(name, '=');
+        const char *value = eq ? eq + 1 : NULL;
         const struct flag *f;
 
         if (*name == '\0') {

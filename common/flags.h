@@ -34,7 +34,7 @@ struct flag {
 /*
  * Parses argv[1..]. *ret_rest is the index of the first argument that is no flag (argc when there
  * is none; "--" ends the flags and is skipped). Flags must come before other arguments. -EINVAL
- * with a message that names the flag.
+ * with a message that names the flag. -h is --help.
  */
 int flags_parse(const struct flag *flags, int argc, char **argv, int *ret_rest, struct err *err);
 /* Prints the table with its defaults to stdout (call it before flags_parse changes them). */

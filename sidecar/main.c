@@ -444,7 +444,7 @@ static int verb(const char *name, int argc, char **argv)
         fprintf(stderr, "arl-sidecar: there is no verb %s (see --help)\n", name);
         return 2;
     }
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+    if (argc == 2 && str_is_help(argv[1]))
         return help();
     if (flags_parse(verbs[v].flags, argc, argv, &rest, &err) < 0) {
         fprintf(stderr, "arl-sidecar: %s\n", err.msg);
@@ -461,7 +461,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    if (strcmp(argv[1], "--help") == 0)
+    if (str_is_help(argv[1]))
         return help();
     if (strcmp(argv[1], "--version") == 0) {
         puts("arl-sidecar " ARL_VERSION " (" ARL_COMMIT ")");

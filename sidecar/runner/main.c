@@ -51,7 +51,7 @@ int main(int argc, char **argv)
         puts("arl-runner " ARL_VERSION " (" ARL_COMMIT ")");
         return 0;
     }
-    if (argc >= 2 && strcmp(argv[1], "--help") == 0) {
+    if (argc >= 2 && str_is_help(argv[1])) {
         fputs(usage, stdout);
         return 0;
     }

@@ -360,7 +360,7 @@ int verbs_main(const struct verbs_place *place, int argc, char **argv)
     /* What runs beside us as the same user must not write our answer, or take what we are given,
      * through /proc/PID/fd. */
     prctl(PR_SET_DUMPABLE, 0);
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+    if (argc == 2 && str_is_help(argv[1]))
         return verb_write(STDOUT_FILENO, usage, strlen(usage)) ? VERB_FAILED : 0;
     if (!place->here)
         return tell_failure("HERE",

@@ -310,6 +310,7 @@ def _(p):
     status, text = p.call("--help", "--output-limit=1Mi")
     equal(status, 0)
     has(text, "--kubeconfig FILE", "(default 262144 bytes)", "(default 5m0s)", "(default true)", "(default Replace)")
+    equal(p.call("-h", "--output-limit=1Mi"), (0, text))
     status, text = p.call("--version")
     equal((status, text.startswith("arl-operator ")), (0, True))
     keys = [p.call("keygen") for _ in range(2)]

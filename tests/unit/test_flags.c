@@ -6,7 +6,7 @@
 #include "tests/unit/unit.h"
 
 static const char *file;
-static bool quick;
+static bool quick, help;
 static int64_t limit_ms, number;
 static size_t size;
 static struct flag_strings names;
@@ -18,6 +18,7 @@ static const struct flag table[] = {
     {"number", FLAG_INT, &number, "N", "a number"},
     {"size", FLAG_SIZE, &size, "BYTES", "a size"},
     {"name", FLAG_STRINGS, &names, "NAME", "names"},
+    {"help", FLAG_BOOL, &help, "", "print this"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -52,6 +53,25 @@ static void test_good(void **state)
     assert_int_equal(names.count, 2);
     assert_string_equal(names.values[1], "b");
     assert_int_equal(rest, 4);
+}
+
+static void test_short_help(void **state)
+{
+    const struct flag none[] = {{NULL, 0, NULL, NULL, NULL}};
+    char prog[] = "prog", h[] = "-h", *argv[] = {prog, h, NULL};
+    struct err err;
+    int rest;
+
+    assert_int_equal(parse("--quick", "-h", "verb", &rest, NULL), 0);
+    assert_true(help);
+    assert_int_equal(rest, 3);
+    /* A value is a value. */
+    help = false;
+    assert_int_equal(parse("--file", "-h", NULL, &rest, NULL), 0);
+    assert_false(help);
+    assert_string_equal(file, "-h");
+    assert_int_equal(flags_parse(none, 2, argv, &rest, &err), -EINVAL);
+    assert_string_equal(err.msg, "there is no flag -h (see --help)");
 }
 
 static void test_bad(void **state)
@@ -157,9 +177,9 @@ static void test_formats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),      cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_histogram), cmocka_unit_test(test_exemplars),
-        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_good),      cmocka_unit_test(test_short_help),
+        cmocka_unit_test(test_bad),       cmocka_unit_test(test_histogram),
+        cmocka_unit_test(test_exemplars), cmocka_unit_test(test_formats),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,6 +188,8 @@ static void test_arguments(void **state)
     refused("USER", 126, "get --user no-such-user f");
     assert_int_equal(call("get --help"), 0);
     has(out, "Usage: ");
+    assert_int_equal(call("get -h"), 0);
+    has(out, "Usage: ");
     place.here = false;
     refused("HERE", 126, "get /etc/passwd");
 }
