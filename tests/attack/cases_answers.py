@@ -73,7 +73,7 @@ def port_taken(t, kind):
     took = wait("the flood to be over, or to have killed", lambda: t.restarts_of(box, "sidecar") > before or t.said(box) or t.said(box, "flood"), 60)
     expect(t.ends(name, 60), "the task that floods did not end")
     s = t.run(box, sh("sleep 0.1; false"), limit=100)
-    if t.restarts_of(box, "sidecar") > before:
+    if t.said(box) or t.restarts_of(box, "sidecar") > before:
         return f"the agent was killed; the next task ended as {s['state']}, exit {s['exitCode']}, {s.get('stdout', '')!r}"
     expect(took is True or "connections" in took, f"the flood: {took}")
     return t.true_result(s, 1, "")

@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 
-from base import ADMIN, EXECUTOR, NO_ATTACK, OWN, REFUSED, WORK, attack
+from base import ADMIN, EXECUTOR, NO_ATTACK, OWN, REFUSED, WORK, attack, quick
 from harness import ApiError, command, expect, patch, path_of, pool_object, sh, wait
 
 API = "arl.infra.io/v1alpha1"
@@ -69,13 +69,14 @@ def three_tasks_too_large_for_a_status(t):
 
 @attack("R12", "60 such tasks for a sandbox that is not there: both operators run out of memory", alone=True, untold=REFUSED)
 def sixty_huge_tasks(t):
+    before = t.env.restarts()
     names = [t.unique("huge") for _ in range(60)]
     threads = [threading.Thread(target=lambda part=names[i::4]: [make(t, n, [patch("x", "a" * 1572300)], "nowhere") for n in part]) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    time.sleep(3)       # for the harm to be done
+    quick(lambda: t.env.restarts() != before, 20 if t.env.old else 3)       # for the harm to be done
 
 
 @attack("", "a task of four-byte characters, which the API server counts as one each", then=None, alone=True, seen=["condition Task SpecTooLarge", "event SpecTooLarge"])
@@ -219,7 +220,7 @@ def strange_objects(t):
                     t.undo.append(lambda k=kind, n=name: t.api.call("DELETE", path_of(t.ns, k, n) + "?gracePeriodSeconds=0"))
                     t.undo.append(lambda k=kind, n=name: t.api.merge(path_of(t.ns, k, n), {"metadata": {"finalizers": []}}))
     expect(taken > 20, f"only {taken} objects were taken")
-    time.sleep(3)       # for the harm to be done
+    quick(lambda: t.env.restarts() != before, 20 if t.env.old else 3)       # for the harm to be done
 
 
 @attack("", "300 tasks in line for one sandbox", then=False, alone=True, seen=["condition Task Queued"])
@@ -247,7 +248,7 @@ def more_than_an_operator_may_keep(t):
     return None if t.ends(tasks[-1], 30) else "its sandbox was deleted, and after 30 s the last task has not ended"
 
 
-@attack("", "20 pools whose pods can never start", then=False, alone=True, seen=["event PodsFailing"])
+@attack("", "20 pools whose pods can never start", then=None, alone=True, seen=["event PodsFailing"])
 def pools_that_never_start(t):
     quiet = claims(t, 2)
     for _ in range(20):
