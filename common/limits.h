@@ -1,6 +1,7 @@
 /*
- * Every limit of the project in one place, with what happens when it is reached. A number that
- * comes from outside names its source.
+ * The limits that concern more than one file, with what happens when one is reached. All others
+ * stand at the top of the header that they belong to. A number that comes from outside names its
+ * source.
  */
 #ifndef ARL_COMMON_LIMITS_H
 #define ARL_COMMON_LIMITS_H

@@ -2,8 +2,13 @@
  * The contract between operator and sidecar: what a task request and the events of its stream look
  * like on the wire (JSON and NDJSON). Both sides use this one codec.
  *
- *   PUT /v1/tasks/{taskUID}/{attempt}?after=SEQ     body: struct task_request
- *   <- 200, application/x-ndjson: struct task_event, one a line, until the `end` event
+ *   PUT /v1/tasks/{taskUID}/{attempt}?after=SEQ     starts or attaches; body: struct task_request
+ *   GET of the same                                 attaches only; no body
+ *   <- 200, NDJSON: struct task_event, one a line, until the `end` event; an empty line is a
+ *      heartbeat
+ *
+ * Body and answer travel sealed (channel.h). The sidecar's other requests have no codec of their
+ * own: sidecar/server.c. docs/protocol.md has them all.
  *
  * The operator keeps the steps of a Task as the JSON text that the API server sent, and puts it
  * into the request as it is; only the sidecar takes the steps apart. Anything in there that is

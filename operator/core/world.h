@@ -208,10 +208,10 @@ void world_was_used(struct world *w, const char *ns, const char *sandbox, const 
 /* The agent in the sandbox's pod has answered: it has proven itself. */
 void world_agent_heard(struct world *w, const char *ns, const char *sandbox,
                        const char *sandbox_uid);
-/* Somebody who is not the agent has answered in its place, or changed its answer. */
-/* Whether that is so now: others have answered, and the agent has not since. */
+/* Whether others have answered in the agent's place, and the agent has not since. */
 bool world_agent_is_doubted(struct world *w, const char *ns, const char *sandbox,
                             const char *sandbox_uid);
+/* Somebody who is not the agent has answered in its place, or changed its answer. */
 void world_agent_doubted(struct world *w, const char *ns, const char *sandbox,
                          const char *sandbox_uid, const char *why, int64_t now_mono_ns);
 /* Whether this attempt is to run on. t: of its name; NULL: none. */

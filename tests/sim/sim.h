@@ -4,7 +4,8 @@
  * run: the same seed gives the same trace.
  *
  *   loop.c     virtual time, chance, the trace and its hash
- *   net.c      struct ops: calls on their way, lost and cut ones; operators that start and die
+ *   net.c      struct ops: calls on their way, lost and cut ones
+ *   proc.c     operators that start and die, and their timers
  *   api.c      the API server: objects, verbs; api_watch.c: lists, watches and their faults
  *   known.c    trees of texts that the API server has sent
  *   kubelet.c  pods that start, fail and end; garbage collection
@@ -12,8 +13,10 @@
  *   hostile.c  who answers in its place; evil.c: an agent that is the tenant's own
  *   client.c   what people do, by chance; nasty.c: what they should not write; forged.c: or make
  *   policy.c   what the cluster refuses of single objects
- *   oracle.c   what must hold after every change, and at rest; output.c: whether a text is what
- * steps have printed phases.c   which phase may follow which run.c      one run: chaos, quiet, rest
+ *   oracle.c   what must hold after every change, and at rest
+ *   output.c   whether a text is what steps have printed
+ *   phases.c   which phase may follow which
+ *   run.c      one run: chaos, quiet, rest
  *
  * Nothing in here holds for longer than a run; sim_free() frees it all.
  */
