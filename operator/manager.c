@@ -244,7 +244,7 @@ void manager_set_active(struct manager *m, bool active)
     if (m->active == active)
         return;
     m->active = active;
-    m->world->active_wall_ns = active ? ops_now(m->ops).wall_ns : 0;
+    world_act_since(m->world, active ? ops_now(m->ops).wall_ns : 0);
     log_info(active ? "active" : "standing by", NULL);
     world_set_standby(m->world, !active);
     forget_parked(m);

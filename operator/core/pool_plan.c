@@ -38,8 +38,6 @@
 #define DELETES_AT_ONCE 64 /* per plan: a write that waits takes memory */
 /* A pod that is not ready by then, and does not say why, is told of. */
 #define SLOW_POD_NS (120 * NSEC_PER_SEC)
-/* How long creates of the operator before may have been under way. */
-#define OLD_RELEASE_NS (10 * NSEC_PER_SEC)
 #define FOREIGN_TOLD_NS (60 * NSEC_PER_SEC) /* an Event a pool */
 #define BACKOFF_FIRST_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
@@ -241,15 +239,6 @@ static void drop_ended(struct pool_state *st, struct now now, struct census *c, 
     }
 }
 
-/* An idle pod of an operator that sealed none. It was there when this process began to act: a pod
- * that is made so later is somebody else's. */
-static bool is_of_old_release(const struct world *w, const struct warmpool *pool,
-                              const struct pod *p)
-{
-    return pod_unsealed(p) && world_pod_of_pool(pool, p) &&
-           p->meta.created_wall_ns <= w->active_wall_ns + OLD_RELEASE_NS;
-}
-
 /* A pod that has the pool's label and was not made by this operator. Who may create pods can give
  * it any label, owner and annotation: it is never claimed, counted or deleted. */
 static void tell_foreign(const struct warmpool *pool, struct pod *p, struct pool_state *st,
@@ -277,9 +266,9 @@ static void leave_foreign(struct world *w, const struct warmpool *pool, struct p
     for (size_t i = b->count; i-- > 0;) {
         struct pod *p = container_of(b->items[i], struct pod, meta);
 
-        if (!is_of_old_release(w, pool, p)) {
+        if (!world_pod_of_old_release(w, pool, p)) {
             tell_foreign(pool, p, st, now, out);
-            world_mark_pod(w, p); /* which may take it off the shelf */
+            world_mark_pod(w, p); /* which takes it off the shelf */
         } else if (!ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
             delete_pod(p, "NotSealed", c, out);
         }

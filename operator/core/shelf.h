@@ -19,8 +19,8 @@ struct world;
 /* A pod that is being deleted bears none. An idle one is of this pool, lives, and has no write
  * under way; it is fresh if it has the present template, signing key and wire version. */
 enum pod_mark {
-    MARK_FOREIGN,       /* not made by an operator of this cluster; not told of yet, or of a release
-                         * that sealed no pods */
+    MARK_FOREIGN,       /* not made by an operator of this cluster; not told of yet, or left by a
+                         * release that sealed none */
     MARK_ORPHAN,        /* pod_orphan() */
     MARK_OTHER,         /* idle, but of another pool of this name */
     MARK_BOUND,         /* not idle */

@@ -115,7 +115,7 @@ struct world {
     struct map sandbox_states; /* by key */
     struct map runs;           /* by task key */
     struct made made;          /* pods of ours, by key */
-    int64_t active_wall_ns;    /* since when this process acts; 0: it does not */
+    int64_t active_wall_ns;    /* since when this process acts; 0: it does not; world_act_since() */
     int64_t
         ahead_ns; /* by so much the API server's clock is ahead, at least: seen at new objects */
     /* This process only follows: no key is queued, and nothing is kept of what is gone. */
@@ -221,6 +221,8 @@ void world_task_unwritable(struct world *w, const char *key, const char *uid);
 void world_forget_pool(struct world *w, const char *key);
 void world_forget_sandbox(struct world *w, const char *key);
 
+/* Sets active_wall_ns. */
+void world_act_since(struct world *w, int64_t wall_ns);
 /* A standby's queue is empty. Whoever begins to act calls world_queue_all(). */
 void world_set_standby(struct world *w, bool standby);
 /* Whether the object of a queue key is there, or something of it is under way. */
@@ -230,6 +232,10 @@ void world_queue(struct world *w, const char *prefix, const char *key);
 void world_queue_obj(struct world *w, const char *prefix, const char *ns, const char *name);
 /* By its UID: another pool of the same name has pods of its own. */
 bool world_pod_of_pool(const struct warmpool *pool, const struct pod *p);
+/* An idle pod of an operator that sealed none. It was there when this process began to act: a pod
+ * that is made so later is somebody else's. */
+bool world_pod_of_old_release(const struct world *w, const struct warmpool *pool,
+                              const struct pod *p);
 /* Idle pods that could be claimed now; the oldest first goes to *ret_first (NULL: none). */
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first);
 /* It has no pod, and neither failed nor is it being deleted. */

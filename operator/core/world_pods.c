@@ -2,6 +2,9 @@
 #include "operator/core/plan.h"
 #include "operator/core/world.h"
 
+/* How long creates of the operator before may have been under way. */
+#define OLD_RELEASE_NS (10 * NSEC_PER_SEC)
+
 static const struct shelf empty_shelf;
 
 const struct shelf *world_shelf(const struct world *w, const char *pool_key)
@@ -66,6 +69,13 @@ static bool is_bound(const struct world *w, const struct pod *p)
     return s && str_eq(s->status.pod_uid, p->meta.uid);
 }
 
+bool world_pod_of_old_release(const struct world *w, const struct warmpool *pool,
+                              const struct pod *p)
+{
+    return pod_unsealed(p) && world_pod_of_pool(pool, p) &&
+           p->meta.created_wall_ns <= w->active_wall_ns + OLD_RELEASE_NS;
+}
+
 static uint32_t idle_marks(const struct pod *p, bool fresh)
 {
     uint32_t marks;
@@ -91,7 +101,8 @@ static uint32_t marks_of(const struct world *w, const char *pool_key, const stru
     if (p->meta.deleting)
         return 0;
     if (!p->ours && !is_bound(w, p))
-        return p->told && !pod_unsealed(p) ? 0 : POD_MARK(MARK_FOREIGN);
+        return p->told && !(pool && world_pod_of_old_release(w, pool, p)) ? 0
+                                                                          : POD_MARK(MARK_FOREIGN);
     if (pod_orphan(p))
         return POD_MARK(MARK_ORPHAN);
     if (!pod_idle(p))
@@ -137,6 +148,16 @@ void world_mark_pod(struct world *w, struct pod *p)
     marks = marks_of(w, pool_key, p);
     if (marks != p->marks)
         set_marks(w, pool_key, p, p, marks);
+}
+
+void world_act_since(struct world *w, int64_t wall_ns)
+{
+    struct meta *m;
+    size_t pos = 0;
+
+    w->active_wall_ns = wall_ns;
+    while ((m = store_next(w->pods, &pos)))
+        world_mark_pod(w, container_of(m, struct pod, meta));
 }
 
 void world_mark_pods(struct world *w, const struct index_bucket *pods)

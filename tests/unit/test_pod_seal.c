@@ -342,6 +342,30 @@ static void test_pods_of_an_old_release(void **state)
     assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "PodLost"));
 }
 
+/* Somebody may make thousands of them. */
+static void test_an_unsealed_pod_that_was_told_of_is_on_no_shelf(void **state)
+{
+    struct fixture *f = *state;
+    struct pod_build_opts opts = fixture_policy.pod;
+    cleanup_free char *text = NULL;
+    cleanup_json struct json_object *pod = NULL;
+
+    put_pool(f, 1, "x");
+    opts.seal = NULL;
+    text = pod_text(f, "p-old", &opts, f->now.wall_ns);
+    pod = parsed(text);
+    put_member(json_get_path(pod, "metadata.annotations"), POD_ANNOTATION_POOL_UID, NULL);
+    world_act_since(f->w, T0_WALL - 3600 * NSEC_PER_SEC);
+    arrive(f, pod, "u1", "2025-06-15T15:06:50Z");
+    assert_int_equal(shelf_count(world_shelf(f->w, "ns/p"), MARK_FOREIGN), 1);
+    assert_in(fixture_plan(f, POOL, NULL), "event p ForeignPod\n");
+    assert_int_equal(shelf_count(world_shelf(f->w, "ns/p"), MARK_FOREIGN), 0);
+    /* This operator begins to act anew: whether an old release has left the pod is open again. */
+    world_act_since(f->w, T0_WALL);
+    assert_int_equal(shelf_count(world_shelf(f->w, "ns/p"), MARK_FOREIGN), 1);
+    assert_in(fixture_plan(f, POOL, NULL), "delete p-old NotSealed\n");
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup_sealed, teardown)
 
 int main(void)
@@ -358,6 +382,7 @@ int main(void)
         T(test_hand_made_pod_is_not_claimed),
         T(test_hand_made_pod_does_not_bind_itself),
         T(test_pods_of_an_old_release),
+        T(test_an_unsealed_pod_that_was_told_of_is_on_no_shelf),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
