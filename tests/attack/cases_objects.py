@@ -220,7 +220,7 @@ def strange_objects(t):
                     t.undo.append(lambda k=kind, n=name: t.api.call("DELETE", path_of(t.ns, k, n) + "?gracePeriodSeconds=0"))
                     t.undo.append(lambda k=kind, n=name: t.api.merge(path_of(t.ns, k, n), {"metadata": {"finalizers": []}}))
     expect(taken > 20, f"only {taken} objects were taken")
-    quick(lambda: t.env.restarts() != before, 20 if t.env.old else 3)       # for the harm to be done
+    time.sleep(3)       # for the harm to be done
 
 
 @attack("", "300 tasks in line for one sandbox", then=False, alone=True, seen=["condition Task Queued"])
