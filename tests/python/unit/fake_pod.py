@@ -12,6 +12,7 @@ from fake_server import loopback
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 LIMIT_S = 20
+LINGER_S = 2
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
 
 
@@ -21,8 +22,6 @@ class Peer:
     def __init__(self, sock, protocol, query):
         self.sock, self.protocol, self.query = sock, protocol, query
         sock.settimeout(LIMIT_S)
-        # What was sent is at the client when the connection is closed, however that is done.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def raw(self, data):
         self.sock.sendall(data)
@@ -56,6 +55,13 @@ class Peer:
                 raise EOFError
             data += piece
         return data
+
+    def finish(self):
+        """Reads what the client still sends: a connection that is closed before loses what is on its way to the client."""
+        self.sock.shutdown(socket.SHUT_WR)
+        self.sock.settimeout(LINGER_S)
+        while self.sock.recv(65536):
+            pass
 
     def receive(self):
         """The next frame, as (opcode, payload)."""
@@ -116,8 +122,10 @@ class FakePod:
                 self.end_headers()
                 self.wfile.flush()
                 self.close_connection = True
+                peer = Peer(self.connection, protocol, parse_qs(urlsplit(self.path).query))
                 try:
-                    outer.serve(Peer(self.connection, protocol, parse_qs(urlsplit(self.path).query)))
+                    outer.serve(peer)
+                    peer.finish()
                 except (EOFError, OSError):
                     pass
                 except AssertionError as e:

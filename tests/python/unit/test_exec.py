@@ -36,6 +36,7 @@ def pieces(data, size):
 def reset(peer):
     """What is not read yet is lost when the connection is closed so, as by a server whose program has ended."""
     peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raise EOFError
 
 
 def hung_up(stream):
@@ -108,15 +109,15 @@ def test_a_program_that_ends_early_ends_the_sending():
         assert process.code() == 1
 
 
-@pytest.mark.parametrize("last", [
-    lambda peer: peer.end(1),
-    lambda peer: peer.raw(peer.frame(2, b'\x03{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}')),
-], ids=["closed", "without a close"])
-def test_the_end_that_came_is_told_although_the_connection_takes_no_more_input(last):
+@pytest.mark.parametrize("close", [b"\x03\xe8", b""])
+def test_the_end_that_came_is_told_although_the_connection_takes_no_more_input(close):
+    """Also where the server has no time to close the WebSocket."""
+    status = b'{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}'
+
     def serve(peer):
         peer.receive()
-        peer.send(2, b"no space")
-        last(peer)
+        # As one piece, so that all of it has left when the connection is reset.
+        peer.raw(peer.frame(2, b"\x02no space") + peer.frame(2, b"\x03" + status) + (peer.frame(8, close) if close else b""))
         reset(peer)
 
     def two():
