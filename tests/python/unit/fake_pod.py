@@ -87,8 +87,8 @@ class Peer:
 
 
 class FakePod:
-    """serve(peer) is called for each connection; refuse holds (status, body, headers) to give before, a body that is
-    a str as it is, or None: the connection is cut when the request has come."""
+    """serve(peer) is called for each connection, which is closed at once if that raises EOFError; refuse holds (status,
+    body, headers) to give before, a body that is a str as it is, or None: the connection is cut when the request has come."""
 
     def __init__(self, serve, protocols=(V5, V4)):
         self.serve, self.protocols, self.refuse, self.seen, self.failure = serve, protocols, [], [], None

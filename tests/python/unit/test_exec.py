@@ -234,7 +234,7 @@ def test_an_answer_to_a_ping_keeps_it(monkeypatch):
 def test_a_pause_of_the_reader_is_no_silence(monkeypatch):
     """Nobody asked for a sign of life meanwhile."""
     monkeypatch.setattr(_exec, "PING_S", 0.1)
-    monkeypatch.setattr(_exec, "LOST_S", 0.4)
+    monkeypatch.setattr(_exec, "LOST_S", 1.0)
 
     def serve(peer):
         assert peer.receive() == (2, b"\x00input")
@@ -243,7 +243,7 @@ def test_a_pause_of_the_reader_is_no_silence(monkeypatch):
         peer.end()
 
     with pod(serve) as fake, start(fake, stdin=True) as process:
-        time.sleep(0.6)
+        time.sleep(1.2)
         assert b"".join(process.output([b"input"])) == b"output"
 
 

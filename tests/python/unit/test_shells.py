@@ -89,6 +89,7 @@ def test_a_write_that_waits_ends_with_its_connection(how):
         go.wait(LIMIT_S)
         if how == "end":
             peer.end()
+        raise EOFError      # nobody reads what is still sent
     with FakePod(serve) as fake:
         s, caught = shell(fake), []
         writer = threading.Thread(target=lambda: caught.append(pytest.raises(errors.StreamLost, s.write, MUCH, timeout=None)), daemon=True)
