@@ -135,4 +135,5 @@ def _delete_each(left: deque[Delete], until: float) -> None:
 
 
 def _tell(what: str, why: str) -> None:
-    print(f"arl: {what} left behind until the idle time is over: {why}", file=sys.stderr)
+    # With its end in one write: other threads say something, too.
+    print(f"arl: {what} left behind until the idle time is over: {why}\n", end="", file=sys.stderr)
