@@ -221,7 +221,7 @@ void world_task_unwritable(struct world *w, const char *key, const char *uid);
 void world_forget_pool(struct world *w, const char *key);
 void world_forget_sandbox(struct world *w, const char *key);
 
-/* Sets active_wall_ns. */
+/* Sets active_wall_ns, and marks anew the pods that an old release may have left. */
 void world_act_since(struct world *w, int64_t wall_ns);
 /* A standby's queue is empty. Whoever begins to act calls world_queue_all(). */
 void world_set_standby(struct world *w, bool standby);

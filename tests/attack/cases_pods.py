@@ -211,6 +211,15 @@ def exec_into_the_agents_container(t):
     return "; ".join(won) or t.true_result(s, 1, "true\n")
 
 
+def by_the_agents_program(t, pod, argv):
+    """What came of it; exit code 0 where it goes on, as no refusal does."""
+    command = ["-n", t.ns, "exec", pod, "-c", "sidecar", "--", "/usr/bin/arl-sidecar", *argv]
+    try:
+        return t.env.run_kubectl(*command, limit=30)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 0, "", "it runs on")
+
+
 @attack("", "exec into the agent's container: its files by the verbs of the runner, by every path that the program has there", then=None, untold="who calls them is told")
 def verbs_in_the_agents_container(t):
     box = t.sandbox_of("root")
@@ -223,11 +232,7 @@ def verbs_in_the_agents_container(t):
         if r.returncode != 126 or '"error":"HERE"' not in r.stderr or r.stdout:
             won.append(f"{argv}: exit {r.returncode}, {r.stdout[:200]!r} {r.stderr[:200]!r}")
     for argv in (["cat", "../agent-key"], ["cat", "/var/lib/arl/output/../agent-key"], ["cat", "/var/lib/arl/agent-key"]):
-        try:
-            r = t.env.run_kubectl("-n", t.ns, "exec", pod, "-c", "sidecar", "--", "/usr/bin/arl-sidecar", *argv, limit=30)
-        except subprocess.TimeoutExpired:
-            won.append(f"{[a[:80] for a in argv]}: it runs")
-            continue
+        r = by_the_agents_program(t, pod, argv)
         if r.returncode == 0 or r.stdout:
             won.append(f"{argv}: exit {r.returncode}, {r.stdout[:200]!r}")
     s = t.run(box, sh("echo true; exit 1"), limit=100)
@@ -245,11 +250,7 @@ def tail_in_the_agents_container(t):
     for argv, code in [(["tail", "-f", target], 2) for target in wrong] + [
             (["tail", "-f", "--wait", "1", f"{uid}/0"], 4), (["tail", "--attempt", "99", "x/0"], 2), (["tail", "--state", "/arl/executor", "x/0"], 1),
             (["serve", "--listen", "127.0.0.1:0"], 126)]:
-        try:
-            r = t.env.run_kubectl("-n", t.ns, "exec", pod, "-c", "sidecar", "--", "/usr/bin/arl-sidecar", *argv, limit=30)
-        except subprocess.TimeoutExpired:
-            won.append(f"{[a[:80] for a in argv]}: it runs")
-            continue
+        r = by_the_agents_program(t, pod, argv)
         if r.returncode != code or r.stdout:
             won.append(f"{[a[:80] for a in argv]}: exit {r.returncode}, {r.stdout[:200]!r} {r.stderr[:200]!r}")
     s = t.run(box, sh("echo true; exit 1"), limit=100)

@@ -317,18 +317,28 @@ static void test_hand_made_pod_does_not_bind_itself(void **state)
 }
 
 /* Those of an operator that sealed none: idle ones go, bound ones serve on. */
-static void test_pods_of_an_old_release(void **state)
+/* p-old, as an operator that sealed none made it. */
+static struct json_object *pod_of_old_release(struct fixture *f)
 {
-    struct fixture *f = *state;
     struct pod_build_opts opts = fixture_policy.pod;
-    cleanup_free char *text = NULL, *body = NULL;
-    cleanup_json struct json_object *pod = NULL;
+    cleanup_free char *text = NULL;
+    struct json_object *pod;
 
-    put_pool(f, 1, "x");
     opts.seal = NULL;
     text = pod_text(f, "p-old", &opts, f->now.wall_ns);
     pod = parsed(text);
     put_member(json_get_path(pod, "metadata.annotations"), POD_ANNOTATION_POOL_UID, NULL);
+    return pod;
+}
+
+static void test_pods_of_an_old_release(void **state)
+{
+    struct fixture *f = *state;
+    cleanup_free char *body = NULL;
+    cleanup_json struct json_object *pod = NULL;
+
+    put_pool(f, 1, "x");
+    pod = pod_of_old_release(f);
     f->w->active_wall_ns = T0_WALL;
     arrive(f, pod, "u1", "2025-06-15T15:06:51Z");
     assert_null(strstr(fixture_plan(f, POOL, NULL), "delete"));
@@ -346,15 +356,10 @@ static void test_pods_of_an_old_release(void **state)
 static void test_an_unsealed_pod_that_was_told_of_is_on_no_shelf(void **state)
 {
     struct fixture *f = *state;
-    struct pod_build_opts opts = fixture_policy.pod;
-    cleanup_free char *text = NULL;
     cleanup_json struct json_object *pod = NULL;
 
     put_pool(f, 1, "x");
-    opts.seal = NULL;
-    text = pod_text(f, "p-old", &opts, f->now.wall_ns);
-    pod = parsed(text);
-    put_member(json_get_path(pod, "metadata.annotations"), POD_ANNOTATION_POOL_UID, NULL);
+    pod = pod_of_old_release(f);
     world_act_since(f->w, T0_WALL - 3600 * NSEC_PER_SEC);
     arrive(f, pod, "u1", "2025-06-15T15:06:50Z");
     assert_int_equal(shelf_count(world_shelf(f->w, "ns/p"), MARK_FOREIGN), 1);
