@@ -77,7 +77,7 @@ struct write {
     char *reason;
     char *trace;     /* STATUS of a task */
     char *rv;        /* of the object in the cache when this began; NULL: none was there */
-    bool conflict;   /* was the answer */
+    bool read_back;  /* after a Conflict, or when it is unknown whether it took place */
     bool lost_claim; /* READ after a claim that was answered with Conflict */
     int64_t begun_mono_ns;
     int64_t resolve_ms;
@@ -176,7 +176,8 @@ static void write_end(struct write *wr)
     write_free(wr);
 }
 
-/* Since the write began nobody has changed the object: that cannot be why it was a Conflict. */
+/* Since the write began nobody has changed the object: that cannot be why it was a Conflict, and if
+ * its answer was lost, it did not take place. */
 static bool is_unchanged(const struct write *wr)
 {
     const struct meta *cached;
@@ -197,7 +198,7 @@ static void requeue(struct write *wr, const struct kube_result *res)
 
     if (!wr->plan_key)
         return;
-    if (again && !(wr->conflict && is_unchanged(wr))) {
+    if (again && !(wr->read_back && is_unchanged(wr))) {
         queue_ok(x->w->queue, wr->plan_key);
         queue_add(x->w->queue, wr->plan_key, plan_lane(wr->plan_key));
     } else if (res->retry_after_ms > 0) {
@@ -438,12 +439,13 @@ static void note_status(struct write *wr, const struct kube_result *res)
         world_task_unwritable(wr->x->w, key, wr->uid);
 }
 
-/* A status or a delete is just repeated; a second pod for a claim or a create would be one too
- * many.
+/* Other statuses and deletes are just repeated. A second pod for a claim or a create would be one
+ * too many, and so would one for a sandbox whose status names another.
  */
 static bool outcome_matters(const struct write *wr)
 {
-    return wr->verb == LEDGER_CLAIM || wr->verb == LEDGER_CREATE;
+    return wr->verb == LEDGER_CLAIM || wr->verb == LEDGER_CREATE ||
+           (wr->verb == LEDGER_STATUS && wr->kind == &api_sandbox);
 }
 
 /* Somebody changed the pod first. The sandbox goes on to the next pod at once; this one is read, so
@@ -481,8 +483,8 @@ static void on_done(void *arg, struct kube_result *res)
         claim_lost(wr);
         return;
     }
-    wr->conflict = res->reason == KUBE_CONFLICT;
-    if (wr->conflict || (res->maybe_applied && outcome_matters(wr))) {
+    wr->read_back = res->reason == KUBE_CONFLICT || (res->maybe_applied && outcome_matters(wr));
+    if (wr->read_back) {
         resolve(wr);
         return;
     }

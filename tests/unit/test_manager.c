@@ -6,6 +6,8 @@
 
 #include "tests/unit/manager_rig.h"
 
+#define READ_SANDBOX "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/sandboxes/s"
+
 static void start_with_two_pods(struct rig *r)
 {
     start(r, join(pod_object(r, "a", NULL), pod_object(r, "b", NULL)), pool_object(r, 2), NULL,
@@ -65,6 +67,28 @@ static void test_claim_whose_answer_is_lost_takes_no_second_pod(void **state)
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "\"podName\":\"a\""));
 }
 
+/* The status took place, its answer was lost, and the pod is gone before the watch tells of it. */
+static void test_status_whose_answer_is_lost_takes_no_second_pod(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_two_pods(r);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "s", ""));
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    lose(r, SANDBOX_STATUS);
+    watch(r, "pods", "DELETED", pod_object(r, "a", "s"));
+    fake_advance(&r->ops, 5000);
+    assert_no_call(r, POD_B);
+    lose(r, READ_SANDBOX);
+    fake_advance(&r->ops, 5000);
+    assert_no_call(r, POD_B);
+    answer_object(r, READ_SANDBOX, sandbox_object(r, "s", READY));
+    assert_no_call(r, POD_B);
+    answer_status(r, "GET /api/v1/namespaces/ns/pods/a", 404, "NotFound");
+    assert_no_call(r, POD_B);
+    assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "PodLost"));
+}
+
 /* By a policy of the cluster, say. */
 static void test_claim_that_is_refused_says_so(void **state)
 {
@@ -116,6 +140,20 @@ static void test_claim_that_never_takes_place_waits_between_tries(void **state)
     assert_no_call(r, POD_A);
     fake_advance(&r->ops, 1000);
     assert_call(r, POD_A);
+}
+
+static void test_status_that_never_takes_place_waits_between_tries(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *unchanged = sandbox_object(r, "s", "");
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 1), xstrdup(unchanged), NULL);
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    lose(r, SANDBOX_STATUS);
+    answer_object(r, READ_SANDBOX, xstrdup(unchanged));
+    assert_no_call(r, SANDBOX_STATUS);
+    fake_advance(&r->ops, 1000);
+    assert_call(r, SANDBOX_STATUS);
 }
 
 static void test_claim_after_a_crash_is_finished(void **state)
@@ -754,9 +792,11 @@ int main(void)
         T(test_claim_is_two_writes),
         T(test_claim_conflict_takes_the_next_pod),
         T(test_claim_whose_answer_is_lost_takes_no_second_pod),
+        T(test_status_whose_answer_is_lost_takes_no_second_pod),
         T(test_claim_that_is_refused_says_so),
         T(test_claim_that_conflicts_with_nothing_waits),
         T(test_claim_that_never_takes_place_waits_between_tries),
+        T(test_status_that_never_takes_place_waits_between_tries),
         T(test_claim_after_a_crash_is_finished),
         T(test_pod_that_loses_the_label_of_its_sandbox_stays_its),
         T(test_pod_that_loses_the_label_of_its_pool_is_lost),

@@ -282,14 +282,14 @@ static void test_debug_of_what_is_not_there(void **state)
 static void test_debug_is_bounded(void **state)
 {
     struct rig *r = *state;
-    char *sandboxes = NULL;
+    char *sandboxes = NULL, *boxes[120];
     struct json_object *s;
 
     for (int i = 0; i < 120; i++) {
         cleanup_free char *name = xasprintf("box%d", i);
-        char *box = sandbox_object(r, name, "");
 
-        sandboxes = sandboxes ? join(sandboxes, box) : box;
+        boxes[i] = sandbox_object(r, name, "");
+        sandboxes = sandboxes ? join(sandboxes, xstrdup(boxes[i])) : xstrdup(boxes[i]);
     }
     start(r, NULL, pool_object(r, 0), sandboxes, NULL);
     fake_advance(&r->ops, 1000);
@@ -304,6 +304,12 @@ static void test_debug_is_bounded(void **state)
 
         assert_non_null(c);
         fake_answer(c, 500, "{}");
+    }
+    for (int i = 0; i < 120; i++) { /* read back: they are as they were */
+        cleanup_free char *read =
+            xasprintf("GET /apis/arl.infra.io/v1alpha1/namespaces/ns/sandboxes/box%d", i);
+
+        answer_object(r, read, boxes[i]);
     }
     s = debug(r, NULL);
     assert_text(s, "failingTotal", "120");
