@@ -5,7 +5,7 @@ from arl_client.resource import Resource
 
 
 class WarmPools(Resource[WarmPool]):
-    """A WarmPool keeps idle pods ready, of which each Sandbox takes one."""
+    """A WarmPool keeps idle pods ready. Each Sandbox takes one of them."""
 
     kind = "WarmPool"
     plural = "warmpools"
@@ -13,7 +13,7 @@ class WarmPools(Resource[WarmPool]):
 
 
 class Sandboxes(Resource[Sandbox]):
-    """A Sandbox is one pod of a WarmPool for one user. Its Tasks run in that pod, which is deleted with it."""
+    """A Sandbox takes one pod out of a WarmPool. Its Tasks run in that pod. The pod is deleted with the Sandbox."""
 
     kind = "Sandbox"
     plural = "sandboxes"
@@ -21,7 +21,7 @@ class Sandboxes(Resource[Sandbox]):
 
 
 class Tasks(Resource[Task]):
-    """A Task is a list of steps to run in a Sandbox, in order, up to the first that fails, and its result."""
+    """A Task is a list of steps and their results. The steps run in a Sandbox, one after the other, until one fails."""
 
     kind = "Task"
     plural = "tasks"

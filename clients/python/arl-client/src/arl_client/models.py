@@ -41,7 +41,7 @@ class ObjectMeta(BaseModel):
 
 class Metadata(BaseModel):
     """
-    Labels and annotations of each pod. Keys below arl.infra.io/ belong to arl and are left out. Other metadata, such as namespace or finalizers, is not known here.
+    Labels and annotations of each pod. Keys that begin with arl.infra.io/ belong to arl and are left out. Other metadata, such as namespace or finalizers, is not a part of this schema.
     """
 
     model_config = ConfigDict(
@@ -64,7 +64,7 @@ class Metadata(BaseModel):
     """
     name: str | None = None
     """
-    Ignored: names are made up for each object.
+    Ignored: each object gets a name of its own.
     """
 
 
@@ -2815,7 +2815,7 @@ class Metadata1(BaseModel):
     """
     name: str | None = None
     """
-    Ignored: names are made up for each object.
+    Ignored: each object gets a name of its own.
     """
 
 
@@ -3986,7 +3986,7 @@ class Spec(BaseModel):
     """
     containers: Annotated[list[Container], Field(max_length=9, min_length=1)]
     """
-    The containers of each pod, at most 8 besides the one named sidecar. The container executor (or else the first one that is not sidecar) runs the steps of tasks; the container sidecar is arl's own and added if missing, and only its resources are taken.
+    The containers of each pod: at most 8, and one named sidecar. The steps of tasks run in the container executor, or else in the first one that is not sidecar. The container sidecar is arl's own. It is added if missing; if it is given, only its resources are used.
     """
     dns_config: Annotated[DnsConfig | None, Field(alias="dnsConfig")] = None
     """
@@ -4156,7 +4156,7 @@ class Spec(BaseModel):
 
 class PodTemplate(BaseModel):
     """
-    The pod of which copies are kept warm: the whole pod template of Kubernetes v1.33.13.
+    The template of the pool's pods. It has all fields of a pod template of Kubernetes v1.33.13.
     """
 
     model_config = ConfigDict(
@@ -4165,7 +4165,7 @@ class PodTemplate(BaseModel):
     )
     metadata: Metadata | None = None
     """
-    Labels and annotations of each pod. Keys below arl.infra.io/ belong to arl and are left out. Other metadata, such as namespace or finalizers, is not known here.
+    Labels and annotations of each pod. Keys that begin with arl.infra.io/ belong to arl and are left out. Other metadata, such as namespace or finalizers, is not a part of this schema.
     """
     spec: Spec
     """
@@ -4188,7 +4188,7 @@ class WarmPoolSpec(BaseModel):
     """
     template: Annotated[PodTemplate, Field(title="PodTemplate")]
     """
-    The pod of which copies are kept warm: the whole pod template of Kubernetes v1.33.13.
+    The template of the pool's pods. It has all fields of a pod template of Kubernetes v1.33.13.
     """
 
 
@@ -4199,7 +4199,7 @@ class Condition(BaseModel):
     )
     type: str
     """
-    What the condition is about, in CamelCase.
+    The condition's name, in CamelCase.
     """
     status: Literal["True", "False", "Unknown"]
     """
@@ -4225,7 +4225,7 @@ class Condition(BaseModel):
 
 class WarmPoolStatus(BaseModel):
     """
-    What is there, written by the operator.
+    What the operator has seen and done. Only the operator writes it.
     """
 
     model_config = ConfigDict(
@@ -4238,33 +4238,33 @@ class WarmPoolStatus(BaseModel):
     """
     phase: Literal["Pending", "Ready", "Scaling", "Degraded"] | None = None
     """
-    Pending: no pod is ready yet. Ready: as many idle pods are ready as wanted. Scaling: pods are being made or removed. Degraded: pods of the template do not become ready; the condition PodsFailing says why.
+    Pending: no pod is ready yet. Scaling: some pods are ready, and others will be soon. Ready: as many idle pods are ready as wanted. Degraded: fewer are ready than wanted, and the others do not become ready; the condition PodsFailing says why.
     """
     replicas: int | None = 0
     """
-    Idle pods that exist, ready or not.
+    The number of idle pods, ready or not.
     """
     ready_replicas: Annotated[int | None, Field(alias="readyReplicas")] = 0
     """
-    Idle pods that are ready to be handed out.
+    The number of idle pods that a sandbox can take.
     """
     allocated_replicas: Annotated[int | None, Field(alias="allocatedReplicas")] = 0
     """
-    Pods of this pool that sandboxes have taken.
+    The number of this pool's pods that sandboxes have taken.
     """
     selector: str | None = None
     """
-    The label selector of the idle pods, in its text form, for the scale subresource.
+    The label selector of the idle pods, as text. The scale subresource needs it.
     """
     conditions: list[Condition] | None = None
     """
-    Ready: as many idle pods are ready as wanted. PodsFailing: pods of the template do not become ready, with the reason and message of the container that is to blame.
+    Ready: as many idle pods are ready as wanted. PodsFailing: pods of the template do not become ready; reason and message say why.
     """
 
 
 class WarmPool(BaseModel):
     """
-    A WarmPool keeps idle pods ready, of which each Sandbox takes one.
+    A WarmPool keeps idle pods ready. Each Sandbox takes one of them.
     """
 
     model_config = ConfigDict(
@@ -4290,7 +4290,7 @@ class WarmPool(BaseModel):
         WarmPoolStatus | None, Field(title="WarmPoolStatus", validate_default=True)
     ] = {}
     """
-    What is there, written by the operator.
+    What the operator has seen and done. Only the operator writes it.
     """
 
 
@@ -4305,13 +4305,13 @@ class SandboxEnv(BaseModel):
     """
     value: Annotated[str | None, Field(max_length=131072)] = None
     """
-    Its value; empty when unset.
+    The variable's value. Unset means empty.
     """
 
 
 class Resources4(BaseModel):
     """
-    Compute resources that the sandbox asks for. They are recorded only, so far: the pod is made before the sandbox, with the resources of its pool's template.
+    Compute resources that the sandbox asks for. They have no effect: the pod was made before the sandbox, with the resources of the pool's template.
     """
 
     model_config = ConfigDict(
@@ -4351,37 +4351,37 @@ class SandboxSpec(BaseModel):
     """
     replicas: int | None = 1
     """
-    Always 1, and filled in by the API server: a Sandbox has one pod. It is there for the scale subresource, by which a PodDisruptionBudget counts pods.
+    Always 1, since a Sandbox has one pod. The API server fills it in. A PodDisruptionBudget counts pods by the scale subresource, which needs this field.
     """
     keep_alive: Annotated[bool | None, Field(alias="keepAlive")] = False
     """
-    Whether the sandbox is meant to be kept for a longer time. It decides the default of idleTimeoutSeconds only; no sandbox is removed between two tasks of a session before that time is over.
+    Whether the sandbox is to be kept longer when nobody uses it. Its only effect is on the default of idleTimeoutSeconds: 3600 with keepAlive, 600 without (or what the operator's flags say).
     """
     idle_timeout_seconds: Annotated[
         int | None, Field(alias="idleTimeoutSeconds", ge=0)
     ] = None
     """
-    The sandbox is deleted after so many seconds without a task, counted from the end of the last task, or from being Ready when there was none. 0 means never. Unset, the operator's own default holds, 600 s, or 3600 s with keepAlive.
+    The operator deletes the sandbox when nobody has used it for this many seconds. They count from the end of the last task, or from the moment when the sandbox became Ready if there was no task. Clients report other use by the annotation arl.infra.io/used-at. 0 means never. Unset means 600, or 3600 with keepAlive, unless the operator's flags say otherwise.
     """
     max_lifetime_seconds: Annotated[
         int | None, Field(alias="maxLifetimeSeconds", ge=0)
     ] = None
     """
-    The sandbox is deleted so many seconds after its creation, whatever runs in it. Unset means never.
+    The operator deletes the sandbox this many seconds after its creation, even while a task runs. Unset means never.
     """
     env: Annotated[list[SandboxEnv] | None, Field(max_length=256)] = None
     """
-    Environment variables of all the sandbox's steps, on top of those of the container and below those of a step. They are given when the sandbox is made, so that a pod that is warm already can have settings of a session, and cannot be changed. Of two entries of one name the last one holds.
+    Environment variables for all steps of the sandbox. They override the container's variables, and a step's own variables override them. They are the place for settings of one session, because the pod was made before the sandbox. They cannot be changed later. Of two entries with one name the last one counts.
     """
     resources: Resources4 | None = None
     """
-    Compute resources that the sandbox asks for. They are recorded only, so far: the pod is made before the sandbox, with the resources of its pool's template.
+    Compute resources that the sandbox asks for. They have no effect: the pod was made before the sandbox, with the resources of the pool's template.
     """
 
 
 class SandboxStatus(BaseModel):
     """
-    What is there, written by the operator.
+    What the operator has seen and done. Only the operator writes it.
     """
 
     model_config = ConfigDict(
@@ -4394,31 +4394,31 @@ class SandboxStatus(BaseModel):
     """
     phase: Literal["Pending", "Bound", "Ready", "Failed"] | None = None
     """
-    Pending: waits for a pod. Bound: has a pod whose agent is not known to answer yet. Ready: runs tasks. Failed: will never run a task any more; the condition Ready says why.
+    Pending: the sandbox waits for a pod. Bound: it has a pod, but the agent in it (the container sidecar) does not answer yet, or not any more. Ready: it runs tasks. Failed: it will never run a task again; the condition Ready says why.
     """
     pod_name: Annotated[str | None, Field(alias="podName")] = None
     """
-    The name of the pod that is bound. It never changes once it is set.
+    The name of the sandbox's pod. Once set, it never changes.
     """
     pod_uid: Annotated[str | None, Field(alias="podUID")] = None
     """
-    The UID of that pod. Another pod of the same name is never taken for it.
+    The UID of the sandbox's pod. Once set, it never changes. Another pod with the same name is not the sandbox's pod.
     """
     pod_ip: Annotated[str | None, Field(alias="podIP")] = None
     """
-    The address of that pod.
+    The IP address of the sandbox's pod.
     """
     work_dir: Annotated[str | None, Field(alias="workDir")] = None
     """
-    Where the volume workspace is mounted in the container that runs tasks; their relative paths begin here.
+    The folder that relative paths of steps begin at: the workingDir of the container that runs the steps, or else the folder where that container mounts the volume workspace.
     """
     container_restarts: Annotated[int | None, Field(alias="containerRestarts")] = None
     """
-    How many restarts of the pod's user containers the condition ContainerRestarted has told of, and those before the pod was bound.
+    The number of restarts of the pod's containers (without the sidecar) that are known here: those before the sandbox took the pod, and those that the condition ContainerRestarted has reported.
     """
     agent_key: Annotated[str | None, Field(alias="agentKey", max_length=43)] = None
     """
-    The public key of the agent in that pod, which was told by the pod's init container arl-init. It is written together with the first Ready and never changes; what is not sealed with it is no answer of that agent.
+    The public key of the agent in the sandbox's pod, as the pod's init container arl-init reported it. It is written together with the first Ready and never changes. The operator believes only answers of the agent with this key.
     """
     last_task_time: Annotated[AwareDatetime | None, Field(alias="lastTaskTime")] = None
     """
@@ -4426,13 +4426,13 @@ class SandboxStatus(BaseModel):
     """
     conditions: list[Condition] | None = None
     """
-    Ready (always the first): the pod is bound and its agent answers. If not, the message says what it waits for, or why the sandbox has failed.
+    Ready, always the first: the sandbox has a pod, and the agent in it answers. If not, the message says what the sandbox waits for, or why it has failed. ContainerRestarted: a container of the pod has restarted since the sandbox took the pod.
     """
 
 
 class Sandbox(BaseModel):
     """
-    A Sandbox is one pod of a WarmPool for one user. Its Tasks run in that pod, which is deleted with it.
+    A Sandbox takes one pod out of a WarmPool. Its Tasks run in that pod. The pod is deleted with the Sandbox.
     """
 
     model_config = ConfigDict(
@@ -4456,7 +4456,7 @@ class Sandbox(BaseModel):
     """
     status: Annotated[SandboxStatus | None, Field(title="SandboxStatus")] = None
     """
-    What is there, written by the operator.
+    What the operator has seen and done. Only the operator writes it.
     """
 
 
@@ -4476,87 +4476,87 @@ class TaskStep(BaseModel):
     )
     name: Annotated[str | None, Field(max_length=253)] = None
     """
-    What the step is called in status and in messages.
+    The step's name in the status and in messages.
     """
     type: Literal["Command", "FilePatch"]
     """
-    Command: run a program. FilePatch: write a file.
+    Command: run a program. FilePatch: write a file, or apply a patch to files.
     """
     command: Annotated[list[CommandItem] | None, Field(max_length=1536)] = None
     """
-    Command: the program and its arguments. No shell is involved unless it is named here; a program without a slash is looked for in PATH.
+    Command: the program and its arguments. No shell reads them, unless the program is a shell. A program without a slash is looked up in PATH.
     """
     env: Annotated[dict[str, EnvAdditionalProperty] | None, Field(max_length=256)] = (
         None
     )
     """
-    Command: environment variables, on top of those of the container.
+    Command: environment variables of the step. They override those of the container and of the sandbox.
     """
     stdin: Annotated[str | None, Field(max_length=1441792)] = None
     """
-    Command: what the program reads from standard input, then its end. Unset: its end at once.
+    Command: the text that the program reads from standard input. Unset: standard input is empty.
     """
     stdin_encoding: Annotated[
         Literal["text", "base64"] | None, Field(alias="stdinEncoding")
     ] = None
     """
-    Command: how stdin is written here. text, the default: as it is. base64: for bytes of any kind.
+    Command: how stdin is written here. text, the default: as it is. base64: encoded, for bytes of any kind.
     """
     stdin_file: Annotated[str | None, Field(alias="stdinFile", max_length=4096)] = None
     """
-    Command: a file in the sandbox that the program reads as standard input. A relative path is below workDir.
+    Command: a file in the sandbox that the program gets as standard input. A relative path is below workDir.
     """
     user: Annotated[str | None, Field(max_length=128, pattern="^[^:]+(:[^:]+)?$")] = (
         None
     )
     """
-    Who runs the step: a name or number, or both with a group, such as 1000:1000. Names are those of the container's /etc/passwd and /etc/group. Unset: the container's own user. Another one than that needs a container that runs as root.
+    The user that the step runs as: a name or a number, or either of them with a group, such as 1000:1000. Names are looked up in the container's /etc/passwd and /etc/group. Unset: the container's own user. A step can run as another user only if the container runs as root.
     """
     on_error: Annotated[Literal["Stop", "Continue"] | None, Field(alias="onError")] = (
         None
     )
     """
-    Stop, the default: if this step fails, the task fails and no later step runs. Continue: later steps run all the same, and the task fails in the end, with the exit code of the first step that failed.
+    Stop, the default: if this step fails, the task fails, and later steps do not run. Continue: if this step fails, later steps still run. The task fails after them, with the exit code of the first step that failed.
     """
     work_dir: Annotated[str | None, Field(alias="workDir", max_length=4096)] = None
     """
-    The directory that the step runs in and that its relative path is below. A relative one is below the sandbox's.
+    The folder that the step runs in. Relative paths of the step are below it. A relative workDir is below the workDir of the sandbox.
     """
     path: Annotated[str | None, Field(max_length=4096)] = None
     """
-    FilePatch: the file to write. Missing folders on the way are made. A patch may do without it: then it names its files itself, below workDir. Content without path, and a path or a relative workDir that has a .. component, fail when they run.
+    FilePatch: the file to write. Missing folders are made. content needs a path. A patch without path names its files itself, below workDir. A step fails if its path, or the relative workDir above a relative path, has a .. component.
     """
     content: Annotated[str | None, Field(max_length=1441792)] = None
     """
-    FilePatch: all of the file's new content, which may be empty.
+    FilePatch: the whole new content of the file. It may be empty.
     """
     encoding: Literal["text", "base64"] | None = None
     """
-    FilePatch: how content or patch is written here. text, the default: as it is. base64: for bytes of any kind.
+    FilePatch: how content or patch is written here. text, the default: as it is. base64: encoded, for bytes of any kind.
     """
     patch: Annotated[str | None, Field(max_length=1441792)] = None
     """
-    FilePatch: a unified diff, as git makes it, in place of content. All of it is applied or nothing. A hunk that fits at exactly one other place is applied there. Files may be made, deleted, renamed, copied and get other modes; symbolic links, submodules and binary files are refused. A file whose lines change may have 8 MiB.
+    FilePatch: a unified diff, as git makes it, in place of content. Either all of it is applied or nothing. A hunk that does not fit where the diff says, and fits at exactly one other place, is applied there. A diff can make, delete, rename and copy files, and change their modes. It is refused if it has symbolic links, submodules or binary files. A file whose lines change may have at most 8 MiB.
     """
     fuzz: Annotated[int | None, Field(ge=0, le=2)] = None
     """
-    FilePatch: how many lines of context at each end of a hunk of the patch may differ from the file. Unset: 0.
+    FilePatch: how many lines of context may differ from the file at each end of a hunk. Unset: 0.
     """
     mode: Annotated[str | None, Field(pattern="^[0-7]{3,4}$")] = None
     """
-    FilePatch: the permissions of the file at path as octal digits, such as 0755. Unset, a file that is there keeps its own and a new one has 0644.
+    FilePatch: the mode of the file at path, as octal digits, such as 0755. Unset: a file that exists keeps its mode, and a new file gets 0644.
     """
     container: Annotated[
         str | None, Field(max_length=63, pattern="^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")
     ] = None
     """
-    The container of the pod that the step runs in. Unset: the container executor, else the first one that is not the sidecar.
+    The container that the step runs in. Unset: the container named executor, or else the first one that is not the sidecar.
     """
 
 
 class TaskSpec(BaseModel):
     """
-    What is to be done. It cannot be changed, but for cancel.
+    What is to be done. Only cancel can be changed later.
     """
 
     model_config = ConfigDict(
@@ -4565,7 +4565,7 @@ class TaskSpec(BaseModel):
     )
     cancel: bool | None = None
     """
-    true: what runs of the task is killed, and what has not begun never begins. It fails with the reason Canceled and exit code 137. The one field that can be changed, from false to true.
+    true stops the task: the step that runs is killed with all its processes, and later steps do not begin. The task is Failed then, with the reason Canceled and exit code 137. This is the only field that can be changed, and only from false to true.
     """
     sandbox_ref: Annotated[
         str,
@@ -4581,25 +4581,25 @@ class TaskSpec(BaseModel):
     """
     steps: Annotated[list[TaskStep], Field(max_length=256, min_length=1)]
     """
-    What to do, in order. The first step that fails ends the attempt, unless it has onError Continue.
+    The steps, in order. A step that fails ends the attempt, unless its onError is Continue.
     """
     timeout: Annotated[str | None, Field(max_length=64)] = None
     """
-    The time limit of each step of type Command, as a duration such as 300s, 1m30.5s or 250ms; at least 1ms. The step that exceeds it is killed and has exit code 124. Unset, the operator's own default holds, 300s.
+    The time limit of each step, as a duration such as 300s, 1m30.5s or 250ms; at least 1ms. A step that exceeds the limit is killed with all its processes, and has exit code 124. Unset means 300s, unless the operator's flags say otherwise.
     """
     retries: Annotated[int | None, Field(ge=0, le=10)] = 0
     """
-    How many further attempts follow an attempt that failed or whose pod or agent was lost.
+    How many further attempts the task may have. One follows if a step failed, or if the agent restarted during a step. None follows if the pod was lost or the agent did not answer, because a sandbox never gets a second pod.
     """
     ttl_seconds_after_finished: Annotated[
         int | None, Field(alias="ttlSecondsAfterFinished", ge=0)
     ] = None
     """
-    The task is deleted so many seconds after it has finished. Unset means never.
+    The operator deletes the task this many seconds after its end. Unset means never, unless the operator's flags say otherwise.
     """
     trace_id: Annotated[str | None, Field(alias="traceID", max_length=256)] = None
     """
-    An identifier of the caller's own, carried into logs, events and metrics.
+    The caller's own identifier. It appears in log lines, Events and metrics.
     """
 
 
@@ -4618,11 +4618,11 @@ class TaskStepResult(BaseModel):
     """
     stdout: str | None = None
     """
-    Exactly what the step wrote to standard output.
+    What the step wrote to standard output. Bytes that are not UTF-8 are replaced by U+FFFD.
     """
     stderr: str | None = None
     """
-    Exactly what the step wrote to standard error.
+    What the step wrote to standard error. Bytes that are not UTF-8 are replaced by U+FFFD.
     """
     start_time: Annotated[AwareDatetime | None, Field(alias="startTime")] = None
     """
@@ -4630,19 +4630,19 @@ class TaskStepResult(BaseModel):
     """
     duration: str | None = None
     """
-    How long it ran, as a duration.
+    How long the step ran, as a duration.
     """
     error: str | None = None
     """
-    Why the step failed, if that was not the program's own exit code.
+    Why the step failed, if the cause was not the program's own exit code.
     """
     truncated: bool | None = None
     """
-    Whether stdout or stderr was longer than the limit, so that its middle is left out; a marker there says how much.
+    Whether stdout or stderr was longer than the operator's --output-limit. Then its middle is left out, and a marker there says how many bytes.
     """
     output_file: Annotated[str | None, Field(alias="outputFile")] = None
     """
-    Where the whole output is, as long as the pod lives: one file for each stream that was too long, with a space between. kubectl exec POD -c sidecar -- arl-sidecar cat FILE prints it.
+    The files in the pod that have the whole output: one for each stream that was too long, with a space between. kubectl exec POD -c sidecar -- arl-sidecar cat FILE prints one. They are deleted with the pod, or earlier if the outputs of later steps need the room.
     """
 
 
@@ -4667,21 +4667,21 @@ class TaskAttempt(BaseModel):
     """
     exit_code: Annotated[int | None, Field(alias="exitCode")] = None
     """
-    The exit code of its last step that ran.
+    The exit code of the attempt: 0, or that of the first step that failed.
     """
     reason: str | None = None
     """
-    Why it ended, as one word in CamelCase.
+    Why the attempt ended, as one word in CamelCase.
     """
     message: str | None = None
     """
-    Why it ended, as a sentence for people.
+    Why the attempt ended, as a sentence for people.
     """
 
 
 class TaskStatus(BaseModel):
     """
-    How it went, written by the operator.
+    How far the task is, and its result. Only the operator writes it.
     """
 
     model_config = ConfigDict(
@@ -4694,23 +4694,23 @@ class TaskStatus(BaseModel):
     """
     state: Literal["Pending", "Running", "Succeeded", "Failed"] | None = None
     """
-    Pending: waits for its sandbox or for earlier tasks of it. Running: steps are running. Succeeded: every step exited with 0. Failed: a step failed or could not be run. The last two are final.
+    Pending: the task waits for its sandbox, or for earlier tasks of that sandbox. Running: its steps run, or a further attempt is about to begin. Succeeded: every step exited with 0. Failed: a step failed or could not be run. Succeeded and Failed are final.
     """
     exit_code: Annotated[int | None, Field(alias="exitCode")] = None
     """
-    The exit code of the last step that ran. 124: its time was over. 126: cannot be executed. 127: no such program. 128+n: killed by signal n.
+    0, or the exit code of the first step that failed. 124: the step exceeded its time limit. 126: the program cannot be executed. 127: there is no such program. 128+n: signal n killed the program. 137 also: the task was canceled, or nobody knows how the step ended because the attempt was lost. 255: the agent restarted during the step. 1 also: the task or the step could not be started.
     """
     stdout: str | None = None
     """
-    What all steps wrote to standard output, joined.
+    The standard output of all steps, joined in their order.
     """
     stderr: str | None = None
     """
-    What all steps wrote to standard error, joined, and what arl has to say about steps that failed.
+    The standard error of all steps, joined in their order, with arl's own messages about steps that failed.
     """
     duration: str | None = None
     """
-    How long the steps of the last attempt ran, as a duration, by a clock that cannot jump.
+    How long the steps of the last attempt ran, as a duration. A clock that is set meanwhile does not change it.
     """
     start_time: Annotated[AwareDatetime | None, Field(alias="startTime")] = None
     """
@@ -4724,29 +4724,29 @@ class TaskStatus(BaseModel):
     """
     steps: list[TaskStepResult] | None = None
     """
-    The results of the steps of the last attempt that ran, in order.
+    The results of the last attempt: an entry for each step that began, in order.
     """
     attempt: Annotated[int | None, Field(ge=1)] = None
     """
-    The number of the attempt that runs or that this result is of; unset means the first.
+    The number of the attempt that runs, or that had this result. Unset means the first.
     """
     sandbox_uid: Annotated[str | None, Field(alias="sandboxUID")] = None
     """
-    The UID of the Sandbox that the task was started in. Another one of the same name does not run it again.
+    The UID of the Sandbox in which the task was started. A later Sandbox with the same name does not run the task again.
     """
     attempts: list[TaskAttempt] | None = None
     """
-    The attempts that have ended, in order, once there is more than one.
+    The attempts that have ended, in order. Unset as long as there is only one attempt.
     """
     conditions: list[Condition] | None = None
     """
-    Finished: the task is over, one way or the other. Succeeded: it is over and every step exited with 0. While it is not over, the message says what it waits for.
+    Finished: whether the task is over; as long as it is not, the message says what the task waits for. Succeeded: whether every step exited with 0; this condition appears when the task is over.
     """
 
 
 class Task(BaseModel):
     """
-    A Task is a list of steps to run in a Sandbox, in order, up to the first that fails, and its result.
+    A Task is a list of steps and their results. The steps run in a Sandbox, one after the other, until one fails.
     """
 
     model_config = ConfigDict(
@@ -4766,9 +4766,9 @@ class Task(BaseModel):
     metadata: ObjectMeta
     spec: Annotated[TaskSpec, Field(title="TaskSpec")]
     """
-    What is to be done. It cannot be changed, but for cancel.
+    What is to be done. Only cancel can be changed later.
     """
     status: Annotated[TaskStatus | None, Field(title="TaskStatus")] = None
     """
-    How it went, written by the operator.
+    How far the task is, and its result. Only the operator writes it.
     """
