@@ -141,8 +141,8 @@ static void finish(struct agent_call *call, enum agent_outcome outcome, const ch
         answer.body_len = call->body.len;
     } else if (outcome == AGENT_NOT_BELIEVED) {
         c->not_believed++;
-        world_agent_doubted(c->world, call->ns, call->sandbox, call->sandbox_uid, error,
-                            ops_now(c->ops).mono_ns);
+        world_agent_forged(c->world, call->ns, call->sandbox, call->sandbox_uid, error,
+                           ops_now(c->ops).mono_ns);
     }
     call->busy = true; /* on_done() may drop everything that it knows */
     call->handler.on_done(call->arg, &answer);
@@ -169,7 +169,7 @@ static void on_status(void *arg, int status)
 {
     struct agent_call *call = arg;
 
-    world_agent_heard(call->c->world, call->ns, call->sandbox, call->sandbox_uid);
+    world_agent_answered(call->c->world, call->ns, call->sandbox, call->sandbox_uid);
 }
 
 static void on_plain(void *arg, const char *data, size_t len)

@@ -5,7 +5,7 @@
  * but to name an answer that is none.
  *
  * The world hears of each answer whether it was the agent's (world_agent_heard() and
- * world_agent_doubted()).
+ * world_agent_forged()).
  *
  * Limits: LIMIT_AGENT_ANSWER_BYTES of a whole answer, a longer one is none; AGENT_TIMEOUT_MS until
  * it is there; AGENT_SILENCE_MS without a byte breaks a stream; the shared secrets of

@@ -74,7 +74,7 @@ struct errand {
     struct line *line; /* where it waits for its turn */
     bool under_way;    /* it counts there */
     bool blocked;      /* until what is on its way to its pod is over */
-    uint64_t doubts;   /* of the sandbox, when it was asked */
+    bool clean;        /* the answer had nothing that no Task wants */
     char *running;     /* the UID of a task that runs there */
 };
 
@@ -131,7 +131,8 @@ static void errand_free(struct errand *e)
     buf_done(&e->acks);
     turn_over(e);
     if (e->kind == ERRAND_AUDIT)
-        world_audited(es->world, e->ns, e->name, e->target.sandbox_uid, e->doubts, e->running);
+        world_audit_over(es->world, e->ns, e->name, e->target.sandbox_uid,
+                         e->clean ? AGENT_EV_CLEAN : AGENT_EV_ABANDONED, e->running);
     else if (holds_audit(e, e->target.pod_uid))
         release_audits(es, e->target.pod_uid);
     run_target_done(&e->target);
@@ -362,8 +363,7 @@ static bool audit_one(struct errand *e, struct json_object *running)
     return false;
 }
 
-/* true: nothing runs there that is not wanted. */
-static bool audit_all(struct errand *e, const struct agent_answer *answer)
+static enum agent_event audit_all(struct errand *e, const struct agent_answer *answer)
 {
     cleanup_json struct json_object *obj = NULL;
     struct json_object *running;
@@ -373,50 +373,46 @@ static bool audit_all(struct errand *e, const struct agent_answer *answer)
         json_parse_max(answer->body, answer->body_len, LIMIT_AGENT_ANSWER_TREE_BYTES, &obj, NULL) <
             0) {
         e->line = &e->es->audits[LINE_AGAIN];
-        return false;
+        return AGENT_EV_SILENT;
     }
     str_set(&e->running, NULL);
     running = json_get(obj, "running");
     for (size_t i = 0; i < json_array_len(running); i++)
         clean = i < AUDIT_ATTEMPTS && audit_one(e, json_object_array_get_idx(running, i)) && clean;
-    return clean;
+    return clean ? AGENT_EV_CLEAN : AGENT_EV_UNWANTED;
 }
 
-/* NULL: the sandbox is gone. */
-static const struct sandbox_state *state_of(const struct errand *e)
+/* How far it is. While it brings nothing, the next task waits, but not for ever: see
+ * agent_awaited() in core/task_plan.c. */
+static void audit_tell(struct errand *e, enum agent_event ev)
 {
-    char key[META_KEY_MAX];
-
-    meta_key(key, e->ns, e->name);
-    return map_get(&e->es->world->sandbox_states, key);
-}
-
-/* Until then the next task waits, but not for ever: see agent_awaited() in core/task_plan.c. */
-static void audit_later(struct errand *e)
-{
-    world_audit_waits(e->es->world, e->ns, e->name, e->target.sandbox_uid,
-                      ops_now(e->es->ops).mono_ns);
+    world_audit(e->es->world, e->ns, e->name, e->target.sandbox_uid, ev,
+                ops_now(e->es->ops).mono_ns);
 }
 
 static void on_audited(void *arg, const struct agent_answer *answer)
 {
     struct errand *e = arg;
     struct errands *es = e->es;
-    const struct sandbox_state *st = state_of(e);
+    const struct agent_view *agent =
+        world_agent_view(es->world, e->ns, e->name, e->target.sandbox_uid);
+    enum agent_event ev = AGENT_EV_ABANDONED;
 
     e->call = NULL;
     turn_over(e);
-    /* What came up meanwhile needs another answer; world_audited() sees to it. */
-    if (!st || st->doubts != e->doubts || audit_all(e, answer)) {
-        errand_free(e);
+    if (agent && agent->state != AGENT_OUTDATED)
+        ev = audit_all(e, answer);
+    e->clean = ev == AGENT_EV_CLEAN;
+    if (e->clean || ev == AGENT_EV_ABANDONED) {
+        errand_free(e); /* the plan asks for another audit, if one is needed */
     } else {
-        audit_later(e);
+        audit_tell(e, ev);
         errand_again(e);
     }
     audits_go_on(es);
 }
 
-/* One that was Ready and is Bound has an agent that is doubted: its next answer ends that. */
+/* One that was Ready and is Bound has an agent that is not believed: its next answer ends that. */
 static bool in_vain(struct errand *e)
 {
     const struct sandbox *s;
@@ -433,16 +429,17 @@ static bool in_vain(struct errand *e)
 static void audit_send(struct errand *e)
 {
     static const struct agent_handler handler = {NULL, on_audited};
-    const struct sandbox_state *st = state_of(e);
 
-    e->doubts = WORLD_NOT_TOLD;
-    if (!st || in_vain(e)) {
+    if (in_vain(e)) {
         errand_free(e);
     } else if (audit_held(e->es, e->target.pod_uid)) {
         e->blocked = true;
-        audit_later(e);
+        audit_tell(e, AGENT_EV_UNWANTED);
     } else {
-        e->doubts = st->doubts;
+        audit_tell(e, AGENT_EV_SENT);
+        /* If the key that the pod knows is gone, the audit ends here: nothing can be asked, and no
+         * task can be sent. The task finds that out, and says so. */
+        e->clean = true;
         e->under_way = true;
         e->line->under_way++;
         errand_request(e, "GET", "/v1/tasks", NULL, &handler);
@@ -487,7 +484,7 @@ void errands_audit(struct errands *es, const char *ns, const char *sandbox)
     s = world_sandbox(es->world, key);
     p = s ? world_sandbox_pod(es->world, s) : NULL;
     if (!p || !p->ip) { /* what was done before this in the same plan has changed it */
-        world_audited(es->world, ns, sandbox, s ? s->meta.uid : NULL, WORLD_NOT_TOLD, NULL);
+        world_audit_over(es->world, ns, sandbox, s ? s->meta.uid : NULL, AGENT_EV_ABANDONED, NULL);
         return;
     }
     e = errand_new(es, ERRAND_AUDIT, ns, agent_target(NULL, s, p), audit_wait);

@@ -275,12 +275,11 @@ static const struct meta *sandbox_key(const struct world *w, const char *key, st
     json_w_bool(jw, "podReady", pod && pod->ready);
     json_w_int(jw, "unfinishedTasks", (int64_t)index_get(&w->tasks_by_sandbox, key)->count);
     if (st) {
-        json_w_bool(jw, "audited", st->audited);
-        json_w_bool(jw, "auditing", st->auditing);
+        json_w_str(jw, "agent", agent_state_str(st->agent.state));
         json_w_str(jw, "ranAtAudit", st->running_uid);
         json_w_str(jw, "lostPod", st->lost_pod_uid);
-        json_w_bool(jw, "agentHeard", st->agent_heard);
-        json_w_str(jw, "agentDoubted", st->doubted_why);
+        json_w_bool(jw, "agentGenuine", st->agent.genuine);
+        json_w_str(jw, "agentNotBelieved", st->not_believed_why);
     }
     return s ? &s->meta : NULL;
 }

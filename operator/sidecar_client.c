@@ -199,11 +199,11 @@ static void fail(struct stream *s, const char *reason, const char *message, bool
 
 /* Somebody else answers in the agent's place: that is not the agent's fault. How long it is waited
  * for then is the sandbox's business, which fails in the end, and the run with it. */
-static bool doubted(const struct stream *s)
+static bool is_forged(const struct stream *s)
 {
     const struct run_target *t = &s->run->target;
 
-    return world_agent_is_doubted(s->c->opts.world, t->ns, t->sandbox, t->sandbox_uid);
+    return world_agent_is_forged(s->c->opts.world, t->ns, t->sandbox, t->sandbox_uid);
 }
 
 /* Attaches again later, or gives the agent up. */
@@ -211,7 +211,7 @@ static void again(struct stream *s, const char *why)
 {
     int64_t now = ops_now(s->c->ops).mono_ns;
 
-    if (s->silent_since_mono_ns == 0 || doubted(s))
+    if (s->silent_since_mono_ns == 0 || is_forged(s))
         s->silent_since_mono_ns = now;
     if (now - s->silent_since_mono_ns > AGENT_LOST_MS * NSEC_PER_MSEC) {
         cleanup_free char *message = xasprintf("the agent in the pod does not answer: %s", why);
@@ -581,7 +581,7 @@ static bool deadline_waits(const struct stream *s, int64_t now_ns)
 {
     int64_t due_ns = run_deadline_ns(s->run);
 
-    return doubted(s) && due_ns != INT64_MAX &&
+    return is_forged(s) && due_ns != INT64_MAX &&
            now_ns < due_ns + s->c->opts.world->policy->sandbox_wait_ms * NSEC_PER_MSEC;
 }
 

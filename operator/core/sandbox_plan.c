@@ -30,7 +30,7 @@
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
 #define TELL_INTERVAL_NS (10 * NSEC_PER_SEC)
-#define AGENT_DOUBTED "AgentNotBelieved"
+#define NOT_BELIEVED "AgentNotBelieved"
 #define PINS_MAX 8      /* after which the time between two does not grow any more: 43 minutes */
 #define TELL_REFUSALS 3 /* one may be an accident */
 /* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
@@ -288,12 +288,12 @@ static void plan_unready(const struct view *v)
 static void plan_claimed(const struct view *v)
 {
     bool first = v->s->status.phase < SANDBOX_BOUND;
-    /* That an agent is doubted is told seldom enough. */
-    bool was_doubted = str_eq(v->s->status.ready.reason, AGENT_DOUBTED);
+    /* That an agent is not believed is told seldom enough. */
+    bool was_forged = str_eq(v->s->status.ready.reason, NOT_BELIEVED);
 
     if (!v->pod->ready || !v->pod->ip || !knows_key(v))
         plan_unready(v);
-    else if (first || was_doubted || !v->st->was_ready || may_tell(v))
+    else if (first || was_forged || !v->st->was_ready || may_tell(v))
         move_as(v, SANDBOX_READY, "PodReady", "the agent in the pod answers",
                 first ? "PodReady" : "PodReadyAgain");
 }
@@ -414,9 +414,9 @@ static bool plan_readiness(const struct view *v)
 static void plan_audit(const struct view *v);
 
 /* Somebody answers who is not the agent. Nothing is told of what that one says. */
-static void plan_doubted(const struct view *v)
+static void plan_not_believed(const struct view *v)
 {
-    int64_t deadline = v->st->doubted_mono_ns + patience_ns(v);
+    int64_t deadline = v->st->agent.not_believed_since_mono_ns + patience_ns(v);
     bool over = v->now.mono_ns >= deadline;
     cleanup_free char *message = NULL;
     char wait[DURATION_MAX];
@@ -424,31 +424,31 @@ static void plan_doubted(const struct view *v)
     duration_format(wait, patience_ns(v));
     if (over) {
         message = xasprintf("only others have answered in place of the agent in the pod for %s: %s",
-                            wait, v->st->doubted_why);
-        move(v, SANDBOX_FAILED, AGENT_DOUBTED, message);
+                            wait, v->st->not_believed_why);
+        move(v, SANDBOX_FAILED, NOT_BELIEVED, message);
         return;
     }
     action_after(v->out, deadline);
     plan_audit(v);
-    if (v->s->status.phase == SANDBOX_BOUND && str_eq(v->s->status.ready.reason, AGENT_DOUBTED))
+    if (v->s->status.phase == SANDBOX_BOUND && str_eq(v->s->status.ready.reason, NOT_BELIEVED))
         return;
     if (!may_tell(v))
         return;
-    message =
-        xasprintf("somebody else answers in place of the agent in the pod: %s", v->st->doubted_why);
-    move(v, SANDBOX_BOUND, AGENT_DOUBTED, message);
+    message = xasprintf("somebody else answers in place of the agent in the pod: %s",
+                        v->st->not_believed_why);
+    move(v, SANDBOX_BOUND, NOT_BELIEVED, message);
 }
 
 /* An earlier process has written it. */
-static void inherit_doubt(const struct view *v)
+static void inherit_disbelief(const struct view *v)
 {
     const struct sandbox_status *status = &v->s->status;
 
-    if (status->phase != SANDBOX_BOUND || !str_eq(status->ready.reason, AGENT_DOUBTED) ||
-        v->st->agent_heard || v->st->doubted_mono_ns)
+    if (status->phase != SANDBOX_BOUND || !str_eq(status->ready.reason, NOT_BELIEVED) ||
+        v->st->agent.genuine || v->st->not_believed_why)
         return;
-    v->st->doubted_mono_ns = v->now.mono_ns;
-    str_set(&v->st->doubted_why, xstrdup("an operator before this one has found that"));
+    agent_step(&v->st->agent, AGENT_EV_FORGED, v->now.mono_ns);
+    v->st->not_believed_why = xstrdup("an operator before this one has found that");
 }
 
 static int64_t idle_limit_s(const struct view *v)
@@ -558,9 +558,9 @@ static bool plan_address(const struct view *v)
  * other one, what was given up or deleted just now. */
 static void plan_audit(const struct view *v)
 {
-    if (v->st->audited || v->st->auditing || !v->pod->ip || !knows_key(v))
+    if (v->st->agent.state != AGENT_UNKNOWN || !v->pod->ip || !knows_key(v))
         return;
-    v->st->auditing = true;
+    agent_step(&v->st->agent, AGENT_EV_AUDIT, v->now.mono_ns);
     action_add(v->out, ACTION_AUDIT, &api_sandbox, &v->s->meta);
 }
 
@@ -640,9 +640,9 @@ static void plan_phase(const struct view *v)
     case SANDBOX_READY:
         if (!plan_pod_alive(v) || plan_old_agent(v))
             break;
-        inherit_doubt(v);
-        if (v->st->doubted_mono_ns)
-            plan_doubted(v);
+        inherit_disbelief(v);
+        if (v->st->not_believed_why)
+            plan_not_believed(v);
         else if (v->s->status.phase == SANDBOX_READY)
             plan_ready(v);
         else if (!plan_restarts(v))

@@ -375,10 +375,11 @@ static void agent_awaited(const struct view *v, const struct sandbox_state *st)
 {
     bool just_used = st->task_ended || st->task_dropped; /* the sandbox's plan has yet to note it */
     int64_t used_ns = just_used ? v->now.mono_ns : st->used_mono_ns;
-    int64_t due = MAX(MAX(st->unanswered_mono_ns, v->t->meta.seen_mono_ns), used_ns) +
-                  AGENT_LOST_MS * NSEC_PER_MSEC;
+    int64_t vain_ns = st->agent.in_vain_since_mono_ns;
+    int64_t due =
+        MAX(MAX(vain_ns, v->t->meta.seen_mono_ns), used_ns) + AGENT_LOST_MS * NSEC_PER_MSEC;
     /* One that others answer for is waited for as long as its sandbox waits. */
-    bool silent = st->unanswered_mono_ns && !st->doubted_mono_ns;
+    bool silent = vain_ns && !st->not_believed_why;
 
     if (silent && v->now.mono_ns >= due) {
         agent_lost(v);
@@ -413,7 +414,7 @@ static void plan_idle(const struct view *v)
         queued(v);
     else if (s->status.phase != SANDBOX_READY)
         sandbox_pending(v, s);
-    else if (st->audited && world_sandbox_pod(v->w, s))
+    else if (st->agent.state == AGENT_CLEAN && world_sandbox_pod(v->w, s))
         begin(v, s);
     else
         agent_awaited(v, st);

@@ -81,7 +81,7 @@ static void sandbox_state_free(struct sandbox_state *st)
     free(st->lost_pod_uid);
     free(st->running_uid);
     free(st->claim_error);
-    free(st->doubted_why);
+    free(st->not_believed_why);
     free(st);
 }
 
@@ -308,7 +308,7 @@ static void sandbox_gone(struct sandbox_state *st, const char *uid)
     free(st->lost_pod_uid);
     free(st->running_uid);
     free(st->claim_error);
-    free(st->doubted_why);
+    free(st->not_believed_why);
     *st = (struct sandbox_state){.gone_uid = xstrdup(uid)};
 }
 
@@ -423,7 +423,7 @@ void world_nothing_ran(struct world *w, const char *key)
 
     if (!st)
         return;
-    st->audited = true;
+    agent_step(&st->agent, AGENT_EV_BOUND, 0);
     world_queue_task_head(w, key);
 }
 
@@ -438,36 +438,44 @@ static struct sandbox_state *state_by_uid(struct world *w, const char *ns, const
     return s && str_eq(s->meta.uid, uid) ? world_sandbox_state(w, ret_key) : NULL;
 }
 
-void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
-                   uint64_t doubts, const char *task_uid)
+const struct agent_view *world_agent_view(struct world *w, const char *ns, const char *sandbox,
+                                          const char *sandbox_uid)
+{
+    char key[META_KEY_MAX];
+    const struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
+
+    return st ? &st->agent : NULL;
+}
+
+void world_audit(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
+                 enum agent_event ev, int64_t now_mono_ns)
+{
+    char key[META_KEY_MAX];
+    struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
+    bool in_vain;
+
+    if (!st)
+        return;
+    in_vain = st->agent.in_vain_since_mono_ns != 0;
+    agent_step(&st->agent, ev, now_mono_ns);
+    if (!in_vain && st->agent.in_vain_since_mono_ns)
+        world_queue_task_head(w, key);
+}
+
+void world_audit_over(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
+                      enum agent_event ev, const char *task_uid)
 {
     char key[META_KEY_MAX];
     struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
     if (!st)
         return;
-    st->auditing = false;
-    st->unanswered_mono_ns = 0;
-    st->audited = st->doubts == doubts;
+    agent_step(&st->agent, ev, 0);
     world_queue_task_head(w, key); /* it may be so no more, and says so */
     str_set(&st->running_uid, xstrdup(task_uid));
     world_task_head_may_differ(w, key);
     world_queue_task_head(w, key);
     world_queue(w, PLAN_SANDBOX, key);
-}
-
-void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
-                       const char *sandbox_uid, int64_t now_mono_ns)
-{
-    char key[META_KEY_MAX];
-    struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
-
-    if (!st)
-        return;
-    if (st->unanswered_mono_ns)
-        return;
-    st->unanswered_mono_ns = now_mono_ns;
-    world_queue_task_head(w, key);
 }
 
 void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid)
@@ -481,47 +489,39 @@ void world_was_used(struct world *w, const char *ns, const char *sandbox, const 
     world_queue(w, PLAN_SANDBOX, key);
 }
 
-void world_agent_heard(struct world *w, const char *ns, const char *sandbox,
-                       const char *sandbox_uid)
+void world_agent_answered(struct world *w, const char *ns, const char *sandbox,
+                          const char *sandbox_uid)
 {
     char key[META_KEY_MAX];
     struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
-    if (!st)
+    if (!st || !agent_step(&st->agent, AGENT_EV_GENUINE, 0))
         return;
-    st->agent_heard = true;
-    if (!st->doubted_mono_ns)
-        return;
-    st->doubted_mono_ns = 0;
-    st->unanswered_mono_ns = 0; /* that was not its fault */
-    str_set(&st->doubted_why, NULL);
+    str_set(&st->not_believed_why, NULL);
     world_queue(w, PLAN_SANDBOX, key);
 }
 
-bool world_agent_is_doubted(struct world *w, const char *ns, const char *sandbox,
-                            const char *sandbox_uid)
+bool world_agent_is_forged(struct world *w, const char *ns, const char *sandbox,
+                           const char *sandbox_uid)
 {
-    char key[META_KEY_MAX];
-    const struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
+    const struct agent_view *a = world_agent_view(w, ns, sandbox, sandbox_uid);
 
-    return st && st->doubted_mono_ns;
+    return a && a->not_believed_since_mono_ns;
 }
 
 /* Its answers are asked for until one is the agent's own: by the audit. */
-void world_agent_doubted(struct world *w, const char *ns, const char *sandbox,
-                         const char *sandbox_uid, const char *why, int64_t now_mono_ns)
+void world_agent_forged(struct world *w, const char *ns, const char *sandbox,
+                        const char *sandbox_uid, const char *why, int64_t now_mono_ns)
 {
     char key[META_KEY_MAX];
     struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
     if (!st)
         return;
-    st->agent_heard = false;
-    st->audited = false;
-    if (st->doubted_mono_ns)
+    agent_step(&st->agent, AGENT_EV_FORGED, now_mono_ns);
+    if (st->not_believed_why)
         return;
-    st->doubted_mono_ns = now_mono_ns;
-    str_set(&st->doubted_why, xstrdup(why));
+    st->not_believed_why = xstrdup(why);
     world_queue(w, PLAN_SANDBOX, key);
 }
 
@@ -558,8 +558,7 @@ static void doubt_sandbox(struct world *w, const struct task *was, const struct 
                    (!is || task_final(is) || is->meta.deleting);
     if (!unwanted)
         return;
-    st->audited = false;
-    st->doubts++;
+    agent_step(&st->agent, AGENT_EV_DOUBT, 0);
     world_queue(w, PLAN_SANDBOX, key);
 }
 

@@ -16,6 +16,7 @@
 #include "operator/api/sandbox.h"
 #include "operator/api/task.h"
 #include "operator/api/warmpool.h"
+#include "operator/core/agent_step.h"
 #include "operator/core/index.h"
 #include "operator/core/ledger.h"
 #include "operator/core/made.h"
@@ -79,11 +80,9 @@ struct sandbox_state {
     int64_t next_pin_mono_ns;   /* when the agent's key may be written once more */
     unsigned pins;              /* how often it was, after Ready */
     bool was_ready;             /* this process has known it Ready */
-    bool audited;               /* nothing runs in its pod that nobody wants */
-    bool auditing;              /* its agent is being asked */
-    int64_t unanswered_mono_ns; /* since when in vain; 0: it is not */
-    uint64_t doubts;            /* how often that got uncertain: earlier answers do not count */
-    char *running_uid;          /* the task that ran there then; NULL: none */
+    struct agent_view agent;    /* what may be running in its pod */
+    char *not_believed_why;     /* not NULL: only others have answered in the agent's place */
+    char *running_uid;          /* the task that ran there at the last audit; NULL: none */
     bool inherited;             /* it had a pod when this process first saw it */
     int64_t last_task_wall_ns;  /* end of the last task, as far as this process knows */
     bool task_dropped;          /* one was deleted before its end, or found so: an end, too */
@@ -93,9 +92,6 @@ struct sandbox_state {
     int64_t noted_used_at_ns;   /* the annotation used-at that a plan has noted last */
     int known_phase;            /* at the last plan */
     int64_t phase_mono_ns;      /* since when */
-    bool agent_heard;           /* the last answer of its agent was its own */
-    int64_t doubted_mono_ns;    /* since when no answer was the agent's, but others came; 0: none */
-    char *doubted_why;
 };
 
 struct world {
@@ -195,25 +191,27 @@ struct sandbox_state *world_sandbox_state(struct world *w, const char *key);
 /* This process has written that the sandbox has its pod, by a compare-and-swap on a status that was
  * not Ready: nothing can have run there yet. The cache alone may be behind another operator. */
 void world_nothing_ran(struct world *w, const char *key);
-/* The audit of a sandbox's pod is over, which began at this number of doubts: of what is wanted,
- * this task runs there; NULL: none. WORLD_NOT_TOLD: it came to nothing. */
-#define WORLD_NOT_TOLD UINT64_MAX
-void world_audited(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
-                   uint64_t doubts, const char *task_uid);
-/* The agent has not answered yet, or something runs there that is to end. */
-void world_audit_waits(struct world *w, const char *ns, const char *sandbox,
-                       const char *sandbox_uid, int64_t now_mono_ns);
+/* How far the audit of a sandbox's pod is: AGENT_EV_SENT, AGENT_EV_SILENT or AGENT_EV_UNWANTED. */
+void world_audit(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
+                 enum agent_event ev, int64_t now_mono_ns);
+/* The audit is over: AGENT_EV_CLEAN or AGENT_EV_ABANDONED. Of what is wanted, this task runs there;
+ * NULL: none. */
+void world_audit_over(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid,
+                      enum agent_event ev, const char *task_uid);
+/* NULL: this very sandbox is gone. */
+const struct agent_view *world_agent_view(struct world *w, const char *ns, const char *sandbox,
+                                          const char *sandbox_uid);
 /* Something has run there until now that belongs to no task any more: the sandbox was not idle. */
 void world_was_used(struct world *w, const char *ns, const char *sandbox, const char *sandbox_uid);
 /* The agent in the sandbox's pod has answered: it has proven itself. */
-void world_agent_heard(struct world *w, const char *ns, const char *sandbox,
-                       const char *sandbox_uid);
-/* Whether others have answered in the agent's place, and the agent has not since. */
-bool world_agent_is_doubted(struct world *w, const char *ns, const char *sandbox,
-                            const char *sandbox_uid);
+void world_agent_answered(struct world *w, const char *ns, const char *sandbox,
+                          const char *sandbox_uid);
 /* Somebody who is not the agent has answered in its place, or changed its answer. */
-void world_agent_doubted(struct world *w, const char *ns, const char *sandbox,
-                         const char *sandbox_uid, const char *why, int64_t now_mono_ns);
+void world_agent_forged(struct world *w, const char *ns, const char *sandbox,
+                        const char *sandbox_uid, const char *why, int64_t now_mono_ns);
+/* Whether others have answered in the agent's place, and the agent has not since. */
+bool world_agent_is_forged(struct world *w, const char *ns, const char *sandbox,
+                           const char *sandbox_uid);
 /* Whether this attempt is to run on. t: of its name; NULL: none. */
 bool world_task_wants(const struct task *t, const char *uid, int64_t attempt);
 /* The API server has no room for any status of this task: its line goes on without it. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/base.h"
+#include "operator/core/agent_step.h"
 #include "operator/kube/exec_step.h"
 #include "operator/kube/gate_step.h"
 #include "operator/kube/lease_step.h"
@@ -10,8 +11,8 @@
 
 int main(void)
 {
-    const struct sm_table *tables[] = {&exec_table, &gate_table, &lease_table, &watch_table,
-                                       &run_states};
+    const struct sm_table *tables[] = {&agent_table, &exec_table,  &gate_table,
+                                       &lease_table, &watch_table, &run_states};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         for (size_t from = 0; from < tables[i]->count; from++)

@@ -94,7 +94,7 @@ static inline void put_ready_sandbox(struct fixture *f)
 {
     put_pod(f, "a", true, "s");
     put_sandbox(f, "s", "", READY_STATUS);
-    world_sandbox_state(f->w, "ns/s")->audited = true;
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_CLEAN;
 }
 
 #define ONE_STEP                                                                                   \

@@ -36,7 +36,7 @@ static void assert_body(struct rig *r, const char *what, const char *part)
 }
 
 /* The sandbox says that it is not Ready for that; the write is answered. */
-static void said_doubted(struct rig *r)
+static void said_forged(struct rig *r)
 {
     assert_body(r, SANDBOX_STATUS, "\"reason\":\"AgentNotBelieved\"");
     assert_body(r, SANDBOX_STATUS, "\"phase\":\"Bound\"");
@@ -108,7 +108,7 @@ static void test_refusals_that_are_not_sealed_are_none(void **state)
         assert_no_call(r, "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/tasks/t");
         assert_true(not_believed(r) == rows[i].doubted);
         if (rows[i].doubted)
-            said_doubted(r);
+            said_forged(r);
         else
             assert_no_call(r, SANDBOX_STATUS);
         ends_well(r);
@@ -155,7 +155,7 @@ static void test_answers_that_were_altered_are_none(void **state)
         if (how < 3)
             assert_no_call(r, TASK_STATUS);
         assert_true(not_believed(r) == 1);
-        said_doubted(r);
+        said_forged(r);
         teardown(state);
         setup(state);
     }
@@ -171,7 +171,7 @@ static void test_plain_lines_are_no_events(void **state)
     turn(r);
     assert_no_call(r, PUT);
     assert_no_call(r, TASK_STATUS);
-    said_doubted(r);
+    said_forged(r);
     ends_well(r);
 }
 
@@ -188,7 +188,7 @@ static void test_answers_are_not_believed_twice(void **state)
     assert_false(fake_raw_data(&r->ops, fake_find(&r->ops, PUT), out.data, out.len));
     turn(r);
     assert_no_call(r, TASK_STATUS);
-    said_doubted(r);
+    said_forged(r);
 }
 
 /* A cut is no sign of anybody else; an end that the agent has not sealed is: its own ends are. */
@@ -205,7 +205,7 @@ static void test_a_cut_is_no_end(void **state)
             lose(r, PUT);
         assert_true(not_believed(r) == clean);
         if (clean)
-            said_doubted(r);
+            said_forged(r);
         else
             assert_no_call(r, SANDBOX_STATUS);
         fake_advance(&r->ops, 50);
@@ -233,7 +233,7 @@ static void test_a_part_of_an_answer_is_none(void **state)
         fake_answer_full(fake_find(&r->ops, DELETE), &resp);
         turn(r);
         assert_true(not_believed(r) == 1);
-        said_doubted(r);
+        said_forged(r);
         fake_advance(&r->ops, 2000);
         answer(r, DELETE, 404, "");
         assert_no_call(r, DELETE);
@@ -251,7 +251,7 @@ static void test_a_frame_without_end_is_not_kept(void **state)
     assert_true(fake_raw_data(&r->ops, fake_find(&r->ops, PUT), zeroes, sizeof(zeroes)));
     assert_false(fake_raw_data(&r->ops, fake_find(&r->ops, PUT), length, sizeof(length)));
     turn(r);
-    said_doubted(r);
+    said_forged(r);
 }
 
 /* ---- answers to errands ---------------------------------------------------------------------- */
@@ -264,7 +264,7 @@ static void test_an_audit_is_not_answered_by_others(void **state)
           task_object(r, "t", ""));
     bare(r, GET, 200, "{\"running\":[]}");
     assert_no_call(r, "PUT");
-    said_doubted(r);
+    said_forged(r);
     fake_advance(&r->ops, 2000);
     turn(r);
     answer(r, GET, 200, "{\"running\":[]}");
@@ -342,7 +342,7 @@ static void test_a_place_that_stays_taken_fails_the_sandbox(void **state)
 
     begin(r);
     bare(r, PUT, 404, "");
-    said_doubted(r);
+    said_forged(r);
     taken_for(r, 299);
     fake_advance(&r->ops, 2000);
     turn(r);
@@ -371,11 +371,11 @@ static void test_an_end_is_believed_however_late(void **state)
     begin(r);
     event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_ACCEPTED});
     bare(r, PUT, 404, "");
-    said_doubted(r);
+    said_forged(r);
     taken_for(r, 200);
     given_back(r);
     bare(r, PUT, 404, "");
-    said_doubted(r);
+    said_forged(r);
     taken_for(r, 200);
     fake_advance(&r->ops, 2000);
     run_events(r, 2);
@@ -393,7 +393,7 @@ static void test_a_place_taken_again_and_again(void **state)
     begin(r);
     event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_ACCEPTED});
     bare(r, PUT, 404, "");
-    said_doubted(r);
+    said_forged(r);
     for (;;) {
         for (int i = 0; i < 30; i++) {
             if (fake_find(&r->ops, GET))
@@ -413,7 +413,7 @@ static void test_a_place_taken_again_and_again(void **state)
         assert_true(++spells < 30);
         given_back(r);
         bare(r, PUT, 404, "");
-        said_doubted(r);
+        said_forged(r);
     }
     assert_true(spells > 8);
 }
@@ -425,7 +425,7 @@ static void test_silence_is_counted_from_the_last_doubt(void **state)
 
     begin(r);
     bare(r, PUT, 404, "");
-    said_doubted(r);
+    said_forged(r);
     taken_for(r, 200);
     given_back(r);
     for (int i = 0; i < 64; i++) {
@@ -459,7 +459,7 @@ static void test_doubts_are_not_written_without_end(void **state)
             bare(r, PUT, 404, "");
         if (says(r, "\"Bound\"")) {
             writes++;
-            said_doubted(r);
+            said_forged(r);
         }
         fake_advance(&r->ops, 2000);
         turn(r);

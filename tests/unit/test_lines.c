@@ -135,9 +135,10 @@ static void test_tasks_in_line_do_not_mind_what_changes_before_them(void **state
     fixture_put(&f, &api_pod, "a", ",\"labels\":{\"arl.infra.io/sandbox\":\"s\"}",
                 "\"status\":{\"phase\":\"Running\"}");
     assert_int_equal(fixture_drain(&f), 3); /* these, and a pool */
-    world_audit_waits(f.w, "ns", "s", "uid-s", f.now.mono_ns);
+    world_sandbox_state(f.w, "ns/s")->agent.state = AGENT_ASKING;
+    world_audit(f.w, "ns", "s", "uid-s", AGENT_EV_SILENT, f.now.mono_ns);
     assert_int_equal(fixture_drain(&f), 1);
-    world_audited(f.w, "ns", "s", "uid-s", 0, "uid-t-7");
+    world_audit_over(f.w, "ns", "s", "uid-s", AGENT_EV_CLEAN, "uid-t-7");
     assert_int_equal(fixture_drain(&f), 3); /* the sandbox, who was the first, and who is */
     put_sandbox(&f, "", "Failed");
     assert_int_equal(fixture_drain(&f), FEW + 1); /* that concerns all of them */
@@ -191,7 +192,7 @@ static void change(struct fixture *f, unsigned what, int i)
     else if (what == 5)
         run_or_stop(f, i);
     else if (what == 6)
-        world_audited(f->w, "ns", "s", "uid-s", 0, i % 3 ? uid : NULL);
+        world_audit_over(f->w, "ns", "s", "uid-s", AGENT_EV_CLEAN, i % 3 ? uid : NULL);
     else if (what == 7 && i == 0)
         fixture_remove(f, &api_sandbox, "s");
     else

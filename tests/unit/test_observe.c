@@ -256,7 +256,7 @@ static void test_debug_of_a_line_of_tasks(void **state)
     s = debug(r, "sandbox/ns/s");
     assert_text(s, "unfinishedTasks", "2");
     assert_text(s, "podReady", "true");
-    assert_text(s, "auditing", "false");
+    assert_text(s, "agent", "clean");
     json_object_put(s);
 }
 

@@ -336,7 +336,7 @@ static void test_sandbox_that_was_ready_before_is_audited_once(void **state)
 
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
-    world_sandbox_state(f->w, "ns/s")->audited = false;
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_UNKNOWN;
     assert_plan(f, SANDBOX, "after 751000ms\naudit s\n");
     assert_plan(f, SANDBOX, "after 751000ms\n");
 }

@@ -41,22 +41,22 @@ static void test_audit_of_a_sandbox_made_anew(void **state)
 
     put_pool(f, 1, "x");
     put_ready_sandbox(f);
-    world_sandbox_state(f->w, "ns/s")->audited = false;
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_UNKNOWN;
     assert_in(fixture_plan(f, SANDBOX, NULL), "audit s\n");
     fixture_remove(f, &api_sandbox, "s");
-    world_audited(f->w, "ns", "s", "uid-s", 0, NULL);
+    world_audit_over(f->w, "ns", "s", "uid-s", AGENT_EV_CLEAN, NULL);
     fixture_put(f, &api_sandbox, "s", ",\"uid\":\"uid-anew\"",
                 "\"spec\":{\"poolRef\":\"p\"},\"status\":{}");
     st = world_sandbox_state(f->w, "ns/s");
     fixture_plan(f, SANDBOX, NULL);
-    assert_false(st->audited || st->auditing); /* that it waits is what the cache says */
+    assert_int_equal(st->agent.state, AGENT_UNKNOWN); /* that it waits is what the cache says */
     world_nothing_ran(f->w, "ns/s");
-    assert_true(st->audited && !st->auditing);
-    world_sandbox_state(f->w, "ns/s")->auditing = true; /* as for one that was Ready */
-    world_audited(f->w, "ns", "s", "uid-s", 0, "uid-t");
-    assert_true(st->auditing);
-    world_audited(f->w, "ns", "s", "uid-anew", 0, "uid-t");
-    assert_false(st->auditing);
+    assert_int_equal(st->agent.state, AGENT_CLEAN);
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_ASKING; /* as for one that was Ready */
+    world_audit_over(f->w, "ns", "s", "uid-s", AGENT_EV_CLEAN, "uid-t");
+    assert_int_equal(st->agent.state, AGENT_ASKING);
+    world_audit_over(f->w, "ns", "s", "uid-anew", AGENT_EV_CLEAN, "uid-t");
+    assert_int_equal(st->agent.state, AGENT_CLEAN);
     assert_string_equal(st->running_uid, "uid-t");
 }
 
@@ -107,16 +107,22 @@ static void assert_asks(struct fixture *f, bool asks)
     assert_int_equal(strstr(fixture_plan(f, SANDBOX, NULL), "audit s\n") != NULL, asks);
 }
 
-/* The next one begins only when the agent was asked, and not by an earlier question's answer. */
+static void audit_over(struct fixture *f, enum agent_event ev, const char *running_uid)
+{
+    world_audit(f->w, "ns", "s", "uid-s", AGENT_EV_SENT, f->now.mono_ns);
+    world_audit_over(f->w, "ns", "s", "uid-s", ev, running_uid);
+}
+
+/* The next one begins only when the agent was asked and has answered. */
 static void assert_held(struct fixture *f)
 {
     assert_plan(f, NEXT, WAITS);
     assert_asks(f, true);
     assert_asks(f, false);
-    world_audited(f->w, "ns", "s", "uid-s", 0, NULL);
+    audit_over(f, AGENT_EV_ABANDONED, NULL);
     assert_plan(f, NEXT, WAITS);
     assert_asks(f, true);
-    world_audited(f->w, "ns", "s", "uid-s", 1, NULL);
+    audit_over(f, AGENT_EV_CLEAN, NULL);
     assert_plan(f, NEXT, "start u for s attempt 1\n");
 }
 
@@ -142,8 +148,25 @@ static void test_what_is_found_running_and_ended_is_stopped(void **state)
 
     two_tasks(f);
     run_free(world_take_run(f->w, "ns/t"));
-    world_audited(f->w, "ns", "s", "uid-s", 0, "uid-t");
+    audit_over(f, AGENT_EV_CLEAN, "uid-t");
     put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
+    assert_held(f);
+}
+
+/* The agent is being asked already: what it answers may be of before. */
+static void test_what_ends_during_an_audit_needs_another(void **state)
+{
+    struct fixture *f = *state;
+
+    run_fail(two_tasks(f), "AgentUnavailable", "it is silent", true, f->now);
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_ASKING;
+    put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
+    assert_int_equal(world_agent_view(f->w, "ns", "s", "uid-s")->state, AGENT_OUTDATED);
+    assert_plan(f, TASK, "cancel t\n");
+    run_free(world_take_run(f->w, "ns/t"));
+    assert_asks(f, false);
+    world_audit_over(f->w, "ns", "s", "uid-s", AGENT_EV_CLEAN, NULL);
+    assert_plan(f, NEXT, WAITS);
     assert_held(f);
 }
 
@@ -187,7 +210,7 @@ static void test_what_has_ended_holds_nothing_up(void **state)
         run_free(world_take_run(f->w, "ns/t"));
         assert_plan(f, i == 0 ? NEXT : TASK,
                     i == 0 ? "start u for s attempt 1\n" : "start t for s attempt 2\n");
-        assert_true(world_sandbox_state(f->w, "ns/s")->audited);
+        assert_int_equal(world_sandbox_state(f->w, "ns/s")->agent.state, AGENT_CLEAN);
     }
 }
 
@@ -203,6 +226,7 @@ int main(void)
         T(test_what_was_given_up_is_stopped_before_the_next_task),
         T(test_what_another_operator_ended_is_stopped),
         T(test_what_is_found_running_and_ended_is_stopped),
+        T(test_what_ends_during_an_audit_needs_another),
         T(test_what_was_deleted_is_over_before_the_next_task),
         T(test_what_has_ended_holds_nothing_up),
     };

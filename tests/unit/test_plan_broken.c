@@ -229,7 +229,7 @@ static void put_box(struct fixture *f, const char *phase, const char *more)
                   phase, more);
 
     put_sandbox(f, "s", "", status);
-    world_sandbox_state(f->w, "ns/s")->audited = true;
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_CLEAN;
 }
 
 static void test_sandbox_of_a_pod_that_never_heals_fails(void **state)

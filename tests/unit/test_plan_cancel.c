@@ -120,7 +120,7 @@ static void test_what_another_operator_began(void **state)
     put_task(f, "t", CANCELED, "\"state\":\"Running\"");
     check_end(f);
     put_task(f, "t", CANCELED, "\"state\":\"Failed\"");
-    assert_false(world_sandbox_state(f->w, "ns/s")->audited);
+    assert_int_equal(world_sandbox_state(f->w, "ns/s")->agent.state, AGENT_UNKNOWN);
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

@@ -215,7 +215,7 @@ static void test_used_at_that_a_process_finds(void **state)
         put_pod(f, "a", true, "s");
         put_used(f, rows[i].at);
         put_old_task(f);
-        world_sandbox_state(f->w, "ns/s")->audited = true;
+        world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_CLEAN;
         assert_plan(f, SANDBOX, rows[i].want);
         teardown(state);
         setup(state);
@@ -232,7 +232,7 @@ static void test_used_at_does_not_lengthen_its_life(void **state)
                 ",\"annotations\":{\"" SANDBOX_ANNOTATION_USED_AT "\":\"2099-01-01T00:00:00Z\"}",
                 "\"spec\":{\"poolRef\":\"p\",\"maxLifetimeSeconds\":60},\"status\":"
                 "{" READY_STATUS "}");
-    world_sandbox_state(f->w, "ns/s")->audited = true;
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_CLEAN;
     assert_plan(f, SANDBOX, "after 60000ms\n");
     fixture_pass(f, 60000);
     assert_plan(f, SANDBOX, "event s LifetimeEnded\ndelete s LifetimeEnded\n");

@@ -261,7 +261,7 @@ static void claims_refused(struct fixture *f)
     put_pod(f, "a", NULL, POD_READY);
     put_sandbox(f, "\"phase\":\"Pending\"");
     st = world_sandbox_state(f->w, "ns/s");
-    st->claims_refused = 3; /* test_manager.c, test_claim_that_is_refused_says_so, makes it so */
+    st->claims_refused = 3; /* test_claims.c, test_claim_that_is_refused_says_so, makes it so */
     st->claim_error = xstrdup("not by you");
 }
 
@@ -284,7 +284,7 @@ static void box_with_pod(struct fixture *f, const char *pod_status)
     put_pool(f, 1, "");
     put_pod(f, "a", "s", pod_status);
     put_sandbox(f, BOX_READY);
-    world_sandbox_state(f->w, "ns/s")->audited = true;
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_CLEAN;
 }
 
 static void pod_tells_no_key(struct fixture *f)
@@ -311,7 +311,7 @@ static void pod_with_another_key(struct fixture *f)
 static void others_answer(struct fixture *f)
 {
     box_with_pod(f, POD_READY);
-    world_agent_doubted(f->w, "ns", "s", "uid-s", "it says so", f->now.mono_ns);
+    world_agent_forged(f->w, "ns", "s", "uid-s", "it says so", f->now.mono_ns);
 }
 
 static void others_answer_for_long(struct fixture *f)
@@ -371,7 +371,7 @@ static void box_failed(struct fixture *f)
     put_sandbox(f, BOX_FAILED);
 }
 
-static void box_doubted(struct fixture *f)
+static void box_forged(struct fixture *f)
 {
     put_task(f, "t", "");
     put_sandbox(f, BOX_DOUBTED);
@@ -390,8 +390,7 @@ static void agent_is_asked(struct fixture *f)
 {
     task_alone(f);
     box_with_pod(f, POD_READY);
-    world_sandbox_state(f->w, "ns/s")->audited = false;
-    world_sandbox_state(f->w, "ns/s")->auditing = true;
+    world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_ASKING;
     fixture_plan(f, "task/ns/t", NULL);
     fixture_pass(f, 5000);
 }
@@ -431,7 +430,7 @@ static void result_dropped(struct fixture *f)
     running(f)->result_gone = true;
 }
 
-static void box_doubted_under_it(struct fixture *f)
+static void box_forged_under_it(struct fixture *f)
 {
     running(f);
     put_sandbox(f, BOX_DOUBTED);
@@ -514,8 +513,8 @@ static const struct {
     {box_missing_too_long, "task/ns/t", "SandboxNotFound", "sandbox s not found", false},
     {box_pending, "task/ns/t", "WaitingForSandbox", "s is Pending: waiting for an idle", false},
     {box_failed, "task/ns/t", "SandboxFailed", "sandbox s failed: no pod came", false},
-    {box_doubted, "task/ns/t", "AgentUnavailable", "s failed: only others have", false},
-    {box_doubted_under_it, "task/ns/t", "AgentUnavailable", "s failed: only others have", true},
+    {box_forged, "task/ns/t", "AgentUnavailable", "s failed: only others have", false},
+    {box_forged_under_it, "task/ns/t", "AgentUnavailable", "s failed: only others have", true},
     {earlier_task, "task/ns/t", "Queued", "earlier tasks of the sandbox", false},
     {agent_is_asked, "task/ns/t", "WaitingForAgent", "waiting for the agent in the pod", false},
     {runs, "task/ns/t", "Running", "", false},
