@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/buf.h"
-#include "common/http_server.h"
-#include "common/limits.h"
-#include "common/metrics.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
+#include "common/base/metrics.h"
+#include "common/io/http_server.h"
 #include "operator/manager.h"
 #include "version.h"
 

@@ -5,7 +5,7 @@
 #ifndef ARL_OPERATOR_ADMIN_H
 #define ARL_OPERATOR_ADMIN_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct admin;
 struct manager;

@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/channel.h"
-#include "common/limits.h"
-#include "common/list.h"
-#include "common/log.h"
-#include "common/map.h"
-#include "common/metrics.h"
-#include "common/signature.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/base/metrics.h"
+#include "common/wire/channel.h"
+#include "common/wire/signature.h"
 
 #define SEALED_MAX (LIMIT_TASK_REQUEST_BYTES + CHANNEL_SEAL_BYTES)
 #define HEADERS 6

@@ -1,8 +1,8 @@
 /*
  * One exchange with the agent of a pod: the request is signed and its body sealed, the answer is
- * opened (common/channel.h). What anybody else says in the agent's place, code in the sandbox or
- * somebody on the network, never gets past here: HTTP's own status and headers are not looked at,
- * but to name an answer that is none.
+ * opened (common/wire/channel.h). What anybody else says in the agent's place, code in the sandbox
+ * or somebody on the network, never gets past here: HTTP's own status and headers are not looked
+ * at, but to name an answer that is none.
  *
  * The world hears of each answer whether it was the agent's (world_agent_heard() and
  * world_agent_forged()).

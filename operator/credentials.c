@@ -2,8 +2,8 @@
 
 #include <uv.h>
 
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "operator/file_watch.h"
 
 struct credentials {

@@ -6,10 +6,10 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/list.h"
-#include "common/log.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
 #include "operator/agent.h"
 #include "operator/kube/client.h"
 

@@ -8,8 +8,8 @@
 
 #include <uv.h>
 
-#include "common/buf.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
 
 enum { PIPE_OUT, PIPE_ERR, PIPES };
 

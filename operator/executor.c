@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/list.h"
-#include "common/log.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
 #include "operator/kube/client.h"
 #include "operator/kube/events.h"
 #include "operator/sidecar_client.h"

@@ -7,8 +7,8 @@
 #ifndef ARL_OPERATOR_EXECUTOR_H
 #define ARL_OPERATOR_EXECUTOR_H
 
-#include "common/buf.h"
-#include "common/metrics.h"
+#include "common/base/buf.h"
+#include "common/base/metrics.h"
 #include "operator/core/plan.h"
 #include "operator/ops.h"
 

@@ -10,7 +10,7 @@
 #ifndef ARL_OPERATOR_FILE_WATCH_H
 #define ARL_OPERATOR_FILE_WATCH_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 #define FILE_WATCH_FILES 4 /* more are not watched */
 #define FILE_WATCH_SETTLE_MS 100

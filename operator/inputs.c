@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "common/task_proto.h"
+#include "common/wire/task_proto.h"
 #include "operator/kube/client.h"
 
 struct inputs {

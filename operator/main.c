@@ -10,12 +10,12 @@
 
 #include <uv.h>
 
-#include "common/flags.h"
-#include "common/limits.h"
-#include "common/log.h"
-#include "common/task_proto.h"
-#include "common/map.h"
-#include "common/seal.h"
+#include "common/base/flags.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/wire/task_proto.h"
+#include "common/base/map.h"
+#include "common/wire/seal.h"
 #include "operator/admin.h"
 #include "operator/kube/config.h"
 #include "operator/kube/gate.h"

@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
-#include "common/json.h"
-#include "common/log.h"
-#include "common/metrics.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
 #include "operator/core/plan.h"
 #include "operator/executor.h"
 #include "operator/kube/events.h"

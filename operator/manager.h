@@ -9,7 +9,7 @@
 #ifndef ARL_OPERATOR_MANAGER_H
 #define ARL_OPERATOR_MANAGER_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "operator/core/world.h"
 #include "operator/ops.h"
 #include "operator/signing.h"

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "common/metrics.h"
+#include "common/base/metrics.h"
 #include "operator/core/plan.h"
 #include "operator/executor.h"
 #include "operator/sidecar_client.h"

@@ -8,7 +8,7 @@
 #ifndef ARL_OPERATOR_OBSERVE_H
 #define ARL_OPERATOR_OBSERVE_H
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "operator/core/world.h"
 
 #define OBSERVE_LIST_MAX 50

@@ -14,8 +14,8 @@
 #ifndef ARL_OPERATOR_OPS_H
 #define ARL_OPERATOR_OPS_H
 
-#include "common/base.h"
-#include "common/clock.h"
+#include "common/base/base.h"
+#include "common/base/clock.h"
 
 struct ops;
 struct ops_call;
@@ -34,7 +34,7 @@ struct ops_request {
     const char *const *headers; /* further "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;
-    /* Of what waits for a connection, see common/send_line.h. */
+    /* Of what waits for a connection, see common/io/send_line.h. */
     unsigned urgency;
     const char *group;       /* NULL: none */
     bool stream;             /* a watch or a task stream: chunks go to on_data */

@@ -5,9 +5,9 @@
 
 #include <uv.h>
 
-#include "common/http_client.h"
-#include "common/limits.h"
-#include "common/list.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
+#include "common/io/http_client.h"
 #include "operator/credentials.h"
 #include "operator/kube/request.h"
 

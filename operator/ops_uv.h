@@ -11,7 +11,7 @@
 #ifndef ARL_OPERATOR_OPS_UV_H
 #define ARL_OPERATOR_OPS_UV_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "operator/kube/config.h"
 #include "operator/ops.h"
 

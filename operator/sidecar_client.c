@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/list.h"
-#include "common/log.h"
-#include "common/metrics.h"
-#include "common/task_proto.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/wire/task_proto.h"
 #include "operator/agent.h"
 #include "operator/core/bucket.h"
 #include "operator/core/plan.h"

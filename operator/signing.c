@@ -5,8 +5,8 @@
 
 #include <sodium.h>
 
-#include "common/buf.h"
-#include "common/json.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
 #include "operator/kube/client.h"
 
 #define KEY_TEXT_MAX 128

@@ -8,8 +8,8 @@
 #ifndef ARL_OPERATOR_SIGNING_H
 #define ARL_OPERATOR_SIGNING_H
 
-#include "common/err.h"
-#include "common/signature.h"
+#include "common/base/err.h"
+#include "common/wire/signature.h"
 #include "operator/ops.h"
 
 struct signing_keys {

@@ -5,7 +5,7 @@
 #ifndef ARL_SIDECAR_AGENT_KEY_H
 #define ARL_SIDECAR_AGENT_KEY_H
 
-#include "common/channel.h"
+#include "common/wire/channel.h"
 
 /* Makes the folder and the key, on the disk when this returns. A key that is there and sound is
  * kept: the pod's init container runs again when its node was restarted. */

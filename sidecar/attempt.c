@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/limits.h"
-#include "common/log.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
 #include "sidecar/sealed.h"
 
 /* What waits for a reader; the rest waits in the log, where it is anyway. */

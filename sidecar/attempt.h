@@ -7,7 +7,7 @@
 
 #include <uv.h>
 
-#include "common/list.h"
+#include "common/base/list.h"
 #include "sidecar/follow.h"
 #include "sidecar/journal.h"
 #include "sidecar/outlog.h"

@@ -2,7 +2,7 @@
  * from the log. */
 #include <unistd.h>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "sidecar/attempt.h"
 
 /* A step that is over, read from the log. */

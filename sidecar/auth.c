@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 #define FIRST_ALLOC 16
 

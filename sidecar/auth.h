@@ -10,8 +10,8 @@
 #ifndef ARL_SIDECAR_AUTH_H
 #define ARL_SIDECAR_AUTH_H
 
-#include "common/clock.h"
-#include "common/signature.h"
+#include "common/base/clock.h"
+#include "common/wire/signature.h"
 
 struct auth {
     struct signature_keyring keys;

@@ -8,9 +8,9 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "common/clock.h"
-#include "common/list.h"
-#include "common/log.h"
+#include "common/base/clock.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
 
 struct follow_output {
     struct list followers;

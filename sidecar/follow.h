@@ -17,7 +17,7 @@
 #ifndef ARL_SIDECAR_FOLLOW_H
 #define ARL_SIDECAR_FOLLOW_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "sidecar/follow_request.h"
 #include "sidecar/spool.h"
 

@@ -9,8 +9,8 @@
 #ifndef ARL_SIDECAR_FOLLOW_REQUEST_H
 #define ARL_SIDECAR_FOLLOW_REQUEST_H
 
-#include "common/err.h"
-#include "common/limits.h"
+#include "common/base/err.h"
+#include "common/base/limits.h"
 
 #define FOLLOW_LINE_BYTES 128 /* with the newline */
 #define FOLLOW_HEAD_BYTES 5

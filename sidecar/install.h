@@ -5,7 +5,7 @@
 #ifndef ARL_SIDECAR_INSTALL_H
 #define ARL_SIDECAR_INSTALL_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 /* Makes DIR/NAME with the runner and a fresh secret, which the sidecar finds in its journal. A
  * runner of before is gone: an init container runs when the pod begins, or begins anew as a whole

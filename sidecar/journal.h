@@ -20,9 +20,9 @@
 #ifndef ARL_SIDECAR_JOURNAL_H
 #define ARL_SIDECAR_JOURNAL_H
 
-#include "common/base.h"
-#include "common/buf.h"
-#include "common/err.h"
+#include "common/base/base.h"
+#include "common/base/buf.h"
+#include "common/base/err.h"
 
 #define JOURNAL_KEY_BYTES 16
 #define JOURNAL_DIGEST_BYTES 32

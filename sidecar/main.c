@@ -8,11 +8,11 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "common/flags.h"
-#include "common/limits.h"
-#include "common/log.h"
-#include "common/map.h"
-#include "common/task_proto.h"
+#include "common/base/flags.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/wire/task_proto.h"
 #include "sidecar/auth.h"
 #include "sidecar/follow.h"
 #include "sidecar/install.h"

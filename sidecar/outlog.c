@@ -1,6 +1,6 @@
 #include "sidecar/outlog.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 

@@ -16,8 +16,8 @@
 #ifndef ARL_SIDECAR_OUTLOG_H
 #define ARL_SIDECAR_OUTLOG_H
 
-#include "common/buf.h"
-#include "common/task_proto.h"
+#include "common/base/buf.h"
+#include "common/wire/task_proto.h"
 
 #define OUTLOG_TOTAL_BYTES (4u << 20)
 #define OUTLOG_EAGER_EVENTS 256

@@ -18,9 +18,9 @@
 #ifndef ARL_SIDECAR_RUN_STEP_H
 #define ARL_SIDECAR_RUN_STEP_H
 
-#include "common/clock.h"
-#include "common/sm.h"
-#include "common/task_proto.h"
+#include "common/base/clock.h"
+#include "common/base/sm.h"
+#include "common/wire/task_proto.h"
 #include "sidecar/runner/frames.h"
 
 /* A runner that does not report the end of a step for so long after it was told to kill it is

@@ -5,7 +5,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "sidecar/attempt.h"
 #include "sidecar/sealed.h"
 

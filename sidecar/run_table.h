@@ -9,9 +9,9 @@
 #ifndef ARL_SIDECAR_RUN_TABLE_H
 #define ARL_SIDECAR_RUN_TABLE_H
 
-#include "common/err.h"
-#include "common/metrics.h"
-#include "common/task_proto.h"
+#include "common/base/err.h"
+#include "common/base/metrics.h"
+#include "common/wire/task_proto.h"
 #include "sidecar/journal.h"
 #include "sidecar/spool.h"
 

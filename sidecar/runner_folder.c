@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "sidecar/copy.h"
 
 static char *path_in(const char *folder, const char *name)

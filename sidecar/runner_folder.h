@@ -18,7 +18,7 @@
 #ifndef ARL_SIDECAR_RUNNER_FOLDER_H
 #define ARL_SIDECAR_RUNNER_FOLDER_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "sidecar/runner/frames.h"
 
 /* Puts a fresh folder in the place of the one that is there, if one is. runner: the program to be

@@ -7,8 +7,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "common/limits.h"
-#include "common/list.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
 #include "sidecar/runner_folder.h"
 
 #define READ_BYTES (64u << 10)

@@ -30,9 +30,9 @@
 #ifndef ARL_SIDECAR_RUNNER_LINK_H
 #define ARL_SIDECAR_RUNNER_LINK_H
 
-#include "common/base.h"
-#include "common/err.h"
-#include "common/task_proto.h"
+#include "common/base/base.h"
+#include "common/base/err.h"
+#include "common/wire/task_proto.h"
 #include "sidecar/journal.h"
 #include "sidecar/runner/frames.h"
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sodium.h>
 
-#include "common/http_server.h"
+#include "common/io/http_server.h"
 #include "sidecar/agent_key.h"
 
 struct peer {

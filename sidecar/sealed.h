@@ -1,5 +1,5 @@
 /*
- * The sidecar's side of the sealed channel (common/channel.h). Between the HTTP server and the
+ * The sidecar's side of the sealed channel (common/wire/channel.h). Between the HTTP server and the
  * routes: who has passed the signature gets a sealed_exchange, and whatever answers it is sealed.
  *
  * Shared secrets are kept for CHANNEL_PEERS_MAX operators, the least recently used one goes. That
@@ -8,7 +8,7 @@
 #ifndef ARL_SIDECAR_SEALED_H
 #define ARL_SIDECAR_SEALED_H
 
-#include "common/channel.h"
+#include "common/wire/channel.h"
 
 /* Two operators, and some that they followed. */
 #define CHANNEL_PEERS_MAX 8

@@ -3,11 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/http_server.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/io/http_server.h"
 #include "sidecar/sealed.h"
 #include "sidecar/words.h"
 

@@ -8,7 +8,7 @@
 #ifndef ARL_SIDECAR_SERVER_H
 #define ARL_SIDECAR_SERVER_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "sidecar/auth.h"
 #include "sidecar/run_table.h"
 #include "sidecar/sealed.h"

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/list.h"
-#include "common/log.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
 #include "sidecar/copy.h"
 
 struct spool_file {

@@ -16,8 +16,8 @@
 #ifndef ARL_SIDECAR_SPOOL_H
 #define ARL_SIDECAR_SPOOL_H
 
-#include "common/base.h"
-#include "common/err.h"
+#include "common/base/base.h"
+#include "common/base/err.h"
 
 #define SPOOL_BYTES (64u << 20)
 #define SPOOL_FILE_BYTES (32u << 20)

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "sidecar/follow.h"
 
 struct tail {

@@ -5,8 +5,8 @@
 #ifndef ARL_SIDECAR_WORDS_H
 #define ARL_SIDECAR_WORDS_H
 
-#include "common/base.h"
-#include "common/limits.h"
+#include "common/base/base.h"
+#include "common/base/limits.h"
 
 /* A UID of Kubernetes is a UUID; letters, digits and dashes are what a path may have, too. */
 bool word_uid(const char *text, size_t len, char ret[LIMIT_UID_BYTES + 1]);

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "common/channel.h"
-#include "common/signature.h"
+#include "common/wire/channel.h"
+#include "common/wire/signature.h"
 
 /* The pair that fakes have unless they are to differ; its public half as text. */
 #define AGENT_SIDE_SECRET                                                                          \

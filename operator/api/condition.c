@@ -2,9 +2,9 @@
 
 #include <json-c/json.h>
 
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 #include "operator/api/meta.h"
 
 static const char *const status_names[] = {"", "False", "True", "Unknown"};

@@ -5,7 +5,7 @@
 #ifndef ARL_OPERATOR_API_CONDITION_H
 #define ARL_OPERATOR_API_CONDITION_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 struct json_object;
 struct json_writer;

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <json-c/json.h>
 
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 
 static const struct json_field meta_fields[] = {
     {"metadata.namespace", JSON_STRING, offsetof(struct meta, ns)},

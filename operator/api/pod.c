@@ -4,11 +4,11 @@
 
 #include <json-c/json.h>
 
-#include "common/channel.h"
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/task_proto.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/wire/channel.h"
+#include "common/wire/task_proto.h"
 
 #define WIRE_VERSION_MAX 1000
 #define LAST_WORDS_BYTES 240u /* of a container's termination message */

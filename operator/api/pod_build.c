@@ -5,10 +5,10 @@
 
 #include <json-c/json.h>
 
-#include "common/buf.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/task_proto.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/wire/task_proto.h"
 #include "operator/api/pod.h"
 #include "operator/api/pod_check.h"
 #include "operator/api/pod_seal.h"

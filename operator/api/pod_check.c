@@ -5,7 +5,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "operator/api/pod.h"
 
 #define APPARMOR_ANNOTATION "container.apparmor.security.beta.kubernetes.io/"

@@ -7,8 +7,8 @@
 #ifndef ARL_OPERATOR_API_POD_CHECK_H
 #define ARL_OPERATOR_API_POD_CHECK_H
 
-#include "common/base.h"
-#include "common/err.h"
+#include "common/base/base.h"
+#include "common/base/err.h"
 
 struct json_object;
 

@@ -4,8 +4,8 @@
 
 #include <json-c/json.h>
 
-#include "common/clock.h"
-#include "common/json.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
 
 /* What is sealed beside namespace and name. A further row does not change the seals of pods that
  * were made before, as long as the pod has no such annotation: it is left out then. */

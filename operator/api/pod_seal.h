@@ -7,7 +7,7 @@
 #ifndef ARL_OPERATOR_API_POD_SEAL_H
 #define ARL_OPERATOR_API_POD_SEAL_H
 
-#include "common/seal.h"
+#include "common/wire/seal.h"
 #include "operator/api/pod.h"
 
 struct json_object;

@@ -2,10 +2,10 @@
 
 #include <json-c/json.h>
 
-#include "common/channel.h"
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/wire/channel.h"
 
 static const char *const phase_names[] = {
     [SANDBOX_PHASE_NONE] = "", [SANDBOX_PENDING] = "Pending", [SANDBOX_BOUND] = "Bound",

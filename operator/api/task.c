@@ -4,9 +4,9 @@
 
 #include <json-c/json.h>
 
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 
 static const char *const state_names[] = {
     [TASK_STATE_NONE] = "",         [TASK_PENDING] = "Pending", [TASK_RUNNING] = "Running",

@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 
 #define MARKER_MAX 64
 #define OUTPUT_FILE_MAX 512u

@@ -10,8 +10,8 @@
 #ifndef ARL_OPERATOR_API_TASK_RESULT_H
 #define ARL_OPERATOR_API_TASK_RESULT_H
 
-#include "common/buf.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
 #include "operator/api/task.h"
 
 /* A stream of a step: data is the head, then, if anything was dropped, the tail from head_len on.

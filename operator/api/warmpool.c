@@ -4,8 +4,8 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 #include "operator/api/pod.h"
 
 static const char *const phase_names[] = {

@@ -12,8 +12,8 @@
 #ifndef ARL_OPERATOR_CORE_AGENT_STEP_H
 #define ARL_OPERATOR_CORE_AGENT_STEP_H
 
-#include "common/clock.h"
-#include "common/sm.h"
+#include "common/base/clock.h"
+#include "common/base/sm.h"
 
 enum agent_state {
     AGENT_UNKNOWN, /* nobody has asked; so also while the pod has no address, or the agent no key */

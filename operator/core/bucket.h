@@ -2,7 +2,7 @@
 #ifndef ARL_OPERATOR_CORE_BUCKET_H
 #define ARL_OPERATOR_CORE_BUCKET_H
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 struct bucket {
     int64_t spent; /* of the burst */

@@ -10,7 +10,7 @@
 #ifndef ARL_OPERATOR_CORE_INDEX_H
 #define ARL_OPERATOR_CORE_INDEX_H
 
-#include "common/map.h"
+#include "common/base/map.h"
 #include "operator/api/meta.h"
 
 struct index {

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "common/map.h"
+#include "common/base/map.h"
 
 #define ENTRY_KEY_MAX (META_KEY_MAX + 16)
 

@@ -9,7 +9,7 @@
 #ifndef ARL_OPERATOR_CORE_MADE_H
 #define ARL_OPERATOR_CORE_MADE_H
 
-#include "common/map.h"
+#include "common/base/map.h"
 
 #define MADE_MAX 16384
 

@@ -6,7 +6,7 @@
 #ifndef ARL_OPERATOR_CORE_PLAN_H
 #define ARL_OPERATOR_CORE_PLAN_H
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "operator/core/action.h"
 #include "operator/core/world.h"
 

@@ -27,8 +27,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
 
 #define REFILL_HOLD_NS (300 * NSEC_PER_MSEC)
 #define REFILL_HOLD_MAX_NS (3 * NSEC_PER_SEC)

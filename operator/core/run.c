@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 /* The exit code of an attempt that ended without one: what a shell gives a killed command. */
 #define CODE_LOST 137

@@ -16,9 +16,9 @@
 #ifndef ARL_OPERATOR_CORE_RUN_H
 #define ARL_OPERATOR_CORE_RUN_H
 
-#include "common/clock.h"
-#include "common/err.h"
-#include "common/task_proto.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/wire/task_proto.h"
 #include "operator/api/task_result.h"
 #include "operator/core/turns.h"
 

@@ -24,8 +24,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
 
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)

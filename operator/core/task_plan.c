@@ -20,8 +20,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
 
 #define SANDBOX_GRACE_NS (10 * NSEC_PER_SEC)
 #define SAY_AFTER_NS (100 * NSEC_PER_MSEC)

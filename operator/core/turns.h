@@ -9,9 +9,9 @@
 #ifndef ARL_OPERATOR_CORE_TURNS_H
 #define ARL_OPERATOR_CORE_TURNS_H
 
-#include "common/base.h"
-#include "common/list.h"
-#include "common/map.h"
+#include "common/base/base.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
 
 struct turns {
     size_t max;

@@ -1,5 +1,5 @@
 /* The part of the world that runs share: memory, turns to write, turns to show output, streams. */
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "operator/core/plan.h"
 #include "operator/core/world.h"
 

@@ -2,8 +2,8 @@
 
 #include <errno.h>
 
-#include "common/buf.h"
-#include "common/json.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
 #include "operator/kube/status.h"
 
 #define PATH_MAX_BYTES 4096

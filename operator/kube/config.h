@@ -18,8 +18,8 @@
 #ifndef ARL_OPERATOR_KUBE_CONFIG_H
 #define ARL_OPERATOR_KUBE_CONFIG_H
 
-#include "common/base.h"
-#include "common/err.h"
+#include "common/base/base.h"
+#include "common/base/err.h"
 
 #define KUBE_CONFIG_FILES_MAX 16          /* in $KUBECONFIG; further ones are an error */
 #define KUBE_CONFIG_FILE_BYTES (1u << 20) /* larger files are an error */

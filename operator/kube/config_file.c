@@ -6,8 +6,8 @@
 
 #include <yaml.h>
 
-#include "common/buf.h"
-#include "common/json.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
 #include "operator/kube/config_proxy.h"
 #include "operator/kube/exec_proto.h"
 

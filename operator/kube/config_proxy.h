@@ -8,8 +8,8 @@
 #ifndef ARL_OPERATOR_KUBE_CONFIG_PROXY_H
 #define ARL_OPERATOR_KUBE_CONFIG_PROXY_H
 
-#include "common/base.h"
-#include "common/err.h"
+#include "common/base/base.h"
+#include "common/base/err.h"
 
 /* Checks a proxy's URL (http, https or socks5; none: http) and gives it as libcurl wants it: names
  * are looked up by a SOCKS proxy, as Go has it. The text may hold a password: errors do not. */

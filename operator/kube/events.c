@@ -2,10 +2,10 @@
 
 #include <inttypes.h>
 
-#include "common/buf.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/list.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
 #include "operator/kube/client.h"
 
 /* Message, trace and reason, each byte escaped as six, and names. */

@@ -2,9 +2,9 @@
 
 #include <errno.h>
 
-#include "common/buf.h"
-#include "common/clock.h"
-#include "common/json.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
 
 /* A CA bundle of KUBE_CONFIG_FILE_BYTES as base64, and all else. Variables of more than 128 KiB can
  * not be given to a process on Linux: the spawn says so. */

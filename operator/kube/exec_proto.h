@@ -7,7 +7,7 @@
 #ifndef ARL_OPERATOR_KUBE_EXEC_PROTO_H
 #define ARL_OPERATOR_KUBE_EXEC_PROTO_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "operator/kube/config.h"
 
 #define EXEC_V1 "client.authentication.k8s.io/v1"

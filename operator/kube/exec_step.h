@@ -11,8 +11,8 @@
 #ifndef ARL_OPERATOR_KUBE_EXEC_STEP_H
 #define ARL_OPERATOR_KUBE_EXEC_STEP_H
 
-#include "common/clock.h"
-#include "common/sm.h"
+#include "common/base/clock.h"
+#include "common/base/sm.h"
 
 #define EXEC_RETRY_MS 1000
 #define EXEC_RETRY_MAX_MS 10000 /* work goes on soon after whatever was wrong is mended */

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 
-#include "common/buf.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/list.h"
-#include "common/log.h"
-#include "common/metrics.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
 #include "operator/kube/client.h"
 #include "operator/kube/gate_step.h"
 #include "operator/kube/request.h"

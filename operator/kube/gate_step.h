@@ -12,8 +12,8 @@
 #ifndef ARL_OPERATOR_KUBE_GATE_STEP_H
 #define ARL_OPERATOR_KUBE_GATE_STEP_H
 
-#include "common/clock.h"
-#include "common/sm.h"
+#include "common/base/clock.h"
+#include "common/base/sm.h"
 
 #define GATE_BAD_MAX 3
 /* The same while the way is being opened: the server has not been well for long. */

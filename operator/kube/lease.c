@@ -1,8 +1,8 @@
 #include "operator/kube/lease.h"
 
-#include "common/buf.h"
-#include "common/json.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
 #include "operator/kube/client.h"
 #include "operator/kube/lease_step.h"
 #include "operator/kube/reflector.h"

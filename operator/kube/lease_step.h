@@ -6,8 +6,8 @@
 #ifndef ARL_OPERATOR_KUBE_LEASE_STEP_H
 #define ARL_OPERATOR_KUBE_LEASE_STEP_H
 
-#include "common/clock.h"
-#include "common/sm.h"
+#include "common/base/clock.h"
+#include "common/base/sm.h"
 
 #define LEASE_DURATION_MS 15000
 #define LEASE_RENEW_DEADLINE_MS 10000

@@ -1,7 +1,7 @@
 #include "operator/kube/queue.h"
 
-#include "common/list.h"
-#include "common/map.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
 
 enum key_state {
     KEY_IDLE,    /* taken; kept because it has failed before */

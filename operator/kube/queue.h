@@ -10,8 +10,8 @@
 #ifndef ARL_OPERATOR_KUBE_QUEUE_H
 #define ARL_OPERATOR_KUBE_QUEUE_H
 
-#include "common/base.h"
-#include "common/clock.h"
+#include "common/base/base.h"
+#include "common/base/clock.h"
 
 #define QUEUE_BACKOFF_BASE_MS 100
 #define QUEUE_BACKOFF_MAX_MS 30000

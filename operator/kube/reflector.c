@@ -2,17 +2,17 @@
 
 #include <errno.h>
 
-#include "common/buf.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
 #include "operator/kube/status.h"
 #include "operator/kube/watch_step.h"
 
 #define PATH_MAX_BYTES 16384 /* a continue token is several hundred bytes long */
 #define WATCH_TIMEOUT_MIN_S 300
 /* A watch that is silent for longer is taken for dead. A peer that vanished is noticed sooner by
- * TCP (common/http_client.c), but a proxy between answers for itself. kube-apiserver sends a
+ * TCP (common/io/http_client.c), but a proxy between answers for itself. kube-apiserver sends a
  * bookmark each minute (k8s.io/apiserver, cacher, defaultBookmarkFrequency); two and more may be
  * late. */
 #define WATCH_SILENCE_MS 180000

@@ -4,9 +4,9 @@
 
 #include <json-c/json.h>
 
-#include "common/buf.h"
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 
 #define FOREIGN_TEXT_MAX 200
 

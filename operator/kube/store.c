@@ -1,6 +1,6 @@
 #include "operator/kube/store.h"
 
-#include "common/map.h"
+#include "common/base/map.h"
 
 /* How many removed objects are remembered. An answer to a write comes within KUBE_CALL_TIMEOUT_MS;
  * more removals than this meanwhile would let it in again, until the next list. 64 KiB a store, and

@@ -17,7 +17,7 @@
  */
 #include "operator/kube/watch_step.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 static const char *const state_names[WATCH_STATES] = {
     [WATCH_IDLE] = "idle",         [WATCH_LISTING] = "listing",         [WATCH_PAGING] = "paging",

@@ -6,8 +6,8 @@
 #ifndef ARL_OPERATOR_KUBE_WATCH_STEP_H
 #define ARL_OPERATOR_KUBE_WATCH_STEP_H
 
-#include "common/clock.h"
-#include "common/sm.h"
+#include "common/base/clock.h"
+#include "common/base/sm.h"
 #include "operator/kube/client.h"
 
 #define WATCH_BACKOFF_FIRST_MS 800

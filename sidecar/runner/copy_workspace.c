@@ -10,7 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 #define COPYING ".arl-copying"
 #define COPIED ".arl-copied"

@@ -12,7 +12,7 @@
 #ifndef ARL_SIDECAR_RUNNER_DIFF_H
 #define ARL_SIDECAR_RUNNER_DIFF_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 #define DIFF_FILES_MAX 4096
 

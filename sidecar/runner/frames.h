@@ -21,8 +21,8 @@
 #ifndef ARL_SIDECAR_RUNNER_FRAMES_H
 #define ARL_SIDECAR_RUNNER_FRAMES_H
 
-#include "common/base.h"
-#include "common/limits.h"
+#include "common/base/base.h"
+#include "common/base/limits.h"
 
 #define FRAMES_VERSION 8
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES

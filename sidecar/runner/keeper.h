@@ -20,7 +20,7 @@
 
 #include <sys/types.h>
 
-#include "common/base.h"
+#include "common/base/base.h"
 #include "sidecar/runner/frames.h"
 #include "sidecar/runner/write_file.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/base.h"
+#include "common/base/base.h"
 #include "sidecar/runner/copy_workspace.h"
 #include "sidecar/runner/frames.h"
 #include "sidecar/runner/run.h"

@@ -9,7 +9,7 @@
 #ifndef ARL_SIDECAR_RUNNER_OOM_KILLS_H
 #define ARL_SIDECAR_RUNNER_OOM_KILLS_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 /* A descriptor, which is never closed; -1: there is no such file. */
 int oom_kills_open(void);

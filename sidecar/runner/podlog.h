@@ -13,7 +13,7 @@
 #ifndef ARL_SIDECAR_RUNNER_PODLOG_H
 #define ARL_SIDECAR_RUNNER_PODLOG_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 #define PODLOG_STEP_BYTES (64u << 10)
 #define PODLOG_LINE_BYTES 1024

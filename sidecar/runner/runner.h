@@ -10,8 +10,8 @@
 #include <poll.h>
 #include <sys/types.h>
 
-#include "common/base.h"
-#include "common/list.h"
+#include "common/base/base.h"
+#include "common/base/list.h"
 #include "sidecar/runner/frames.h"
 #include "sidecar/runner/mainlog.h"
 #include "sidecar/runner/podlog.h"

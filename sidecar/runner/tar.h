@@ -16,8 +16,8 @@
 
 #include <limits.h>
 
-#include "common/base.h"
-#include "common/buf.h"
+#include "common/base/base.h"
+#include "common/base/buf.h"
 
 #define TAR_BLOCK 512
 /* Of a pax header or a long name. Longer: refused. */

@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 /*
  * Opens the container's /proc: before any code of the user's runs, since what is at that path later

@@ -14,7 +14,7 @@
 
 #include <sys/types.h>
 
-#include "common/base.h"
+#include "common/base/base.h"
 #include "sidecar/runner/frames.h"
 
 #define USER_FILE_BYTES_MAX (1u << 20)

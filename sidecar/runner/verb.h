@@ -7,7 +7,7 @@
 
 #include <sys/stat.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "sidecar/runner/replace.h"
 #include "sidecar/runner/verb_io.h"
 #include "sidecar/runner/walk.h"

@@ -11,8 +11,8 @@
 
 #include <openssl/sha.h>
 
-#include "common/base.h"
-#include "common/buf.h"
+#include "common/base/base.h"
+#include "common/base/buf.h"
 
 #define VERB_IDLE_MS 300000
 #define VERB_CHUNK_BYTES (64u << 10)

@@ -10,7 +10,7 @@
 #ifndef ARL_SIDECAR_RUNNER_VERBS_H
 #define ARL_SIDECAR_RUNNER_VERBS_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 /* Beside a folder's entries, nothing is deeper below PATH than so many folders: each takes a
  * descriptor. Deeper: ELOOP. */

@@ -19,7 +19,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 #define WALK_LINKS_MAX 40
 

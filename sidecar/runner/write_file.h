@@ -6,7 +6,7 @@
 #ifndef ARL_SIDECAR_RUNNER_WRITE_FILE_H
 #define ARL_SIDECAR_RUNNER_WRITE_FILE_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 #include "sidecar/runner/frames.h"
 #include "sidecar/runner/walk.h"
 

@@ -3,7 +3,7 @@ import json
 import os
 import re
 
-AGENT_PORT = 27182      # common/task_proto.h
+AGENT_PORT = 27182      # common/wire/task_proto.h
 
 from harness import ROOT, case, command, contains, equal, expect, path_of, sh, wait
 

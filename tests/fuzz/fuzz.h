@@ -6,7 +6,7 @@
 #ifndef ARL_TESTS_FUZZ_H
 #define ARL_TESTS_FUZZ_H
 
-#include "common/base.h"
+#include "common/base/base.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

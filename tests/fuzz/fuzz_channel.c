@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <sodium.h>
 
-#include "common/channel.h"
+#include "common/wire/channel.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PLAIN_MAX (256u << 10)

@@ -1,6 +1,6 @@
 /* Durations and times of specs and of the API server. What can be read is written and read the
  * same. */
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

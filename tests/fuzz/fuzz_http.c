@@ -24,9 +24,9 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "common/buf.h"
-#include "common/limits.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
 #include "sidecar/agent_key.h"
 #include "sidecar/runner/frames.h"
 #include "sidecar/server.h"

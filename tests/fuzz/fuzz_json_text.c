@@ -5,7 +5,7 @@
  */
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "tests/fuzz/fuzz.h"
 
 #define TEXT_MAX (1u << 20)

@@ -1,8 +1,8 @@
 /* Objects as the API server might send them: whatever people may write into them. */
 #include <json-c/json.h>
 
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 #include "operator/api/pod.h"
 #include "operator/api/pod_build.h"
 #include "operator/api/sandbox.h"

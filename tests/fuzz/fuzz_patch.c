@@ -4,7 +4,7 @@
  * so nothing was removed or passed over that is not in the diff. The way back is made by a reader
  * of its own. Of a patch of several files that is tried with each of them.
  */
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "sidecar/runner/hunks.h"
 #include "tests/fuzz/fuzz.h"
 

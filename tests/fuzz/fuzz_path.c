@@ -6,8 +6,8 @@
  *
  * The input: a byte of flags, then the three texts with a byte 0xff between them.
  */
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 #include "sidecar/run_step.h"
 #include "tests/fuzz/fuzz.h"
 

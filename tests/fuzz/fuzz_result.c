@@ -7,8 +7,8 @@
  */
 #include <json-c/json.h>
 
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 #include "operator/api/task_result.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -5,7 +5,7 @@
  * character, and anything else takes its place. The line behind them is tried as a list of public
  * keys.
  */
-#include "common/signature.h"
+#include "common/wire/signature.h"
 #include "tests/fuzz/fuzz.h"
 
 #define CREATED 1750000000

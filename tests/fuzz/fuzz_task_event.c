@@ -1,6 +1,6 @@
 /* A line of a task's stream: from inside a pod. What can be read is written and read the same. */
-#include "common/limits.h"
-#include "common/task_proto.h"
+#include "common/base/limits.h"
+#include "common/wire/task_proto.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Less than task_proto.c keeps of a text. */

@@ -1,5 +1,5 @@
 /* The body of a PUT: from whoever can reach the sidecar and has a key. */
-#include "common/task_proto.h"
+#include "common/wire/task_proto.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -25,9 +25,9 @@
  * After each, every key that it concerns is planned and every action done. Nothing may end the
  * process; what is held besides the caches has its limits.
  */
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/log.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
 #include "operator/manager.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/world_server.h"

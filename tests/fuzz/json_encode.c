@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 #define BLOB_MAX (8u << 20)
 

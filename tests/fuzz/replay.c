@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "tests/fuzz/fuzz.h"
 
 #define INPUT_MAX (8u << 20)

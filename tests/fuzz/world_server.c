@@ -4,10 +4,10 @@
 
 #include <json-c/json.h>
 
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/task_proto.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/wire/task_proto.h"
 
 #define SEAL_HERE "@seal"
 #define NAME_MAX_BYTES 256

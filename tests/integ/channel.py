@@ -1,4 +1,4 @@
-"""The operator's side of the sealed channel, written from docs/protocol.md and not from common/channel.c.
+"""The operator's side of the sealed channel, written from docs/protocol.md and not from common/wire/channel.c.
 
 X25519, XChaCha20-Poly1305 and the secretstream are libsodium's, through ctypes; BLAKE2b is Python's own.
 """

@@ -1,6 +1,6 @@
 """What the integration tests need: a client that signs and seals, a sidecar and a runner on loopback.
 
-The signature's form is common/signature.h; Ed25519 comes from libsodium, which the sidecar is linked
+The signature's form is common/wire/signature.h; Ed25519 comes from libsodium, which the sidecar is linked
 to, through ctypes. channel.py seals.
 """
 import base64
@@ -26,7 +26,7 @@ POD = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 SANDBOX = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
 COMPONENTS = '("@method" "@path" "@query" "content-digest" "arl-pod-uid" "arl-sandbox-uid" "arl-operator-key")'
 PATIENCE_S = 60
-AGENT_PORT = 27182      # common/task_proto.h
+AGENT_PORT = 27182      # common/wire/task_proto.h
 
 
 def std64(data):

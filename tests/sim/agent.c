@@ -9,9 +9,9 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/task_proto.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/wire/task_proto.h"
 
 #define SIGNATURE_BYTES 64
 #define STREAMS 16

@@ -7,8 +7,8 @@
 
 #include <json-c/json.h>
 
-#include "common/clock.h"
-#include "common/json.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
 
 #define ETCD_BYTES 1572864u
 

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 #define LINE_MAX_BYTES (4u << 20)
 #define BOOKMARK_MS 60000

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <uv.h>
 
-#include "common/json.h"
-#include "common/log.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
 #include "operator/kube/config.h"
 #include "operator/ops_uv.h"
 #include "tests/sim/sim.h"

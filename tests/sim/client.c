@@ -6,7 +6,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 #define POOLS 2
 #define SANDBOXES 5

@@ -8,8 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/limits.h"
-#include "common/task_proto.h"
+#include "common/base/limits.h"
+#include "common/wire/task_proto.h"
 
 #define ANSWER_MAX (1u << 20)
 #define BEAT_MS 5000

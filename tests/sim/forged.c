@@ -7,7 +7,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 bool forged_name(const char *pod)
 {

@@ -11,8 +11,8 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "common/json.h"
-#include "common/task_proto.h"
+#include "common/base/json.h"
+#include "common/wire/task_proto.h"
 #include "tests/agent_side.h"
 
 #define LIES_MAX (64u << 10)

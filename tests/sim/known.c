@@ -11,7 +11,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 #define PLACES 4096
 

@@ -7,7 +7,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 #define GC_MS 5000
 /* When kube-controller-manager takes a silent node for lost, and when it deletes its pods: its

@@ -13,7 +13,7 @@
 
 #include <json-c/json.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/story.h"
 

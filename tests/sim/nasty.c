@@ -10,8 +10,8 @@
 
 #include <json-c/json.h>
 
-#include "common/buf.h"
-#include "common/json.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
 
 #define NASTY "nasty"
 #define LONG_NAME 600

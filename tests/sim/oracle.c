@@ -6,9 +6,9 @@
 
 #include <json-c/json.h>
 
-#include "common/clock.h"
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 
 /* What an object was when it changed last. */
 struct shadow {

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 static void on_over(struct sim *s, struct msg *m, uint64_t generation, uint64_t b)
 {

@@ -6,8 +6,8 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 
 /* The marker of each step, and what stands beside output in a status. */
 #define BESIDE_BYTES (4u << 10)

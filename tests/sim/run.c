@@ -1,5 +1,5 @@
 /* One run: chaos, quiet, rest. */
-#include "common/seal.h"
+#include "common/wire/seal.h"
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>

@@ -4,7 +4,7 @@
 
 #include <sodium.h>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "tests/agent_side.h"
 
 #define ANSWER_MAX (8u << 20)

@@ -23,11 +23,11 @@
 #ifndef ARL_TESTS_SIM_SIM_H
 #define ARL_TESTS_SIM_SIM_H
 
-#include "common/base.h"
-#include "common/buf.h"
-#include "common/channel.h"
-#include "common/list.h"
-#include "common/map.h"
+#include "common/base/base.h"
+#include "common/base/buf.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/wire/channel.h"
 #include "operator/kube/lease.h"
 #include "operator/kube/lease_step.h"
 #include "operator/manager.h"

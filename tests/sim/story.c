@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/map.h"
+#include "common/base/map.h"
 
 #define TEXT_MAX (1u << 20)
 

@@ -11,13 +11,13 @@
 
 #include <uv.h>
 
-#include "common/http_client.h"
-#include "common/http_server.h"
-#include "common/json.h"
-#include "common/limits.h"
-#include "common/map.h"
-#include "common/signature.h"
-#include "common/task_proto.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
+#include "common/base/map.h"
+#include "common/io/http_client.h"
+#include "common/io/http_server.h"
+#include "common/wire/signature.h"
+#include "common/wire/task_proto.h"
 #include "operator/api/pod.h"
 #include "operator/api/pod_build.h"
 #include "operator/api/sandbox.h"

@@ -1,6 +1,6 @@
 #include "tests/unit/fake_kind.h"
 
-#include "common/json.h"
+#include "common/base/json.h"
 
 int fake_toys_alive;
 

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
 
 #define SEALED_MAX (2 * LIMIT_OBJECT_BYTES)
 

@@ -3,18 +3,18 @@
  * virtual; randomness is a fixed sequence. Answers are delivered when the test gives them: the test
  * is the loop.
  *
- * Calls to agents are sealed (common/channel.h), by one agent's key for all pods, AGENT_SIDE_KEY.
- * Their bodies are recorded as opened; answers, data and lines are sealed on their way. What is to
- * come as it is, from somebody who is not the agent, goes through fake_raw_data() and
- * fake_answer_full().
+ * Calls to agents are sealed (common/wire/channel.h), by one agent's key for all pods,
+ * AGENT_SIDE_KEY. Their bodies are recorded as opened; answers, data and lines are sealed on their
+ * way. What is to come as it is, from somebody who is not the agent, goes through fake_raw_data()
+ * and fake_answer_full().
  *
  * A call belongs to the fake until it was answered, ended or cancelled; then it is freed.
  */
 #ifndef ARL_TESTS_FAKE_OPS_H
 #define ARL_TESTS_FAKE_OPS_H
 
-#include "common/channel.h"
-#include "common/list.h"
+#include "common/base/list.h"
+#include "common/wire/channel.h"
 #include "operator/ops.h"
 #include "tests/agent_side.h"
 

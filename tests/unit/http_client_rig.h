@@ -9,9 +9,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/http_client.h"
-#include "common/list.h"
+#include "common/base/buf.h"
+#include "common/base/list.h"
+#include "common/io/http_client.h"
 
 #include <uv.h>
 

@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "common/json.h"
-#include "common/task_proto.h"
+#include "common/base/json.h"
+#include "common/wire/task_proto.h"
 #include "operator/manager.h"
 #include "tests/unit/fake_ops.h"
 

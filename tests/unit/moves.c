@@ -1,7 +1,7 @@
 /* Prints what each state table allows, one "TABLE: FROM -> TO" a line: see tests/unit/moves. */
 #include <stdio.h>
 
-#include "common/base.h"
+#include "common/base/base.h"
 #include "operator/core/agent_step.h"
 #include "operator/kube/exec_step.h"
 #include "operator/kube/gate_step.h"

@@ -4,7 +4,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "operator/api/pod_build.h"
 #include "tests/unit/unit.h"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the vectors of test_signature.c.
 
-An implementation of RFC 9421 and RFC 9530 that shares nothing with common/signature.c: Ed25519 from
+An implementation of RFC 9421 and RFC 9530 that shares nothing with common/wire/signature.c: Ed25519 from
 Python's `cryptography` (OpenSSL). It first proves itself on the Ed25519 example of RFC 9421, B.2.6.
 """
 

@@ -4,7 +4,7 @@
  */
 #include "tests/unit/unit.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "tests/unit/manager_rig.h"
 
 #define GET "GET /v1/tasks"

@@ -4,7 +4,7 @@
  */
 #include "tests/unit/unit.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "tests/unit/manager_rig.h"
 
 static void begin(struct rig *r)

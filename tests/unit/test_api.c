@@ -6,8 +6,8 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
-#include "common/limits.h"
+#include "common/base/json.h"
+#include "common/base/limits.h"
 #include "operator/api/pod.h"
 #include "operator/api/pod_build.h"
 #include "operator/api/task_result.h"

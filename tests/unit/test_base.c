@@ -5,14 +5,14 @@
 
 #include <json-c/json.h>
 
-#include "common/base.h"
-#include "common/buf.h"
-#include "common/clock.h"
-#include "common/err.h"
-#include "common/json.h"
-#include "common/list.h"
-#include "common/log.h"
-#include "common/map.h"
+#include "common/base/base.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/json.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
 
 #include "tests/unit/unit.h"
 

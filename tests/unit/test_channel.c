@@ -1,7 +1,7 @@
 #include <errno.h>
 
-#include "common/channel.h"
-#include "common/signature.h"
+#include "common/wire/channel.h"
+#include "common/wire/signature.h"
 
 #include "tests/unit/unit.h"
 

@@ -3,7 +3,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "operator/kube/events.h"
 #include "tests/unit/fake_kind.h"
 #include "tests/unit/fake_ops.h"

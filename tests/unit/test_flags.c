@@ -1,7 +1,7 @@
 #include <errno.h>
 
-#include "common/flags.h"
-#include "common/metrics.h"
+#include "common/base/flags.h"
+#include "common/base/metrics.h"
 
 #include "tests/unit/unit.h"
 

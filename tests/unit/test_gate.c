@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/json.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
 #include "operator/kube/gate_step.h"
 #include "tests/unit/fake_ops.h"
 

@@ -2,7 +2,7 @@
  * fail alone. */
 #include "tests/unit/unit.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "tests/unit/manager_rig.h"
 
 static char *repeated(char c, size_t n)

@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "common/buf.h"
-#include "common/http_server.h"
+#include "common/base/buf.h"
+#include "common/io/http_server.h"
 
 #include "tests/unit/unit.h"
 

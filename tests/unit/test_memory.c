@@ -7,7 +7,7 @@
 
 #include "tests/unit/manager_rig.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 #define RUNS 40
 #define CHUNKS 16 /* of 32 KiB: half a MiB for each run */

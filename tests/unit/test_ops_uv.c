@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/http_server.h"
+#include "common/io/http_server.h"
 #include "operator/ops_uv.h"
 
 #include <uv.h>

@@ -1,4 +1,4 @@
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "sidecar/outlog.h"
 
 #include "tests/unit/unit.h"

@@ -6,7 +6,7 @@
 
 #include "tests/unit/manager_rig.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 #define EVENTS "POST /api/v1/namespaces/ns/events"
 

@@ -1,8 +1,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "common/buf.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
 #include "operator/kube/reflector.h"
 #include "tests/unit/fake_kind.h"
 #include "tests/unit/fake_ops.h"

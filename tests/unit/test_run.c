@@ -4,8 +4,8 @@
 
 #include <errno.h>
 
-#include "common/buf.h"
-#include "common/limits.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
 #include "operator/core/run.h"
 
 static const struct now begun = {.mono_ns = 50 * NSEC_PER_SEC, .wall_ns = 1000 * NSEC_PER_SEC};

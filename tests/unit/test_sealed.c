@@ -8,7 +8,7 @@
 #include <sodium.h>
 #include <uv.h>
 
-#include "common/http_server.h"
+#include "common/io/http_server.h"
 #include "sidecar/agent_key.h"
 #include "sidecar/sealed.h"
 

@@ -1,7 +1,7 @@
 /* Who goes next of those that wait to be sent. */
 #include "tests/unit/unit.h"
 
-#include "common/send_line.h"
+#include "common/io/send_line.h"
 
 #define ENTRIES 40
 

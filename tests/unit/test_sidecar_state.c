@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "sidecar/auth.h"
 #include "sidecar/journal.h"
 #include "sidecar/spool.h"

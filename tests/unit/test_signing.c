@@ -7,7 +7,7 @@
 
 #include <sodium.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "operator/signing.h"
 #include "tests/unit/fake_ops.h"
 

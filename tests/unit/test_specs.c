@@ -3,7 +3,7 @@
 
 #include <json-c/json.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "operator/api/sandbox.h"
 #include "operator/api/task.h"
 

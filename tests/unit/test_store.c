@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "operator/kube/store.h"
 #include "tests/unit/fake_kind.h"
 

@@ -7,7 +7,7 @@
 #define RIG_STREAMS 2
 #include "tests/unit/manager_rig.h"
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 
 #define BOXES 4
 #define SLICE LIMIT_STREAM_SLICE_MS

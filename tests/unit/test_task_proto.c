@@ -1,8 +1,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "common/limits.h"
-#include "common/task_proto.h"
+#include "common/base/limits.h"
+#include "common/wire/task_proto.h"
 
 #include "tests/unit/unit.h"
 

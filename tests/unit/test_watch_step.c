@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "common/limits.h"
+#include "common/base/limits.h"
 #include "operator/kube/watch_step.h"
 
 #include "tests/unit/unit.h"

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "sidecar/runner/verb_io.h"
 #include "sidecar/runner/verbs.h"
 

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "common/buf.h"
-#include "common/json.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
 #include "operator/core/plan.h"
 
 #define T0_WALL 1750000000000000000LL /* 2025-06-15T15:06:40Z */

@@ -1,0 +1,35 @@
+/*
+ * Time as a value. Decision code never reads a clock: it is handed a `struct now` by whoever called
+ * it, which makes it repeatable. Only the shells (ops_uv, the sidecar's main loop) call
+ * clock_read().
+ */
+#ifndef ARL_COMMON_BASE_CLOCK_H
+#define ARL_COMMON_BASE_CLOCK_H
+
+#include "common/base/base.h"
+
+struct now {
+    int64_t mono_ns; /* CLOCK_MONOTONIC: for durations, deadlines and order */
+    int64_t
+        wall_ns; /* CLOCK_REALTIME since the epoch: only for what people and other programs read */
+};
+
+struct now clock_read(void);
+
+/* RFC 3339 in UTC as Kubernetes writes it, "2026-01-02T03:04:05Z" (seconds). buf holds >= 21 bytes.
+ */
+#define RFC3339_MAX 32
+void rfc3339_format(char *buf, int64_t wall_ns);
+/* With microseconds, as metav1.MicroTime ("...05.000000Z"), for leases. */
+void rfc3339_format_micro(char *buf, int64_t wall_ns);
+/* Parses seconds or any fraction, Z or an offset. 0, or -EINVAL. */
+int rfc3339_parse(const char *s, int64_t *ret_wall_ns);
+
+/* Go durations, as time.ParseDuration and Duration.String have them: "300s", "1m30.5s", "250ms".
+ * No sign is accepted. Above INT64_MAX ns: -ERANGE; otherwise malformed: -EINVAL. */
+int duration_parse(const char *s, int64_t *ret_ns);
+/* "1.5s", "2m0s", "850µs"; buf holds >= 40 bytes. */
+#define DURATION_MAX 40
+void duration_format(char *buf, int64_t ns);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * JSON in and out. Reading goes through json-c behind typed getters that check before they touch
+ * (json_object_get_string() on a non-string would write into the object); decoding of structs is by
+ * dispatch tables. Writing is plain appending to a struct buf: no tree, exact bytes.
+ */
+#ifndef ARL_COMMON_BASE_JSON_H
+#define ARL_COMMON_BASE_JSON_H
+
+#include "common/base/base.h"
+#include "common/base/buf.h"
+#include "common/base/err.h"
+
+struct json_object; /* json-c */
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* Parses one document (depth at most 32, UTF-8 checked, nothing but white space behind it). json-c
+ * lets single-quoted strings and NaN pass even when strict: nothing may depend on their refusal.
+ * -EMSGSIZE, before anything is built, if the tree could take more than LIMIT_JSON_TREE_BYTES, or
+ * max_tree_bytes. The caller releases *ret with json_free(). */
+int json_parse(const char *data, size_t len, struct json_object **ret, struct err *err);
+int json_parse_max(const char *data, size_t len, size_t max_tree_bytes, struct json_object **ret,
+                   struct err *err);
+/* What the tree of a text would take at most, roughly, whether it is valid or not. */
+size_t json_tree_bytes(const char *data, size_t len);
+void json_free(struct json_object **obj);
+#define cleanup_json CLEANUP(json_free)
+
+/* Member getters: obj may be NULL or of another type, which reads as absent. Results belong to obj.
+ */
+struct json_object *json_get(struct json_object *obj, const char *name);
+/* As json_get along "a.b.c" (names without dots). */
+struct json_object *json_get_path(struct json_object *obj, const char *path);
+const char *json_get_str(struct json_object *obj,
+                         const char *name); /* NULL: absent or not a string */
+bool json_get_int(struct json_object *obj, const char *name,
+                  int64_t *ret); /* false: absent or not an integer */
+bool json_get_bool(struct json_object *obj, const char *name, bool fallback);
+
+/* An array's length, 0 for anything else; its element when that is a string, else NULL. */
+size_t json_array_len(struct json_object *array);
+const char *json_array_str(struct json_object *array, size_t i);
+
+enum json_type_want { JSON_STRING, JSON_INT, JSON_BOOL };
+
+/* A row of a dispatch table: member `path` goes to the field at `offset`. Strings become owned
+ * copies (char *), integers int64_t, booleans bool. Absent or null leaves the field alone; another
+ * type is -EINVAL with a message naming the path. Tables end with {NULL}. */
+struct json_field {
+    const char *path;
+    enum json_type_want type;
+    size_t offset;
+};
+int json_decode(struct json_object *obj, const struct json_field *fields, void *base,
+                struct err *err);
+
+/*
+ * Cuts the text of a Kubernetes list into its items without building a tree: calls item() for the
+ * text range of each element of the top-level "items" array, then fills *ret_meta with a copy of
+ * the text of the top-level "metadata" object ("{}" when absent; the caller frees it). A non-zero
+ * return of item() stops and is returned.
+ */
+int json_split_list(const char *data, size_t len,
+                    int (*item)(const char *data, size_t len, void *arg), void *arg,
+                    char **ret_meta, struct err *err);
+
+/* The text of a member of the object that is the document, as it stands there, without building a
+ * tree; up to the end of the text if the value does not end before. false: there is none before the
+ * first thing that is wrong. name: without anything that JSON escapes. */
+bool json_find(const char *data, size_t len, const char *name, const char **ret, size_t *ret_len);
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/*
+ * A writer over a buf: it puts the commas. json_w_* return nothing; the first failure sticks in
+ * w.error (0 or -ENOBUFS) and makes the rest do nothing.
+ */
+struct json_writer {
+    struct buf *out;
+    bool need_comma;
+    int error;
+};
+#define JSON_WRITER_INIT(buf_ptr)                                                                  \
+    {                                                                                              \
+        .out = (buf_ptr)                                                                           \
+    }
+void json_w_object(struct json_writer *w,
+                   const char *name); /* name NULL: no key (array item, top) */
+void json_w_end_object(struct json_writer *w);
+void json_w_array(struct json_writer *w, const char *name);
+void json_w_end_array(struct json_writer *w);
+void json_w_str(struct json_writer *w, const char *name, const char *value); /* value NULL: null */
+void json_w_strn(struct json_writer *w, const char *name, const char *value, size_t len);
+void json_w_int(struct json_writer *w, const char *name, int64_t value);
+void json_w_bool(struct json_writer *w, const char *name, bool value);
+void json_w_null(struct json_writer *w, const char *name);
+void json_w_raw(struct json_writer *w, const char *name, const char *json); /* trusted JSON text */
+
+/* Appends s as a JSON string with quotes. Bytes that are not valid UTF-8 become U+FFFD, one for
+ * each maximal part as the Unicode standard recommends and Python's errors="replace" does; control
+ * characters are escaped. */
+int json_escape(struct buf *out, const char *s, size_t len);
+/* Whether it is all valid UTF-8: json_escape() changes nothing that cannot be told back then. */
+bool json_is_utf8(const char *s, size_t len);
+/* How many bytes json_escape() would append. */
+size_t json_escaped_len(const char *s, size_t len);
+/* How many bytes of it the API server stores and sends: its encoder escapes <, > and & as well, and
+ * the line separators U+2028 and U+2029, six bytes each. */
+size_t json_stored_len(const char *s, size_t len);
+/* The same of a whole JSON text that json-c has written. */
+size_t json_text_stored_len(const char *json);
+
+#endif
