@@ -60,7 +60,7 @@ void sealed_stream_write(struct sealed_stream *s, const void *data, size_t len);
  * nothing has happened, and on_drain() tells. */
 int sealed_stream_end(struct sealed_stream *s, const void *data, size_t len);
 /* Ends it where it is: with a last frame if there is room, else as a cut. An end of HTTP's own that
- * no last frame comes before is somebody else's, see operator/agent_call.c. */
+ * no last frame comes before is somebody else's, see operator/agent/agent_call.c. */
 void sealed_stream_cut(struct sealed_stream *s);
 size_t sealed_stream_queued(const struct sealed_stream *s);
 

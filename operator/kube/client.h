@@ -11,7 +11,7 @@
 #define ARL_OPERATOR_KUBE_CLIENT_H
 
 #include "operator/api/meta.h"
-#include "operator/ops.h"
+#include "operator/seam/ops.h"
 
 #define KUBE_CALL_TIMEOUT_MS 30000
 #define KUBE_FIELD_MANAGER "arl-operator"

@@ -8,7 +8,7 @@
 #define ARL_OPERATOR_KUBE_EVENTS_H
 
 #include "operator/api/meta.h"
-#include "operator/ops.h"
+#include "operator/seam/ops.h"
 
 #define EVENTS_REPEAT_MS 600000
 #define EVENTS_COUNT_MS 5000 /* what comes sooner is counted with the next one */

@@ -10,8 +10,8 @@
 #include "common/base/metrics.h"
 #include "operator/kube/client.h"
 #include "operator/kube/gate_step.h"
-#include "operator/kube/request.h"
 #include "operator/kube/status.h"
+#include "operator/seam/request.h"
 
 struct gate {
     struct ops ops;

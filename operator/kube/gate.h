@@ -20,7 +20,7 @@
 #ifndef ARL_OPERATOR_KUBE_GATE_H
 #define ARL_OPERATOR_KUBE_GATE_H
 
-#include "operator/ops.h"
+#include "operator/seam/ops.h"
 
 #define GATE_LINE_MAX 1024
 #define GATE_LINE_BYTES (8u << 20)

@@ -9,7 +9,7 @@
 #ifndef ARL_OPERATOR_KUBE_LEASE_H
 #define ARL_OPERATOR_KUBE_LEASE_H
 
-#include "operator/ops.h"
+#include "operator/seam/ops.h"
 
 #define LEASE_RELEASE_MS 2000
 

@@ -15,7 +15,7 @@
 #include "operator/api/meta.h"
 #include "operator/kube/client.h"
 #include "operator/kube/store.h"
-#include "operator/ops.h"
+#include "operator/seam/ops.h"
 
 struct reflector;
 

@@ -28,7 +28,7 @@
 #include "common/base/json.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
-#include "operator/manager.h"
+#include "operator/app/manager.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/world_server.h"
 #include "tests/unit/fake_ops.h"

@@ -9,8 +9,8 @@
 
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "operator/kube/config.h"
-#include "operator/ops_uv.h"
+#include "operator/auth/config.h"
+#include "operator/seam/ops_uv.h"
 #include "tests/sim/sim.h"
 
 #define LEASES "/apis/coordination.k8s.io/v1/namespaces/$NS/leases"

@@ -28,9 +28,9 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/wire/channel.h"
+#include "operator/app/manager.h"
 #include "operator/kube/lease.h"
 #include "operator/kube/lease_step.h"
-#include "operator/manager.h"
 
 #define SIM_PROCS 2
 #define SIM_PEERS 4

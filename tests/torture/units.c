@@ -22,7 +22,7 @@
 #include "operator/api/pod_build.h"
 #include "operator/api/sandbox.h"
 #include "operator/api/task_result.h"
-#include "operator/kube/config.h"
+#include "operator/auth/config.h"
 #include "sidecar/agent_key.h"
 #include "sidecar/install.h"
 #include "sidecar/journal.h"

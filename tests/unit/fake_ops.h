@@ -15,7 +15,7 @@
 
 #include "common/base/list.h"
 #include "common/wire/channel.h"
-#include "operator/ops.h"
+#include "operator/seam/ops.h"
 #include "tests/agent_side.h"
 
 struct buf;

@@ -10,7 +10,7 @@
 
 #include "common/base/json.h"
 #include "common/wire/task_proto.h"
-#include "operator/manager.h"
+#include "operator/app/manager.h"
 #include "tests/unit/fake_ops.h"
 
 /* Streams of tasks at once; 0: as many as by default. */

@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "common/base/base.h"
+#include "operator/auth/exec_step.h"
 #include "operator/core/agent_step.h"
-#include "operator/kube/exec_step.h"
 #include "operator/kube/gate_step.h"
 #include "operator/kube/lease_step.h"
 #include "operator/kube/watch_step.h"

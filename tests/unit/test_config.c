@@ -3,9 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "operator/kube/config.h"
-#include "operator/kube/config_proxy.h"
-#include "operator/kube/exec_proto.h"
+#include "operator/auth/config.h"
+#include "operator/auth/config_proxy.h"
+#include "operator/auth/exec_proto.h"
 
 #include "tests/unit/unit.h"
 

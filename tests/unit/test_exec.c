@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "operator/exec_plugin.h"
+#include "operator/auth/exec_plugin.h"
 
 #include <uv.h>
 

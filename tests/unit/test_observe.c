@@ -4,7 +4,7 @@
 
 #include <json-c/json.h>
 
-#include "operator/observe.h"
+#include "operator/app/observe.h"
 #include "tests/unit/manager_rig.h"
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/io/http_server.h"
-#include "operator/ops_uv.h"
+#include "operator/seam/ops_uv.h"
 
 #include <uv.h>
 

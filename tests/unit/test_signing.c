@@ -8,7 +8,7 @@
 #include <sodium.h>
 
 #include "common/base/json.h"
-#include "operator/signing.h"
+#include "operator/agent/signing.h"
 #include "tests/unit/fake_ops.h"
 
 #define GET "GET /api/v1/namespaces/ns/secrets/keys"

@@ -1,0 +1,44 @@
+/*
+ * The keys that requests to sidecars are signed with. They live in a Secret of the operator's own
+ * namespace, which the first operator to come makes (several at once agree: a create that loses is
+ * followed by a read), or in a file given by flag. The private half never leaves this process.
+ *
+ * Secret data: "key" signs; "previous", if there, still signs for pods that know only that one.
+ */
+#ifndef ARL_OPERATOR_AGENT_SIGNING_H
+#define ARL_OPERATOR_AGENT_SIGNING_H
+
+#include "common/base/err.h"
+#include "common/wire/signature.h"
+#include "operator/seam/ops.h"
+
+struct signing_keys {
+    struct signature_key keys[SIGNATURE_KEYS_MAX]; /* the first is the one for new pods */
+    size_t count;
+};
+
+/* The key with this id, the first key for NULL or "", NULL when there is none by that id. */
+const struct signature_key *signing_find(const struct signing_keys *k, const char *id);
+/* What pods are given in ARL_PUBLIC_KEYS; ret holds >= 256 bytes. */
+void signing_public_text(const struct signing_keys *k, char *ret, size_t size);
+
+/* The file has one or two lines as signature_key_format() makes them, the signing key first. */
+int signing_load_file(const char *path, struct signing_keys *ret, struct err *err);
+
+/*
+ * Reads the Secret, makes it when it is missing, tries again with back-off until it is there or
+ * signing_load_cancel(). on_note tells why it has to try again. keys stays valid during the
+ * callback.
+ */
+struct signing_load;
+struct signing_load_opts {
+    const char *ns;
+    const char *name;
+    void (*on_loaded)(void *arg, const struct signing_keys *keys);
+    void (*on_note)(void *arg, const char *msg);
+    void *arg;
+};
+struct signing_load *signing_load_start(struct ops *ops, const struct signing_load_opts *opts);
+void signing_load_cancel(struct signing_load *l); /* also frees it after on_loaded */
+
+#endif
