@@ -8,7 +8,7 @@
  *      heartbeat
  *
  * Body and answer travel sealed (channel.h). The sidecar's other requests have no codec of their
- * own: sidecar/server.c. docs/protocol.md has them all.
+ * own: sidecar/app/server.c. docs/protocol.md has them all.
  *
  * The operator keeps the steps of a Task as the JSON text that the API server sent, and puts it
  * into the request as it is; only the sidecar takes the steps apart. Anything in there that is

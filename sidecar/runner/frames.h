@@ -31,7 +31,7 @@
 #define FRAMES_TOKEN_BYTES 32
 #define FRAMES_HELLO_BYTES (4 + 1 + 4 + 4 + FRAMES_TOKEN_BYTES)
 
-/* What the runner finds beside its socket (sidecar/runner_folder.h). */
+/* What the runner finds beside its socket (sidecar/link/runner_folder.h). */
 #define FRAMES_RUNNER_FILE "runner"
 #define FRAMES_SECRET_FILE "secret"
 /* Its pod has no other container that runs steps. */

@@ -27,9 +27,9 @@
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
-#include "sidecar/agent_key.h"
+#include "sidecar/app/server.h"
+#include "sidecar/auth/agent_key.h"
 #include "sidecar/runner/frames.h"
-#include "sidecar/server.h"
 #include "tests/fuzz/fuzz.h"
 
 #define KEY "lRrU542RzFpgF1sc:m8mlBFE-vmI_e-UTme4C5q0F0bQZdSgHyDwxaEeu85Q"

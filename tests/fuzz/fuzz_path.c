@@ -8,7 +8,7 @@
  */
 #include "common/base/json.h"
 #include "common/base/limits.h"
-#include "sidecar/run_step.h"
+#include "sidecar/attempt/run_step.h"
 #include "tests/fuzz/fuzz.h"
 
 #define TEXT_MAX (64u << 10)

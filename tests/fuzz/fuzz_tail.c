@@ -3,7 +3,7 @@
  * through pods/exec, and the line that comes over the agent's socket, from whoever reaches it. The
  * input is taken for both. What can be read is written as the same bytes.
  */
-#include "sidecar/follow_request.h"
+#include "sidecar/follow/follow_request.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_request(const struct follow_request *r)

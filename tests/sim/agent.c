@@ -354,7 +354,7 @@ static void on_killed(struct sim *s, struct msg *m, uint64_t where, uint64_t gen
         end(s, a, TASK_END_CANCELED, CODE_KILLED);
 }
 
-/* Its PUT may come behind on another connection: it is over then (sidecar/run_table.c). */
+/* Its PUT may come behind on another connection: it is over then (sidecar/attempt/run_table.c). */
 static void cancelled_before(struct kpod *k, const char *uid, int64_t number)
 {
     struct attempt *a = xcalloc(1, sizeof(*a));

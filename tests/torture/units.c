@@ -23,9 +23,9 @@
 #include "operator/api/sandbox.h"
 #include "operator/api/task_result.h"
 #include "operator/auth/config.h"
-#include "sidecar/agent_key.h"
-#include "sidecar/install.h"
-#include "sidecar/journal.h"
+#include "sidecar/app/install.h"
+#include "sidecar/auth/agent_key.h"
+#include "sidecar/disk/journal.h"
 #include "sidecar/runner/hunks.h"
 
 #define HEAD                                                                                       \

@@ -7,7 +7,7 @@
 #include "operator/kube/gate_step.h"
 #include "operator/kube/lease_step.h"
 #include "operator/kube/watch_step.h"
-#include "sidecar/run_step.h"
+#include "sidecar/attempt/run_step.h"
 
 int main(void)
 {

@@ -7,8 +7,8 @@
 
 #include <sodium.h>
 
-#include "sidecar/agent_key.h"
-#include "sidecar/install.h"
+#include "sidecar/app/install.h"
+#include "sidecar/auth/agent_key.h"
 
 #include "tests/unit/unit.h"
 

@@ -1,6 +1,6 @@
 #include <errno.h>
 
-#include "sidecar/follow_request.h"
+#include "sidecar/follow/follow_request.h"
 
 #include "tests/unit/unit.h"
 

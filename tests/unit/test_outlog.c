@@ -1,5 +1,5 @@
 #include "common/base/limits.h"
-#include "sidecar/outlog.h"
+#include "sidecar/attempt/outlog.h"
 
 #include "tests/unit/unit.h"
 

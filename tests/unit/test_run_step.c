@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "sidecar/run_step.h"
+#include "sidecar/attempt/run_step.h"
 #include "sidecar/runner/walk.h"
 
 #include "tests/unit/unit.h"

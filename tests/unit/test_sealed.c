@@ -9,8 +9,8 @@
 #include <uv.h>
 
 #include "common/io/http_server.h"
-#include "sidecar/agent_key.h"
-#include "sidecar/sealed.h"
+#include "sidecar/auth/agent_key.h"
+#include "sidecar/auth/sealed.h"
 
 #include "tests/unit/unit.h"
 

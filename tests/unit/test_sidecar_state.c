@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "common/base/limits.h"
-#include "sidecar/auth.h"
-#include "sidecar/journal.h"
-#include "sidecar/spool.h"
+#include "sidecar/auth/auth.h"
+#include "sidecar/disk/journal.h"
+#include "sidecar/disk/spool.h"
 
 #include "tests/unit/unit.h"
 
