@@ -90,6 +90,7 @@ static int secret_make(struct agent_caller *c, const struct run_target *t, struc
     explicit_bzero(&shared, sizeof(shared));
     list_init(&s->node);
     secret_free(map_put(&c->secrets, t->pod_uid, s));
+    assert(c->secrets.count <= AGENT_SECRETS_MAX);
     *ret = s;
     return 0;
 }
@@ -135,6 +136,7 @@ static void finish(struct agent_call *call, enum agent_outcome outcome, const ch
     struct agent_caller *c = call->c;
     struct agent_answer answer = {.outcome = outcome, .body = "", .error = error};
 
+    assert(!call->busy && error);
     if (outcome == AGENT_ANSWERED) {
         answer.status = call->reader.status;
         answer.body = buf_str(&call->body);
@@ -195,6 +197,7 @@ static bool feed(struct agent_call *call, const char *data, size_t len)
     static const struct channel_reader_handler handler = {on_status, on_plain, wanted};
     int r;
 
+    assert(!call->busy && !call->cancelled);
     call->busy = true;
     r = channel_reader_feed(&call->reader, data, len, &handler, call);
     call->busy = false;
@@ -283,6 +286,8 @@ static struct agent_call *call_new(struct agent_caller *c, const struct agent_re
 {
     struct agent_call *call = xcalloc(1, sizeof(*call));
 
+    assert(handler->on_done && (!req->stream || handler->on_data));
+    assert(req->target->sandbox_uid && req->target->pod_uid);
     call->c = c;
     call->handler = *handler;
     call->arg = arg;

@@ -82,6 +82,7 @@ static void audits_go_on(struct errands *es);
 
 static void turn_over(struct errand *e)
 {
+    assert(!e->under_way || e->line->under_way > 0);
     if (e->under_way)
         e->line->under_way--;
     e->under_way = false;
@@ -144,6 +145,7 @@ static void errand_free(struct errand *e)
 
 static void errand_again(struct errand *e)
 {
+    assert(!e->call && !e->read);
     e->es->ops->v->timer_set(e->es->ops, e->timer,
                              ops_now(e->es->ops).mono_ns + e->retry_ms * NSEC_PER_MSEC);
     e->retry_ms = MIN(2 * e->retry_ms, RETRY_MAX_MS);
@@ -151,6 +153,7 @@ static void errand_again(struct errand *e)
 
 static void errand_refused(struct errand *e)
 {
+    assert(e->tries_left > 0);
     if (--e->tries_left <= 0)
         errand_free(e);
     else
@@ -163,6 +166,7 @@ static void errand_request(struct errand *e, const char *method, const char *pat
     const struct agent_request req = {
         .target = &e->target, .method = method, .path = path, .body = body};
 
+    assert(!e->call);
     if (agent_call_start(e->es->agents, &req, handler, e, &e->call, NULL) < 0)
         errand_free(e);
 }
@@ -248,6 +252,7 @@ static void ack_send(void *arg)
     cleanup_buf struct buf body = BUF_INIT(ACK_BATCH_BYTES + 64);
     struct errand *e = arg;
 
+    assert(e->kind == ERRAND_ACK && e->acks.len > 0);
     buf_printf(&body, "{\"attempts\":[%s]}", buf_str(&e->acks));
     e->sent = true;
     errand_request(e, "POST", "/v1/acknowledged", &body, &handler);
@@ -398,6 +403,7 @@ static void on_audited(void *arg, const struct agent_answer *answer)
         world_agent_view(es->world, e->ns, e->name, e->target.sandbox_uid);
     enum agent_event ev = AGENT_EV_ABANDONED;
 
+    assert(e->kind == ERRAND_AUDIT && e->under_way);
     e->call = NULL;
     turn_over(e);
     if (agent && agent->state != AGENT_OUTDATED)
@@ -459,6 +465,7 @@ static void audits_go_on(struct errands *es)
             list_remove(&e->node);
             list_push_back(&es->errands, &e->node);
             audit_send(e);
+            assert(l->under_way <= AUDITS_AT_ONCE);
         }
     es->in_audits = false;
 }
@@ -468,6 +475,7 @@ static void audit_wait(void *arg)
 {
     struct errand *e = arg;
 
+    assert(!e->under_way && !e->blocked);
     list_remove(&e->node);
     list_push_back(&e->line->waiting, &e->node);
     audits_go_on(e->es);

@@ -31,6 +31,7 @@ static void inputs_free(struct inputs *in)
 
 static void finish(struct inputs *in, struct task *t, const char *env_json, bool gone)
 {
+    assert(!in->call);
     in->done(in->arg, t, env_json, gone);
     inputs_free(in);
 }
@@ -57,6 +58,7 @@ static void on_task(void *arg, struct kube_result *res)
 {
     struct inputs *in = arg;
 
+    assert(!in->task);
     in->call = NULL;
     if (!object_of(res, in->task_uid)) {
         finish(in, NULL, NULL, res->reason == KUBE_NOT_FOUND);

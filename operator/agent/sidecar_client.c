@@ -101,6 +101,7 @@ static void give_way(struct stream *s)
 {
     struct world *w = s->c->opts.world;
 
+    assert(s->run->stream_turn.state == TURN_HAS);
     log_debug("the stream gives way to others", "task", s->task_key, NULL);
     s->c->paused++;
     hang_up(s);
@@ -177,6 +178,7 @@ static void over(struct stream *s)
     const struct task *t = world_task(s->c->opts.world, s->task_key);
     struct run *r = s->run;
 
+    assert(r->over && r->reason);
     if (r->reason && strcmp(r->reason, "AgentUnavailable") == 0)
         s->c->lost++;
     s->c->ops->v->timer_set(s->c->ops, s->deadline, 0);
@@ -206,11 +208,18 @@ static bool is_forged(const struct stream *s)
     return world_agent_is_forged(s->c->opts.world, t->ns, t->sandbox, t->sandbox_uid);
 }
 
+/* Nothing more is wanted of the stream that runs. */
+static bool has_all(const struct run *r)
+{
+    return r->over || (r->ended && !r->reading);
+}
+
 /* Attaches again later, or gives the agent up. */
 static void again(struct stream *s, const char *why)
 {
     int64_t now = ops_now(s->c->ops).mono_ns;
 
+    assert(!s->call && !has_all(s->run));
     if (s->silent_since_mono_ns == 0 || is_forged(s))
         s->silent_since_mono_ns = now;
     if (now - s->silent_since_mono_ns > AGENT_LOST_MS * NSEC_PER_MSEC) {
@@ -268,12 +277,6 @@ static bool may_take(struct stream *s, size_t len)
            bucket_take(&s->c->events, cost, LIMIT_ALL_EVENTS, LIMIT_ALL_EVENTS_PER_S, now_ns);
 }
 
-/* Nothing more is wanted of the stream that runs. */
-static bool has_all(const struct run *r)
-{
-    return r->over || (r->ended && !r->reading);
-}
-
 /* Takes the whole lines out of s->line. Returns false when one is bad. */
 static bool take_lines(struct stream *s)
 {
@@ -307,6 +310,7 @@ static void ask_to_read(struct stream *s)
     struct world *w = s->c->opts.world;
     struct run *r = s->run;
 
+    assert(r->ended && !r->reading);
     drop_call(s);
     start_done(s);
     if (turns_ask(&w->run_memory, &r->read_turn, s->task_key, run_memory_to_read(r))) {
@@ -427,6 +431,7 @@ static void send(struct stream *s, const struct task *t, const char *env_json, b
     struct err err = {0};
     int r;
 
+    assert(!s->call && !s->read && s->run->stream_turn.state == TURN_HAS);
     s->sent = true;
     agent_follow(s->c->opts.world, t->meta.ns, &s->run->target);
     agent_task_path(path, s->run->target.task_uid, s->run->result->attempt);
@@ -464,6 +469,7 @@ static void on_inputs(void *arg, struct task *t, const char *env_json, bool gone
 {
     struct stream *s = arg;
 
+    assert(s->read && !s->call);
     s->read = NULL;
     if (has_all(s->run)) {
         closed(s);
@@ -527,6 +533,7 @@ static void open_stream(struct stream *s)
 {
     const struct task *t = task_of(s);
 
+    assert(s->run->stream_turn.state == TURN_HAS);
     if (s->call || s->read)
         return;
     waited(s);

@@ -36,6 +36,7 @@ void bucket_add(struct index_bucket *b, struct meta *obj)
 {
     size_t at = bucket_rank(b, obj);
 
+    assert(at == b->count || b->items[at] != obj);
     if (b->count == b->alloc) {
         b->alloc = b->alloc ? 2 * b->alloc : 2;
         b->items = xrealloc(b->items, b->alloc * sizeof(*b->items));
@@ -58,6 +59,13 @@ bool bucket_remove(struct index_bucket *b, const struct meta *obj)
     if (b->chosen == obj)
         b->chosen = NULL;
     return true;
+}
+
+bool bucket_has(const struct index_bucket *b, const struct meta *obj)
+{
+    size_t at = bucket_rank(b, obj);
+
+    return at < b->count && b->items[at] == obj;
 }
 
 bool bucket_sorted(const struct index_bucket *b)
@@ -131,6 +139,21 @@ void index_choose(struct index *x, const char *key, struct meta *obj)
 {
     struct index_bucket *b = map_get(&x->buckets, key);
 
+    assert(!obj || (b && bucket_has(b, obj)));
     if (b)
         b->chosen = obj;
+}
+
+size_t index_check(const struct index *x)
+{
+    const struct index_bucket *b;
+    size_t pos = 0, count = 0;
+
+    while ((b = map_next(&x->buckets, &pos, NULL))) {
+        assert(b->count > 0);
+        assert(bucket_sorted(b));
+        assert(!b->chosen || bucket_has(b, b->chosen));
+        count += b->count;
+    }
+    return count;
 }

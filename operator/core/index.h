@@ -33,6 +33,8 @@ void index_replace(struct index *x, const char *key, const struct meta *was, str
 const struct index_bucket *index_get(const struct index *x, const char *key);
 /* obj is in the bucket of the key; NULL: forgets what was chosen. */
 void index_choose(struct index *x, const char *key, struct meta *obj);
+/* Asserts that all buckets are in order and have objects: see world_check(). Returns how many. */
+size_t index_check(const struct index *x);
 
 /* A bucket of its own; zeroed memory is an empty one. */
 void bucket_done(struct index_bucket *b);
@@ -41,6 +43,7 @@ void bucket_add(struct index_bucket *b, struct meta *obj);
 bool bucket_remove(struct index_bucket *b, const struct meta *obj);
 /* As index_replace(). */
 void bucket_replace(struct index_bucket *b, const struct meta *was, struct meta *is);
+bool bucket_has(const struct index_bucket *b, const struct meta *obj);
 /* Whether they are in order, and each of them is there once. */
 bool bucket_sorted(const struct index_bucket *b);
 /* How many of the bucket are older than obj, which need not be in it. */

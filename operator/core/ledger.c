@@ -86,6 +86,7 @@ static void count_pool(struct ledger *l, const struct entry *e, int by)
     if (!e->pool_key)
         return;
     c = map_ensure(&l->pools, e->pool_key, sizeof(*c));
+    assert(by > 0 || c->verbs[e->verb] > 0);
     c->verbs[e->verb] += (size_t)by;
     for (size_t i = 0; i < LEDGER_VERBS; i++)
         if (c->verbs[i] > 0)
@@ -99,6 +100,7 @@ static void count_ns(struct ledger *l, const char *key, int by)
     cleanup_free char *ns = xmemdup0(key, strcspn(key, "/"));
     struct ns_count *c = map_ensure(&l->by_ns, ns, sizeof(*c));
 
+    assert(by > 0 || c->entries > 0);
     c->entries += (size_t)by;
     if (c->entries == 0)
         free(map_del(&l->by_ns, ns));
@@ -157,6 +159,28 @@ size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *p
     const struct pool_counts *c = map_get(&l->pools, pool_key);
 
     return c ? c->verbs[verb] : 0;
+}
+
+void ledger_check(const struct ledger *l)
+{
+    const struct pool_counts *c;
+    const struct ns_count *n;
+    const struct entry *e;
+    size_t pos = 0, of_pools = 0, by_ns = 0;
+
+    while ((e = map_next(&l->entries, &pos, NULL))) {
+        assert(!e->pool_key || ledger_count(l, e->verb, e->pool_key) > 0);
+        of_pools += e->pool_key != NULL;
+    }
+    pos = 0;
+    while ((c = map_next(&l->pools, &pos, NULL)))
+        for (size_t i = 0; i < LEDGER_VERBS; i++)
+            of_pools -= c->verbs[i];
+    pos = 0;
+    while ((n = map_next(&l->by_ns, &pos, NULL)))
+        by_ns += n->entries;
+    assert(of_pools == 0);
+    assert(by_ns == l->entries.count);
 }
 
 size_t ledger_size(const struct ledger *l)

@@ -38,5 +38,7 @@ size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *p
 size_t ledger_size(const struct ledger *l);
 /* Those of the objects of a namespace. */
 size_t ledger_size_of(const struct ledger *l, const char *ns);
+/* Asserts that the counts are those of all entries: see world_check(). */
+void ledger_check(const struct ledger *l);
 
 #endif

@@ -84,12 +84,14 @@ static void keep_end(struct run *r, size_t bytes)
 
 static void over(struct run *r, struct now now)
 {
+    assert(r->reason && !r->over && !r->reading);
     r->over = true;
     r->over_mono_ns = now.mono_ns;
 }
 
 static void finish(struct run *r, const char *reason, bool retryable, struct now now)
 {
+    assert(reason && !r->ended && !r->over);
     r->reason = reason;
     r->retryable = retryable;
     r->result->completion_wall_ns = now.wall_ns;
@@ -123,6 +125,7 @@ static int64_t believed_duration(const struct run *r, int64_t ns, struct now now
 /* All events have been read again: the end is the one that was told the first time. */
 static void read_whole(struct run *r, struct now now)
 {
+    assert(r->ended && r->kept);
     r->result->code = r->kept->code;
     r->result->duration_ns = r->kept->duration_ns;
     r->result->start_wall_ns = r->kept->start_wall_ns;
@@ -258,6 +261,7 @@ static void move_names(struct task_result *from, struct task_result *to)
 /* The attempt has ended, but its whole output cannot be had any more. */
 static void settle_for_tail(struct run *r, const char *message, struct now now)
 {
+    assert(r->ended && r->reading == (r->kept != NULL));
     if (r->reading) {
         move_names(r->result, r->kept);
         task_result_free(r->result);
@@ -310,6 +314,7 @@ void run_read_again(struct run *r)
 
 size_t run_memory_to_read(const struct run *r)
 {
+    assert(r->ended && !r->over);
     /* Buffers double; an attempt is trimmed when it has twice what is kept. */
     return r->result->memory + 2 * MIN(r->output_seen, 2u * RUN_OUTPUT_MAX);
 }
@@ -340,11 +345,13 @@ static void write_later(struct run *r, struct now now)
 {
     int64_t wait_ms = 500LL << MIN(r->refusals - 1, 20);
 
+    assert(r->refusals > 0);
     r->next_write_mono_ns = now.mono_ns + MIN(wait_ms, RUN_WRITE_WAIT_MAX_MS) * NSEC_PER_MSEC;
 }
 
 void run_status_refused(struct run *r, enum run_refusal why, const char *message, struct now now)
 {
+    assert(r->over);
     r->refusals++;
     str_set(&r->refused_why, xstrdup(message));
     if (why == RUN_FORBIDDEN || r->bare)

@@ -61,6 +61,9 @@ static void move_as(const struct view *v, enum sandbox_phase phase, const char *
 {
     struct sandbox_status to;
 
+    /* Failed is for ever, and Ready says which pod it is. */
+    assert(v->s->status.phase != SANDBOX_FAILED || phase == SANDBOX_FAILED);
+    assert(phase != SANDBOX_READY || (v->pod && (v->pod->agent_key || v->s->status.agent_key)));
     if (v->s->status.phase == phase && str_eq(v->s->status.ready.reason, reason) &&
         str_eq(v->s->status.ready.message, message))
         return;

@@ -190,6 +190,7 @@ static void plan_over(const struct view *v)
 {
     struct task_end end = end_of(v->run);
 
+    assert(v->run->over && v->run->reason);
     if (!write_waits(v) && !retry(v, &end) && may_be_encoded(v))
         write_end(v);
 }
@@ -345,6 +346,7 @@ static bool may_have_begun_elsewhere(const struct view *v, const struct sandbox 
 
 static void begin(const struct view *v, const struct sandbox *s)
 {
+    assert(!v->run && s->status.phase == SANDBOX_READY);
     if (v->t->state == TASK_PENDING)
         progress(v, TASK_RUNNING, s->meta.uid, "Running", "", v->now.wall_ns);
     else

@@ -43,6 +43,7 @@ static bool has_its_share(const struct turns *t, const struct turns_ns *n, size_
 
 static void give(struct turns *t, struct turns_ns *n, struct turn *turn)
 {
+    assert(turn->state != TURN_HAS && list_empty(&turn->link));
     turn->state = TURN_HAS;
     t->used += turn->bytes;
     n->used += turn->bytes;
@@ -50,6 +51,7 @@ static void give(struct turns *t, struct turns_ns *n, struct turn *turn)
 
 static void begin(struct turn *turn, const char *key, size_t bytes)
 {
+    assert(turn->state == TURN_NONE && !turn->key);
     list_init(&turn->link);
     turn->key = xstrdup(key);
     turn->ns = xmemdup0(key, strcspn(key, "/"));
@@ -58,6 +60,7 @@ static void begin(struct turn *turn, const char *key, size_t bytes)
 
 static void leave_line(struct turns *t, struct turns_ns *n, struct turn *turn)
 {
+    assert(turn->state == TURN_WAITS && t->waiting > 0 && n->waiting > 0);
     list_remove(&turn->link);
     t->waiting--;
     n->waiting--;
@@ -163,6 +166,7 @@ void turns_end(struct turns *t, struct turn *turn)
     if (turn->state == TURN_WAITS) {
         leave_line(t, n, turn);
     } else if (turn->state == TURN_HAS) {
+        assert(t->used >= turn->bytes && n->used >= turn->bytes && t->asked >= turn->asked);
         t->used -= turn->bytes;
         n->used -= turn->bytes;
         t->asked -= turn->asked;
@@ -172,6 +176,29 @@ void turns_end(struct turns *t, struct turn *turn)
     free(turn->key);
     free(turn->ns);
     *turn = (struct turn){0};
+}
+
+void turns_check(const struct turns *t)
+{
+    const struct turns_ns *n;
+    const char *ns;
+    size_t pos = 0, used = 0;
+    unsigned waiting = 0, in_line = 0;
+
+    while ((n = map_next(&t->by_ns, &pos, &ns))) {
+        used += n->used;
+        waiting += n->waiting;
+    }
+    list_for_each (it, &t->line) {
+        const struct turn *turn = list_entry(it, struct turn, link);
+
+        assert(turn->state == TURN_WAITS);
+        assert(map_get(&t->by_ns, turn->ns));
+        in_line++;
+    }
+    assert(t->used == used);
+    assert(t->waiting == waiting);
+    assert(t->waiting == in_line);
 }
 
 bool turns_over(const struct turns *t)

@@ -58,5 +58,7 @@ const char *turns_giver(const struct turns *t);
 bool turns_over(const struct turns *t);
 /* What a namespace has of it. */
 size_t turns_used_by(const struct turns *t, const char *ns);
+/* Asserts that the sums are those of all turns: see world_check(). */
+void turns_check(const struct turns *t);
 
 #endif

@@ -378,12 +378,17 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
                   new_obj ? container_of(new_obj, struct sandbox, meta) : NULL);
 }
 
+bool world_task_in_line(const struct task *t)
+{
+    return !task_final(t) && t->sandbox && !t->meta.deleting && !t->unwritable;
+}
+
 static void index_task(struct world *w, struct meta *m, bool add)
 {
     struct task *t = container_of(m, struct task, meta);
     char key[META_KEY_MAX];
 
-    if (task_final(t) || !t->sandbox || m->deleting || t->unwritable)
+    if (!world_task_in_line(t))
         return;
     meta_key(key, m->ns, t->sandbox);
     if (add)
@@ -454,6 +459,7 @@ void world_audit(struct world *w, const char *ns, const char *sandbox, const cha
     struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
     bool in_vain;
 
+    assert(ev == AGENT_EV_SENT || ev == AGENT_EV_SILENT || ev == AGENT_EV_UNWANTED);
     if (!st)
         return;
     in_vain = st->agent.in_vain_since_mono_ns != 0;
@@ -468,6 +474,7 @@ void world_audit_over(struct world *w, const char *ns, const char *sandbox, cons
     char key[META_KEY_MAX];
     struct sandbox_state *st = state_by_uid(w, ns, sandbox, sandbox_uid, key);
 
+    assert(ev == AGENT_EV_CLEAN || ev == AGENT_EV_ABANDONED);
     if (!st)
         return;
     agent_step(&st->agent, ev, 0);

@@ -216,6 +216,10 @@ bool world_agent_is_forged(struct world *w, const char *ns, const char *sandbox,
 bool world_task_wants(const struct task *t, const char *uid, int64_t attempt);
 /* The API server has no room for any status of this task: its line goes on without it. */
 void world_task_unwritable(struct world *w, const char *key, const char *uid);
+/* Asserts that indexes, shelves, ledger, budgets, runs and states are what a count from scratch
+ * gives, and keep to each other. For tests, debug builds and the simulator, between two turns: it
+ * costs what the world has. */
+void world_check(const struct world *w);
 void world_forget_pool(struct world *w, const char *key);
 void world_forget_sandbox(struct world *w, const char *key);
 
@@ -238,6 +242,8 @@ bool world_pod_of_old_release(const struct world *w, const struct warmpool *pool
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first);
 /* It has no pod, and neither failed nor is it being deleted. */
 bool world_sandbox_waits(const struct sandbox *s);
+/* Stands in its sandbox's line: it has not ended, and is to run. */
+bool world_task_in_line(const struct task *t);
 /* After a claim that was refused it pauses until then (0: not any more), outside of the line: that
  * is no reason for others to wait. */
 void world_pause(struct world *w, const char *sandbox_key, int64_t until_mono_ns);

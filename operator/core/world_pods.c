@@ -308,14 +308,7 @@ void world_shelve_pod(struct world *w, struct pod *was, struct pod *is)
 
 /* ---- the check ------------------------------------------------------------------------------- */
 
-/* That b has these objects is known by their number, where each of them is in it. */
-static bool has(const struct index_bucket *b, const struct meta *m)
-{
-    size_t at = bucket_rank(b, m);
-
-    return at < b->count && b->items[at] == m;
-}
-
+/* That a bucket has these objects is known by their number, where each of them is in it. */
 static void check_pods(const struct world *w, const char *pool_key, const struct shelf *s,
                        size_t *ret_users)
 {
@@ -327,7 +320,7 @@ static void check_pods(const struct world *w, const char *pool_key, const struct
 
         assert(p->marks == marks_of(w, pool_key, p));
         for (size_t mark = 0; mark < POD_MARKS; mark++) {
-            assert(!(p->marks & POD_MARK(mark)) || has(&s->pods[mark], &p->meta));
+            assert(!(p->marks & POD_MARK(mark)) || bucket_has(&s->pods[mark], &p->meta));
             counts[mark] += (p->marks & POD_MARK(mark)) != 0;
         }
     }
@@ -350,7 +343,7 @@ static void check_line(const struct world *w, const char *pool_key, const struct
 
         meta_key(key, sandbox->meta.ns, sandbox->meta.name);
         assert(sandbox->in_line == is_in_line(w, key, sandbox));
-        assert(!sandbox->in_line || has(&s->line, &sandbox->meta));
+        assert(!sandbox->in_line || bucket_has(&s->line, &sandbox->meta));
         count += sandbox->in_line;
     }
     assert(s->line.count == count);
@@ -358,7 +351,7 @@ static void check_line(const struct world *w, const char *pool_key, const struct
     *ret_users += count;
 }
 
-void world_check(const struct world *w)
+void world_check_shelves(const struct world *w)
 {
     const struct meta *m;
     const struct shelf *s;

@@ -170,6 +170,7 @@ static void progress_leave(struct world *w, struct run *r)
 
 static void stream_opened(struct world *w, struct run *r, struct now now)
 {
+    assert(r->stream_turn.state == TURN_HAS && list_empty(&r->stream_link));
     r->stream_mono_ns = now.mono_ns;
     list_push_back(&w->streams_open, &r->stream_link);
 }
@@ -229,6 +230,7 @@ struct run *world_stream_gives_way(const struct world *w, struct now now, int64_
 
 void world_free_run(struct world *w, struct run *r)
 {
+    assert(r->read_turn.state != TURN_HAS || r->memory.state == TURN_HAS);
     world_result_written(w, r);
     progress_leave(w, r);
     turns_end(&w->run_memory, &r->memory);

@@ -78,6 +78,7 @@ static void test_pod_that_becomes_ready_does_not_lift_a_quota(void **state)
     put_pool(f, 3, "x");
     fixture_plan(f, POOL, NULL);
     st->create_error = xstrdup("exceeded quota"); /* as executor.c notes it */
+    st->create_error_reason = xstrdup("QuotaExceeded");
     st->failures = 1;
     st->next_create_mono_ns = f->now.mono_ns + NSEC_PER_SEC;
     put_pod(f, "a", true, NULL);
