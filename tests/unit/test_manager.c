@@ -189,6 +189,36 @@ static void test_next_task_begins_at_once_behind_what_is_over(void **state)
     assert_int_equal(r->ops.started - before, 3);
 }
 
+/* Sandbox and pod are deleted together: whichever watch is first, the reason is the same. */
+static void test_task_whose_sandbox_goes_with_its_pod(void **state)
+{
+    for (int order = 0; order < 3; order++) {
+        struct rig *r = *state;
+
+        start_with_sandbox(r);
+        watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+        assert_call(r, PUT);
+        if (order == 0) {
+            watch(r, "sandboxes", "DELETED", sandbox_object(r, "s", READY));
+        } else if (order == 1) {
+            watch(r, "pods", "DELETED", pod_object(r, "a", "s"));
+            answer_status(r, "GET /api/v1/namespaces/ns/pods/a", 404, "NotFound");
+            answer_status(r, SANDBOX_STATUS, 404, "NotFound");
+        } else {
+            watch(r, "pods", "MODIFIED",
+                  object(r, "a",
+                         ",\"labels\":{\"arl.infra.io/pool\":\"p\",\"arl.infra.io/sandbox\":\"s\"},"
+                         "\"deletionTimestamp\":\"2026-01-02T03:04:05Z\",\"ownerReferences\":[{"
+                         "\"kind\":\"Sandbox\",\"uid\":\"uid-s\",\"controller\":true}]",
+                         POD_STATUS("10.0.0.1")));
+            answer_status(r, SANDBOX_STATUS, 404, "NotFound");
+        }
+        assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "SandboxDeleted"));
+        teardown(state);
+        setup(state);
+    }
+}
+
 static void test_task_refused_by_the_agent_fails(void **state)
 {
     struct rig *r = *state;
@@ -423,6 +453,7 @@ int main(void)
         T(test_agent_that_does_not_tell_what_runs_is_given_up),
         T(test_next_task_waits_until_a_deleted_one_is_over),
         T(test_next_task_begins_at_once_behind_what_is_over),
+        T(test_task_whose_sandbox_goes_with_its_pod),
         T(test_task_refused_by_the_agent_fails),
         T(test_task_begun_under_other_flags_is_attached_to),
         T(test_task_whose_result_was_dropped_fails),
