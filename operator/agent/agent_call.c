@@ -233,7 +233,8 @@ static void on_done(void *arg, const struct ops_response *resp)
     else if (resp->error)
         finish(call, AGENT_NO_ANSWER, resp->error_msg);
     else /* the agent's own answers end with a last frame, or are cut */
-        finish(call, AGENT_NOT_BELIEVED, "the answer has no end that the agent made");
+        finish(call, AGENT_NOT_BELIEVED,
+               "the answer is cut off: the agent's sealed end is missing");
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -262,7 +263,9 @@ static int sign(const struct agent_caller *c, const struct agent_request *req,
     int r;
 
     if (!key)
-        return err_set(err, -ENOKEY, "the signing key %s that the pod knows is gone", t->key_id);
+        return err_set(err, -ENOKEY,
+                       "the pod knows the signing key %s, and this operator does not have it",
+                       t->key_id);
     r = signature_sign(key, &in, ops_now(c->ops).wall_ns / NSEC_PER_SEC, nonce, &h, err);
     if (r < 0)
         return r;
@@ -343,7 +346,8 @@ int agent_call_start(struct agent_caller *c, const struct agent_request *req,
     int r = secret_get(c, req->target, &shared);
 
     if (r < 0)
-        return err_set(err, r, "pod %s has told no key of its agent", req->target->pod_name);
+        return err_set(err, r, "pod %s has not reported the key of its agent",
+                       req->target->pod_name);
     ops_random(c->ops, nonce, sizeof(nonce));
     signature_nonce_format(nonce, nonce_text);
     if (req->body) {

@@ -104,59 +104,64 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
 {
     const struct flag flags[] = {
         {"kubeconfig", FLAG_STRING, &o->kubeconfig, "FILE",
-         "the cluster and who we are there; without it $KUBECONFIG, the pod's service account, or "
-         "~/.kube/config"},
-        {"context", FLAG_STRING, &o->context, "NAME", "context of the kubeconfig"},
+         "the cluster and the credentials for it; without the flag: $KUBECONFIG, or the pod's "
+         "service account, or ~/.kube/config"},
+        {"context", FLAG_STRING, &o->context, "NAME", "the context of the kubeconfig to use"},
         {"namespace", FLAG_STRING, &o->ns, "NAME",
-         "serve this namespace only (default: all of them); two operators with Leases of their own "
-         "must not serve the same one"},
+         "serve only this namespace (default: all namespaces); two operators with different Leases "
+         "must not serve the same namespace"},
         {"sidecar-image", FLAG_STRING, &o->sidecar_image, "IMAGE",
-         "image of the sidecar in each pod (required)"},
+         "the image of the sidecar in each pod (required)"},
         {"sidecar-image-policy", FLAG_STRING, &o->sidecar_image_policy, "Replace|Keep",
-         "whether a template's own sidecar image is replaced"},
+         "Replace: each pod gets --sidecar-image. Keep: if a template names an image for the "
+         "sidecar, its pods get that one"},
         {"sidecar-port", FLAG_INT, &o->sidecar_port, "PORT",
-         "where the sidecars of new pods listen; code in a pod cannot use that port"},
+         "the port on which the sidecars of new pods listen; code in a pod cannot use that port"},
         {"platform-users", FLAG_BOOL, &o->platform_users, "",
-         "name no user for arl-init and the sidecar: for platforms that assign users, as "
-         "OpenShift's restricted policy does (else they run as 65532)"},
+         "name no user for arl-init and the sidecar, so that the platform chooses one, as "
+         "OpenShift's restricted policy does; without the flag they run as user 65532"},
         {"listen", FLAG_STRING, &o->listen, "IP:PORT",
-         "where /healthz, /readyz and /metrics are served, and /debug/state to the loopback"},
+         "the address for /healthz, /readyz and /metrics, and for /debug/state, which answers only "
+         "requests over the loopback"},
         {"signing-key", FLAG_STRING, &o->signing_key, "FILE",
-         "the key that signs requests to pods, from a file (see `arl-operator keygen`)"},
+         "the file with the key that signs requests to pods (see `arl-operator keygen`); without "
+         "the flag the key comes from --signing-secret"},
         {"signing-secret", FLAG_STRING, &o->signing_secret, "NAME",
-         "the Secret with that key, in our own namespace; made when missing"},
+         "the Secret with that key, in the operator's own namespace; made if it does not exist"},
         {"default-task-timeout", FLAG_DURATION, &o->task_timeout_ms, "DURATION",
-         "limit of a Command step when spec.timeout is not given"},
+         "the time limit of a step whose task has no spec.timeout"},
         {"idle-timeout", FLAG_DURATION, &o->idle_timeout_ms, "DURATION",
-         "when an unused sandbox is deleted (0: never)"},
+         "how long a sandbox may be unused before it is deleted (0: for ever)"},
         {"keepalive-idle-timeout", FLAG_DURATION, &o->keepalive_idle_timeout_ms, "DURATION",
-         "the same for spec.keepAlive true"},
+         "the same for sandboxes with spec.keepAlive: true"},
         {"sandbox-wait", FLAG_DURATION, &o->sandbox_wait_ms, "DURATION",
-         "how long a sandbox waits for a pod before it fails"},
+         "how long a sandbox waits for a ready pod, or for the agent in it, before it fails"},
         {"output-limit", FLAG_SIZE, &o->output_limit, "BYTES",
-         "how much of each stream of a step is kept"},
+         "how many bytes of each output stream of a step are kept"},
         {"run-memory", FLAG_SIZE, &o->run_memory, "BYTES",
-         "how much all tasks that run or are not written yet may take of this process's memory; "
-         "what "
-         "does not fit is read from the pods again when a task has ended"},
+         "how much memory the output of all tasks may take that run, or whose result is not "
+         "written yet; output that does not fit is read from the pod again when its task has "
+         "ended"},
         {"max-streams", FLAG_INT, &o->max_streams, "NUMBER",
-         "how many tasks are listened to at one moment, each by a connection to its pod; where "
-         "more "
-         "run, the connections take turns of 5 seconds and more"},
+         "how many tasks may have a connection to their pods at one moment; if more tasks run, "
+         "they take turns of 5 seconds or more"},
         {"default-task-ttl", FLAG_DURATION, &o->task_ttl_ms, "DURATION",
-         "when a finished task without spec.ttlSecondsAfterFinished is deleted (0: never)"},
-        {"log-level", FLAG_STRING, &o->log_level, "debug|info|warn|error", "what is logged"},
-        {"log-format", FLAG_STRING, &o->log_format, "text|json", "how"},
+         "how long a finished task without spec.ttlSecondsAfterFinished is kept before it is "
+         "deleted (0: for ever)"},
+        {"log-level", FLAG_STRING, &o->log_level, "debug|info|warn|error",
+         "log lines of this level and above"},
+        {"log-format", FLAG_STRING, &o->log_format, "text|json", "the format of log lines"},
         {"leader-elect", FLAG_BOOL, &o->leader_elect, "",
-         "act only while holding the Lease arl-operator in our own namespace"},
+         "act only while this process holds the Lease arl-operator in the operator's own "
+         "namespace"},
         {"identity", FLAG_STRING, &o->identity, "NAME",
-         "the name of this process in that Lease; no two that run may have the same. One that is "
-         "started again under its name need not wait until the Lease ends (default: the host's "
-         "name and a number)"},
+         "the name of this process in that Lease; each process needs a name of its own. A process "
+         "that starts again with its old name need not wait until the Lease expires (default: the "
+         "host's name and a number)"},
         {"allow-privileged-templates", FLAG_BOOL, &o->allow_privileged, "",
-         "let pod templates use what the Pod Security Standard \"baseline\" forbids (the host's "
-         "namespaces, paths and ports, privileges, capabilities, ...), nodeName and system-* "
-         "priority classes"},
+         "allow pod templates with nodeName, with system-* priority classes, and with what the Pod "
+         "Security Standard \"baseline\" forbids (the host's namespaces, paths and ports, "
+         "privileges, capabilities, ...)"},
         {"version", FLAG_BOOL, &o->version, "", "print the version"},
         {"help", FLAG_BOOL, &o->help, "", "print this"},
         {NULL},
@@ -165,7 +170,7 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
     int r = flags_parse(flags, argc, argv, &rest, err);
 
     if (r == 0 && rest < argc)
-        return err_set(err, -EINVAL, "%s: no further arguments are taken", argv[rest]);
+        return err_set(err, -EINVAL, "%s: arl-operator takes only flags", argv[rest]);
     if (r == 0 && o->help) {
         *o = defaults;
         print_help(flags);
@@ -188,7 +193,7 @@ static int check_options(const struct options *o, struct err *err)
     /* "$(NAME)" of a manifest whose variable is missing is none; nor is "", which must not mean all
      * namespaces to one who wanted one. */
     if (o->ns && !is_dns_label(o->ns))
-        return err_set(err, -EINVAL, "--namespace: \"%s\" is no name of a namespace", o->ns);
+        return err_set(err, -EINVAL, "--namespace: \"%s\" is not the name of a namespace", o->ns);
     if (!o->sidecar_image || !*o->sidecar_image)
         return err_set(err, -EINVAL, "--sidecar-image is missing");
     if (strcmp(o->sidecar_image_policy, "Replace") != 0 &&

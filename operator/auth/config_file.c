@@ -60,7 +60,7 @@ int config_read_pem(const char *path, char **ret, struct err *err)
     if (!is_whole_pem(text)) {
         explicit_bzero(text, strlen(text));
         free(text);
-        return err_set(err, -EINVAL, "%s: no PEM text, or not all of it", path);
+        return err_set(err, -EINVAL, "%s: not PEM text, or cut off", path);
     }
     *ret = text;
     return 0;

@@ -48,7 +48,7 @@ static bool plan_cut(struct world *w, const char *prefix, const char *key, struc
     if (!m || !m->cut || m->deleting)
         return m && m->cut;
     action_event(out, kind, m, true, "TooLarge",
-                 "the object has too many values, or is too long, to be read: it is left alone");
+                 "the object is too long, or has too many values: arl does not read it");
     return true;
 }
 
@@ -73,7 +73,7 @@ char *plan_pod_broken(struct pod *p, struct now now, int64_t *ret_due_mono_ns)
     if (p->broken)
         return xstrdup(p->broken);
     if (tells_no_key(p))
-        return xstrdup("its init container " POD_INIT " has told no key of its agent");
+        return xstrdup("its init container " POD_INIT " has not reported the key of the agent");
     if (!should_be_ready(p)) {
         p->unready_mono_ns = 0;
         return NULL;

@@ -443,8 +443,8 @@ static void stop_all(struct reflector *r)
 
 static void do_wait(struct reflector *r, int64_t until_ns)
 {
-    cleanup_free char *msg =
-        xasprintf("again in %d ms", (int)((until_ns - ops_now(r->ops).mono_ns) / NSEC_PER_MSEC));
+    cleanup_free char *msg = xasprintf("tries again in %d ms",
+                                       (int)((until_ns - ops_now(r->ops).mono_ns) / NSEC_PER_MSEC));
 
     note(r, LOG_INFO, msg);
     r->ops->v->timer_set(r->ops, r->timer, until_ns);

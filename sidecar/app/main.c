@@ -34,12 +34,14 @@ static const char usage[] =
     "       arl-sidecar install --container NAME [--container NAME...] [FLAG...]\n"
     "       arl-sidecar --version | --help\n"
     "\n"
-    "serve answers the operator and runs tasks in the containers of its pod; install makes the\n"
-    "pod's key and puts the runner into the volume that they see; cat prints files that "
-    "status.steps[].outputFile names; tail prints what a step prints, with -f to its end.\n"
+    "serve    answers the operator, and runs tasks in the containers of its pod\n"
+    "install  makes the pod's key, and puts the runner into the folders of these containers\n"
+    "cat      prints files that status.steps[].outputFile names\n"
+    "tail     prints the output of a step so far; with -f until the step ends\n"
     "\n"
     "Environment of serve: ARL_POD_UID, ARL_PUBLIC_KEYS (keyid=base64url,...), ARL_CONTAINERS\n"
-    "(NAME,..., the first one is the default), ARL_OUTPUT_LIMIT (bytes of a stream of a step).\n"
+    "(NAME,..., the first one is the default), ARL_OUTPUT_LIMIT (how many bytes of each output\n"
+    "stream of a step are kept).\n"
     "\n";
 
 struct options {
@@ -69,34 +71,36 @@ static struct options opts = {
 };
 
 static const struct flag serve_flags[] = {
-    {"listen", FLAG_STRING, &opts.listen, "ADDR:PORT", "where HTTP is served"},
-    {"dir", FLAG_STRING, &opts.dir, "DIR", "holds a folder for each container"},
-    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
+    {"listen", FLAG_STRING, &opts.listen, "ADDR:PORT", "the address that HTTP is served on"},
+    {"dir", FLAG_STRING, &opts.dir, "DIR", "the folder that has a folder for each container"},
+    {"state", FLAG_STRING, &opts.state, "DIR", "the folder of the journal"},
     {"log-level", FLAG_STRING, &opts.log_level, "LEVEL", "debug, info, warn or error"},
     {"log-format", FLAG_STRING, &opts.log_format, "FORMAT", "text or json"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
 static const struct flag cat_flags[] = {
-    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
+    {"state", FLAG_STRING, &opts.state, "DIR", "the folder of the journal"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
 static const struct flag tail_flags[] = {
-    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
-    {"stream", FLAG_STRING, &opts.stream, "stdout|stderr", "only this one; without, both"},
-    {"framed", FLAG_BOOL, &opts.framed, "", "both on standard output, in frames"},
-    {"attempt", FLAG_INT, &opts.attempt, "N", "of the Task; without, the latest"},
-    {"wait", FLAG_INT, &opts.wait_s, "SECONDS", "for a step that has not begun; at most 600"},
+    {"state", FLAG_STRING, &opts.state, "DIR", "the folder of the journal"},
+    {"stream", FLAG_STRING, &opts.stream, "stdout|stderr", "only this stream (default: both)"},
+    {"framed", FLAG_BOOL, &opts.framed, "", "print both streams on standard output, in frames"},
+    {"attempt", FLAG_INT, &opts.attempt, "N", "the attempt of the Task; 0: the latest one"},
+    {"wait", FLAG_INT, &opts.wait_s, "SECONDS",
+     "how long to wait for a step that has not begun, at most 600"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
 static const struct flag install_flags[] = {
-    {"dir", FLAG_STRING, &opts.dir, "DIR", "holds a folder for each container"},
-    {"container", FLAG_STRINGS, &opts.containers, "NAME", "a container that runs steps"},
-    {"runner", FLAG_STRING, &opts.runner, "FILE", "the runner to be copied"},
-    {"state", FLAG_STRING, &opts.state, "DIR", "where the journal is kept"},
-    {"termination-log", FLAG_STRING, &opts.message, "FILE", "gets the public key of this pod"},
+    {"dir", FLAG_STRING, &opts.dir, "DIR", "the folder that has a folder for each container"},
+    {"container", FLAG_STRINGS, &opts.containers, "NAME", "a container that can run steps"},
+    {"runner", FLAG_STRING, &opts.runner, "FILE", "the runner to copy"},
+    {"state", FLAG_STRING, &opts.state, "DIR", "the folder of the journal"},
+    {"termination-log", FLAG_STRING, &opts.message, "FILE",
+     "the file that the public key of this pod is written to"},
     {NULL, 0, NULL, NULL, NULL},
 };
 

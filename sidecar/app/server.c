@@ -349,7 +349,7 @@ static void delete_task(struct server *s, struct sealed_exchange *x, const struc
         reply_error(x, 404, "this attempt was never started here");
         break;
     case RUN_DELETE_NO_JOURNAL:
-        reply_error(x, 507, "the journal does not take that this attempt was cancelled");
+        reply_error(x, 507, "the journal could not record that this attempt was canceled");
         break;
     }
 }

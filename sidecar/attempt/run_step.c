@@ -201,7 +201,7 @@ static char *refusal(const struct run *r)
         s->work_dir[0] != '/' && has_dot_dot(s->work_dir))
         return xasprintf("workDir \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->work_dir);
     if (s->type == STEP_FILE_PATCH && s->is_patch && !s->path && s->mode >= 0)
-        return xstrdup("mode is for the file at path: a patch without path has the modes itself");
+        return xstrdup("mode needs path: a patch without path sets the modes of its files itself");
     return NULL;
 }
 
@@ -487,6 +487,6 @@ void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret)
         return;
     step = label(r);
     fail_step(r, RUN_CODE_LOST, now->mono_ns - r->step_started_ns,
-              xasprintf("the agent in the container was lost while %s ran", step),
+              xasprintf("the runner in the container was lost while %s ran", step),
               TASK_END_AGENT_LOST, now, ret);
 }

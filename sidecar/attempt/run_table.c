@@ -80,8 +80,8 @@ static void on_trouble(size_t container, const char *why, void *arg)
 {
     struct run_table *t = arg;
 
-    log_error("no runner can be let in", "container", t->opts.containers[container], "why", why,
-              NULL);
+    log_error("no runner of the container can connect", "container", t->opts.containers[container],
+              "why", why, NULL);
 }
 
 static void on_lost(size_t container, const char *why, void *arg)
@@ -417,7 +417,8 @@ static void let_follow(struct run_table *t)
     if (!fo.path)
         return;
     if (follow_new(t->loop, &fo, &t->follow, &err) < 0)
-        log_error("nobody can follow what steps print", "why", err.msg, NULL);
+        log_error("live output is not available: arl-sidecar tail does not work", "why", err.msg,
+                  NULL);
     else
         t->handles_open++;
 }

@@ -95,7 +95,8 @@ int auth_check_head(struct auth *a, const struct signature_input *in,
     if (seen(a, proof.nonce))
         return err_set(err, -EACCES, "the request was seen before");
     if (proof.created <= a->floor)
-        return err_set(err, -EACCES, "the signature is older than those that are remembered here");
+        return err_set(err, -EACCES,
+                       "the signature is older than the oldest one that the agent remembers");
     remember(a, &proof);
     *ret = proof;
     return 0;

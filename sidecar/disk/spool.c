@@ -48,7 +48,8 @@ static void drop(struct spool_file *f)
     /* In this order: whoever has it open sees by its links why it is empty. */
     unlink(f->path);
     if (fd >= 0 && ftruncate(fd, 0) < 0)
-        log_warn("a file that goes keeps its bytes", "path", f->path, "why", strerror(errno), NULL);
+        log_warn("a deleted output file could not be emptied", "path", f->path, "why",
+                 strerror(errno), NULL);
     if (fd >= 0)
         close(fd);
     file_free(f);

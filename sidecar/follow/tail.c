@@ -200,7 +200,7 @@ int tail_run(const struct tail_opts *opts)
     t = (struct tail){.opts = opts, .fd = -1};
     r = dial(&t);
     if (r < 0) {
-        fprintf(stderr, "arl-sidecar: the agent can not be asked: %s\n", strerror(-r));
+        fprintf(stderr, "arl-sidecar: cannot connect to the agent: %s\n", strerror(-r));
         end_with(&t, FOLLOW_FAILED);
     }
     while (!t.done)

@@ -142,7 +142,7 @@ static void shut_door(struct link *l)
         if (l->links->closing)
             conn_leave(list_entry(it, struct conn, node));
         else
-            refuse(list_entry(it, struct conn, node), "it waited when the door was shut");
+            refuse(list_entry(it, struct conn, node), "the socket was closed before its turn");
     }
 }
 

@@ -16,15 +16,16 @@ static const char usage[] =
     "       arl-runner copy-workspace FROM TO\n"
     "       arl-runner --version\n"
     "\n"
-    "PID 1 of a container: starts COMMAND (if given), runs what the sidecar behind the socket\n"
-    "asks for, and reaps what nobody waits for. copy-workspace copies files of an image into the\n"
-    "empty volume that is to be mounted over them.\n"
+    "run is PID 1 of a container. It starts COMMAND (if given), runs the steps that the sidecar\n"
+    "sends over the socket, and reaps all processes that have lost their parents.\n"
+    "copy-workspace copies files of an image into the empty volume that will be mounted over "
+    "them.\n"
     "\n"
-    "Verbs, for files of the container that it lies in: put, get, ls, stat, rm, mkdir, tar, untar\n"
-    "(VERB --help).\n";
+    "Verbs read and write the files of the container: put, get, ls, stat, rm, mkdir, tar, untar.\n"
+    "VERB --help describes them.\n";
 
-/* Where the containers of the user see it; nothing is there in the agent's own, which has what
- * nobody is to read. */
+/* The runner's path in the user's containers. The agent's own container has nothing at this path:
+ * there the verbs are refused, because nobody may read the agent's files with them. */
 static const char place[] = "/.arl/" FRAMES_RUNNER_FILE;
 
 static int usage_error(void)
@@ -61,7 +62,7 @@ int main(int argc, char **argv)
         return copy_workspace(argv[2], argv[3]);
     if (argc < 4 || strcmp(argv[1], "run") != 0 || strcmp(argv[2], "--socket") != 0)
         return usage_error();
-    /* Gives back what large output took. */
+    /* The memory of a large output goes back to the kernel. */
     mallopt(M_TRIM_THRESHOLD, 32 << 10);
     mallopt(M_MMAP_THRESHOLD, 32 << 10);
     if (argc == 4)

@@ -21,15 +21,17 @@ static const char usage[] =
     "       runner tar PATH\n"
     "       runner untar [--size N [--sha256 HEX] | --framed] PATH\n"
     "\n"
-    "Files of this container, by standard input and output. All take --user USER (a name or a\n"
-    "number, or both with a group: 1000:1000), --dir DIR (what a relative PATH is below), and --\n"
-    "before a PATH that begins with a dash.\n"
+    "These verbs read and write files of this container. put and untar read standard input; get,\n"
+    "ls, stat and tar write standard output. All take --user USER (a name or a number, or either\n"
+    "of them with a group: 1000:1000), --dir DIR (a relative PATH is below DIR), and -- before a\n"
+    "PATH that begins with a dash.\n"
     "\n"
-    "--size: so many bytes follow on standard input; --framed: frames do, each a length of four\n"
-    "bytes and so many bytes, and at the end a length of 0 and the SHA-256 of all.\n"
+    "--size N: standard input has N bytes.\n"
+    "--framed: standard input has frames. Each frame is a length of four bytes and that many\n"
+    "bytes. The last frame is a length of 0 and the SHA-256 of all bytes.\n"
     "\n"
-    "Exit status: 0 done, 1 failed (the last line on standard error says why, as JSON), 2 wrong\n"
-    "arguments, 126 the user may not be used, or the verbs may not be used in this container.\n";
+    "Exit status: 0: done. 1: failed; the last line on standard error says why, as JSON. 2: wrong\n"
+    "arguments. 126: the user, or any verb, may not be used in this container.\n";
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 

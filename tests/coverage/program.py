@@ -287,12 +287,12 @@ class Place:
 def _(p):
     for args, says in (
             (["--nosuch"], "there is no flag --nosuch"),
-            (["extra"], "extra: no further arguments are taken"),
+            (["extra"], "extra: arl-operator takes only flags"),
             ([], "--sidecar-image is missing"),
             (["--sidecar-image", ""], "--sidecar-image is missing"),
-            (["--sidecar-image=s", "--namespace", "$(POD_NAMESPACE)"], "is no name of a namespace"),
-            (["--sidecar-image=s", "--namespace="], '"" is no name of a namespace'),
-            (["--sidecar-image=s", "--namespace", "-a"], "is no name of a namespace"),
+            (["--sidecar-image=s", "--namespace", "$(POD_NAMESPACE)"], "is not the name of a namespace"),
+            (["--sidecar-image=s", "--namespace="], '"" is not the name of a namespace'),
+            (["--sidecar-image=s", "--namespace", "-a"], "is not the name of a namespace"),
             (["--sidecar-image=s", "--sidecar-image-policy=Never"], "Never is neither Replace nor Keep"),
             (["--sidecar-image=s", "--log-level=loud"], "loud is none of debug, info, warn, error"),
             (["--sidecar-image=s", "--log-format=xml"], "xml is neither text nor json"),

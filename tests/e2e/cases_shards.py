@@ -238,4 +238,4 @@ def a_namespace_that_cannot_be_is_refused(t):
     pod = wait("an operator to lead", t.env.operator.leader, 60)["metadata"]["name"]
     for value in ("", "$(ARL_NAMESPACE)", "-x", "Team"):
         r = t.env.run_kubectl("-n", "arl-system", "exec", pod, "--", "arl-operator", "--sidecar-image=x", f"--namespace={value}")
-        expect(r.returncode == 2 and f'"{value}" is no name of a namespace' in r.stderr, f"exit {r.returncode}: {r.stderr[-400:]}")
+        expect(r.returncode == 2 and f'"{value}" is not the name of a namespace' in r.stderr, f"exit {r.returncode}: {r.stderr[-400:]}")

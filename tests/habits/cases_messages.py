@@ -168,7 +168,7 @@ refused("a_patch_whose_last_file_does_not_fit", diff("--- a/p11\n+++ b/p11\n" + 
         'p12: hunk 1 does not fit: expected "a" at line 1, found "x"', before=[patch("p11", "a\n"), patch("p12", "x\n")])
 refused("a_patch_of_another_format", diff("1c1\n< a\n---\n> b\n", path="p13"), 'p13: the patch has no hunk: it is no unified diff, and begins with "1c1"')
 refused("a_mode_for_a_patch_without_a_path", diff("--- a/p14\n+++ b/p14\n" + HUNK, mode="0755"),
-        'step "it": mode is for the file at path: a patch without path has the modes itself', before=[patch("p14", "a\n")])
+        'step "it": mode needs path: a patch without path sets the modes of its files itself', before=[patch("p14", "a\n")])
 refused("a_patch_without_a_name", diff(HUNK), "the patch does not name its file, and the step has no path")
 
 

@@ -310,7 +310,7 @@ static void test_refused(void **state)
         {"{\"type\":\"FilePatch\",\"path\":\"b\",\"workDir\":\"a/../..\"}", "step 1",
          "workDir \"a/../..\" has a \"..\" component"},
         {"{\"type\":\"FilePatch\",\"patch\":\"x\",\"mode\":\"0755\"}", "step 1",
-         "mode is for the file at path: a patch without path has the modes itself"},
+         "mode needs path: a patch without path sets the modes of its files itself"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -411,8 +411,8 @@ static void test_lost(void **state)
     expect(&f.acts, LAUNCHED);
     run_on_lost(&f.run, &now, &f.acts);
     expect(&f.acts,
-           "flush\ntext 2 arl: the agent in the container was lost while step \"a\" ran\n"
-           "exit 0: 255 after 200 (the agent in the container was lost while step \"a\" ran)\n"
+           "flush\ntext 2 arl: the runner in the container was lost while step \"a\" ran\n"
+           "exit 0: 255 after 200 (the runner in the container was lost while step \"a\" ran)\n"
            "timer 0\nend 255 after 200 AgentLost\n");
     /* Whatever is late finds nothing to change. */
     done(&f, FRAME_EXITED, 0);
@@ -438,8 +438,8 @@ static void test_container_stopped(void **state)
     expect(&f.acts, "");
     run_on_timer(&f.run, &now, &f.acts);
     expect(&f.acts,
-           "flush\ntext 2 arl: the agent in the container was lost while step \"a\" ran\n"
-           "exit 0: 255 after 200 (the agent in the container was lost while step \"a\" ran)\n"
+           "flush\ntext 2 arl: the runner in the container was lost while step \"a\" ran\n"
+           "exit 0: 255 after 200 (the runner in the container was lost while step \"a\" ran)\n"
            "timer 0\nend 255 after 200 AgentLost\n");
 }
 
@@ -454,8 +454,8 @@ static void test_stuck(void **state)
     run_on_timer(&f.run, &start_time, &f.acts);
     expect(&f.acts,
            "drop executor\nflush\n"
-           "text 2 arl: the agent in the container was lost while step \"a\" ran\n"
-           "exit 0: 255 after 0 (the agent in the container was lost while step \"a\" ran)\n"
+           "text 2 arl: the runner in the container was lost while step \"a\" ran\n"
+           "exit 0: 255 after 0 (the runner in the container was lost while step \"a\" ran)\n"
            "timer 0\nend 255 after 0 AgentLost\n");
 }
 
