@@ -1,6 +1,6 @@
 /*
- * The sidecar's HTTP routes (docs/protocol.md). All but the first two need a signature, and get a
- * sealed answer:
+ * The sidecar's HTTP routes (docs/protocol.md). All but the first two need a signature, and their
+ * answers are sealed:
  *
  *   GET /healthz /readyz /metrics /v1/tasks;  PUT, GET, DELETE /v1/tasks/{uid}/{attempt};
  *   POST /v1/acknowledged

@@ -1,6 +1,6 @@
 /*
- * One attempt of a task in the run table. Shared by run_table.c (the table, its requests and
- * runners) and attempt.c (one attempt: its actions, its events and who is attached).
+ * One attempt of a task in the run table. Two files share it: run_table.c (the table, its requests
+ * and runners) and attempt.c (one attempt: its actions, its events and the streams attached to it).
  */
 #ifndef ARL_SIDECAR_ATTEMPT_ATTEMPT_H
 #define ARL_SIDECAR_ATTEMPT_ATTEMPT_H
@@ -16,10 +16,10 @@
 #include "sidecar/follow/follow.h"
 #include "sidecar/link/runner_link.h"
 
-/* Callers at a container's socket. */
+/* Callers that were refused at a container's socket. */
 struct refused {
-    uint64_t told_ms; /* of the last line; 0: none yet */
-    uint64_t untold;  /* since then */
+    uint64_t told_ms; /* when the last log line was written; 0: none yet */
+    uint64_t untold;  /* callers since then, which no line counts */
 };
 
 struct run_table {
@@ -28,14 +28,15 @@ struct run_table {
     struct runner_links *links;
     struct list attempts; /* oldest first */
     size_t count;
-    uint64_t last_id; /* of steps, as runners know them */
+    uint64_t last_id; /* the last id of a step; runners know steps by it */
     struct run_table_stats stats;
     struct refused refused[LIMIT_CONTAINERS];
-    struct follow *follow;  /* NULL: nobody can follow */
-    uint64_t last_followed; /* of the files that are followers' alone */
+    struct follow *follow;  /* NULL: there is no socket for followers */
+    uint64_t last_followed; /* the last number of a file that only followers read */
     uv_timer_t heartbeat;
-    uv_timer_t saver; /* runs while there are events that are not in a file */
-    size_t streams;   /* the heartbeat runs while there are any, or attempts that run */
+    uv_timer_t saver; /* runs while some events are not in a file yet */
+    size_t
+        streams; /* open ones; the heartbeat runs while there are streams, or attempts that run */
     size_t handles_open;
     bool closing;
     void (*close_cb)(void *arg);
@@ -50,48 +51,51 @@ struct attempt {
     struct task_request request;
     struct run run;
     struct outlog log;
-    size_t saved;                 /* lines that are in the journal's file */
-    size_t unsaved_bytes;         /* of those that are not */
-    bool has_file;                /* there may be one */
-    bool unsavable;               /* the file could not be written: it says less than there was */
-    uint64_t step_id;             /* of the step that runs; 0: none */
-    size_t container;             /* where it runs */
-    bool step_open;               /* the last step that began has not ended */
-    uint64_t printed[2];          /* by it */
+    size_t saved;         /* lines that the journal's file has */
+    size_t unsaved_bytes; /* of the lines that it does not have */
+    bool has_file;        /* the journal may have a file of this attempt */
+    bool unsavable;      /* writing the file has failed: it lacks events, and nothing is appended */
+    uint64_t step_id;    /* of the running step; 0: none */
+    size_t container;    /* where it runs */
+    bool step_open;      /* the last step that began has not ended */
+    uint64_t printed[2]; /* bytes of its stdout and stderr */
     struct spool_file *spool[2];  /* of its stdout and stderr; NULL: none */
-    bool overflowed[2];           /* the file has what the log has not */
-    struct follow_output *output; /* of the step that is open; NULL: nobody has followed it */
-    bool look_again;              /* for those who wait for a step */
-    uv_timer_t *timer;            /* while it runs */
+    bool overflowed[2];           /* the file has bytes that the log has dropped */
+    struct follow_output *output; /* of the open step; NULL: nobody has followed it */
+    bool look_again;   /* a step has begun, or the attempt has ended: followers may wait for that */
+    uv_timer_t *timer; /* while it runs */
     struct list streams;
     bool running;
-    bool lost_unseen; /* it ended with a sidecar before us, and its events are not all there */
+    bool lost_unseen; /* it ended under an earlier process of the sidecar, and some events are lost
+                       */
 };
 
-/* A fresh attempt that is in the table and does not run yet. */
+/* A new attempt; it is in the table and does not run yet. */
 struct attempt *attempt_new(struct run_table *t, const struct journal_key *key, const char *label);
-/* Takes it out of the table and frees it; its streams end. It does not run. */
+/* Takes a, which must not run, out of the table, ends its streams and frees it. */
 void attempt_free(struct attempt *a);
-/* Takes the request over and runs its first step. */
+/* Takes over the request and starts its first step. */
 void attempt_start(struct attempt *a, struct task_request *request);
-/* What the step that runs has printed. */
+/* The running step has printed this. */
 void attempt_output(struct attempt *a, int fd, const char *data, size_t len);
 void attempt_cancel(struct attempt *a);
 void attempt_lost(struct attempt *a);
 void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, const char *text,
                      int64_t duration_ns);
-/* Answers the exchange with the events after a sequence number, and those to come. */
+/* Answers the exchange with a stream: all events after that sequence number, and later ones as
+ * they come. */
 void attempt_attach(struct attempt *a, struct sealed_exchange *x, uint64_t after);
-/* Loads an attempt of a sidecar before us; one that had not ended is lost. */
+/* Loads an attempt that an earlier process of the sidecar has started. If it had not ended, it is
+ * lost. */
 void attempt_restore(struct attempt *a);
-/* Hands new events to whoever is attached. */
+/* Sends new events to all attached streams. */
 void attempt_pump(struct attempt *a);
 void attempt_beat(struct attempt *a);
-/* Writes the events that are not in the journal yet. */
+/* Writes the events that the journal does not have yet. */
 void attempt_save(struct attempt *a);
 
-/* A file with all that a stream of the open step has printed, and will print; NULL if it can not be
- * had, or if bytes are lost already. */
+/* A file with everything that a stream of the open step has printed and will print. NULL if bytes
+ * are lost already, or if no file could be made. */
 struct spool_file *attempt_spool(struct attempt *a, int fd);
 
 /* attempt_follow.c: the output of a step, for followers. */

@@ -1,6 +1,6 @@
 /*
- * What one attempt of a task does next. Values in (the request, what happened, the time), actions
- * out; nothing here touches the world.
+ * Decides what one attempt of a task does next. Values come in (the request, what happened, the
+ * time), and actions go out. Nothing here touches the world.
  *
  *            start                 done (0): next step
  *   NEW ───────────────▶ RUNNING ◀──────┐
@@ -10,10 +10,11 @@
  *                        │ ▼ ▼                                                           ENDED
  *                      KILLING ──done, lost, no answer──▶ ENDED
  *
- * KILLING is also where a step is whose container is ended by somebody else (RUN_STOP_CONTAINER).
+ * A step is in KILLING, too, when somebody else ends its container (RUN_STOP_CONTAINER).
  *
- * Steps run in order. The first that fails ends the attempt, unless it is one that lets the others
- * go on (onError: Continue): then the attempt fails at its end, with that step's exit code.
+ * Steps run in order. A step that fails ends the attempt, unless it has onError: Continue. Then the
+ * later steps run, and the attempt fails at its end with the exit code of the first step that
+ * failed.
  */
 #ifndef ARL_SIDECAR_ATTEMPT_RUN_STEP_H
 #define ARL_SIDECAR_ATTEMPT_RUN_STEP_H
@@ -23,15 +24,16 @@
 #include "common/wire/task_proto.h"
 #include "sidecar/runner/frames.h"
 
-/* A runner that does not report the end of a step for so long after it was told to kill it is
- * broken (it has 2 s of grace and 5 s for the kernel). */
+/* A runner that was told to kill a step is broken if it has not reported the end by then. (It
+ * needs 2 s of grace, and at most 5 s for the kernel.) */
 #define RUN_KILL_LIMIT_MS 15000
-/* Between TERM and KILL. Whoever cancels does not want to wait; who is out of time may tidy up. */
+/* Between TERM and KILL. A step that was out of time may tidy up; a user who cancels does not want
+ * to wait. */
 #define RUN_GRACE_TIMEOUT_MS 2000
 #define RUN_GRACE_CANCEL_MS 500
-/* When the step's container is ended from outside, the whole pod may be: then this agent is ended,
- * too, within this time, and says nothing of the step: its end is the pod's. Only if it is not, the
- * step was lost with its container. */
+/* When somebody ends the step's container from outside, the whole pod may be ending. Then this
+ * agent is ended, too, within this time, and reports nothing of the step: the operator sees the end
+ * of the pod. If the agent still lives after this time, the step was lost with its container. */
 #define RUN_POD_END_MS 3000
 /* The exit code of a step whose end nobody saw. */
 #define RUN_CODE_LOST 255
@@ -54,15 +56,15 @@ struct run {
 
 enum run_action_type {
     RUN_EMIT_STEP, /* the step event */
-    RUN_FLUSH,     /* what is kept of the step's output goes out */
-    RUN_TEXT,      /* fd, text: a sentence of ours */
+    RUN_FLUSH,     /* all that is kept of the step's output goes out */
+    RUN_TEXT,      /* fd, text: a sentence of arl's own */
     RUN_EMIT_EXIT, /* code, duration_ns, text: the error or NULL */
     RUN_EMIT_END,  /* code, duration_ns, reason */
     RUN_EXEC,      /* container, text: the work directory; a Command */
     RUN_WRITE,     /* container, text: the absolute path; a FilePatch */
     RUN_KILL,      /* container, timeout_ms: the grace between TERM and KILL */
-    RUN_TIMER,     /* timeout_ms; replaces the one before; 0: none */
-    RUN_DROP,      /* container: its runner can not be trusted any more */
+    RUN_TIMER,     /* timeout_ms; replaces the last timer; 0: no timer */
+    RUN_DROP,      /* container: its runner cannot be trusted any more, cut its connection */
 };
 
 struct run_action {
@@ -77,8 +79,8 @@ struct run_action {
     enum task_end_reason reason;
 };
 
-/* Starts as all zeroes. Steps that cannot run and let the others go on have theirs all at once, so
- * there is no other limit than LIMIT_STEPS times a few. */
+/* Initialize it with zeroes. Many steps can end within one call, if they cannot be started and have
+ * onError: Continue. So the list has at most a few actions for each of LIMIT_STEPS steps. */
 struct run_actions {
     struct run_action *list;
     size_t count;
@@ -86,17 +88,17 @@ struct run_actions {
 };
 void run_actions_done(struct run_actions *a);
 
-/* All append to *ret, in the order in which things are to be done. */
+/* All of these append actions to *ret, in the order in which they are to be done. */
 void run_start(struct run *r, const struct now *now, struct run_actions *ret);
-/* The runner's DONE; text and duration_ns as it says. */
+/* The runner has sent DONE; text and duration_ns are the runner's, and are not trusted. */
 void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *text,
                  int64_t duration_ns, const struct now *now, struct run_actions *ret);
 void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret);
 void run_on_cancel(struct run *r, const struct now *now, struct run_actions *ret);
-/* Whether the step's container was ended from outside: that its runner goes is to be expected then,
- * and counts as a loss only when RUN_POD_END_MS are over. */
+/* Whether somebody has ended the step's container from outside. Then the runner is expected to go,
+ * and the step counts as lost only after RUN_POD_END_MS. */
 bool run_awaits_pod_end(const struct run *r);
-/* The runner of the step is gone; what became of the step will never be known. */
+/* The runner of the step is gone. Nobody will ever know how the step ended. */
 void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret);
 
 /* The index of a step's container, or -1. name NULL: the default one. */

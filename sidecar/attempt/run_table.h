@@ -1,10 +1,11 @@
 /*
- * The attempts that this sidecar knows: those that run and those whose result nobody has
- * acknowledged yet. Binds run_step (what to do next), outlog (what was said), the journal (what was
- * ever started) and the runners together, and feeds whoever is attached.
+ * The attempts that this sidecar knows: those that run, and those whose result is not acknowledged
+ * yet. It connects run_step (what to do next), outlog (the events), the journal (what was ever
+ * started) and the runners, and it feeds the streams that are attached to an attempt.
  *
- * An attempt runs on when nobody is attached. Limits: RUN_TABLE_MAX attempts and RUN_TABLE_BYTES of
- * events; at either the oldest result goes, and where there is none a new attempt is refused.
+ * An attempt runs on when no stream is attached. Limits: RUN_TABLE_MAX attempts and RUN_TABLE_BYTES
+ * of events. At a limit the oldest result is dropped; if there is no result, a new attempt is
+ * refused.
  */
 #ifndef ARL_SIDECAR_ATTEMPT_RUN_TABLE_H
 #define ARL_SIDECAR_ATTEMPT_RUN_TABLE_H
@@ -18,10 +19,10 @@
 #define RUN_TABLE_MAX 512
 #define RUN_TABLE_BYTES (16u << 20)
 #define RUN_HEARTBEAT_MS 5000
-/* Events are in memory only for so long, see journal.h. */
+/* After this time events are written into the journal (journal.h). */
 #define RUN_SAVE_MS 1000
-/* One line a container tells of all callers that were refused in this time: whoever runs code in a
- * container can dial as often as he likes while its runner is not in. */
+/* One log line for each container counts all callers that were refused in this time. Code in the
+ * container can connect as often as it likes while its runner is not in. */
 #define RUN_REFUSED_LOG_MS 60000
 
 struct run_table;
@@ -35,7 +36,7 @@ struct run_table_opts {
     size_t output_limit; /* the most that a request can ask for */
     struct journal *journal;
     struct spool *spool;
-    const char *follow_path; /* of the socket for those who follow (follow.h); NULL: none */
+    const char *follow_path; /* of the socket for followers (follow.h); NULL: none */
 };
 
 struct run_table_stats {
@@ -48,46 +49,46 @@ struct run_table_stats {
     struct metrics_histogram duration_ns;
 };
 
-/* Loads what the journal has; attempts that ran when the last sidecar ended are lost. */
+/* Loads the journal. Attempts that ran when the sidecar's last process ended are lost. */
 int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, struct run_table **ret,
                   struct err *err);
 void run_table_close(struct run_table *t, void (*cb)(void *arg), void *arg);
 
-/* What to do with a PUT. RUN_STARTED and RUN_ATTACHED: the exchange was answered with a stream. */
+/* How a PUT was handled. RUN_STARTED and RUN_ATTACHED: the exchange was answered with a stream. */
 enum run_put {
     RUN_STARTED,
     RUN_ATTACHED,
-    RUN_OTHER_BODY,    /* known under another body */
-    RUN_OTHER_SANDBOX, /* this pod is another sandbox's */
-    RUN_FORGOTTEN,     /* was acknowledged (or dropped) before; will not run again */
+    RUN_OTHER_BODY,    /* the attempt is known, with another body */
+    RUN_OTHER_SANDBOX, /* this pod serves another sandbox */
+    RUN_FORGOTTEN,     /* its result was acknowledged or dropped; it will not run again */
     RUN_NOT_READY,     /* a runner is missing, or there is no room */
-    RUN_BAD,           /* the body is no request */
-    RUN_NO_JOURNAL,    /* the disk does not take it */
+    RUN_BAD,           /* the body is not a valid request */
+    RUN_NO_JOURNAL,    /* the journal could not be written */
     RUN_UNKNOWN_TASK,  /* attaching: never started here */
 };
 /* err is set for all but the first two. */
 enum run_put run_table_put(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
                            unsigned attempt, uint64_t after, struct err *err);
 
-/* Attaches to an attempt that is known, whatever its body was. RUN_FORGOTTEN as above;
- * RUN_UNKNOWN_TASK: it was never started here. */
+/* Attaches to a known attempt, without comparing its body. RUN_FORGOTTEN as above;
+ * RUN_UNKNOWN_TASK: the attempt was never started here. */
 enum run_put run_table_attach(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
                               unsigned attempt, uint64_t after, struct err *err);
 /* Calls tell() with "uid/attempt" of each attempt that runs, and its task's namespace/name. */
 void run_table_each_running(const struct run_table *t,
                             void (*tell)(const char *label, const char *task, void *arg),
                             void *arg);
-/* Whether requests in the name of this sandbox are for this pod: it serves no other one yet. */
+/* Whether this pod serves this sandbox, or no sandbox yet. */
 bool run_table_serves(const struct run_table *t, const char *sandbox_uid);
 
 enum run_delete {
     RUN_CANCELED,
     RUN_ACKNOWLEDGED,
-    RUN_UNKNOWN,           /* never started here, and from now on it never will be */
-    RUN_DELETE_NO_JOURNAL, /* unknown, and the disk does not take that it must not start */
+    RUN_UNKNOWN,           /* never started here; from now on it cannot be started any more */
+    RUN_DELETE_NO_JOURNAL, /* the same, but the journal could not record it */
 };
 enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt);
-/* Drops the result; an attempt that runs is left alone. */
+/* Drops the result. Does nothing to an attempt that runs. */
 void run_table_acknowledge(struct run_table *t, const char *task_uid, unsigned attempt);
 
 bool run_table_container_ready(const struct run_table *t, size_t container);

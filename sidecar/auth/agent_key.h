@@ -1,16 +1,16 @@
 /*
- * The key pair of this pod's agent, in the journal's folder: made by the init container before any
- * code of the user's runs, read by the sidecar. Nobody else sees that folder.
+ * The key pair of this pod's agent, in the folder of the journal. The init container makes it
+ * before any code of the user runs, and the sidecar reads it. No other container sees that folder.
  */
 #ifndef ARL_SIDECAR_AUTH_AGENT_KEY_H
 #define ARL_SIDECAR_AUTH_AGENT_KEY_H
 
 #include "common/wire/channel.h"
 
-/* Makes the folder and the key, on the disk when this returns. A key that is there and sound is
- * kept: the pod's init container runs again when its node was restarted. */
+/* Makes the folder and the key; both are on the disk when this returns. A valid key that is there
+ * already is kept, because the init container runs again after its node was restarted. */
 int agent_key_make(const char *dir, struct channel_pair *ret, struct err *err);
-/* -ENOENT: there is none; -EBADMSG: it is damaged. */
+/* -ENOENT: there is no key; -EBADMSG: the key is damaged. */
 int agent_key_load(const char *dir, struct channel_pair *ret, struct err *err);
 
 #endif

@@ -1,11 +1,13 @@
 /*
- * Who may talk to this sidecar: requests signed with one of the operator's keys, for this pod, made
- * within SIGNATURE_WINDOW_S, each once. That is found out from the head of a request alone.
+ * Which requests this sidecar accepts: those signed with one of the operator's keys, for this pod,
+ * within the last SIGNATURE_WINDOW_S, and each request once. The head of a request is enough to
+ * decide that.
  *
- * Nonces are remembered while the time of their signature is within the window, at most
- * LIMIT_NONCES. When one is forgotten, for its age or to make room, nothing that was signed then or
- * before is taken any more: so nothing comes back, whatever happens to the clock, and a flood of
- * good requests shuts nobody out whose clock is right.
+ * The sidecar remembers a nonce while the time of its signature is within the window, and at most
+ * LIMIT_NONCES of them. When it forgets a nonce, because of its age or to make room, it refuses
+ * all signatures of that second and earlier ones from then on. So no request is accepted twice,
+ * even if the clock jumps; and a flood of valid requests shuts out only clients whose clock is
+ * behind.
  */
 #ifndef ARL_SIDECAR_AUTH_AUTH_H
 #define ARL_SIDECAR_AUTH_AUTH_H
@@ -16,7 +18,7 @@
 struct auth {
     struct signature_keyring keys;
     char *pod_uid;
-    /* In no order. */
+    /* Unordered. */
     struct signature_proof *nonces;
     size_t count;
     size_t alloc;
@@ -26,8 +28,9 @@ struct auth {
 int auth_init(struct auth *a, const char *pod_uid, const char *public_keys, struct err *err);
 void auth_done(struct auth *a);
 
-/* 0, and the nonce will not be taken again; -EACCES: refused, with the reason. `in` holds what the
- * head says, its pod_uid included. Afterwards signature_verify_body(). */
+/* 0: accepted, and a second request with this nonce will be refused. -EACCES: refused; err has the
+ * reason. `in` has the contents of the head, its pod_uid included. The caller has to check the body
+ * by signature_verify_body() afterwards. */
 int auth_check_head(struct auth *a, const struct signature_input *in,
                     const struct signature_headers *headers, int64_t now_unix_s,
                     struct signature_proof *ret, struct err *err);

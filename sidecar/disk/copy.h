@@ -1,6 +1,6 @@
 /*
- * Copies what is left of one descriptor to another, both of them the caller's. Blocks: for the
- * verbs that do their work and exit, not for the daemon.
+ * Copies the rest of one descriptor to another one. Both belong to the caller. This blocks: it is
+ * for verbs, which do their work and exit, and not for the daemon.
  */
 #ifndef ARL_SIDECAR_DISK_COPY_H
 #define ARL_SIDECAR_DISK_COPY_H

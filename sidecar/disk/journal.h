@@ -1,21 +1,21 @@
 /*
- * What must survive a crash of the sidecar: which attempts were ever started, what became of them,
- * whose sandbox this is, and the runners' tokens. A folder of the pod that the user's containers do
- * not see:
+ * The journal: all that must survive a crash of the sidecar. It knows which attempts were ever
+ * started, how they ended, which sandbox this pod serves, and the tokens of the runners. It is a
+ * folder of the pod that the user's containers do not see:
  *
- *   started      records of 64 bytes, one when an attempt starts (on the disk before anything runs)
- *                and one when its result is forgotten; made of zeroes in advance, so that a start
- *                costs one fdatasync() of one block
- *   events/KEY   the event lines of an attempt, written a second after they came or when they are
- *                many, and not synced: after a crash the end may be missing, or the file, which
- *                reads as an attempt that was lost, never as a success. An attempt that is
- *                acknowledged within a second never has a file
- *   sandbox      the UID of the one sandbox that is served here
- *   token-NAME   what a container's runner must present; also its secret (runner_folder.h)
+ *   started      records of 64 bytes: one when an attempt starts (it is on the disk before anything
+ *                runs), and one when its result is forgotten. The file is filled with zeroes in
+ *                advance, so that a start costs one fdatasync() of one block
+ *   events/KEY   the event lines of an attempt. They are written a second after they came, or
+ *                earlier if they are many, and not synced. After a crash their end or the whole
+ * file may be missing; that reads as an attempt that was lost, never as a success. An attempt that
+ * is acknowledged within a second never has a file sandbox      the UID of the one sandbox that
+ * this pod serves token-NAME   what the runner of a container must present; also its secret
+ * (runner_folder.h)
  *
- * An attempt that was forgotten is remembered as started (JOURNAL_REMEMBERED of them, then the
- * oldest half of them goes): the same request, repeated late, must not run it again. The file of
- * records is written anew when it is larger than JOURNAL_FILE_BYTES.
+ * A forgotten attempt is still known as started, because the same request may come again late and
+ * must not run again. JOURNAL_REMEMBERED of them are kept; then the oldest half is removed. The
+ * file of records is written anew when it is larger than JOURNAL_FILE_BYTES.
  */
 #ifndef ARL_SIDECAR_DISK_JOURNAL_H
 #define ARL_SIDECAR_DISK_JOURNAL_H
@@ -57,21 +57,22 @@ const struct journal_entry *journal_at(const struct journal *j, size_t i);
 /* Returns once the start is on the disk. The key must be new. */
 int journal_start(struct journal *j, const struct journal_key *key,
                   const unsigned char digest[JOURNAL_DIGEST_BYTES], struct err *err);
-/* Drops the result, keeps that the attempt was started. has_events: there may be a file of them. */
+/* Drops the result, and still knows that the attempt was started. has_events: there may be a file
+ * of its events. */
 void journal_forget(struct journal *j, const struct journal_key *key, bool has_events);
 
-/* Appends event lines. After a failure a part of them may be there: nothing may be appended then.
- */
+/* Appends event lines. After a failure the file may have a part of them, so the caller must not
+ * append any more. */
 int journal_events_append(struct journal *j, const struct journal_key *key, const char *lines,
                           size_t len);
-/* Appends the events that were written; nothing when there are none. */
+/* Appends the saved events of the attempt to *ret; nothing if there are none. */
 void journal_events_read(struct journal *j, const struct journal_key *key, struct buf *ret);
 
-/* NULL: no sandbox yet. Setting it returns once it is on the disk. */
+/* NULL: no sandbox yet. journal_set_sandbox() returns when the UID is on the disk. */
 const char *journal_sandbox(const struct journal *j);
 int journal_set_sandbox(struct journal *j, const char *uid, struct err *err);
 
-/* 1, or 0 when there is none; negative when that can not be told. */
+/* 1: *ret is the token. 0: there is none. Negative: it could not be read. */
 int journal_token(struct journal *j, const char *container, unsigned char ret[JOURNAL_TOKEN_BYTES],
                   struct err *err);
 int journal_set_token(struct journal *j, const char *container, const unsigned char *token,

@@ -1,18 +1,19 @@
 /*
- * Those who follow what steps print: processes that `arl-sidecar tail` runs in the agent's own
- * container, at a socket beside the journal, which no other container sees. Callers of another user
- * or another process namespace are refused all the same.
+ * Followers: processes of `arl-sidecar tail` in the agent's own container, which read the output of
+ * a step. They connect to a socket beside the journal. No other container sees that socket; callers
+ * of another user or another process namespace are refused nevertheless.
  *
  *   ASKING ──its line──▶ WAITING ──the step begins──▶ FOLLOWING ──all was sent──▶ ENDING
  *      └──────────────────────┴─ refused, out of time ─────┴──────────────────────▶ ENDING
  *
- * A step's output is read by offset: what has just come goes out as it is to those who have all
- * before it, and everybody else reads it from the step's file (spool.h) when he is ready for it. So
- * nobody who is slow has more than one frame in memory, and no step waits for anybody. What the
- * file does not have is told as a gap.
+ * New output is sent at once to each follower that has all output before it. Any other follower
+ * reads the step's file (spool.h) at its own offset and its own pace. So a slow follower costs one
+ * frame of memory, and no step waits for a follower. Bytes that the file does not have are reported
+ * as a gap.
  *
- * Limits: FOLLOW_MAX followers, for one more the first gives way; FOLLOW_ASK_MS for the line;
- * FOLLOW_WAIT_MAX_S for the step's beginning; one who takes nothing for FOLLOW_STALL_MS goes.
+ * Limits: FOLLOW_MAX followers (one more sends the oldest one away); FOLLOW_ASK_MS for the line;
+ * FOLLOW_WAIT_MAX_S for the beginning of the step. A follower that reads nothing for
+ * FOLLOW_STALL_MS is sent away.
  */
 #ifndef ARL_SIDECAR_FOLLOW_FOLLOW_H
 #define ARL_SIDECAR_FOLLOW_FOLLOW_H
@@ -29,35 +30,36 @@
 struct uv_loop_s;
 struct follow;
 
-/* ---- what a step prints ---------------------------------------------------------------------- */
+/* ---- the output of a step -------------------------------------------------------------------- */
 
-/* Lives until its step has ended and nobody follows it any more. */
+/* It lives until its step has ended and no follower reads it any more. */
 struct follow_output;
 
 struct follow_output *follow_output_new(void);
-/* Stream 0 or 1 has printed so many bytes already; path: a file with them and with what comes, NULL
- * for none. Once more: the file is another one, in place of the first. */
+/* `stream` (0 or 1) has printed `total` bytes so far. path: a file with them and with all later
+ * bytes; NULL: there is none. A second call puts another file in the place of the first one. */
 void follow_output_begin(struct follow_output *o, int stream, uint64_t total, const char *path);
-/* So many bytes from there on are not in the file, but those behind them are. */
+/* The file lacks `bytes` bytes from offset `at` on, and has those behind them. */
 void follow_output_gap(struct follow_output *o, int stream, uint64_t at, uint64_t bytes);
-/* They were printed just now, and are in the file if that had room. */
+/* The step has just printed these bytes. They are in the file if it had room for them. */
 void follow_output_data(struct follow_output *o, int stream, const char *data, size_t len);
-/* A file that is nobody else's: it is removed with the output. NULL is fine. */
+/* o takes over the file, and removes it when o is freed. NULL is fine. */
 void follow_output_keep(struct follow_output *o, int stream, struct spool_file *file);
-/* The step is over; o is not the caller's any more. */
+/* The step has ended. The caller gives o away. */
 void follow_output_end(struct follow_output *o, int code);
-/* For one that is looked for after its end: it is over, and whoever was given it frees it. */
+/* o was made for a step that had ended before anybody asked: it is over, and whoever receives o
+ * frees it. */
 void follow_output_was(struct follow_output *o, int code);
-/* Nothing more comes of it, nor of its step. The same. */
+/* The output breaks off without the end of the step. The caller gives o away. */
 void follow_output_cut(struct follow_output *o);
 
 /* ---- the socket ------------------------------------------------------------------------------ */
 
 enum follow_found {
     FOLLOW_IS_HERE,
-    FOLLOW_IS_LATER, /* it has not begun */
-    FOLLOW_IS_NEVER, /* and never will */
-    FOLLOW_IS_OVER,  /* what it printed is not here any more */
+    FOLLOW_IS_LATER, /* the step has not begun */
+    FOLLOW_IS_NEVER, /* the step has not begun and never will */
+    FOLLOW_IS_OVER,  /* the step has ended, and its output is not here any more */
 };
 
 struct follow_opts {
@@ -70,9 +72,9 @@ struct follow_opts {
 
 int follow_new(struct uv_loop_s *loop, const struct follow_opts *opts, struct follow **ret,
                struct err *err);
-/* Steps have begun, or attempts have ended: those who wait are looked after. NULL is fine. */
+/* A step has begun, or an attempt has ended: followers that wait look again. NULL is fine. */
 void follow_look(struct follow *f);
-/* Everybody is sent away. No callback comes after this but cb. */
+/* Sends all followers away. Afterwards no callback but cb comes. */
 void follow_close(struct follow *f, void (*cb)(void *arg), void *arg);
 
 #endif

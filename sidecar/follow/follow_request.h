@@ -1,8 +1,8 @@
 /*
- * What `arl-sidecar tail` and the agent say to each other over the agent's own socket (follow.h):
- * one line from tail, frames from the agent. A frame is a byte for its kind, a length of four bytes
- * (big endian) and so many bytes; the first four kinds are those of `tail --framed`
- * (docs/files.md).
+ * The protocol between `arl-sidecar tail` and the agent over the agent's own socket (follow.h):
+ * tail sends one line, the agent answers with frames. A frame is a byte for its kind, a length of
+ * four bytes (big endian) and that many bytes. `tail --framed` prints frames of the first four
+ * kinds (docs/files.md).
  *
  * The line is "tail1 UID STEP ATTEMPT WAIT STREAMS FOLLOW" and a newline. It is hostile input.
  */
@@ -25,8 +25,8 @@ enum follow_kind {
     FOLLOW_GAP = 3,
     FOLLOW_END = 4,
     /* These two are for tail alone. */
-    FOLLOW_FOUND = 5,   /* the step is there, what it prints follows; empty */
-    FOLLOW_REFUSED = 6, /* tail's exit code (a byte) and a sentence; the last frame */
+    FOLLOW_FOUND = 5,   /* the step was found, its output follows; empty */
+    FOLLOW_REFUSED = 6, /* the exit code for tail (a byte) and a sentence; the last frame */
 };
 
 /* Exit codes of tail. */
@@ -49,11 +49,11 @@ struct follow_request {
     bool follow;      /* to the end of the step */
 };
 
-/* "UID/STEP", as tail is given it; fills uid and step. */
+/* Reads the argument of tail, "UID/STEP"; fills uid and step. */
 int follow_target_parse(const char *text, struct follow_request *ret, struct err *err);
-/* len: without the newline. -EINVAL: it is no such line. */
+/* len: without the newline. -EINVAL: the line is not of this form. */
 int follow_request_parse(const char *line, size_t len, struct follow_request *ret);
-/* The line with its newline; its length. */
+/* Writes the line with its newline; returns its length. */
 size_t follow_request_format(const struct follow_request *r, char ret[FOLLOW_LINE_BYTES]);
 /* Writes the head of a frame. */
 void follow_head(unsigned char ret[FOLLOW_HEAD_BYTES], enum follow_kind kind, size_t len);

@@ -1,7 +1,7 @@
 /*
- * `arl-sidecar tail`: prints what a step prints, as the agent that runs in this container tells it
- * (follow.h). It waits for output as long as the step lasts and standard output has a reader; for
- * everything else TAIL_ANSWER_MS.
+ * `arl-sidecar tail`: asks the agent in this container for the output of a step and prints it
+ * (follow.h). It waits for output as long as the step runs and standard output has a reader. For
+ * every other answer it waits TAIL_ANSWER_MS.
  */
 #ifndef ARL_SIDECAR_FOLLOW_TAIL_H
 #define ARL_SIDECAR_FOLLOW_TAIL_H
@@ -16,7 +16,7 @@ struct tail_opts {
     bool framed;
 };
 
-/* An enum follow_exit; what is wrong was said on standard error. */
+/* Returns an enum follow_exit. Writes what went wrong to standard error. */
 int tail_run(const struct tail_opts *opts);
 
 #endif

@@ -3,17 +3,17 @@
  * read-only into that container and nowhere else.
  *
  *   runner   the program
- *   secret   what the runner says who it is by: there from the making of the folder until the
- *            runner was let in, so that it can be read before code of the user's runs and never
- *            after
- *   sock     where the runner dials (runner_link.h)
- *   alone    if the pod has no other container that runs steps: the verbs (runner/verbs.h) follow
- *            links out of volumes then
+ *   secret   the runner proves its identity by it. It is there from the making of the folder until
+ *            the runner was let in. So it can be read only before code of the user runs
+ *   sock     the socket that the runner connects to (runner_link.h)
+ *   alone    exists if the pod has no other container that runs steps. Then the verbs
+ *            (runner/verbs.h) follow links out of volumes
  *
- * A folder serves one life of its container. Code in there may have given away a descriptor of the
- * folder, or a connection to its socket: so the container's next life gets a fresh folder, which
- * none of these leads to. The kubelet looks at the path whenever it starts the container. The old
- * folder is emptied and removed; a runner that is still in it sees that and ends.
+ * A folder serves one life of its container. Code in the container may have passed a descriptor of
+ * the folder, or a connection to its socket, to another container. So the container's next life
+ * gets a new folder, to which no such descriptor leads. The kubelet looks up the path whenever it
+ * starts the container. The old folder is emptied and removed; a runner that is still in it sees
+ * that and ends.
  */
 #ifndef ARL_SIDECAR_LINK_RUNNER_FOLDER_H
 #define ARL_SIDECAR_LINK_RUNNER_FOLDER_H
@@ -21,12 +21,12 @@
 #include "common/base/err.h"
 #include "sidecar/runner/frames.h"
 
-/* Puts a fresh folder in the place of the one that is there, if one is. runner: the program to be
- * copied; NULL: that of the folder before. alone: see above. */
+/* Puts a new folder in the place of the old one, if there is an old one. runner: the program to
+ * copy; NULL: take it from the old folder. alone: see above. */
 int runner_folder_renew(const char *dir, const char *name, const char *runner, bool alone,
                         const unsigned char secret[FRAMES_TOKEN_BYTES], struct err *err);
 bool runner_folder_has_secret(const char *dir, const char *name);
-/* 0, also when it is gone already; else a negative errno. */
+/* 0, also if there is no secret; else a negative errno. */
 int runner_folder_remove_secret(const char *dir, const char *name);
 
 #endif
