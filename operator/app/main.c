@@ -113,19 +113,17 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
         {"sidecar-image", FLAG_STRING, &o->sidecar_image, "IMAGE",
          "the image of the sidecar in each pod (required)"},
         {"sidecar-image-policy", FLAG_STRING, &o->sidecar_image_policy, "Replace|Keep",
-         "Replace: each pod gets --sidecar-image. Keep: if a template names an image for the "
-         "sidecar, its pods get that one"},
+         "Replace: each pod gets --sidecar-image. Keep: an image that the template names goes "
+         "first"},
         {"sidecar-port", FLAG_INT, &o->sidecar_port, "PORT",
          "the port on which the sidecars of new pods listen; code in a pod cannot use that port"},
         {"platform-users", FLAG_BOOL, &o->platform_users, "",
          "name no user for arl-init and the sidecar, so that the platform chooses one, as "
          "OpenShift's restricted policy does; without the flag they run as user 65532"},
         {"listen", FLAG_STRING, &o->listen, "IP:PORT",
-         "the address for /healthz, /readyz and /metrics, and for /debug/state, which answers only "
-         "requests over the loopback"},
+         "the address for /healthz, /readyz, /metrics and (loopback only) /debug/state"},
         {"signing-key", FLAG_STRING, &o->signing_key, "FILE",
-         "the file with the key that signs requests to pods (see `arl-operator keygen`); without "
-         "the flag the key comes from --signing-secret"},
+         "the file with the key that signs requests to pods (default: use --signing-secret)"},
         {"signing-secret", FLAG_STRING, &o->signing_secret, "NAME",
          "the Secret with that key, in the operator's own namespace; made if it does not exist"},
         {"default-task-timeout", FLAG_DURATION, &o->task_timeout_ms, "DURATION",
@@ -135,25 +133,22 @@ static int parse_flags(struct options *o, int argc, char **argv, struct err *err
         {"keepalive-idle-timeout", FLAG_DURATION, &o->keepalive_idle_timeout_ms, "DURATION",
          "the same for sandboxes with spec.keepAlive: true"},
         {"sandbox-wait", FLAG_DURATION, &o->sandbox_wait_ms, "DURATION",
-         "how long a sandbox waits for a ready pod, or for the agent in it, before it fails"},
+         "how long a sandbox waits for a ready pod and its agent before it fails"},
         {"output-limit", FLAG_SIZE, &o->output_limit, "BYTES",
          "how many bytes of each output stream of a step are kept"},
         {"run-memory", FLAG_SIZE, &o->run_memory, "BYTES",
-         "how much memory the output of all tasks may take that run, or whose result is not "
-         "written yet; output that does not fit is read from the pod again when its task has "
-         "ended"},
+         "memory for the output of all tasks that run, or whose result is not written yet; output "
+         "beyond it is read from the pod again when its task has ended"},
         {"max-streams", FLAG_INT, &o->max_streams, "NUMBER",
          "how many tasks may have a connection to their pods at one moment; if more tasks run, "
          "they take turns of 5 seconds or more"},
         {"default-task-ttl", FLAG_DURATION, &o->task_ttl_ms, "DURATION",
-         "how long a finished task without spec.ttlSecondsAfterFinished is kept before it is "
-         "deleted (0: for ever)"},
+         "how long a finished task without spec.ttlSecondsAfterFinished is kept (0: for ever)"},
         {"log-level", FLAG_STRING, &o->log_level, "debug|info|warn|error",
          "log lines of this level and above"},
         {"log-format", FLAG_STRING, &o->log_format, "text|json", "the format of log lines"},
         {"leader-elect", FLAG_BOOL, &o->leader_elect, "",
-         "act only while this process holds the Lease arl-operator in the operator's own "
-         "namespace"},
+         "act only while holding the Lease arl-operator in the operator's own namespace"},
         {"identity", FLAG_STRING, &o->identity, "NAME",
          "the name of this process in that Lease; each process needs a name of its own. A process "
          "that starts again with its old name need not wait until the Lease expires (default: the "

@@ -172,8 +172,9 @@ static void test_a_pod_that_knows_another_key_cannot_be_asked(void **state)
         pool_object(r, 0), sandbox_object(r, "s", READY), task_object(r, "t", ""));
     assert_no_call(r, "/v1/tasks");
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "AgentUnavailable"));
-    assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body,
-                           "the pod knows the signing key gone, and this operator does not have it"));
+    assert_non_null(
+        strstr(fake_find(&r->ops, TASK_STATUS)->body,
+               "the pod knows the signing key gone, and this operator does not have it"));
 }
 
 static void cancel(struct rig *r)
