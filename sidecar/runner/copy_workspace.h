@@ -1,21 +1,22 @@
 /*
- * The image's files below the folder over which the pod's workspace volume is mounted: an init
- * container of that image, where the folder is not hidden, copies them into the volume.
+ * Copies files of the image into the workspace volume of the pod. The volume is mounted over a
+ * folder of the image and hides the image's files there. So an init container of the same image,
+ * where the folder is not hidden, copies them into the volume first.
  *
- * It runs once for a volume, however often it is started: it copies into a folder of the volume
- * (.arl-copying), which is renamed when it is complete (.arl-copied), and whose entries are then
- * moved to where they belong. A volume that has anything else in it is left alone: it was copied
- * before, and what is there is the user's.
+ * A volume gets the files once, however often the init container starts. The files are copied into
+ * a folder of the volume (.arl-copying). When that is complete, it is renamed (.arl-copied), and
+ * its entries are moved to their places. A volume with any other entry is left alone: its files
+ * were copied before, and belong to the user now.
  *
- * Modes, times, extended attributes and, for root, owners are kept, as by cp -a; symbolic links are
- * copied as links, holes of files stay holes. What the container's user cannot copy, as most often
- * what it may not read, is left out, with a line on stderr: a pod is of use without. It fails where
- * the volume or the node has not what it takes, such as room.
+ * Modes, times, extended attributes and, for root, owners are kept, as by cp -a. Symbolic links are
+ * copied as links, and holes of files stay holes. A file that the container's user cannot copy,
+ * most often because it may not read the file, is left out with a line on stderr: the pod can be
+ * used without it. Copying fails if the volume or the node lacks something, such as room.
  */
 #ifndef ARL_SIDECAR_RUNNER_COPY_WORKSPACE_H
 #define ARL_SIDECAR_RUNNER_COPY_WORKSPACE_H
 
-/* The exit status: 0 if all that can be read is there, also if there is nothing. */
+/* Returns the exit status: 0 if all readable files were copied, also if there are none. */
 int copy_workspace(const char *from, const char *to);
 
 #endif

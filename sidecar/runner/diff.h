@@ -1,10 +1,11 @@
 /*
  * Reads a patch: unified diffs of any number of files, as git and diff(1) make them. Pure: bytes
- * in, a list of files out. Nothing of a patch is left out in silence: whatever is not understood,
- * or cannot be done here (symbolic links, submodules, binary files), is refused by name.
+ * go in, a list of files comes out. No part of a patch is left out silently: lines that are not
+ * understood, and changes that cannot be made (symbolic links, submodules, binary files), are
+ * refused by name.
  *
- * Text before, between and behind the files is skipped, as git apply has it; but not what may be a
- * part of a hunk that nothing counts (diff_text.h).
+ * Text before, between and behind the files is skipped, as by git apply. But a line there that may
+ * belong to a hunk is refused (diff_text.h).
  * Names lose their first component ("a/", "b/"), as with git apply; git's quoted names are read.
  *
  * Limits: DIFF_FILES_MAX files; the time is linear.
@@ -28,9 +29,9 @@ struct diff_file {
     enum diff_change change;
     char *old_path; /* NULL: DIFF_CREATE, or a diff without names */
     char *new_path; /* NULL: DIFF_DELETE, or a diff without names */
-    int old_mode;   /* git's: 0100644 or 0100755; 0: not told */
+    int old_mode;   /* as git writes it: 0100644 or 0100755; 0: the patch does not say */
     int new_mode;
-    bool tells_of_text; /* git's header does: that the text changes, or that a new file has one */
+    bool tells_of_text; /* git's header says that the text changes, or that a new file has text */
     const char *hunks;  /* inside of the patch: from the first "@@ " on; NULL: none */
     size_t hunks_len;
     size_t hunks_line; /* its number in the patch, from 1 */
@@ -45,9 +46,9 @@ struct diff {
 int diff_parse(const char *text, size_t len, struct diff *ret, char **ret_why);
 void diff_done(struct diff *d);
 
-/* ---- lines, for those who read hunks as well ------------------------------------------------- */
+/* ---- lines, for files that read hunks, too -------------------------------------------------- */
 
-/* Text that is taken line by line, each with its newline if it has one. */
+/* Text that is read line by line. A line includes its newline, if it has one. */
 struct diff_lines {
     const char *p;
     const char *end;
@@ -57,13 +58,13 @@ struct diff_line {
     const char *p;
     size_t len;
 };
-/* The next line, which stays; false at the end. */
+/* The next line, without moving on; false at the end. */
 bool diff_peek(const struct diff_lines *l, struct diff_line *ret);
 void diff_next(struct diff_lines *l);
 bool diff_line_starts(const struct diff_line *line, const char *s);
-/* The same, and then goes on behind it. */
+/* The same; if so, it cuts s off the line. */
 bool diff_take_text(struct diff_line *line, const char *s);
-/* Nothing but its end: "\n" or "\r\n". */
+/* Whether the line is only "\n" or "\r\n". */
 bool diff_line_empty(const struct diff_line *line);
 
 /* The head of a hunk: @@ -OLD[,COUNT] +NEW[,COUNT] @@. */

@@ -6,10 +6,10 @@
 
 #include "sidecar/runner/diff.h"
 
-/* A name in git's quotes at the front of l, which is moved behind it; owned. NULL: it is none. */
+/* Takes a name in git's quotes off the front of l; owned. NULL: there is no such name. */
 char *diff_take_quoted(struct diff_line *l);
-/* The rest of a line as a name: quoted, or up to a tab (behind which dates stand); owned. NULL: it
- * is none. */
+/* The rest of a line as a name: quoted, or up to a tab, which a date follows; owned. NULL: it is
+ * not a name. */
 char *diff_rest_name(struct diff_line l);
 /* "a//b" is the file "a/b". */
 void diff_squeeze(char *name);
@@ -17,11 +17,11 @@ void diff_squeeze(char *name);
  */
 void diff_strip(char *name);
 
-/* Where the date of the file begins, "YYYY-MM-DD HH:MM:SS[.N] [+-]HHMM", behind a tab, or behind
- * blanks if a terminal has made them of the tab; the line's length: there is none. */
+/* The offset of the file's date in the line, "YYYY-MM-DD HH:MM:SS[.N] [+-]HHMM". It stands behind a
+ * tab, or behind blanks if a terminal has replaced the tab. The line's length: there is no date. */
 size_t diff_date_at(struct diff_line l);
-/* Whether a date is that of a file that is not there, as diff -N has it: the beginning of 1970 in
- * UTC, told in any time zone. p: as found by diff_date_at(). */
+/* Whether the date is the beginning of 1970 in UTC, in any time zone: diff -N writes that for a
+ * file that does not exist. p: as found by diff_date_at(). */
 bool diff_is_epoch(const char *p, size_t len);
 
 #endif

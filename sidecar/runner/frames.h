@@ -1,11 +1,11 @@
 /*
- * What sidecar and runner say to each other over the unix socket: frames of a length (4 bytes,
- * little endian, of all that follows), a type (1 byte) and fields. Integers are little endian,
- * texts carry their length in front of them.
+ * The protocol between sidecar and runner over the unix socket. A frame is a length (4 bytes,
+ * little endian, of all bytes that follow), a type (1 byte) and fields. Integers are little endian;
+ * a text has its length in front.
  *
  *   runner                                 sidecar
- *     HELLO {version, token}          ->              the first frame of a connection, and nothing
- *                                                     behind it before the answer
+ *     HELLO {version, token}          ->              the first frame of a connection; the runner
+ *                                                     sends no more before the answer
  *                                     <-  WELCOME {}
  *                                     <-  EXEC {id, label, user, work dir, argv, env,
  *                                               stdin file, confined, stdin}
@@ -13,10 +13,10 @@
  *                                               content}
  *     OUT {id, fd, bytes}...          ->
  *                                     <-  KILL {id, grace in ms}
- *     DONE {id, how, value, duration, text} ->        the last one of this id
+ *     DONE {id, how, value, duration, text} ->        the last frame of this id
  *
- * Either side takes the other's bytes as hostile input: whatever does not fit the form ends the
- * connection. A frame is at most FRAMES_MAX long; an OUT carries at most LIMIT_EVENT_CHUNK_BYTES.
+ * Each side treats the other's bytes as hostile input: a frame of another form ends the connection.
+ * A frame is at most FRAMES_MAX long; an OUT carries at most LIMIT_EVENT_CHUNK_BYTES.
  */
 #ifndef ARL_SIDECAR_RUNNER_FRAMES_H
 #define ARL_SIDECAR_RUNNER_FRAMES_H
@@ -26,15 +26,15 @@
 
 #define FRAMES_VERSION 8
 #define FRAMES_MAX LIMIT_RUNNER_FRAME_BYTES
-/* A sentence, with its NUL. Longer: the connection ends. */
+/* The most bytes of a sentence, with its NUL. A longer one ends the connection. */
 #define FRAME_TEXT_MAX 480
 #define FRAMES_TOKEN_BYTES 32
 #define FRAMES_HELLO_BYTES (4 + 1 + 4 + 4 + FRAMES_TOKEN_BYTES)
 
-/* What the runner finds beside its socket (sidecar/link/runner_folder.h). */
+/* Files beside the runner's socket (sidecar/link/runner_folder.h). */
 #define FRAMES_RUNNER_FILE "runner"
 #define FRAMES_SECRET_FILE "secret"
-/* Its pod has no other container that runs steps. */
+/* It exists if no other container of the pod runs steps. */
 #define FRAMES_ALONE_FILE "alone"
 
 enum frame_type {
@@ -47,14 +47,14 @@ enum frame_type {
     FRAME_KILL = 68,
 };
 
-/* What WRITE carries. */
+/* The content of a WRITE. */
 enum frame_write {
     FRAME_WRITE_CONTENT, /* all of the file */
     FRAME_WRITE_PATCH,   /* a unified diff for the file */
-    FRAME_WRITE_PATCHES, /* one that names its files itself, below the path */
+    FRAME_WRITE_PATCHES, /* a diff that names its files itself, below the path */
     FRAME_WRITE_COUNT,
 };
-/* The mode of a file that is not to be set: what it had, or 0644. */
+/* No mode is given: the file keeps its mode, a new file gets 0644. */
 #define FRAME_MODE_UNSET UINT32_MAX
 
 /* The text of a DONE with FRAME_EXITED or FRAME_SIGNALED: the kernel has killed a process of the
@@ -66,12 +66,12 @@ enum frame_how {
     FRAME_EXITED,       /* exit status */
     FRAME_SIGNALED,     /* number of the signal */
     FRAME_USER_REFUSED, /* 0, and a text: nothing ran */
-    FRAME_STDIN_FAILED, /* errno: the file of stdin is not usable; nothing ran */
-    FRAME_CHDIR_FAILED, /* errno: the work directory is not usable; nothing ran */
+    FRAME_STDIN_FAILED, /* errno: the file for stdin cannot be used; nothing ran */
+    FRAME_CHDIR_FAILED, /* errno: the work directory cannot be used; nothing ran */
     FRAME_EXEC_FAILED,  /* errno: the program could not be started */
     FRAME_WRITE_FAILED, /* errno: the file was not written */
-    FRAME_SPAWN_FAILED, /* errno: no process or no pipe could be had */
-    FRAME_NOT_A_FILE,   /* 0: there is something else at the path, which is left alone */
+    FRAME_SPAWN_FAILED, /* errno: no process or no pipe could be made */
+    FRAME_NOT_A_FILE,   /* 0: the path is not a regular file, and was left alone */
     FRAME_PATCH_FAILED, /* 0, and a text: all files were left alone */
     FRAME_LINK_REFUSED, /* enum walk_refusal: a symbolic link on the way was not followed */
     FRAME_STOPPED,      /* 0: the container is being ended from outside, and the step with it */
@@ -80,7 +80,7 @@ enum frame_how {
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* Bytes in a row: to be sent, or received and not yet taken. Starts as all zeroes. */
+/* Bytes to be sent, or bytes received and not yet read. Initialize it with zeroes. */
 struct frame_buf {
     unsigned char *data;
     size_t len;
@@ -89,9 +89,10 @@ struct frame_buf {
 void frame_buf_done(struct frame_buf *b);
 /* Room for n more bytes behind len; the memory may move. */
 unsigned char *frame_buf_reserve(struct frame_buf *b, size_t n);
-/* Drops the first n bytes; frees the memory when nothing is left, so that idle costs nothing. */
+/* Drops the first n bytes. Frees the memory when no byte is left: an idle runner keeps no memory.
+ */
 void frame_buf_consume(struct frame_buf *b, size_t n);
-/* The same, but up to keep bytes of memory stay. */
+/* The same, but keeps up to `keep` bytes of memory. */
 void frame_buf_consume_keep(struct frame_buf *b, size_t n, size_t keep);
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -113,8 +114,9 @@ struct frame_reader {
     bool bad;
 };
 /*
- * The frame at the front of b: 1 with type and fields, whose memory is b's (*ret_size bytes are to
- * be consumed after use); 0 when it is not complete yet; -EPROTO when no frame can begin like this.
+ * Reads the frame at the front of b. 1: type and fields are set; the fields point into b, and the
+ * caller consumes *ret_size bytes after use. 0: the frame is not complete yet. -EPROTO: no frame
+ * can begin like this.
  */
 int frame_next(const struct frame_buf *b, enum frame_type *ret_type, struct frame_reader *ret,
                size_t *ret_size);
@@ -127,7 +129,7 @@ char *frame_get_text(struct frame_reader *r);
  */
 char **frame_get_list(struct frame_reader *r, size_t *ret_count);
 void frame_list_free(char ***list);
-/* Whether everything was read, and nothing else is there. */
+/* Whether all fields were read well and no bytes are left. */
 bool frame_complete(const struct frame_reader *r);
 
 #endif

@@ -1,13 +1,14 @@
 /*
  * Applies the hunks of one file of a patch to its text. Pure: bytes in, bytes out.
  *
- * A hunk belongs where its head says, moved by what the hunk before it was moved. If it does not
- * fit there, and fits at exactly one place behind the hunk before it, that place is taken and told
- * of. As git apply has it, a hunk that begins the file fits at its beginning only, and one without
- * lines of context at its end only at the file's end. Lines must be equal, newline included.
+ * The place of a hunk is the one that its head names, moved as far as the last hunk was moved. If
+ * the hunk does not fit there, and fits at exactly one place behind the last hunk, it is applied
+ * there, and a note says so. As with git apply, a hunk that begins the file fits only at the
+ * beginning of the file, and a hunk without lines of context at its end fits only at the end of the
+ * file. Lines must be equal, newline included.
  *
- * Limits: HUNKS_FILE_MAX for the file and for the result; HUNKS_COMPARE_MAX lines are compared in
- * search of a place, then the hunk counts as one that does not fit.
+ * Limits: HUNKS_FILE_MAX for the file and for the result. The search for a place compares at most
+ * HUNKS_COMPARE_MAX lines; then the hunk does not fit.
  */
 #ifndef ARL_SIDECAR_RUNNER_HUNKS_H
 #define ARL_SIDECAR_RUNNER_HUNKS_H
@@ -25,8 +26,8 @@ struct hunks_text {
 };
 
 /*
- * fuzz: how many lines of context at each end of a hunk may differ. 0 and an owned *ret; -EINVAL
- * with a sentence in *ret_why (owned), which says what was expected and what was found.
+ * fuzz: how many lines of context may differ at each end of a hunk. 0: *ret is set (owned).
+ * -EINVAL: *ret_why (owned) is a sentence that says what was expected and what was found.
  */
 int hunks_apply(const char *old, size_t old_len, const struct diff_file *f, unsigned fuzz,
                 struct hunks_text *ret, char **ret_why);

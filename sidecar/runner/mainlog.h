@@ -1,12 +1,12 @@
 /*
- * What the container's main command prints, on its way to the container's own log. It goes through
- * the runner, which alone has the log open: a step can write to /proc/PID/fd/1 of the main command,
- * and what it writes there must not be taken for a line of a step, or of the runner.
+ * Passes the output of the container's main command on to the container's own log. Only the runner
+ * has the log open. A step can write to /proc/PID/fd/1 of the main command, and nobody may take
+ * such a line for a line of a step or of the runner.
  *
- * Lines are passed on as they are, but that control characters are escaped (podlog.h), that a line
- * that begins like one of ours gets MAINLOG_MARK in front, and that one of more than
- * MAINLOG_LINE_BYTES is broken. Nothing is dropped: as long as the log takes nothing, nothing is
- * read, and the command waits.
+ * Lines are passed on as they are, with three exceptions: control characters are escaped
+ * (podlog.h); a line that begins like a line of the runner gets MAINLOG_MARK in front; a line of
+ * more than MAINLOG_LINE_BYTES is broken. Nothing is dropped: while the log takes no bytes, the
+ * runner reads no output, and the command waits.
  */
 #ifndef ARL_SIDECAR_RUNNER_MAINLOG_H
 #define ARL_SIDECAR_RUNNER_MAINLOG_H
@@ -22,7 +22,7 @@
 struct mainlog {
     int in; /* reading end of the command's pipe, not blocking; -1: closed, or never open */
     struct podlog *log;
-    char *line; /* not ended yet; NULL: nothing */
+    char *line; /* the line so far, without its end; NULL: nothing */
     size_t len;
     char *out; /* to be written; NULL: nothing */
     size_t out_len;
@@ -30,11 +30,11 @@ struct mainlog {
 };
 
 void mainlog_done(struct mainlog *m);
-/* What it waits for; false: for nothing. */
+/* The descriptor and events that it waits for; false: it waits for nothing. */
 bool mainlog_poll(const struct mainlog *m, struct pollfd *ret);
-/* Does what can be done without waiting. */
+/* Reads and writes as much as is possible without waiting. */
 void mainlog_on_poll(struct mainlog *m);
-/* The command is over: what it wrote before is passed on, until the time is up. */
+/* The command has ended: passes on its remaining output, for at most limit_ms. */
 void mainlog_finish(struct mainlog *m, int64_t limit_ms);
 
 #endif

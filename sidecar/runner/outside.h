@@ -1,14 +1,15 @@
 /*
- * Who sent a signal. Runner and sidecar are PID 1 of their containers, and these end when the
- * kubelet says so: kill(1) from within says nothing, whatever the sender's user is.
+ * Whether a signal came from outside of the container. Runner and sidecar are PID 1 of their
+ * containers. Only the kubelet may end them by a signal; kill(1) inside of the container has no
+ * effect, whatever the sender's user is.
  *
- * A sender outside of the container's process namespace has no number in it, so it is 0. Nobody can
- * say that of himself: sigqueue(3) and its like can not say SI_USER, which kill(2) alone gives
- * (what a terminal's Ctrl-C gives, too, is SI_KERNEL: a step can type that). But where
- * RLIMIT_SIGPENDING leaves no room for what sigqueue(3) says, the kernel forgets it, and tells the
- * same as of an outsider. Whoever may lower that limit may end the container by another one as
- * well, and an end of the container is never a result. Outside of a container of our own, or in one
- * that shares its processes with others, there is nothing to tell by.
+ * A sender outside of the container's process namespace has no PID inside, so si_pid is 0. A
+ * process inside cannot pretend that: only kill(2) sets SI_USER, and sigqueue(3) and similar calls
+ * cannot. (A terminal's Ctrl-C, which a step can type, is SI_KERNEL.) There is one exception: if
+ * RLIMIT_SIGPENDING leaves no room for the data of sigqueue(3), the kernel drops them, and the
+ * signal looks like one from outside. But a process that may lower that limit can end the container
+ * in other ways, too, and an end of the container is never a result. If this process is not PID 1,
+ * because there is no container or it shares its processes with others, all signals count.
  */
 #ifndef ARL_SIDECAR_RUNNER_OUTSIDE_H
 #define ARL_SIDECAR_RUNNER_OUTSIDE_H

@@ -3,9 +3,9 @@
 #define ARL_SIDECAR_RUNNER_RUN_H
 
 /*
- * Dials socket_path, again and again if need be, runs main_argv (NULL: none) once the sidecar has
- * answered, and what the sidecar asks for. Returns the exit status: the main command's own, or
- * 128 + 15 after SIGTERM.
+ * Connects to socket_path, again and again if necessary. Starts main_argv (NULL: none) when the
+ * sidecar has answered, and the steps that the sidecar sends. Returns the exit status: that of the
+ * main command, or 128 + 15 after SIGTERM.
  */
 int runner_run(const char *socket_path, char **main_argv, char **env);
 

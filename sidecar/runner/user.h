@@ -1,8 +1,8 @@
 /*
- * Running a step as another user, by the container's own /etc/passwd and /etc/group: in the step's
- * own process, so that a file system that hangs is the step's trouble and under its time limit.
- * Both files are read only if they are regular ones of at most USER_FILE_BYTES_MAX, and are opened
- * so that nothing there can block.
+ * Runs a step as another user of the container's own /etc/passwd and /etc/group. The step's own
+ * process reads these files, so that a file system that hangs is stopped by the step's time limit.
+ * The files are read only if they are regular and have at most USER_FILE_BYTES_MAX, and opening
+ * them cannot block.
  *
  *   NAME, UID, NAME:GROUP, UID:GID
  *
@@ -25,13 +25,13 @@ struct user {
     gid_t gid;
     gid_t groups[USER_GROUPS_MAX];
     size_t group_count;
-    char *home; /* of passwd; "/" without an entry; owned */
+    char *home; /* from passwd; "/" if there is no entry; owned */
 };
 
 /* 0, or -EINVAL with a sentence. root: the folder that holds etc/, "" for the real one. */
 int user_find(const char *root, const char *text, struct user *ret, char ret_why[FRAME_TEXT_MAX]);
 void user_done(struct user *u);
-/* Becomes that user, for good. 0, or -EPERM with a sentence. */
+/* Makes this process that user; there is no way back. 0, or -EPERM with a sentence. */
 int user_become(const struct user *u, const char *text, char ret_why[FRAME_TEXT_MAX]);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What the files of the verbs share: what was asked for, and how one answers. Each verb returns the
- * exit status; it has said what went wrong then.
+ * Shared by the files of the verbs: the arguments and the answers. Each verb returns the exit
+ * status; after an error it has already written what went wrong.
  */
 #ifndef ARL_SIDECAR_RUNNER_VERB_H
 #define ARL_SIDECAR_RUNNER_VERB_H
@@ -15,11 +15,11 @@
 #define VERB_LINE_BYTES_MAX (64u << 10)
 
 struct verb {
-    /* as given */
+    /* the arguments */
     const char *name, *user, *dir, *mode_text, *size_text, *hash_text, *offset_text, *length_text;
     const char *given; /* PATH */
     bool framed, recursive, force, parents, follow;
-    /* as understood */
+    /* parsed from them */
     char *path;      /* absolute, without "." and empty components; owned */
     bool for_folder; /* PATH ends with a slash */
     unsigned walk;   /* WALK_CONFINED or 0 */
@@ -40,7 +40,7 @@ int verb_untar(const struct verb *v);
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* Says it on standard error, and returns the exit status. e: an errno value or one of enum
+/* Writes the error to standard error, and returns the exit status. e: an errno value or one of enum
  * verb_error; what: a path, or a sentence for VERB_ARCHIVE. */
 int verb_fail(int e, const char *what);
 /* One line of JSON: begins it, and writes it to fd. */
@@ -55,13 +55,13 @@ void verb_describe(struct buf *b, int dir, const char *name, const char *shown,
 /* ---- paths ----------------------------------------------------------------------------------- */
 
 void verb_walk_done(struct walk *at);
-/* What is at the verb's path; flags are added to its own. 0, an errno value or one of enum
- * verb_error. */
+/* Finds the verb's path; flags are added to v->walk. 0, an errno value or one of enum verb_error.
+ */
 int verb_walk(const struct verb *v, unsigned flags, struct walk *ret);
 /* The folder at the verb's path, opened for reading. As above. */
 int verb_open_folder(const struct verb *v, int *ret);
-/* mkdir(2) and chmod(2): of this very folder, whoever renames it meanwhile. 0 or an errno; EEXIST
- * if something is there. */
+/* mkdir(2), then chmod(2) of the same folder, even if somebody renames it meanwhile. 0 or an errno
+ * value; EEXIST if the name exists. */
 int verb_make_folder(int dir, const char *name, mode_t mode);
 void verb_input(const struct verb *v, struct verb_in *in);
 

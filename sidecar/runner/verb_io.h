@@ -1,10 +1,10 @@
 /*
- * How the verbs (verbs.h) read a body and write an answer: with checksums, and with an end that is
- * told. What arrives on standard input may end because the connection was cut, so the end of the
- * descriptor is the end of nothing.
+ * How the verbs (verbs.h) read a body and write an answer: with checksums and an explicit end.
+ * Standard input also ends when the connection is cut. So the end of the descriptor never counts as
+ * the end of a body.
  *
- * Nothing here takes memory that grows. A peer that neither sends nor takes anything for
- * VERB_IDLE_MS is given up.
+ * Memory does not grow with the body. The verb gives up if the peer sends or reads no byte for
+ * VERB_IDLE_MS.
  */
 #ifndef ARL_SIDECAR_RUNNER_VERB_IO_H
 #define ARL_SIDECAR_RUNNER_VERB_IO_H
@@ -19,12 +19,12 @@
 #define VERB_FRAME_BYTES_MAX (1u << 20)
 #define VERB_HASH_TEXT (2 * SHA256_DIGEST_LENGTH + 1)
 
-/* Beside errno values, which are below. */
+/* Errors that are not errno values; those are smaller. */
 enum verb_error {
-    VERB_CUT = 10000, /* the body ends before its end */
-    VERB_CHECKSUM,    /* it does not fit its checksum */
-    VERB_FRAME,       /* a frame is longer than it may be */
-    VERB_PATH,        /* ".." or nothing */
+    VERB_CUT = 10000, /* the input ended before the body was complete */
+    VERB_CHECKSUM,    /* the body does not match its checksum */
+    VERB_FRAME,       /* a frame is too long */
+    VERB_PATH,        /* the path has "..", or is empty */
     VERB_LINK,        /* a link that is not followed */
     VERB_OUT_OF_VOLUME,
     VERB_NOT_A_FILE,
@@ -53,12 +53,12 @@ struct verb_in {
 
 void verb_in_init(struct verb_in *in, int fd, enum verb_body kind, uint64_t size,
                   const unsigned char *want);
-/* 1 to len bytes; *ret 0: the body is complete, and fits its checksum. 0, an errno value or one of
- * enum verb_error. */
+/* Reads 1 to len bytes; *ret 0: the body is complete and matches its checksum. Returns 0, an errno
+ * value or one of enum verb_error. */
 int verb_in_read(struct verb_in *in, void *data, size_t len, size_t *ret);
 /* Exactly len bytes; VERB_CUT if the body has fewer. */
 int verb_in_full(struct verb_in *in, void *data, size_t len);
-/* Reads what is left of a body that tells its end; the digest is there then. */
+/* Reads the rest of a body that has an explicit end; then in->digest is set. */
 int verb_in_finish(struct verb_in *in);
 
 struct verb_out {
@@ -68,13 +68,13 @@ struct verb_out {
 };
 
 void verb_out_init(struct verb_out *out, int fd);
-/* All of it. 0 or an errno. */
+/* Writes all bytes. 0 or an errno value. */
 int verb_out_write(struct verb_out *out, const void *data, size_t len);
-/* What b holds, which is empty then. */
+/* Writes the contents of b and empties it. */
 int verb_out_flush(struct verb_out *out, struct buf *b);
 void verb_out_digest(const struct verb_out *out, unsigned char ret[SHA256_DIGEST_LENGTH]);
 
-/* Writes without counting: lines of our own. */
+/* Writes bytes that are not part of the answer's checksum: the verb's own lines. */
 int verb_write(int fd, const char *data, size_t len);
 void verb_hash_format(const unsigned char digest[SHA256_DIGEST_LENGTH], char ret[VERB_HASH_TEXT]);
 /* false: not 64 hex digits. */

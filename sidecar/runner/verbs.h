@@ -12,23 +12,23 @@
 
 #include "common/base/base.h"
 
-/* Beside a folder's entries, nothing is deeper below PATH than so many folders: each takes a
- * descriptor. Deeper: ELOOP. */
+/* How many folders deep below PATH the verbs go, because each folder takes a descriptor. Deeper:
+ * ELOOP. */
 #define VERB_DEPTH_MAX 200
 
 #define VERB_FAILED 1
 #define VERB_MISUSED 2
 #define VERB_REFUSED 126
 
-/* Where they run. */
+/* Where the verbs run. */
 struct verbs_place {
-    bool here;  /* in a container of the user's; else they refuse to do anything */
+    bool here;  /* in a container of the user; elsewhere all verbs are refused */
     bool alone; /* no other container of the pod shares volumes with it, see walk.h */
 };
 
 /* Whether argv[0] is one of them. */
 bool verbs_known(const char *name);
-/* Does what argv (argv[0] is the verb) says; the exit status. */
+/* Runs the verb argv[0] with its arguments; returns the exit status. */
 int verbs_main(const struct verbs_place *place, int argc, char **argv);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * What a FilePatch step does in its process: writes a whole file (replace.h says how), or applies a
- * patch to one or several (patch_files.h). Symbolic links are followed as far as walk.h says, and
- * what they lead to must be there; nothing but a regular file is replaced.
+ * The work of a FilePatch step in its own process: it writes a whole file (replace.h), or applies a
+ * patch to one or several files (patch_files.h). walk.h says which symbolic links are followed;
+ * their targets must exist. Only regular files are replaced.
  */
 #ifndef ARL_SIDECAR_RUNNER_WRITE_FILE_H
 #define ARL_SIDECAR_RUNNER_WRITE_FILE_H
@@ -12,7 +12,7 @@
 
 struct write_spec {
     enum frame_write kind;
-    uint32_t mode;    /* FRAME_MODE_UNSET: what the file has, 0644 for a new one */
+    uint32_t mode;    /* FRAME_MODE_UNSET: the file keeps its mode, a new one gets 0644 */
     uint32_t fuzz;    /* of a patch, see hunks.h */
     bool confined;    /* see walk.h */
     const char *path; /* absolute; FRAME_WRITE_PATCHES: the folder that the names are below */
@@ -20,26 +20,26 @@ struct write_spec {
     size_t len;
 };
 
-/* FRAME_EXITED and 0, or what FRAME_WRITE_FAILED, FRAME_NOT_A_FILE, FRAME_PATCH_FAILED and
- * FRAME_LINK_REFUSED say. */
+/* FRAME_EXITED and 0, or FRAME_WRITE_FAILED, FRAME_NOT_A_FILE, FRAME_PATCH_FAILED or
+ * FRAME_LINK_REFUSED with their values (frames.h). */
 struct write_result {
     enum frame_how how;
     uint32_t value;
     char text[FRAME_TEXT_MAX]; /* FRAME_PATCH_FAILED: a sentence */
 };
 
-/* Folders that are missing are made with mode 0755; if it fails nothing is left behind. What a
- * patch did beyond what it says goes to standard output. */
+/* Makes missing folders with mode 0755, and removes them if it fails. Writes notes about a patch,
+ * such as hunks that were moved, to standard output. */
 struct write_result write_file(const struct write_spec *spec);
 
-/* An absolute path: what is there, as write_file() has it. make_folders false: that one is missing
- * is no failure, and at->dir is -1. *at is closed before, if it is open. */
+/* Finds an absolute path by the rules of write_file(). make_folders false: a missing folder is not
+ * a failure, and at->dir is -1 then. *at is closed before, if it is open. */
 struct write_result write_find(const char *path, bool confined, bool make_folders, struct walk *at);
 void write_walk_done(struct walk *at);
-/* Removes the folders above path, the lowest first, that are empty and have names of more than
- * `above` bytes. */
+/* Removes the empty folders above path, the deepest first, whose paths have more than `above`
+ * bytes. */
 void write_remove_folders(const char *path, bool confined, size_t above);
-/* Those that write_find() has made on the way to path. */
+/* Removes the folders that write_find() has made for path. */
 void write_unmake_folders(const char *path, bool confined, const struct walk *at);
 
 #endif
