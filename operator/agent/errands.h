@@ -1,6 +1,6 @@
 /*
- * What is to be told to pods' agents, or asked of them, beside the streams of tasks: cancels,
- * acknowledgements, and audits of what runs there.
+ * Errands: requests to agents beside the streams of tasks. They cancel attempts, acknowledge
+ * results, and audit which attempts run in a pod.
  */
 #ifndef ARL_OPERATOR_AGENT_ERRANDS_H
 #define ARL_OPERATOR_AGENT_ERRANDS_H
@@ -14,8 +14,8 @@ struct errands;
 struct errands *errands_new(struct ops *ops, struct world *w, struct agent_caller *agents);
 void errands_free(struct errands *es);
 
-/* Both take over the texts of target. A cancel goes on until the attempt is over or its pod gone.
- */
+/* Both take over the texts of target. A cancel is repeated until the attempt is over or its pod is
+ * gone. */
 void errands_cancel(struct errands *es, const char *ns, struct run_target target, int64_t attempt);
 void errands_ack(struct errands *es, struct run_target target, int64_t attempt);
 /* See sidecar_client_audit(). */

@@ -1,9 +1,11 @@
 /*
- * The keys that requests to sidecars are signed with. They live in a Secret of the operator's own
- * namespace, which the first operator to come makes (several at once agree: a create that loses is
- * followed by a read), or in a file given by flag. The private half never leaves this process.
+ * The keys that sign requests to agents. They are in a file named by a flag, or in a Secret in the
+ * operator's own namespace. The first operator makes the Secret. Several operators at once agree on
+ * one: an operator whose create fails because the Secret exists reads it. The private half never
+ * leaves this process.
  *
- * Secret data: "key" signs; "previous", if there, still signs for pods that know only that one.
+ * Data of the Secret: "key" signs requests; "previous" (optional) still signs those to pods that
+ * know only this key.
  */
 #ifndef ARL_OPERATOR_AGENT_SIGNING_H
 #define ARL_OPERATOR_AGENT_SIGNING_H
@@ -17,9 +19,9 @@ struct signing_keys {
     size_t count;
 };
 
-/* The key with this id, the first key for NULL or "", NULL when there is none by that id. */
+/* The key with this id; NULL: there is none. For the id NULL or "": the first key. */
 const struct signature_key *signing_find(const struct signing_keys *k, const char *id);
-/* What pods are given in ARL_PUBLIC_KEYS; ret holds >= 256 bytes. */
+/* The text of ARL_PUBLIC_KEYS in pods; ret has at least 256 bytes. */
 void signing_public_text(const struct signing_keys *k, char *ret, size_t size);
 
 /* The file has one or two lines as signature_key_format() makes them, the signing key first. */

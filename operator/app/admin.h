@@ -11,7 +11,7 @@ struct admin;
 struct manager;
 struct uv_loop_s;
 
-/* *manager is looked at for each request: NULL while the operator is still starting. */
+/* *manager is read for each request. It is NULL while the operator starts. */
 int admin_new(struct uv_loop_s *loop, const char *listen, struct manager *const *manager,
               struct admin **ret, struct err *err);
 void admin_close(struct admin *a, void (*cb)(void *arg), void *arg);

@@ -1,8 +1,8 @@
 /*
- * Does what planners decided, over ops, and brings the answers back: objects into the stores, keys
- * into the queue, trouble into the state that planners read. Every write has a ledger entry from
- * before it is sent until its outcome is known; when an answer is lost, the object is read back
- * until it is known whether the write took place.
+ * Does the actions that planners return, over ops. Its answers go back: objects into the stores,
+ * keys into the queue, errors into the state that planners read. Every write has a ledger entry,
+ * from before it is sent until its outcome is known. When an answer is lost, the executor reads the
+ * object until it knows whether the write took place.
  */
 #ifndef ARL_OPERATOR_APP_EXECUTOR_H
 #define ARL_OPERATOR_APP_EXECUTOR_H
@@ -21,7 +21,7 @@ struct json_writer;
 
 struct executor *executor_new(struct ops *ops, struct world *w, struct sidecar_client *agents,
                               struct events *events);
-/* Cancels what is under way; the outcome of those writes stays unknown. */
+/* Cancels all calls under way; the outcome of their writes stays unknown. */
 void executor_free(struct executor *x);
 /* Does the action that planning `key` (a queue key) returned. */
 void executor_do(struct executor *x, const char *key, const struct action *a);
@@ -29,8 +29,8 @@ void executor_do(struct executor *x, const char *key, const struct action *a);
 void executor_read(struct executor *x, const char *key, const struct api_kind *kind, const char *ns,
                    const char *name);
 void executor_metrics(const struct executor *x, struct buf *out);
-/* The member "writes" of the object that is open: what is under way, the oldest first, at most
- * EXECUTOR_DEBUG_MAX of them. key: only what concerns this key of the queue; NULL: all. */
+/* Writes the member "writes" of the open JSON object: the writes under way, the oldest first, at
+ * most EXECUTOR_DEBUG_MAX. key: only the writes of this key of the queue; NULL: all. */
 void executor_debug(const struct executor *x, const char *key, struct now now,
                     struct json_writer *w);
 

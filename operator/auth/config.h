@@ -1,17 +1,17 @@
 /*
- * Where the API server is and who we are there: from kubeconfig files or from the pod's service
- * account. Everything is read into memory; what can change on disk (the token every hour,
- * certificates now and then) is read again by kube_config_refresh(), which keeps what it has when a
- * file can not be read or makes no sense.
+ * The address of the API server and the credentials for it, from kubeconfig files or from the pod's
+ * service account. Everything is read into memory. kube_config_refresh() reads files again that may
+ * have changed (the token every hour, certificates now and then). If a file cannot be read or
+ * parsed, the old value stays.
  *
- * Which source: the kubeconfig that was named; else the files of $KUBECONFIG; else, inside a pod,
- * the service account; else ~/.kube/config. Several files are merged as kubectl does: each cluster,
- * user and context is wholly that of the first file that has it, paths are relative to the file
+ * The source is the kubeconfig that was named; else the files of $KUBECONFIG; else, inside a pod,
+ * the service account; else ~/.kube/config. Several files are merged as by kubectl: each cluster,
+ * user and context comes wholly from the first file that has it, and paths are relative to the file
  * that names them. The proxy: config_proxy.h.
  *
- * Who we are: a token, a file with one (a token beside it stands in until it can be read), a client
- * certificate, or an exec plugin, which is described here and run by operator/auth/exec_plugin.h. A
- * token beats a plugin, as in client-go. Not supported, each with an error that says so: plugins
+ * The credential is a token, a file with a token (a token beside it is used until the file can be
+ * read), a client certificate, or an exec plugin, which operator/auth/exec_plugin.h runs. A token
+ * goes before a plugin, as in client-go. Not supported, each with an error that says so: plugins
  * that need a terminal (interactiveMode Always), auth-provider, username and password,
  * impersonation.
  */
@@ -24,17 +24,17 @@
 #define KUBE_CONFIG_FILES_MAX 16          /* in $KUBECONFIG; further ones are an error */
 #define KUBE_CONFIG_FILE_BYTES (1u << 20) /* larger files are an error */
 
-#define KUBE_EXEC_ARGS_MAX 256 /* of a plugin, and variables for it; more: an error */
+#define KUBE_EXEC_ARGS_MAX 256 /* of a plugin, and as many variables; more are an error */
 
 /* A credential plugin (client.authentication.k8s.io). */
 struct kube_exec {
     char *api_version; /* v1 or v1beta1, with the group */
     char *command;     /* a path, or a name for $PATH */
     char **args;       /* NULL-terminated, without the command */
-    char **env;        /* "NAME=value" on top of our own environment, NULL-terminated */
+    char **env;        /* "NAME=value", added to the operator's own environment; NULL-terminated */
     char *hint;        /* how to install it; NULL: none */
-    bool cluster_info; /* it is told of the cluster */
-    char *config;      /* JSON that the kubeconfig holds for it; NULL: none */
+    bool cluster_info; /* the plugin gets the data of the cluster */
+    char *config;      /* the JSON of the kubeconfig for the plugin; NULL: none */
 };
 
 struct kube_config {
@@ -47,7 +47,7 @@ struct kube_config {
     char *server_name; /* NULL: as in the URL */
     char *proxy;       /* an http, https or socks5h URL; NULL: none */
     bool insecure_skip_verify;
-    struct kube_exec *exec; /* NULL: none, or a token makes it needless */
+    struct kube_exec *exec; /* NULL: none, or there is a token */
     /* Files that the above were read from; NULL: they were given as data. */
     char *token_file;
     char *ca_file;
@@ -55,7 +55,7 @@ struct kube_config {
     char *key_file;
 };
 
-/* What decides on the source; kube_config_env_init() fills it from the environment. */
+/* The inputs that decide on the source; kube_config_env_init() fills them from the environment. */
 struct kube_config_env {
     const char *kubeconfig_flag; /* the file named on the command line; NULL: none */
     const char *context;         /* NULL: the file's current-context */
@@ -74,8 +74,8 @@ int kube_config_load(const struct kube_config_env *env, struct kube_config *ret,
 void kube_config_done(struct kube_config *c);
 
 enum { KUBE_CONFIG_TOKEN = 1, KUBE_CONFIG_TLS = 2 };
-/* Reads again what `what` names (a set of the above); returns the set of what has changed. The
- * first file that could not be read is told in *err, with a code other than 0. */
+/* Reads the files of the set `what` again, and returns the set of those that have changed. If a
+ * file could not be read, *err has a code other than 0 and names the first such file. */
 unsigned kube_config_refresh(struct kube_config *c, unsigned what, struct err *err);
 
 #endif

@@ -1,11 +1,12 @@
 /*
- * Tells when files may have changed, by watching their folders (inotify): files are replaced as
- * often as they are written, and Kubernetes swaps a symbolic link ("..data") for all files of a
- * volume at once. Told FILE_WATCH_SETTLE_MS after the last event, so that a certificate and its key
- * are seen together, but no later than FILE_WATCH_MAX_MS after the first.
+ * Reports that files may have changed. It watches their folders (inotify), because most programs
+ * replace a file instead of writing into it, and Kubernetes replaces a symbolic link ("..data") for
+ * all files of a volume at once. The report comes FILE_WATCH_SETTLE_MS after the last event, so
+ * that a certificate and its key are read together, but at most FILE_WATCH_MAX_MS after the first
+ * event.
  *
- * Only a hint: a folder that can not be watched, or that is itself replaced, is not, so whoever
- * uses this reads the files again from time to time as well.
+ * This is only a hint: a folder that cannot be watched, or that is itself replaced, gives no
+ * report. So users read the files again from time to time as well.
  */
 #ifndef ARL_OPERATOR_AUTH_FILE_WATCH_H
 #define ARL_OPERATOR_AUTH_FILE_WATCH_H

@@ -1,8 +1,8 @@
 /*
- * The seam. Everything that the operator does to the world and learns from it goes through
- * `struct ops`: requests to the API server and to sidecars, time, randomness, one timer. Production
- * implements it over uv and curl (ops_uv.c); the simulator over a heap of virtual events. All code
- * above it (reflectors, lease, planners, executor) is the shipped code in both.
+ * The seam. The operator acts on the world and learns of it only through `struct ops`: requests to
+ * the API server and to agents, time, random numbers, timers. Production implements it over uv and
+ * curl (ops_uv.c), the simulator over a heap of virtual events. All code above it (reflectors,
+ * lease, planners, executor) is the shipped code in both.
  *
  * Contract of an implementation
  * - No callback is ever made from inside a call of these functions: answers come from the loop.
@@ -22,7 +22,7 @@ struct ops_call;
 
 enum ops_target {
     OPS_API,   /* the API server */
-    OPS_AGENT, /* a sidecar */
+    OPS_AGENT, /* the agent of a pod */
 };
 
 struct ops_request {
@@ -34,13 +34,13 @@ struct ops_request {
     const char *const *headers; /* further "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;
-    /* Of what waits for a connection, see common/io/send_line.h. */
+    /* The order among requests that wait for a connection, see common/io/send_line.h. */
     unsigned urgency;
     const char *group;       /* NULL: none */
     bool stream;             /* a watch or a task stream: chunks go to on_data */
     int64_t timeout_ms;      /* whole call; 0 only for streams */
-    int64_t idle_timeout_ms; /* streams: no byte for so long ends it with -ETIMEDOUT */
-    /* Streams: the same until the answer begins; 0: idle_timeout_ms. */
+    int64_t idle_timeout_ms; /* streams: after this time without a byte it ends with -ETIMEDOUT */
+    /* Streams: the limit until the answer begins; 0: idle_timeout_ms. */
     int64_t answer_timeout_ms;
 };
 
@@ -49,15 +49,15 @@ struct ops_response {
     const char *body; /* NUL-terminated text; "" for a stream that had a 2xx status */
     size_t body_len;
     int64_t retry_after_ms; /* -1: not given */
-    int error;              /* 0, or negative errno: no or no whole answer */
+    int error;              /* 0, or a negative errno: no answer, or a part of one */
     const char *error_msg;  /* "" when error is 0 */
-    bool maybe_sent;        /* on error: the peer may have acted on the request */
+    bool maybe_sent;        /* after an error: the peer may have acted on the request */
 };
 
 struct ops_handler {
     void (*on_data)(void *arg, const char *data, size_t len); /* streams, 2xx only */
     void (*on_done)(void *arg, const struct ops_response *resp);
-    /* Streams: a 2xx answer has begun; data may be long in coming. May be NULL. */
+    /* Streams: a 2xx answer has begun; its data may come much later. May be NULL. */
     void (*on_open)(void *arg);
 };
 
