@@ -1,11 +1,12 @@
 /*
- * The verbs of the Kubernetes API over ops: builds paths and preconditions, and turns answers into
- * one struct kube_result, whose `reason` is what callers switch on (Status.reason, not the HTTP
- * code: Conflict and AlreadyExists are both 409, NamespaceTerminating and quota both 403).
+ * The verbs of the Kubernetes API over ops. It builds paths and preconditions, and turns each
+ * answer into a struct kube_result. Callers switch on its `reason`, which follows Status.reason and
+ * not the HTTP code: Conflict and AlreadyExists are both 409, NamespaceTerminating and quota both
+ * 403.
  *
- * Each call answers exactly once through its callback, from the loop, unless cancelled. Inputs are
- * copied. Every call is limited to KUBE_CALL_TIMEOUT_MS. Writes carry KUBE_FIELD_MANAGER. Inside
- * its callback a call has ended: cancelling it there does nothing.
+ * Each call answers exactly once through its callback, from the loop, unless it is cancelled.
+ * Inputs are copied. Every call is limited to KUBE_CALL_TIMEOUT_MS. Writes carry
+ * KUBE_FIELD_MANAGER. A call has ended when its callback begins: cancelling it inside does nothing.
  */
 #ifndef ARL_OPERATOR_KUBE_CLIENT_H
 #define ARL_OPERATOR_KUBE_CLIENT_H
@@ -22,7 +23,7 @@ enum kube_reason {
     KUBE_ALREADY_EXISTS,
     KUBE_CONFLICT,
     KUBE_INVALID,               /* 400, 422...: the same request will never be accepted */
-    KUBE_TOO_LARGE,             /* 413, or etcd's limit, which comes as 500: smaller it may be */
+    KUBE_TOO_LARGE,             /* 413, or 500 by etcd's limit: a smaller object may be accepted */
     KUBE_FORBIDDEN,             /* 403 of other kinds (RBAC) */
     KUBE_NAMESPACE_TERMINATING, /* 403 with cause NamespaceTerminating */
     KUBE_QUOTA_EXCEEDED,        /* 403 "exceeded quota" */
@@ -31,14 +32,14 @@ enum kube_reason {
     KUBE_TOO_MANY_REQUESTS,     /* 429, see retry_after_ms */
     KUBE_WEBHOOK_FAILED,        /* 500: an admission webhook of the cluster did not answer */
     KUBE_SERVER_ERROR,          /* 5xx and anything else with a status */
-    KUBE_NO_ANSWER,             /* nothing reached the server, or it is unknown whether it acted */
+    KUBE_NO_ANSWER, /* the request has not arrived, or nobody knows whether the server acted */
 };
 const char *kube_reason_str(enum kube_reason r);
 
 struct kube_result {
     enum kube_reason reason;
     int http_status;        /* 0: no answer */
-    bool maybe_applied;     /* not KUBE_OK, but the server may have acted on it */
+    bool maybe_applied;     /* not KUBE_OK, and the server may have acted nevertheless */
     int64_t retry_after_ms; /* -1: not given */
     const char *message; /* for people: Status.message or the transport's error; "" when KUBE_OK */
     struct meta *object; /* KUBE_OK: the object of the answer, decoded; owned by the result:
@@ -49,13 +50,13 @@ struct meta *kube_result_take_object(struct kube_result *res);
 
 typedef void kube_done_fn(void *arg, struct kube_result *res);
 
-/* What a request is for: where many wait for a connection, these go first to last, and of each the
- * namespaces in turn. */
+/* What a request is for. If many requests wait for a connection, they go in this order; those of
+ * one purpose go by namespaces in turn. */
 enum kube_purpose {
-    KUBE_TO_LEAD,     /* the lease, and what all depends on */
-    KUBE_TO_FINISH,   /* what a client already waits for: a status after a claim, a read */
+    KUBE_TO_LEAD,     /* the lease, and requests that everything depends on */
+    KUBE_TO_FINISH,   /* a client waits for it already: a status after a claim, a read */
     KUBE_TO_CLAIM,    /* a pod for a sandbox */
-    KUBE_TO_REPORT,   /* what a task does, and its end */
+    KUBE_TO_REPORT,   /* the progress of a task, and its end */
     KUBE_TO_REFILL,   /* a pod for a pool */
     KUBE_TO_CLEAN_UP, /* deletes */
     KUBE_TO_TELL,     /* a pool's status, Events */
@@ -74,7 +75,7 @@ struct kube_call *kube_patch(struct ops *ops, enum kube_purpose purpose,
                              const struct api_kind *kind, const char *ns, const char *name,
                              const char *subresource, const char *body, kube_done_fn *done,
                              void *arg);
-/* uid and rv are preconditions, NULL: none. grace_s -1: the object's own. */
+/* uid and rv are preconditions; NULL: none. grace_s -1: the object's own grace period. */
 struct kube_call *kube_delete(struct ops *ops, enum kube_purpose purpose,
                               const struct api_kind *kind, const char *ns, const char *name,
                               const char *uid, const char *rv, int grace_s, kube_done_fn *done,

@@ -1,21 +1,23 @@
 /*
- * A struct ops in front of another: all requests to the API server pass here, so that while it is
- * down one request a second is sent in all, whoever asks (the shared back-off; the decisions are
- * gate_step.[ch]). What waits goes in this order: what was not tried yet, then leases, reads,
- * writes, watches (which a server that has just begun does not take at once), events. Requests to
- * sidecars, time and chance are passed on as they are.
+ * A struct ops in front of another one. All requests to the API server pass through it. While the
+ * API server is down, the gate sends one request a second in all, and holds the others back in a
+ * line: the back-off that all parts share. gate_step.[ch] decides. The line has this order:
+ * requests that were not tried yet, then leases, reads, writes, watches (which a server that has
+ * just started does not accept at once), Events. Requests to agents, time and random numbers pass
+ * unchanged.
  *
- * A request that was sent to a server that is down and surely had no effect (a read, or it never
- * arrived, 429 or 401) goes back into line instead of failing: so its owner's own back-off does not
- * grow, and work begins as soon as the server is back. All other answers are delivered.
+ * A request that failed because the server is down goes back into the line, if it surely had no
+ * effect (it is a read, or it never arrived, or the answer is 429 or 401). Its owner sees no
+ * failure, so the owner's own back-off does not grow, and work begins as soon as the server is
+ * back. All other answers are delivered.
  *
- * What one object is refused for is no outage, whatever the code: too large for etcd (500), a
- * webhook that fails (500), quota, validation. Of writes that fail in the server otherwise (500,
- * 504, no answer in time) all those of one namespace count as one.
+ * A refusal of one object is not an outage, whatever its code is: an object too large for etcd
+ * (500), a webhook that fails (500), quota, validation. Writes that fail in the server in another
+ * way (500, 504, no answer in time) count once for each namespace.
  *
- * Limits: GATE_LINE_MAX requests with GATE_LINE_BYTES of bodies in line; what comes beyond fails
- * with -EAGAIN, from the loop. Time in line does not count against a request's timeout: it ends
- * with the outage, or when its owner cancels it.
+ * Limits: GATE_LINE_MAX requests with GATE_LINE_BYTES of bodies in the line; further ones fail with
+ * -EAGAIN, from the loop. Time in the line does not count against a request's timeout. It ends with
+ * the outage, or when the owner cancels the request.
  */
 #ifndef ARL_OPERATOR_KUBE_GATE_H
 #define ARL_OPERATOR_KUBE_GATE_H
@@ -32,8 +34,9 @@ struct json_writer;
 struct gate_opts {
     /* The server is down, or back again, for the log; level is enum log_level. May be NULL. */
     void (*on_note)(void *arg, int level, const char *msg);
-    /* An outage has begun, or is over: whoever waits to try again had better be in line. Comes from
-     * inside of another callback: begin nothing there. May be NULL. */
+    /* An outage has begun, or is over. Parts that wait for their back-off should send their
+     * requests in their next turn, so that these are in the line. It is called inside of another
+     * callback: start no request there. May be NULL. */
     void (*on_turn)(void *arg);
     void *arg;
 };
@@ -44,7 +47,7 @@ struct gate *gate_new(struct ops *inner, const struct gate_opts *opts);
 void gate_free(struct gate *g);
 struct ops *gate_ops(struct gate *g);
 void gate_metrics(const struct gate *g, struct buf *out);
-/* The member "api" of the object that is open. */
+/* Writes the member "api" of the open JSON object. */
 void gate_debug(const struct gate *g, struct json_writer *w);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Leader election, the decisions (pure). The diagram is in lease_step.c. That a record has not
- * changed for a whole lease, by the local monotonic clock, makes it free, whatever the times in it
- * say.
+ * The decisions of leader election (pure). The diagram is in lease_step.c. A lease is free when its
+ * record has not changed for LEASE_DURATION_MS by the local monotonic clock, whatever times the
+ * record has.
  */
 #ifndef ARL_OPERATOR_KUBE_LEASE_STEP_H
 #define ARL_OPERATOR_KUBE_LEASE_STEP_H
@@ -15,12 +15,13 @@
 
 enum lease_state {
     LEASE_IDLE,
-    LEASE_READING,   /* asking who has it */
-    LEASE_WAITING,   /* somebody else has it, or it could not be had: until news or time comes */
-    LEASE_TAKING,    /* writing ourselves into it, or making it */
+    LEASE_READING,   /* reads the record */
+    LEASE_WAITING,   /* somebody else holds it, or taking it failed: waits for a change or the timer
+                      */
+    LEASE_TAKING,    /* writes this process into the record, or makes the record */
     LEASE_HOLDING,   /* leading, nothing under way */
     LEASE_RENEWING,  /* leading, a renewal is under way */
-    LEASE_REREADING, /* leading, a renewal has failed: looking whether it is still ours */
+    LEASE_REREADING, /* leading, a renewal has failed: reads whether the lease is still ours */
     LEASE_LOST,
     LEASE_RELEASED,
     LEASE_STATES,
@@ -34,21 +35,21 @@ enum lease_event_type {
     LEASE_EV_RECORD,  /* the record was read, or our write was taken */
     LEASE_EV_SEEN,    /* a watch told of a new record, or that it is gone (vacant) */
     LEASE_EV_MISSING, /* there is no such object */
-    LEASE_EV_FAILED,  /* the read or write did not work */
+    LEASE_EV_FAILED,  /* the read or write has failed */
     LEASE_EV_TIMER,
     LEASE_EV_RELEASE,
 };
 
 struct lease_event {
     enum lease_event_type type;
-    bool changed; /* RECORD, SEEN: against the one that was seen before */
+    bool changed; /* RECORD, SEEN: it differs from the last one that was seen */
     bool mine;
     bool vacant; /* no holder */
 };
 
 enum lease_action_type {
-    LEASE_NOTHING, /* what is under way goes on; timer_ns may be new all the same */
-    LEASE_STOP,    /* what is under way is dropped */
+    LEASE_NOTHING, /* the call under way goes on; timer_ns may be new nevertheless */
+    LEASE_STOP,    /* the call under way is cancelled */
     LEASE_READ,
     LEASE_CREATE,
     LEASE_TAKE,   /* compare-and-swap of the record that was read last: we are the new holder */
@@ -57,13 +58,13 @@ enum lease_action_type {
 };
 
 struct lease_action {
-    enum lease_action_type type; /* all but NOTHING replace what is under way */
-    int64_t timer_ns;            /* when LEASE_EV_TIMER is to come; 0: not at all */
+    enum lease_action_type type; /* all but NOTHING cancel the call under way */
+    int64_t timer_ns;            /* when LEASE_EV_TIMER has to come; 0: never */
 };
 
 struct lease_machine {
     enum lease_state state;
-    bool unsure;        /* the last renewal failed: our resourceVersion may be old */
+    bool unsure;        /* the last renewal has failed: the known resourceVersion may be old */
     int64_t seen_ns;    /* when the record was last seen to change */
     int64_t began_ns;   /* when the present read or write was begun */
     int64_t renewed_ns; /* when our last successful write was begun */
@@ -71,9 +72,9 @@ struct lease_machine {
 };
 
 bool lease_is_leading(const struct lease_machine *m);
-/* Until when a leader leads without another success. */
+/* When a leader stops leading if no renewal succeeds. */
 int64_t lease_ends_ns(const struct lease_machine *m);
-/* A machine begins as {0}. jitter: any random number. */
+/* Initialize the machine with {0}. jitter: any random number. */
 struct lease_action lease_step(struct lease_machine *m, const struct lease_event *ev,
                                struct now now, uint64_t jitter);
 

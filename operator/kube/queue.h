@@ -1,11 +1,11 @@
 /*
  * The work queue (pure: time comes in as a value). Keys are short strings such as
- * "sandbox/default/session-1". A key is in the queue once, however often it is added; keys come out
+ * "sandbox/default/session-1". A key is in the queue once, however often it is added. Keys come out
  * in the order in which they were first added, urgent ones before others.
  *
  * Back-off: queue_failed() puts a key back after QUEUE_BACKOFF_BASE * 2^failures with jitter, at
- * most QUEUE_BACKOFF_MAX; queue_ok() forgets the failures. queue_after() puts it back at a time.
- * An earlier time for the same key wins; adding it now overrides a later time.
+ * most QUEUE_BACKOFF_MAX; queue_ok() forgets the failures. queue_after() puts a key back at a given
+ * time. If a key has two times, the earlier one counts; queue_add() counts as now.
  */
 #ifndef ARL_OPERATOR_KUBE_QUEUE_H
 #define ARL_OPERATOR_KUBE_QUEUE_H
@@ -29,9 +29,9 @@ void queue_failed(struct queue *q, const char *key, enum queue_lane lane, int64_
                   uint64_t jitter);
 void queue_ok(struct queue *q, const char *key);
 void queue_forget(struct queue *q, const char *key); /* the object is gone: removes it everywhere */
-void queue_clear(struct queue *q);                   /* all keys */
-/* Moves keys whose time has come into their lane; then takes the next key (caller frees), NULL:
- * none. */
+void queue_clear(struct queue *q);                   /* removes all keys */
+/* First moves keys whose time has come into their lane. Then takes the next key, which the caller
+ * frees; NULL: no key is ready. */
 char *queue_take(struct queue *q, int64_t now_mono_ns);
 /* When the next delayed key is due; 0: none is waiting. */
 int64_t queue_next_due(const struct queue *q);

@@ -1,19 +1,20 @@
 /*
- * The cache of one kind: what the API server last told us, by "namespace/name".
+ * The cache of one kind: the last known state of each object, by "namespace/name".
  *
- * Ownership: the store owns its objects. A pointer that it hands out is valid until the next change
- * of the same key. Every change calls on_change(old, new): old NULL for a new object, new NULL for
- * one that is gone; old is freed after the call. A different uid under the same key is delivered as
- * two changes: (old, NULL), then (NULL, new).
+ * Ownership: the store owns its objects. A pointer that it returns is valid until the next change
+ * of the same key. Every change calls on_change(old, new): old is NULL for a new object, new is
+ * NULL for an object that is gone; old is freed after the call. Another uid under the same key
+ * counts as two changes: (old, NULL), then (NULL, new).
  *
- * Freshness: answers to our own writes and watch events race. store_put() ignores an object whose
- * resourceVersion is older than what is there (same uid); resourceVersions are compared as the
- * decimal numbers that every released API server uses (etcd revisions), and taken as newer when
- * either is not a number. A tombstone keeps the uid of each removed object for a while, so that a
- * late answer to a write does not bring a deleted object back. One that only left the watch's
- * selector may come back: it is newer than its removal.
+ * Freshness: an answer to a write may come before or after the watch event of the same change. So
+ * store_put() ignores an object that has the same uid and an older resourceVersion than the stored
+ * one. resourceVersions are compared as decimal numbers (etcd revisions), as every released API
+ * server uses them; if either is not a number, the new object counts as newer. A tombstone keeps
+ * the uid of a removed object for a while, so that a late answer to a write does not bring back a
+ * deleted object. An object that has only left the watch's selector may come back: it is newer than
+ * its removal.
  *
- * Limit: as many objects as the cluster has; each costs its decoded struct only.
+ * Limit: as many objects as the cluster has. Each takes only its decoded struct.
  */
 #ifndef ARL_OPERATOR_KUBE_STORE_H
 #define ARL_OPERATOR_KUBE_STORE_H
@@ -30,20 +31,20 @@ struct meta *store_get(const struct store *s, const char *key); /* NULL: none */
 struct meta *store_next(const struct store *s, size_t *pos);    /* as map_next() */
 size_t store_count(const struct store *s);
 
-/* Takes obj. Returns true when it changed the store, false when it was stale (obj is freed then).
- */
+/* Takes over obj. true: it has changed the store. false: it was stale, and was freed. */
 bool store_put(struct store *s, struct meta *obj);
-/* Removes key when the object there has this uid (NULL: whatever is there). rv: of the removal, as
- * a watch tells it: only what is newer comes back; NULL: it is gone for good. */
+/* Removes the object of this key if it has this uid (NULL: any uid). rv: the resourceVersion of the
+ * removal, from a watch: a newer object of this uid may come back. NULL: it is gone for good. */
 bool store_remove(struct store *s, const char *key, const char *uid, const char *rv);
 
-/* A full list: begin, then store_replace_add() for every object, then end, which removes all
- * objects that the list did not have, but for those that are newer than the list (rv, its
- * resourceVersion). From then on store_put() takes no new object that is not newer: it was deleted
- * before the list. */
+/* Takes in a full list: begin, then store_replace_add() for every object, then end. The end removes
+ * all objects that the list did not have, except those that are newer than the list (rv is the
+ * list's resourceVersion). Afterwards store_put() ignores a new object that is not newer than the
+ * list: it was deleted before the list. */
 void store_replace_begin(struct store *s);
-/* To be called after begin when all changes up to rv have been put before: what the list then
- * repairs is counted until the next begin. `gone` may contain what was deleted after rv. */
+/* Call it after begin if all changes up to rv are in the store already. Then the differences that
+ * the list finds are counted as repairs, until the next begin. `gone` may count objects that were
+ * deleted after rv. */
 void store_replace_known(struct store *s, const char *rv);
 struct store_repairs {
     unsigned changed;
