@@ -1,5 +1,5 @@
 /*
- * What planners return: a list of things to do, as values. The executor does them through ops; the
+ * Actions: planners return them as a list of values. The executor does them through ops, and the
  * answers put keys back into the queue.
  */
 #ifndef ARL_OPERATOR_CORE_ACTION_H
@@ -10,14 +10,14 @@
 enum action_type {
     ACTION_CREATE_POD, /* a further pod for the pool `name`; the executor names and builds it */
     ACTION_CLAIM_POD,  /* patch pod `name` with body for the Sandbox other_name */
-    ACTION_DELETE,     /* of exactly this uid */
+    ACTION_DELETE,     /* delete the object with exactly this uid */
     ACTION_STATUS,     /* merge patch of the status subresource with body */
-    ACTION_READ,       /* ask the API server for the object, since the cache may be behind */
+    ACTION_READ,       /* read the object from the API server, since the cache may be behind */
     ACTION_RUN_START,  /* start or attach to attempt `number` of the task */
-    ACTION_RUN_CANCEL, /* stop what the task runs; its result is not wanted any more */
-    ACTION_RUN_STOP,   /* the same, and its end is waited for */
-    ACTION_RUN_FORGET, /* the result is written: the sidecar may drop it */
-    ACTION_AUDIT,      /* ask the Sandbox's pod what runs there; cancel what nobody wants */
+    ACTION_RUN_CANCEL, /* stop the attempt; nobody wants its result any more */
+    ACTION_RUN_STOP,   /* stop the attempt, and wait for its end */
+    ACTION_RUN_FORGET, /* the result is written: the agent may drop it */
+    ACTION_AUDIT,      /* ask the agent which attempts run; cancel those that nobody wants */
     ACTION_EVENT,      /* a Kubernetes Event for people */
     ACTION_AFTER,      /* plan this key again at mono time `number` */
 };
@@ -28,7 +28,7 @@ struct action {
     const struct api_kind *kind; /* of the object */
     char *ns;
     char *name;
-    char *uid;        /* of the object that is meant */
+    char *uid;        /* of the object */
     char *rv;         /* DELETE: only of this version; NULL: of any */
     char *other_name; /* CLAIM: the Sandbox */
     char *pool;       /* CREATE, CLAIM: the pool's name */
@@ -49,7 +49,7 @@ void actions_init(struct actions *a);
 void actions_done(struct actions *a);
 #define cleanup_actions CLEANUP(actions_done)
 
-/* All append. Texts are copied, body is taken over. */
+/* All of these append an action. They copy texts, and take over body. */
 struct action *action_add(struct actions *a, enum action_type type, const struct api_kind *kind,
                           const struct meta *obj);
 struct action *action_status(struct actions *a, const struct api_kind *kind, const struct meta *obj,
@@ -58,7 +58,7 @@ void action_delete(struct actions *a, const struct api_kind *kind, const struct 
                    const char *reason);
 void action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,
                   bool warning, const char *reason, const char *message);
-/* The earliest one wins; 0 or less is ignored. */
+/* The earliest time wins; 0 and less is ignored. */
 void action_after(struct actions *a, int64_t mono_ns);
 
 #endif

@@ -1,15 +1,15 @@
-/* A rate with a burst, as a value: so many at once, and so many a second from then on. */
+/* A token bucket, as a value: a burst at once, and then a rate in each second. */
 #ifndef ARL_OPERATOR_CORE_BUCKET_H
 #define ARL_OPERATOR_CORE_BUCKET_H
 
 #include "common/base/clock.h"
 
 struct bucket {
-    int64_t spent; /* of the burst */
-    int64_t at_ns; /* as of then */
+    int64_t spent; /* how much of the burst is spent */
+    int64_t at_ns; /* the time of that */
 };
 
-/* False: there is not so much left, and nothing was taken. */
+/* false: less than n is left, and nothing was taken. */
 static inline bool bucket_take(struct bucket *b, int64_t n, int64_t burst, int64_t per_s,
                                int64_t now_ns)
 {

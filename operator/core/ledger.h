@@ -1,7 +1,7 @@
 /*
- * Writes that are under way: sent, or about to be, and not yet answered. A planner neither plans a
- * second write for an object that has one, nor counts on an object that is about to change. Answers
- * go into the stores at once, so an entry ends when its call does.
+ * The writes under way: those that are sent, or about to be sent, and not answered yet. A planner
+ * plans no second write for an object with an entry here, and does not rely on an object that is
+ * about to change. Answers go into the stores at once, so an entry ends with its call.
  *
  * Limit: one entry for each object; the executor starts nothing without one.
  */
@@ -36,7 +36,7 @@ bool ledger_busy_obj(const struct ledger *l, const struct api_kind *kind, const 
 /* How many entries of this verb count for the pool. */
 size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *pool_key);
 size_t ledger_size(const struct ledger *l);
-/* Those of the objects of a namespace. */
+/* The entries of the objects of a namespace. */
 size_t ledger_size_of(const struct ledger *l, const char *ns);
 /* Asserts that the counts are those of all entries: see world_check(). */
 void ledger_check(const struct ledger *l);

@@ -1,10 +1,10 @@
 /*
- * The UIDs of the pods that this process has made, or has found to be its own: a pod of a name that
- * is here is ours only with that UID. Names are random and never used twice, so another UID means
- * that somebody else has made a pod in the place of ours.
+ * The names and UIDs of the pods that this process has made, or has found to be its own. A pod with
+ * one of these names is ours only if it also has the UID. Names are random and never used twice, so
+ * another UID means that somebody else has made a pod in place of ours.
  *
- * Limit: MADE_MAX names; the oldest goes. By then its seal is too old for a copy (pod_seal.h),
- * unless more pods are made in ten minutes than that.
+ * Limit: MADE_MAX names; then the oldest is dropped. By that time its seal is too old for a copy
+ * (pod_seal.h), unless more than MADE_MAX pods are made in ten minutes.
  */
 #ifndef ARL_OPERATOR_CORE_MADE_H
 #define ARL_OPERATOR_CORE_MADE_H

@@ -1,10 +1,10 @@
 /*
- * What the pods of a pool are, and who waits for one. A pod bears marks, and the shelf of its pool
- * has the pods of each mark, oldest first. They are kept up to date by what they depend on: each
- * change of a pod, its pool, its sandbox or the ledger. So a plan of the pool, or of a sandbox that
- * waits, costs what it has to do, and not what the pool has.
+ * A shelf has the pods of a pool by mark, and the sandboxes that wait for one. A mark says what a
+ * pod is to its pool. The pods of each mark are in order, oldest first. Each change of a pod, its
+ * pool, its sandbox or the ledger updates the marks. So the cost of a plan of the pool, or of a
+ * waiting sandbox, depends on what it has to do, and not on the number of pods.
  *
- * Limit: five words a pod.
+ * Limit: five words for each pod.
  */
 #ifndef ARL_OPERATOR_CORE_SHELF_H
 #define ARL_OPERATOR_CORE_SHELF_H
@@ -16,58 +16,59 @@ struct sandbox;
 struct warmpool;
 struct world;
 
-/* A pod that is being deleted bears none. An idle one is of this pool, lives, and has no write
- * under way; it is fresh if it has the present template, signing key and wire version. */
+/* A pod that is being deleted has no mark. "Idle": the pod belongs to this pool, lives, and has no
+ * write under way. "Fresh": it has the present template, signing key and wire version. */
 enum pod_mark {
-    MARK_FOREIGN,       /* not made by an operator of this cluster; not told of yet, or left by a
-                         * release that sealed none */
+    MARK_FOREIGN,       /* not made by an operator of this cluster, and no Event has reported
+                         * it yet; or left by a release that sealed no pods */
     MARK_ORPHAN,        /* pod_orphan() */
-    MARK_OTHER,         /* idle, but of another pool of this name */
+    MARK_OTHER,         /* like idle, but made for an earlier pool of this name */
     MARK_BOUND,         /* not idle */
-    MARK_BUSY,          /* would be idle, but for a write under way */
-    MARK_ENDED,         /* would be idle, but has ended */
-    MARK_STALE_UNREADY, /* idle; these four in the order in which they go when there are too many */
+    MARK_BUSY,          /* like idle, but a write is under way */
+    MARK_ENDED,         /* like idle, but it has ended */
+    MARK_STALE_UNREADY, /* idle; if there are too many, pods are deleted in the order of these four
+                         */
     MARK_STALE_READY,
     MARK_FRESH_UNREADY,
     MARK_FRESH_READY,
     MARK_GOOD,      /* fresh, and ready or bound, also with a write under way */
-    MARK_CLAIMABLE, /* idle, and a sandbox may have it */
-    MARK_SUSPECT,   /* idle, and may be of no use any more: see plan_pod_broken() */
-    MARK_TROUBLED,  /* idle, not ready, and says why */
-    MARK_SILENT,    /* idle, not ready, and does not say why */
+    MARK_CLAIMABLE, /* idle, and a sandbox may take it */
+    MARK_SUSPECT,   /* idle, and perhaps of no use any more: see plan_pod_broken() */
+    MARK_TROUBLED,  /* idle, not ready, with a reason in its status */
+    MARK_SILENT,    /* idle, not ready, without a reason */
     POD_MARKS,
 };
 #define POD_MARK(mark) (1u << (mark)) /* in a pod's marks */
 
 struct shelf {
-    size_t users; /* pods of the pool, and sandboxes in the line: without them there is no shelf */
+    size_t users; /* pods of the pool, and sandboxes in the line; at 0 the shelf is freed */
     struct index_bucket pods[POD_MARKS];
-    /* Sandboxes that wait for a pod of the pool, and stand in the line for it: no write of theirs
-     * is under way, and they do not pause after a claim that was refused. */
+    /* Sandboxes that wait for a pod of the pool. Those with a write under way, and those that pause
+     * after a refused claim, are not in the line. */
     struct index_bucket line;
 };
 
-/* Never NULL: an empty one for a pool without pods. Valid until the next change. */
+/* Never NULL: a pool without pods has an empty shelf. Valid until the next change. */
 const struct shelf *world_shelf(const struct world *w, const char *pool_key);
 static inline size_t shelf_count(const struct shelf *s, enum pod_mark mark)
 {
     return s->pods[mark].count;
 }
 
-/* For who changes what the marks depend on; the objects are in their stores by then. */
-/* One has taken the place of the other, which is of the same name; NULL: there was, or is, none.
- * Keeps the indexes of pods in step, too. */
+/* Called after each change that marks depend on; the objects are in their stores by then. */
+/* The pod `is` has taken the place of `was`, which has the same name; NULL: there is, or was, no
+ * such pod. Updates the indexes of pods, too. */
 void world_shelve_pod(struct world *w, struct pod *was, struct pod *is);
-/* What the marks of this pod depend on has changed. */
+/* Marks this pod anew. */
 void world_mark_pod(struct world *w, struct pod *p);
-/* The same, for all pods of a bucket of an index. */
+/* Marks all pods of a bucket anew. */
 void world_mark_pods(struct world *w, const struct index_bucket *pods);
-/* As of pods. */
+/* The same for sandboxes and the line. */
 void world_sandbox_line(struct world *w, struct sandbox *was, struct sandbox *is);
 void world_line_sandbox(struct world *w, const char *sandbox_key);
 void world_shelves_done(struct world *w);
 
-/* Asserts that all of this is what a count from scratch gives: see world_check(). */
+/* Asserts that all of this equals a count from scratch: see world_check(). */
 void world_check_shelves(const struct world *w);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * A budget that all tasks share, and who waits for a part of it (pure). What asks is given its part
- * at once, or stands in line until others have given enough back; one namespace has at most half of
- * the budget while another waits. Something is always given when nobody has anything, so that what
- * is larger than all of the budget gets its turn, too, alone.
+ * A budget that all tasks share, and the line of those that wait for a part of it (pure). A task
+ * that asks gets its part at once, or stands in the line until others have given enough back. A
+ * namespace has at most half of the budget while another namespace waits. When no part is taken,
+ * the first in the line always gets one: so even a part that is larger than the whole budget is
+ * granted, alone.
  *
- * Ownership: a turn is a member of what waits; the line owns none of them.
+ * Ownership: a turn is a member of the struct that waits; the line owns no turn.
  */
 #ifndef ARL_OPERATOR_CORE_TURNS_H
 #define ARL_OPERATOR_CORE_TURNS_H
@@ -17,7 +18,7 @@ struct turns {
     size_t max;
     size_t used;
     unsigned waiting;
-    unsigned asked;   /* parts that were asked for and are not given back */
+    unsigned asked;   /* parts that were asked for and not given back yet */
     struct map by_ns; /* name -> struct turns_ns */
     struct list line;
 };
@@ -33,7 +34,7 @@ struct turn {
     struct list link;
     enum turn_state state;
     char *key; /* NULL in TURN_NONE */
-    char *ns;  /* the part of it before the slash */
+    char *ns;  /* the part of the key before the slash */
     size_t bytes;
     bool asked;
 };
@@ -41,22 +42,23 @@ struct turn {
 void turns_init(struct turns *t, size_t max);
 void turns_done(struct turns *t); /* all turns must have ended */
 
-/* key: "namespace/name" of who asks. True: it has its part. False: it stands in line, until
- * turns_next() returns it. Asking again changes nothing. */
+/* Asks for a part. key: "namespace/name" of the task. true: the part is granted. false: the turn
+ * stands in the line until turns_next() returns it. Asking again changes nothing. */
 bool turns_ask(struct turns *t, struct turn *turn, const char *key, size_t bytes);
-/* Takes a part without asking, or makes it another size: what is there has to be counted. */
+/* Takes a part without asking, or changes its size: for memory that is in use already. */
 void turns_take(struct turns *t, struct turn *turn, const char *key, size_t bytes);
-/* Gives its part back, or leaves the line; harmless when it has none. */
+/* Gives the part back, or leaves the line. Does nothing if the turn has neither. */
 void turns_end(struct turns *t, struct turn *turn);
-/* Who may go on now that something was given back, with its part; NULL: nobody. */
+/* The next turn of the line that fits; its part is granted. NULL: none. */
 struct turn *turns_next(struct turns *t);
-/* For budgets whose parts can be taken away and given again later: the namespace that is to give a
- * part back so that who waits can go on. That is the one that has most, but for those who have
- * their share themselves: they take turns among each other. NULL: nobody waits. */
+/* For budgets whose parts can be taken away and granted again later: the namespace that has to give
+ * a part back, so that a waiting one gets its turn. That is the namespace with the largest part. If
+ * the waiting namespace has its full share itself, its own tasks take turns with each other. NULL:
+ * nobody waits. */
 const char *turns_giver(const struct turns *t);
-/* More is taken than there is. */
+/* Whether more is taken than the budget has. */
 bool turns_over(const struct turns *t);
-/* What a namespace has of it. */
+/* How much of the budget a namespace has. */
 size_t turns_used_by(const struct turns *t, const char *ns);
 /* Asserts that the sums are those of all turns: see world_check(). */
 void turns_check(const struct turns *t);
