@@ -2,11 +2,11 @@
  * The few things that every file of the project needs: integer types, container_of, cleanup
  * attributes, checked allocation.
  *
- * Allocation failure policy: the x-functions below end the process with a message. A daemon whose
- * whole state can be rebuilt from the API server and from the journals gains nothing from limping
- * on; everything that grows with input from outside is bounded (limits.h), so running out of memory
- * means that the container limit is too small, which a restart and its log line say better than a
- * half-done reply. oom.c makes it the policy of the libraries within the daemons, too.
+ * When memory runs out, the x-functions below end the process with a message. All state can be
+ * rebuilt from the API server and from the journals, so nothing is gained by going on. Everything
+ * that grows with input from outside is bounded (limits.h). So memory runs out only if the
+ * container's limit is too small, and a restart with its log line says that better than a half-done
+ * answer. oom.c applies the same rule to the libraries in the daemons.
  */
 #ifndef ARL_COMMON_BASE_BASE_H
 #define ARL_COMMON_BASE_BASE_H
@@ -33,12 +33,12 @@
 #define NSEC_PER_SEC 1000000000LL
 #define MSEC_PER_SEC 1000LL
 
-/* Says so in one line on stderr and ends the process with this status, which is what a shell shows
- * for an abort. */
+/* Writes one line to stderr and ends the process with this status, the one that a shell shows for
+ * an abort. */
 #define OUT_OF_MEMORY_STATUS 134
 _Noreturn void out_of_memory(size_t size);
 
-/* None returns NULL (xstrdup(NULL) is NULL). The caller owns the result. */
+/* None of them returns NULL, except that xstrdup(NULL) is NULL. The caller owns the result. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *ptr, size_t size);
@@ -48,7 +48,7 @@ char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Frees *pp and sets it to s (which is then owned by *pp). */
 void str_set(char **pp, char *s);
-/* Takes the text out: *pp is NULL then. */
+/* Takes the text out of *pp, which is NULL then. */
 static inline char *str_take(char **pp)
 {
     char *s = *pp;
@@ -71,10 +71,10 @@ bool is_dns_label(const char *s);
 /* A name of an object as Kubernetes has them: a DNS subdomain (RFC 1123) of LIMIT_NAME_BYTES at
  * most. NULL is none. */
 bool is_dns_name(const char *s);
-/* A copy of at most max bytes; what is longer is cut in front of a UTF-8 character. NULL: NULL. */
+/* A copy of at most max bytes; a longer text is cut between two UTF-8 characters. NULL: NULL. */
 char *xstrdup_max(const char *s, size_t max);
-/* The same of text that somebody else has written, for messages that people read: control
- * characters are escaped (\n, \x1b), so that it stays one line and moves no cursor. */
+/* The same for untrusted text in messages that people read: control characters are escaped (\n,
+ * \x1b), so that the text stays one line and moves no cursor. */
 char *xstrdup_foreign(const char *s, size_t max);
 /* s, or "" for NULL. */
 static inline const char *str_or_empty(const char *s)

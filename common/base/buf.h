@@ -1,7 +1,7 @@
 /*
  * A growing byte buffer with a stated maximum. The buffer owns its memory. Appending past the
- * maximum fails with -ENOBUFS and changes nothing: whoever makes a buffer names its limit, and
- * whoever appends data from outside handles that failure.
+ * maximum fails with -ENOBUFS and changes nothing. The code that makes a buffer names its limit.
+ * The code that appends data from outside handles the failure.
  */
 #ifndef ARL_COMMON_BASE_BUF_H
 #define ARL_COMMON_BASE_BUF_H
@@ -29,7 +29,7 @@ int buf_append(struct buf *b, const void *data, size_t len);
 int buf_puts(struct buf *b, const char *s);
 int buf_putc(struct buf *b, char c);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Makes it longer by len bytes, which the caller fills in; NULL for -ENOBUFS. */
+/* Makes the contents longer by len bytes, which the caller fills in; NULL instead of -ENOBUFS. */
 char *buf_extend(struct buf *b, size_t len);
 
 /* Removes the first n bytes (n <= len). */

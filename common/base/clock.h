@@ -1,6 +1,6 @@
 /*
- * Time as a value. Decision code never reads a clock: it is handed a `struct now` by whoever called
- * it, which makes it repeatable. Only the shells (ops_uv, the sidecar's main loop) call
+ * Time as a value. Code that decides never reads a clock: its caller gives it a `struct now`, so
+ * that each decision can be repeated. Only the shells (ops_uv, the sidecar's main loop) call
  * clock_read().
  */
 #ifndef ARL_COMMON_BASE_CLOCK_H
@@ -25,8 +25,8 @@ void rfc3339_format_micro(char *buf, int64_t wall_ns);
 /* Parses seconds or any fraction, Z or an offset. 0, or -EINVAL. */
 int rfc3339_parse(const char *s, int64_t *ret_wall_ns);
 
-/* Go durations, as time.ParseDuration and Duration.String have them: "300s", "1m30.5s", "250ms".
- * No sign is accepted. Above INT64_MAX ns: -ERANGE; otherwise malformed: -EINVAL. */
+/* Parses a Go duration (time.ParseDuration) without a sign: "300s", "1m30.5s", "250ms". -ERANGE:
+ * above INT64_MAX ns; -EINVAL: malformed. */
 int duration_parse(const char *s, int64_t *ret_ns);
 /* "1.5s", "2m0s", "850µs"; buf holds >= 40 bytes. */
 #define DURATION_MAX 40

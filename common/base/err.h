@@ -4,8 +4,8 @@
  * every other output untouched.
  *
  * The struct is a plain value of fixed size: no ownership, nothing to free. Messages longer than
- * the array are cut. A message is a sentence without the final full stop, says what was being done
- * to what, and is fit for a person to read.
+ * the array are cut. A message is a sentence for people, without the final full stop. It names the
+ * action and the object.
  */
 #ifndef ARL_COMMON_BASE_ERR_H
 #define ARL_COMMON_BASE_ERR_H

@@ -1,6 +1,6 @@
 /*
  * Command-line flags from a table: "--name value", "--name=value"; booleans also plain "--name".
- * Whoever owns the table owns the targets; string targets point into argv or at the default.
+ * The owner of the table owns the targets; string targets point into argv or at the default.
  */
 #ifndef ARL_COMMON_BASE_FLAGS_H
 #define ARL_COMMON_BASE_FLAGS_H
@@ -27,7 +27,7 @@ struct flag {
     const char *name; /* without the dashes; NULL ends the table */
     enum flag_type type;
     void *target;     /* holds the default when flags_parse() is called */
-    const char *arg;  /* what --help calls the value, "" for none */
+    const char *arg;  /* the name of the value in --help; "": no value */
     const char *help; /* one sentence */
 };
 

@@ -14,14 +14,14 @@ struct json_object; /* json-c */
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Parses one document (depth at most 32, UTF-8 checked, nothing but white space behind it). json-c
- * lets single-quoted strings and NaN pass even when strict: nothing may depend on their refusal.
- * -EMSGSIZE, before anything is built, if the tree could take more than LIMIT_JSON_TREE_BYTES, or
- * max_tree_bytes. The caller releases *ret with json_free(). */
+/* Parses one document: depth at most 32, valid UTF-8, only white space behind it. json-c accepts
+ * single-quoted strings and NaN even in strict mode, so callers must not rely on their refusal.
+ * -EMSGSIZE: the tree could take more than LIMIT_JSON_TREE_BYTES, or max_tree_bytes; it was not
+ * built. The caller releases *ret with json_free(). */
 int json_parse(const char *data, size_t len, struct json_object **ret, struct err *err);
 int json_parse_max(const char *data, size_t len, size_t max_tree_bytes, struct json_object **ret,
                    struct err *err);
-/* What the tree of a text would take at most, roughly, whether it is valid or not. */
+/* About how much memory the tree of a text takes at most, whether the text is valid or not. */
 size_t json_tree_bytes(const char *data, size_t len);
 void json_free(struct json_object **obj);
 #define cleanup_json CLEANUP(json_free)
@@ -37,7 +37,7 @@ bool json_get_int(struct json_object *obj, const char *name,
                   int64_t *ret); /* false: absent or not an integer */
 bool json_get_bool(struct json_object *obj, const char *name, bool fallback);
 
-/* An array's length, 0 for anything else; its element when that is a string, else NULL. */
+/* The length of an array, 0 for any other value; an element if it is a string, else NULL. */
 size_t json_array_len(struct json_object *array);
 const char *json_array_str(struct json_object *array, size_t i);
 
@@ -64,16 +64,16 @@ int json_split_list(const char *data, size_t len,
                     int (*item)(const char *data, size_t len, void *arg), void *arg,
                     char **ret_meta, struct err *err);
 
-/* The text of a member of the object that is the document, as it stands there, without building a
- * tree; up to the end of the text if the value does not end before. false: there is none before the
- * first thing that is wrong. name: without anything that JSON escapes. */
+/* Finds a member of the top-level object without building a tree: *ret is its text as it stands in
+ * data. If the value has no end, *ret is the rest of the text. false: there is no such member
+ * before the first syntax error. name: must have no character that JSON escapes. */
 bool json_find(const char *data, size_t len, const char *name, const char **ret, size_t *ret_len);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /*
- * A writer over a buf: it puts the commas. json_w_* return nothing; the first failure sticks in
- * w.error (0 or -ENOBUFS) and makes the rest do nothing.
+ * A writer over a buf, which adds the commas. The json_w_* functions return nothing. The first
+ * failure stays in w.error (0 or -ENOBUFS), and all later calls do nothing.
  */
 struct json_writer {
     struct buf *out;
@@ -100,14 +100,14 @@ void json_w_raw(struct json_writer *w, const char *name, const char *json); /* t
  * each maximal part as the Unicode standard recommends and Python's errors="replace" does; control
  * characters are escaped. */
 int json_escape(struct buf *out, const char *s, size_t len);
-/* Whether it is all valid UTF-8: json_escape() changes nothing that cannot be told back then. */
+/* Whether the text is valid UTF-8, so that json_escape() loses nothing. */
 bool json_is_utf8(const char *s, size_t len);
 /* How many bytes json_escape() would append. */
 size_t json_escaped_len(const char *s, size_t len);
-/* How many bytes of it the API server stores and sends: its encoder escapes <, > and & as well, and
- * the line separators U+2028 and U+2029, six bytes each. */
+/* How many bytes the API server stores and sends for the text: its encoder also escapes <, >, & and
+ * the line separators U+2028 and U+2029, as six bytes each. */
 size_t json_stored_len(const char *s, size_t len);
-/* The same of a whole JSON text that json-c has written. */
+/* The same for a whole JSON text that json-c has written. */
 size_t json_text_stored_len(const char *json);
 
 #endif

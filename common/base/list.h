@@ -1,6 +1,6 @@
 /*
  * An intrusive doubly linked list. A node is a member of the struct that is listed; the list owns
- * nothing. A node that is not in a list is initialised with list_init() and then reads as empty.
+ * nothing. Initialize a node with list_init(): while it is in no list it reads as empty.
  */
 #ifndef ARL_COMMON_BASE_LIST_H
 #define ARL_COMMON_BASE_LIST_H
@@ -40,7 +40,7 @@ static inline void list_push_front(struct list *head, struct list *n)
     list_insert_between(n, head, head->next);
 }
 
-/* Takes n out of whatever list it is in; harmless when it is in none. */
+/* Takes n out of its list. Does nothing if it is in no list. */
 static inline void list_remove(struct list *n)
 {
     n->prev->next = n->next;

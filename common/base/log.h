@@ -1,8 +1,8 @@
 /*
- * Log lines for people: one line an event, "level message key=value ..." as text, or one JSON
- * object a line. Only the shells of the daemons log; library code returns errors instead.
+ * Log lines for people: each event is a line, "level message key=value ..." as text, or a JSON
+ * object. Only the shells of the daemons log; library code returns errors instead.
  *
- * Written to stderr with one write(2) a line. Lines over LOG_LINE_MAX are cut. Values are escaped,
+ * Each line is one write(2) to stderr. Lines over LOG_LINE_MAX are cut. Values are escaped,
  * so that input from outside can not forge lines.
  */
 #ifndef ARL_COMMON_BASE_LOG_H
@@ -28,9 +28,8 @@ void log_line(enum log_level level, const char *msg, ...) __attribute__((sentine
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 
-/* For lines that strangers can cause: one each interval_ms, the others are counted. true: it is to
- * be logged, with the number of those that were left out since the last one. now_ns is monotonic.
- */
+/* For lines that strangers can cause: one in interval_ms is logged, the others are counted. true:
+ * log this one; *ret_left_out is how many were left out since the last one. now_ns is monotonic. */
 struct log_rate {
     int64_t next_ns;
     uint64_t left_out;

@@ -2,8 +2,8 @@
  * A hash map from strings to pointers (open addressing, linear probing, FNV-1a with a per-process
  * seed so that names chosen by users cannot be made to collide).
  *
- * The map copies its keys and owns the copies; the values belong to the caller. A limit on the
- * number of entries is the caller's business: the map grows as asked.
+ * The map copies its keys and owns the copies; the values belong to the caller. The map has no
+ * limit: the caller bounds the number of entries.
  */
 #ifndef ARL_COMMON_BASE_MAP_H
 #define ARL_COMMON_BASE_MAP_H
@@ -29,10 +29,9 @@ struct map {
 
 void map_done(struct map *m); /* frees keys and slots, not the values */
 void *map_get(const struct map *m, const char *key);
-/* Stores value under key and returns what was there before (NULL for nothing). value is not NULL.
- */
+/* Stores value, which is not NULL, under key. Returns the old value, or NULL. */
 void *map_put(struct map *m, const char *key, void *value);
-/* What is under key; zeroed memory of this size is put there first if nothing is. */
+/* The value of key. If there is none, stores zeroed memory of this size first. */
 void *map_ensure(struct map *m, const char *key, size_t size);
 /* Removes key and returns its value, NULL when there was none. */
 void *map_del(struct map *m, const char *key);

@@ -1,8 +1,8 @@
 /*
- * Metrics in the Prometheus text format, and in OpenMetrics 1.0, which has exemplars: counters,
- * gauges and fixed-bucket histograms as plain values inside whatever struct counts, written out on
- * demand. No registry, no allocation; label values are chosen from fixed sets by the caller, so the
- * number of series is bounded.
+ * Metrics in the Prometheus text format, and in OpenMetrics 1.0, which has exemplars. Counters,
+ * gauges and histograms with fixed buckets are plain members of the struct that counts, and are
+ * written out on demand. There is no registry and no allocation. The caller takes label values from
+ * fixed sets, so the number of series is bounded.
  */
 #ifndef ARL_COMMON_BASE_METRICS_H
 #define ARL_COMMON_BASE_METRICS_H
@@ -22,7 +22,7 @@ struct metrics_histogram {
 
 void metrics_observe(struct metrics_histogram *h, int64_t ns);
 
-/* Of each bucket the last observation that somebody can trace. An OpenMetrics exemplar has at most
+/* The last observation of each bucket that has a trace ID. An OpenMetrics exemplar has at most
  * 128 characters of labels; longer identifiers, and those that would need escaping, are left out.
  */
 #define METRICS_TRACE_MAX 120
@@ -45,7 +45,7 @@ void metrics_value(struct buf *out, const char *name, const char *labels, double
 void metrics_histogram(struct buf *out, const char *name, const struct metrics_histogram *h,
                        const struct metrics_exemplars *ex);
 
-/* The functions above write what both formats have, and more. This makes a page of it. */
+/* The functions above write lines for both formats. This makes a page in one of them. */
 enum metrics_format { METRICS_PROMETHEUS, METRICS_OPENMETRICS };
 enum metrics_format metrics_format_of(const char *accept); /* the header; NULL: none */
 const char *metrics_content_type(enum metrics_format f);

@@ -22,11 +22,11 @@ struct http_client;
 struct http_call;
 
 #define HTTP_CONNECT_TIMEOUT_MS 5000
-/* Requests that share kept connections (neither own_connection nor close_after) and run at the same
- * time; further ones wait in line (send_line.h), and their timeout_ms begins when they leave it:
- * the wait is ours and not the server's. It has an end, since all before them have one. Against an
- * API server with two cores, bursts of 20 and 50 writes end soonest with 6 to 12; a TLS connection
- * takes 70 KiB. */
+/* How many requests on shared connections (neither own_connection nor close_after) run at once.
+ * Further ones wait in line (send_line.h). Their timeout_ms begins when they leave the line,
+ * because the server does not cause this wait. The wait ends, because each request before them
+ * ends. With an API server on two cores, bursts of 20 and 50 writes end soonest with 6 to 12. A TLS
+ * connection takes 70 KiB. */
 #define HTTP_POOL_MAX 8
 
 /* TLS and identity of the peers of https:// URLs. Strings may be NULL. Certificates and keys are
@@ -45,16 +45,16 @@ struct http_request {
     const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;
-    bool stream;               /* give body chunks to on_data as they come */
+    bool stream;               /* gives chunks of the body to on_data as they come */
     bool own_connection;       /* do not share a connection (watches) */
     bool close_after;          /* do not keep the connection for reuse */
-    unsigned urgency;          /* in the line, as is the group: see send_line.h */
+    unsigned urgency;          /* the place in the line, with the group: see send_line.h */
     const char *group;         /* NULL: none */
     const char *proxy;         /* NULL: none */
     int64_t timeout_ms;        /* whole request; 0 for streams: none */
     int64_t answer_timeout_ms; /* streams: until the answer begins; 0: as idle_timeout_ms */
     int64_t idle_timeout_ms;   /* 0: none */
-    size_t max_response;       /* buffered body; also the most of an error body of a stream */
+    size_t max_response; /* the most bytes of a buffered body, or of the error body of a stream */
 };
 
 struct http_response {
@@ -66,7 +66,7 @@ struct http_response {
      * -EIO... */
     int error;
     const char *error_msg; /* "" when error is 0 */
-    bool maybe_sent;       /* on error: false only if the request surely never reached the peer */
+    bool maybe_sent; /* after an error: false only if the request surely never reached the peer */
 };
 
 struct http_handler {
@@ -85,13 +85,14 @@ struct http_client_opts {
 /* opts NULL: a pool of HTTP_POOL_MAX. */
 int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
                     struct http_client **ret, struct err *err);
-/* Cancels everything; cb (may be NULL) once all handles are closed, then the client is freed. */
+/* Cancels all calls. When all handles are closed the client is freed and cb (may be NULL) is
+ * called. */
 void http_client_close(struct http_client *c, void (*cb)(void *arg), void *arg);
-/* TLS for https:// URLs from now on (copied); running requests keep theirs, and connections made
- * with other certificates are not used again. */
+/* Sets TLS for https:// URLs from now on (copied). Running requests keep their certificates;
+ * connections with other certificates are not used again. */
 void http_client_set_tls(struct http_client *c, const struct http_tls *tls);
 
-/* Never fails at once: what is wrong is reported through on_done from the loop. */
+/* Never fails at once: an error comes by on_done, from the loop. */
 struct http_call *http_client_start(struct http_client *c, const struct http_request *req,
                                     const struct http_handler *handler, void *arg);
 void http_client_cancel(struct http_call *call);

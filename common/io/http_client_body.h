@@ -1,7 +1,7 @@
 /*
- * The body of a request, as curl is given it. A short one shares the first packet with the head.
- * One of more than HTTP_BODY_APART_BYTES goes out piece by piece and is freed as soon as it has
- * been answered: a stream may last for hours.
+ * Gives the body of a request to curl. A short body shares the first packet with the head. A body
+ * of more than HTTP_BODY_APART_BYTES is sent in pieces, and is freed as soon as the answer begins,
+ * since a stream may last for hours.
  */
 #ifndef ARL_COMMON_IO_HTTP_CLIENT_BODY_H
 #define ARL_COMMON_IO_HTTP_CLIENT_BODY_H
@@ -15,12 +15,12 @@
 struct http_body {
     char *data; /* owned; NULL: none, or it was sent and answered */
     size_t len;
-    size_t read; /* by curl, of a long one */
+    size_t read; /* how much of a long body curl has read */
 };
 
 /* Copies the body, which stays where it is until http_body_done(). */
 void http_body_set(struct http_body *b, CURL *easy, const void *data, size_t len);
-/* The peer answers. */
+/* The answer has begun. */
 void http_body_answered(struct http_body *b);
 /* After curl has let go of the request. */
 void http_body_done(struct http_body *b);

@@ -1,5 +1,5 @@
 /*
- * Certificates that requests hold on to: those of a request stay what they were when it began.
+ * Certificates with a count of references: a request keeps those with which it began.
  */
 #ifndef ARL_COMMON_IO_HTTP_CLIENT_TLS_H
 #define ARL_COMMON_IO_HTTP_CLIENT_TLS_H
@@ -15,9 +15,9 @@ struct http_tls_ref {
 
 /* Copies; the caller has the first reference. */
 struct http_tls_ref *http_tls_new(const struct http_tls *tls);
-/* The last one wipes the key. NULL is harmless. */
+/* Dropping the last reference wipes the key. NULL is fine. */
 void http_tls_unref(struct http_tls_ref *t);
-/* A request is made with these, and has a reference from now on. NULL: with none, and has none. */
+/* Makes the request use t and hold a reference. NULL: it uses no certificates. */
 void http_tls_apply(struct http_tls_ref *t, CURL *easy);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * What the three files of the HTTP server share: http_server.c (sockets, MHD inside the loop,
+ * Shared by the three files of the HTTP server: http_server.c (sockets, MHD inside the loop,
  * deadlines), http_exchange.c (requests and whole answers), http_stream.c (streamed answers).
  */
 #ifndef ARL_COMMON_IO_HTTP_SERVER_INTERNAL_H
@@ -13,7 +13,7 @@
 #include "common/base/buf.h"
 #include "common/base/list.h"
 
-/* Where a connection comes from, as an IPv6 address. All of the loopback is one peer. */
+/* The other end of a connection, as an IPv6 address. All loopback addresses are one peer. */
 struct http_peer {
     unsigned char address[16];
 };
@@ -24,11 +24,11 @@ struct http_conn {
     int fd;
     struct http_peer peer;
     bool trusted;         /* see http_trust() */
-    unsigned strangers;   /* connections of the same peer that are not, this one included */
+    unsigned strangers;   /* untrusted connections of the same peer, including this one */
     int64_t deadline_ms;  /* loop time at which the connection is cut; INT64_MAX: none */
     uv_poll_t disconnect; /* watches for a vanished peer while a stream is sent */
     bool disconnect_used;
-    struct http_stream *stream; /* the one whose user may still call it; NULL: none */
+    struct http_stream *stream; /* the stream that its user may still call; NULL: none */
 };
 
 struct http_server {
@@ -37,7 +37,8 @@ struct http_server {
     struct MHD_Daemon *daemon;
     int port;
     bool closing;
-    struct list conns; /* those that wait for a request: the longest first */
+    struct list
+        conns; /* connections that wait for a request; the one that has waited longest is first */
     unsigned conn_count;
     size_t held; /* bytes, see http_server_opts.max_held */
     /* Sockets of MHD, its timeouts, work to be done before the loop waits, request deadlines. */
@@ -59,7 +60,7 @@ struct http_exchange {
     char *path;
     const char *query; /* inside path's allocation */
     struct buf body;
-    size_t held; /* of the server's budget: the announced length, or what has come in chunks */
+    size_t held; /* bytes of max_held: the announced length, or the chunks that have come */
     bool begun;  /* the head has been looked at */
     int drop;    /* the status that the request ends with; the rest of its body is dropped */
     void *user;
@@ -76,16 +77,16 @@ struct http_stream {
     size_t sent; /* bytes at the front of the queue that MHD has taken */
     bool suspended;
     bool ended;
-    bool cut; /* it ends without the mark of an end */
+    bool cut; /* it ends without the last chunk */
     bool broken;
 };
 
 /* See http_trust(). */
 void http_conn_trust(struct http_conn *c);
 
-/* What the budget has left. */
+/* How many bytes of max_held are left. */
 size_t http_server_room(const struct http_server *s);
-/* Takes from the budget, or says that it is used up. Gives back what is no longer held. */
+/* Takes bytes of max_held; false: not enough is left. http_server_release() gives them back. */
 bool http_server_hold(struct http_server *s, size_t bytes);
 bool http_peer_is_loopback(const struct http_peer *p);
 void http_server_hold_anyway(struct http_server *s, size_t bytes);
@@ -93,9 +94,10 @@ void http_server_release(struct http_server *s, size_t bytes);
 
 /* Lets MHD run before the loop waits the next time. */
 void http_server_kick(struct http_server *s);
-/* Cuts the connection in so many milliseconds. */
+/* The connection will be cut in in_ms milliseconds. */
 void http_conn_set_deadline(struct http_conn *c, int64_t in_ms);
-/* The same for one that was answered and waits for its next request from now on. */
+/* The same for a connection whose request was answered, and which waits for its next request now.
+ */
 void http_conn_waits(struct http_conn *c, int64_t limit_ms);
 
 /* Callbacks of MHD, see MHD_OPTION_URI_LOG_CALLBACK, MHD_start_daemon, MHD_OPTION_NOTIFY_COMPLETED.
@@ -111,7 +113,7 @@ void http_exchange_completed(void *cls, struct MHD_Connection *mhd, void **req_c
 void http_exchange_queue(struct http_exchange *x, int status, const char *content_type,
                          struct MHD_Response *response);
 
-/* Digits and nothing else, as in Content-Length; false also for what does not fit. */
+/* Parses digits only, as in Content-Length; false also if the number is too large. */
 bool http_decimal_parse(const char *text, size_t *ret);
 
 /* The peer is gone, or the server stops: tells the user, unless the stream was taken from it. */

@@ -1,21 +1,21 @@
 /*
- * The sealed channel between operator and sidecar (libsodium). Nobody but the two can read or make
- * what travels in it: neither code in the sandbox nor anybody on the network.
+ * The sealed channel between operator and agent (libsodium). Only these two can read or make its
+ * messages. Code in the sandbox cannot, and other machines on the network cannot.
  *
- * Both have an X25519 key pair. The agent's is made by the first init container, before any code of
- * the user's; its public half reaches the operator through the pod's status. The operator makes its
- * own at each start and sends the public half under the signature of each request (signature.h).
+ * Both have an X25519 key pair. The first init container makes the agent's pair before any code of
+ * the user runs; its public half reaches the operator in the pod's status. The operator makes its
+ * own pair at each start, and each request has the public half under its signature (signature.h).
  *
  *   shared secret  = BLAKE2b-256(X25519, both public keys, pod UID): once for each pair of them
  *   key of a body  = BLAKE2b-256 keyed with it, of direction, method, path, query, sandbox UID and
  *                    the nonce of the signature: a key is used for one request, or for one answer
  *
- * A request's body that is not empty: XChaCha20-Poly1305 with that key and a nonce of zeroes (the
- * key is used once), the tag of CHANNEL_SEAL_BYTES behind it.
+ * The body of a request, if it is not empty: XChaCha20-Poly1305 with that key and a nonce of zeroes
+ * (the key is used once), and behind it the tag of CHANNEL_SEAL_BYTES.
  *
  * An answer: the header of a secretstream (24 bytes), then frames: the length of what follows (4
- * bytes, little endian), and the encrypted frame. The first one says the status (2 bytes, little
- * endian), the others are bytes of the body; the last one bears the tag FINAL. HTTP's own status
+ * bytes, little endian), and the encrypted frame. The first frame is the status (2 bytes, little
+ * endian), the others are bytes of the body; the last frame has the tag FINAL. HTTP's own status
  * and headers prove nothing and are the same for every answer.
  */
 #ifndef ARL_COMMON_WIRE_CHANNEL_H
@@ -60,7 +60,7 @@ int channel_shared_agent(const struct channel_pair *agent_pair,
                          const unsigned char operator_key[CHANNEL_KEY_BYTES], const char *pod_uid,
                          struct channel_shared *ret);
 
-/* What one exchange is about; no NULL among them. */
+/* What one exchange is about; none is NULL. */
 struct channel_exchange {
     const char *method;
     const char *path;
@@ -80,14 +80,14 @@ void channel_derive(const struct channel_shared *shared, const struct channel_ex
 /* Appends len + CHANNEL_SEAL_BYTES bytes. -ENOBUFS: *out has no room. */
 int channel_seal(const unsigned char key[CHANNEL_KEY_BYTES], const void *plain, size_t len,
                  struct buf *out);
-/* Opens in place: the plain text is the first *ret_len bytes of what was given. -EBADMSG: what was
- * given is lost. */
+/* Opens in place: the plain text is the first *ret_len bytes of sealed. -EBADMSG: it does not open,
+ * and its bytes are destroyed. */
 int channel_open(const unsigned char key[CHANNEL_KEY_BYTES], void *sealed, size_t len,
                  size_t *ret_len);
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* Inside of them is libsodium's state of a secretstream. */
+/* state is that of a secretstream of libsodium. */
 struct channel_writer {
     unsigned char state[52];
 };
@@ -106,23 +106,23 @@ struct channel_reader {
     unsigned char key[CHANNEL_KEY_BYTES];
     unsigned char state[52];
     struct buf in; /* a frame that is not complete yet */
-    bool begun;    /* the header is there */
-    int status;    /* 0: not there yet */
-    bool final;    /* the last frame is there */
+    bool begun;    /* the header has come */
+    int status;    /* 0: not known yet */
+    bool final;    /* the last frame has come */
 };
 struct channel_reader_handler {
     /* The true status; before any data. */
     void (*on_status)(void *arg, int status);
     void (*on_data)(void *arg, const char *data, size_t len);
-    /* Whether the reader is to go on. NULL: it is. */
+    /* Whether the reader should go on. NULL: always. */
     bool (*wanted)(void *arg);
 };
 void channel_reader_init(struct channel_reader *r, const unsigned char key[CHANNEL_KEY_BYTES]);
 void channel_reader_done(struct channel_reader *r);
 /*
- * Takes bytes as they come. 0, -EBADMSG: they were not made by the other side for this exchange (a
- * frame that does not open, one that is too long, bytes behind the last one); what was handed out
- * before is true all the same. The callbacks must not free the reader.
+ * Takes bytes as they come. 0, or -EBADMSG: the other side has not made them for this exchange (a
+ * frame does not open or is too long, or there are bytes behind the last frame). Bytes that were
+ * handed out before are genuine nevertheless. The callbacks must not free the reader.
  */
 int channel_reader_feed(struct channel_reader *r, const char *data, size_t len,
                         const struct channel_reader_handler *handler, void *arg);

@@ -1,7 +1,8 @@
 /*
- * A seal: says that texts belong together and that a holder of the operator's signing key has put
- * them together, at a certain time. BLAKE2b-256, keyed with what is derived from the private half
- * of a signing key (libsodium); it needs no second secret and is changed with the signing key.
+ * A seal proves that texts belong together, and that a holder of the operator's signing key has put
+ * them together at a certain time. It is a BLAKE2b-256 whose key is derived from the private half
+ * of a signing key (libsodium). So there is no second secret, and the seal changes with the signing
+ * key.
  */
 #ifndef ARL_COMMON_WIRE_SEAL_H
 #define ARL_COMMON_WIRE_SEAL_H
@@ -25,7 +26,7 @@ void seal_keys_init(struct seal_keys *ret, const struct signature_key *keys, siz
 /* NULL: none has this id. */
 const struct seal_key *seal_key_find(const struct seal_keys *k, const char *id);
 
-/* Of these texts in this order; one may be NULL, which is not "". */
+/* The seal of these texts in this order. A text may be NULL, which differs from "". */
 void seal_make(const struct seal_key *key, const char *const *parts, size_t count, int64_t unix_s,
                char ret[SEAL_TEXT_MAX]);
 /* Whether text (NULL: none) is the seal of these texts; *ret_unix_s is its time. */

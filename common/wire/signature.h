@@ -1,14 +1,14 @@
 /*
  * Signed requests, in the forms of RFC 9421 (HTTP Message Signatures) and RFC 9530 (Digest Fields)
- * with Ed25519 (libsodium). The operator signs, the sidecar verifies; the private key never leaves
- * the operator, so code that runs in a pod can steal nothing that lets it forge a request.
+ * with Ed25519 (libsodium). The operator signs, the sidecar verifies. The private key never leaves
+ * the operator, so code in a pod cannot steal anything that would let it forge a request.
  *
- * Covered: @method, @path, @query, content-digest, arl-pod-uid, arl-sandbox-uid, arl-operator-key
- * (to which the answer is sealed, see channel.h); parameters: created (unix seconds, accepted
- * within SIGNATURE_WINDOW_S either way), nonce, keyid, alg. So the head of a request proves who
- * made it before a byte of its body is read; whether the body belongs to it is checked afterwards.
- * Replay: the verifier's caller keeps the nonces of accepted requests for as long as their time is
- * within the window.
+ * The signature covers @method, @path, @query, content-digest, arl-pod-uid, arl-sandbox-uid,
+ * arl-operator-key (to which the answer is sealed, see channel.h); parameters: created (unix
+ * seconds, accepted within SIGNATURE_WINDOW_S either way), nonce, keyid, alg. So the head of a
+ * request proves its sender before a byte of the body is read. Afterwards the verifier checks that
+ * the body belongs to the head. Against replay the caller keeps the nonces of accepted requests as
+ * long as their time is within the window.
  */
 #ifndef ARL_COMMON_WIRE_SIGNATURE_H
 #define ARL_COMMON_WIRE_SIGNATURE_H
@@ -16,7 +16,7 @@
 #include "common/base/base.h"
 #include "common/base/err.h"
 
-#define SIGNATURE_WINDOW_S 300 /* clocks of nodes may be so far apart */
+#define SIGNATURE_WINDOW_S 300 /* clocks of nodes may differ by this much */
 #define SIGNATURE_KEYS_MAX 2   /* two at once while keys are rotated */
 #define SIGNATURE_KEYID_MAX 32
 #define SIGNATURE_NONCE_BYTES 16
@@ -36,8 +36,8 @@ struct signature_keyring {
     size_t count;
 };
 
-/* What is signed. All strings non-NULL; query without '?', "" for none. Who verifies a head needs
- * no body: its digest is one of the headers. */
+/* The signed values. No string is NULL; query without '?', "" for none. Verifying a head needs no
+ * body, because one of the headers has its digest. */
 struct signature_input {
     const char *method;
     const char *path;
@@ -68,7 +68,7 @@ void signature_key_public(const struct signature_key *key, struct signature_publ
 void signature_keyring_format(const struct signature_keyring *ring, char *ret, size_t size);
 int signature_keyring_parse(const char *text, struct signature_keyring *ret, struct err *err);
 
-/* As it stands in the signature, and in what is derived from it. */
+/* The nonce as text, as in the signature and in the keys of the channel. */
 void signature_nonce_format(const unsigned char nonce[SIGNATURE_NONCE_BYTES],
                             char ret[SIGNATURE_NONCE_TEXT]);
 int signature_sign(const struct signature_key *key, const struct signature_input *in,
@@ -79,11 +79,11 @@ struct signature_proof {
     int64_t created; /* unix seconds */
     char nonce[SIGNATURE_NONCE_TEXT];
 };
-/* 0 when the head is signed so; -EACCES with the reason otherwise. in->body is not looked at. */
+/* 0: the head has a valid signature; -EACCES with the reason otherwise. in->body is not used. */
 int signature_verify_head(const struct signature_keyring *ring, const struct signature_input *in,
                           const struct signature_headers *headers, int64_t now_unix_s,
                           struct signature_proof *ret, struct err *err);
-/* Whether the body is the one of the head's Content-Digest: 0 or -EACCES. */
+/* Whether the body matches the Content-Digest of the head: 0 or -EACCES. */
 int signature_verify_body(const char *content_digest, const void *body, size_t len,
                           struct err *err);
 

@@ -10,9 +10,9 @@
  * Body and answer travel sealed (channel.h). The sidecar's other requests have no codec of their
  * own: sidecar/app/server.c. docs/protocol.md has them all.
  *
- * The operator keeps the steps of a Task as the JSON text that the API server sent, and puts it
- * into the request as it is; only the sidecar takes the steps apart. Anything in there that is
- * wrong is reported by the sidecar as a failed step, so one bad task fails alone.
+ * The operator keeps the steps of a Task as the JSON text that the API server sent, and puts this
+ * text unchanged into the request. Only the sidecar decodes the steps. It reports an error in them
+ * as a failed step, so a bad task fails alone.
  *
  * Limits: LIMIT_TASK_REQUEST_BYTES, LIMIT_TASK_REQUEST_VALUES, LIMIT_STEPS, LIMIT_EVENT_LINE_BYTES.
  */
@@ -23,12 +23,13 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 
-/* What is said on the wire, as pods carry it (POD_ANNOTATION_WIRE). Version 1 had neither that
- * annotation nor one for the port, and its agents listened on AGENT_PORT_OLD. */
+/* The version of this protocol, which each pod has in the annotation POD_ANNOTATION_WIRE. Pods of
+ * version 1 have neither this annotation nor that of the port; their agents listen on
+ * AGENT_PORT_OLD. */
 #define WIRE_VERSION 2
 #define WIRE_VERSION_OLD 1
-/* In nobody's way: no well-known service has it, and no kernel hands it out by itself (32768 and
- * above). Code in the pod shares its ports with the agent. */
+/* No well-known service uses this port, and kernels do not choose it for clients (those are 32768
+ * and above). Code in the pod shares its ports with the agent, so it cannot use this one. */
 #define AGENT_PORT 27182
 #define AGENT_LISTEN "[::]:27182"
 #define AGENT_PORT_OLD 8080
@@ -46,24 +47,24 @@ struct step_env {
 
 struct task_step {
     char *name; /* never NULL, may be "" */
-    /* NULL, or a sentence that says what is wrong with the step: it fails with that when its turn
-     * comes, and nothing below but its name is to be relied on. */
+    /* Not NULL: the step is invalid, and this sentence says why. It fails with the sentence when
+     * its turn comes. Only its name is valid then. */
     char *invalid;
     enum step_type type;
     char *container; /* NULL: the default one */
     char *work_dir;  /* NULL: the task's */
     char *user;      /* NULL: the container's */
-    bool goes_on;    /* if it fails, the steps behind it run all the same */
+    bool goes_on;    /* if it fails, later steps still run */
     /* STEP_COMMAND */
     char **argv; /* NULL-terminated; not empty */
     size_t argc;
     struct step_env *env;
     size_t env_count;
-    char *stdin_data; /* what it reads; NULL: nothing. May hold NUL bytes */
+    char *stdin_data; /* its standard input; NULL: empty. May have NUL bytes */
     size_t stdin_len;
-    char *stdin_file; /* a path in the sandbox, instead; NULL: none */
+    char *stdin_file; /* or a file in the sandbox as standard input; NULL: none */
     /* STEP_FILE_PATCH */
-    char *path;         /* NULL: missing or empty (a failed step, but for a patch) */
+    char *path;         /* NULL: missing or empty; without a patch the step fails then */
     char *content;      /* decoded; the diff when is_patch */
     size_t content_len; /* content may hold NUL bytes */
     bool is_patch;      /* content is a unified diff; without path it names its files itself */
@@ -76,9 +77,9 @@ struct task_request {
     char *task_name;      /* namespace/name, for logs */
     char *trace_id;       /* NULL: none */
     char *work_dir;       /* the sandbox's work directory, absolute */
-    int64_t timeout_ms;   /* limit of each Command step, > 0 */
+    int64_t timeout_ms;   /* limit of each step, > 0 */
     size_t output_limit;  /* bytes kept of a stream of a step, > 0 */
-    struct step_env *env; /* of the sandbox; decoding adds it to each Command step's own */
+    struct step_env *env; /* of the sandbox; decoding adds it to that of each Command step */
     size_t env_count;
     struct task_step *steps;
     size_t step_count; /* 1..LIMIT_STEPS */
@@ -96,8 +97,8 @@ struct task_request_head {
 };
 int task_request_encode(const struct task_request_head *head, const char *steps_json,
                         struct buf *out, struct err *err);
-/* Decodes; *ret is filled only on success and freed with task_request_done(). Whatever is wrong
- * inside of "steps", or with their number, becomes an invalid step. -EINVAL for all else. */
+/* Decodes a request. *ret is set only on success; free it with task_request_done(). An error inside
+ * of "steps", or a wrong number of steps, becomes an invalid step. -EINVAL for all other errors. */
 int task_request_decode(const char *data, size_t len, struct task_request *ret, struct err *err);
 void task_request_done(struct task_request *r);
 
@@ -105,11 +106,11 @@ enum task_event_type {
     TASK_EVENT_ACCEPTED,
     TASK_EVENT_STEP, /* step begins */
     TASK_EVENT_OUT,  /* bytes of a stream */
-    TASK_EVENT_GAP,  /* so many bytes of a stream were dropped here */
+    TASK_EVENT_GAP,  /* gap_bytes bytes of a stream were dropped here */
     TASK_EVENT_EXIT, /* step ended */
     TASK_EVENT_END,  /* task attempt ended; the last event */
-    /* What a stream has printed last, to be shown while the step runs. It is no part of what
-     * follows: it has the number 0, is not kept, and comes again with all else at the end. */
+    /* The last output of a stream, to be shown while the step runs. It is not part of the result:
+     * it has the number 0, is not kept, and its bytes come again at the end of the step. */
     TASK_EVENT_TAIL,
 };
 
@@ -129,7 +130,7 @@ struct task_event {
     int fd;                      /* OUT, GAP, TAIL: 1 or 2 */
     const char *data;            /* OUT, TAIL: raw bytes */
     size_t data_len;             /* OUT: at most LIMIT_EVENT_CHUNK_BYTES */
-    uint64_t gap_bytes;          /* GAP; TAIL: printed before it, and not told of */
+    uint64_t gap_bytes;          /* GAP: bytes dropped; TAIL: bytes before it that no event has */
     int code;                    /* EXIT, END: 0..255 */
     int64_t duration_ns;         /* EXIT, END: monotonic */
     int64_t time_unix_ms;        /* STEP: wall clock of its start */
