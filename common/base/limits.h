@@ -121,8 +121,8 @@
 /* Nonces that are remembered against replay. At the limit the nonce of the oldest signature is
  * forgotten, and requests with signatures of that second or earlier are refused. */
 #define LIMIT_NONCES 16384
-#define LIMIT_REFUSAL_LINES_MS                                                                     \
-    1000                   /* at most one log line of a kind in this time; the others are counted */
+/* Log lines of a kind: one in this time, the others are counted. */
+#define LIMIT_REFUSAL_LINES_MS 1000
 #define LIMIT_CONTAINERS 8 /* user containers of a pod */
 #define LIMIT_RUNNER_FRAME_BYTES (LIMIT_TASK_REQUEST_BYTES + 4096u)
 

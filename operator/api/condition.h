@@ -27,14 +27,14 @@ struct condition {
 void condition_done(struct condition *c);
 /* Finds the condition of this type in an array of conditions (NULL: none) and fills *ret. */
 void condition_decode(struct json_object *conditions, const char *type, struct condition *ret);
-/* Sets status, reason and message (copied); the time moves only when the status does. Returns
- * whether anything changed. */
+/* Sets status, reason and message (copied). The time changes only if the status does. Returns
+ * whether anything has changed. */
 bool condition_set(struct condition *c, enum condition_status status, const char *reason,
                    const char *message, int64_t wall_ns);
-/* Whether they say the same; the time does not count. */
+/* Whether they are equal, apart from the time. */
 bool condition_eq(const struct condition *a, const struct condition *b);
 void condition_copy(struct condition *to, const struct condition *from);
-/* One element of a conditions array; nothing for CONDITION_ABSENT. */
+/* Writes an element of a conditions array; nothing for CONDITION_ABSENT. */
 void condition_write(struct json_writer *w, const char *type, const struct condition *c,
                      int64_t observed_generation);
 

@@ -12,9 +12,9 @@ struct buf;
 
 #define SANDBOX_ENV_KEPT 4096u
 
-/* A client has used it otherwise than by a task, at that time (RFC 3339). */
+/* When a client has used the sandbox in another way than by a task (RFC 3339). */
 #define SANDBOX_ANNOTATION_USED_AT "arl.infra.io/used-at"
-/* A longer text is no time. */
+/* A longer text is ignored. */
 #define SANDBOX_USED_AT_BYTES 64
 
 enum sandbox_phase {
@@ -32,9 +32,9 @@ struct sandbox_status {
     char *pod_uid;
     char *pod_ip;
     char *work_dir;
-    char *agent_key;            /* of the agent in the pod, since it was Ready for the first time */
+    char *agent_key;            /* of the agent in the pod; set with the first Ready */
     int64_t last_task_wall_ns;  /* 0: never used */
-    int64_t container_restarts; /* of the pod's user containers, as far as they were told of */
+    int64_t container_restarts; /* of the pod's user containers, as far as reported */
     int64_t observed_generation;
     struct condition ready;
     struct condition restarted; /* absent until a container has restarted under the sandbox */
@@ -47,17 +47,17 @@ struct sandbox {
     int64_t idle_timeout_s;  /* -1: not given, 0: never */
     int64_t max_lifetime_s;  /* -1: none */
     size_t env_bytes;        /* of spec.env as text; 0: none */
-    char *env_json;          /* it; NULL: none, or it is not kept */
+    char *env_json;          /* spec.env as text; NULL: none, or not kept */
     int64_t used_at_wall_ns; /* of the annotation SANDBOX_ANNOTATION_USED_AT; 0: none */
     char *invalid;           /* why the spec cannot be used; NULL: it can */
-    bool in_line;            /* of the world, see operator/core/shelf.h */
+    bool in_line;            /* kept by the world, see operator/core/shelf.h */
     struct sandbox_status status;
 };
 
 /* The same kind, with all variables kept. */
 extern const struct api_kind api_sandbox_whole;
 
-/* Whether its variables are to be read. */
+/* Whether its variables have to be read from the API server. */
 static inline bool sandbox_env_apart(const struct sandbox *s)
 {
     return s->env_bytes > 0 && !s->env_json;

@@ -1,6 +1,6 @@
 /*
- * WarmPool: spec and status as the planner needs them. The pod template is kept as the JSON text
- * that pod_build() takes, since nothing else looks into it.
+ * WarmPool: spec and status as the planner needs them. The pod template is kept as JSON text,
+ * because only pod_build() reads it.
  */
 #ifndef ARL_OPERATOR_API_WARMPOOL_H
 #define ARL_OPERATOR_API_WARMPOOL_H
@@ -14,14 +14,14 @@ enum warmpool_phase {
     WARMPOOL_PHASE_NONE,
     WARMPOOL_PENDING,  /* no pod is ready yet */
     WARMPOOL_READY,    /* as many idle pods are ready as asked for */
-    WARMPOOL_SCALING,  /* some are, others are on their way */
+    WARMPOOL_SCALING,  /* some are ready, others will be soon */
     WARMPOOL_DEGRADED, /* pods fail */
 };
 const char *warmpool_phase_str(enum warmpool_phase p);
 
 struct warmpool_status {
     enum warmpool_phase phase;
-    int64_t replicas; /* idle pods, ready or not: what `kubectl scale` compares with */
+    int64_t replicas; /* idle pods, ready or not, as `kubectl scale` counts them */
     int64_t ready_replicas;
     int64_t allocated_replicas;
     int64_t observed_generation;
