@@ -5,7 +5,7 @@
 
 #include "common/base/limits.h"
 
-/* json-c recurses; 32 levels are its own default and far more than any object of ours has. */
+/* json-c recurses. 32 levels are its own default, and far more than our objects have. */
 #define JSON_DEPTH 32
 #define JSON_FIELDS_MAX 32 /* of one table */
 

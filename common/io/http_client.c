@@ -26,8 +26,8 @@
  * when older, so that load spreads again after an API server came back. */
 #define CONN_MAX_IDLE_S 80L
 #define CONN_MAX_AGE_S 900L
-/* More than there can ever be: connections are bounded by HTTP_POOL_MAX and by who asks for one of
- * its own. A smaller figure would make curl close idle kept ones while many streams are open. */
+/* More than can ever be open: HTTP_POOL_MAX bounds the shared ones, and the callers those of their
+ * own. With a smaller number curl would close idle connections while many streams are open. */
 #define CONN_CACHE_MAX 65536L
 
 struct http_client {
@@ -94,8 +94,8 @@ static void client_settle(struct http_client *c);
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
-/* Requests hold on to what they began with, so a change needs no care about running ones; curl
- * itself does not reuse a connection that was made with another CA or certificate. */
+/* Running requests keep their own certificates. curl itself does not reuse a connection that was
+ * made with another CA or certificate. */
 void http_client_set_tls(struct http_client *c, const struct http_tls *tls)
 {
     http_tls_unref(c->tls);
@@ -251,7 +251,7 @@ static void call_set_connection(struct http_call *call, const struct http_reques
     curl_easy_setopt(easy, CURLOPT_PROXY, str_or_empty(req->proxy));
     /* The same: it would overrule a proxy that was asked for. */
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    /* What is said to the server, such as a token, is not said to the proxy. */
+    /* Headers for the server, such as a token, are not sent to the proxy. */
     curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)req->own_connection);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)(req->own_connection || req->close_after));
@@ -377,7 +377,7 @@ static void response_fill(struct http_call *call, int error, struct http_respons
     }
 }
 
-/* Ends a call that is with curl or waits: tells its owner and frees it. */
+/* Ends a call that curl has or that waits: tells its owner and frees it. */
 static void call_end(struct http_call *call, int error, const char *msg)
 {
     struct http_response resp;
@@ -451,8 +451,8 @@ static struct http_call *list_earliest(struct list *l, struct http_call *best)
     return best;
 }
 
-/* Limits only ever move back while the timer is armed: it then fires in vain and is armed anew, so
- * that data that arrives need not touch it. */
+/* While the timer is armed, limits only become later. So arriving data need not touch the timer: if
+ * it fires too early, it is armed again. */
 static void on_deadline(uv_timer_t *timer)
 {
     struct http_client *c = timer->data;
@@ -533,7 +533,7 @@ static void call_run(struct http_call *call)
     assert(r == CURLM_OK);
 }
 
-/* Gives curl what waits for it, as far as the pool allows. */
+/* Gives the waiting requests to curl, as far as the pool allows. */
 static void client_settle(struct http_client *c)
 {
     struct send_entry *next;

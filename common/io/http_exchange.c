@@ -240,7 +240,7 @@ static void body_free(struct http_exchange *x)
     x->held = 0;
 }
 
-/* A part of the body. Only of one in chunks more may come than the head told. */
+/* A part of the body. Only a body in chunks can be longer than the head has announced. */
 static void take_part(struct http_exchange *x, const char *data, size_t len)
 {
     size_t len_then = x->body.len + len, more = len_then > x->held ? len_then - x->held : 0;
@@ -259,8 +259,8 @@ static void take_part(struct http_exchange *x, const char *data, size_t len)
     buf_append(&x->body, data, len);
 }
 
-/* Strangers have as long for reading their answer as for the request: one that does not read must
- * be one that can be cut. */
+/* A stranger has as much time to read the answer as to send the request, so that a stranger who
+ * does not read can be cut. */
 static enum MHD_Result complete(struct http_exchange *x)
 {
     if (x->conn->trusted)

@@ -181,7 +181,7 @@ static unsigned strangers_of(const struct http_conn *c)
     return 0;
 }
 
-/* One more or one less of its peer's that have proven nothing. */
+/* Changes the count of untrusted connections of the peer. */
 static void count_stranger(const struct http_conn *c, bool more)
 {
     list_for_each (it, &c->server->conns) {
@@ -199,10 +199,10 @@ void http_conn_trust(struct http_conn *c)
     c->trusted = true;
 }
 
-/* Cuts a connection that waits for (the rest of) a request. If new ones had to wait instead, a few
- * slow clients could keep everybody out for as long as they like. Who has proven something goes
- * last, and of the others one of the peer that has most goes first: so strangers crowd out
- * themselves, even before one who is to be trusted could show it. */
+/* Cuts a connection that waits for a request or the rest of one. If new connections had to wait
+ * instead, a few slow clients could keep everybody out. Trusted connections are cut last. Of the
+ * others one of the peer with the most connections is cut first. So strangers push out only
+ * themselves, and a new client has time to prove its identity. */
 static void make_room(struct http_server *s)
 {
     struct http_conn *victim = NULL;
@@ -304,8 +304,8 @@ static void conn_end(struct http_conn *c)
     if (!c->trusted)
         count_stranger(c, false);
     c->server->conn_count--;
-    /* If there had been no descriptor for a new connection, MHD does not listen any more. It begins
-     * anew in the turn after one has closed, but tells nobody that it wants a turn. */
+    /* If there was no descriptor for a new connection, MHD has stopped to listen. It listens again
+     * in the turn after a connection has closed, but does not ask for that turn. */
     http_server_kick(c->server);
     if (c->disconnect_used)
         uv_close((uv_handle_t *)&c->disconnect, on_disconnect_closed);

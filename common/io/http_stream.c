@@ -35,8 +35,8 @@ void http_stream_gone(struct http_stream *st)
         st->opts.on_gone(st->opts.arg);
 }
 
-/* Whatever is reported here means that the peer has closed (or the connection broke): the client
- * has sent its whole request, and none of ours closes one half to go on reading. */
+/* Each event here means that the peer has closed, or that the connection is broken: the client has
+ * sent its whole request, and no client of ours closes one half to go on reading. */
 static void on_disconnect(uv_poll_t *p, int status, int events)
 {
     struct http_conn *c = p->data;
@@ -82,7 +82,8 @@ size_t http_stream_queued(const struct http_stream *st)
     return st->queue.len - st->sent;
 }
 
-/* What was sent is dropped only when it is the larger part, so that each byte moves once. */
+/* Sent bytes are dropped only when they are the larger part of the queue, so that each byte moves
+ * once. */
 static size_t droppable(const struct http_stream *st)
 {
     return st->sent > http_stream_queued(st) ? st->sent : 0;
@@ -93,7 +94,8 @@ size_t http_stream_room(const struct http_stream *st)
     size_t queued = http_stream_queued(st),
            room = st->opts.max_queue - MIN(queued, st->opts.max_queue);
 
-    /* One with nothing queued would never be told that there is room again. */
+    /* A stream with an empty queue gets no on_drain, so it would never hear that there is room
+     * again. */
     if (queued == 0)
         return room;
     return MIN(room, http_server_room(st->exchange->server) + droppable(st));

@@ -80,7 +80,7 @@ static int shared(const unsigned char *secret, const unsigned char *other,
     CLEANUP(wipe_key) unsigned char point[CHANNEL_KEY_BYTES];
     crypto_generichash_state h;
 
-    /* A result of zeroes is what a point of small order gives: anybody could work it out. */
+    /* A point of small order gives a result of zeroes, which anybody could compute. */
     if (crypto_scalarmult(point, secret, other) != 0)
         return -EACCES;
     crypto_generichash_init(&h, NULL, 0, sizeof(ret->key));
@@ -244,8 +244,8 @@ void channel_reader_done(struct channel_reader *r)
     sodium_memzero(r->state, sizeof(r->state));
 }
 
-/* How many bytes the header, or the frame at the front, has in all, as far as that is known; 0: it
- * is too long. */
+/* The whole length of the header, or of the frame at the front, as far as it is known; 0: too long.
+ */
 static size_t wanted_bytes(const struct channel_reader *r)
 {
     size_t sealed;

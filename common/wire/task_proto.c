@@ -12,7 +12,7 @@
 /* A stream's limit lies in memory twice for each running task; far above what an object can hold.
  */
 #define OUTPUT_LIMIT_MAX (16u << 20)
-/* A step that runs longer than a year was not meant to. Keeps sums of times far from overflow. */
+/* No step runs longer than a year. This keeps sums of times far from an overflow. */
 #define TIMEOUT_MS_MAX (366LL * 24 * 3600 * 1000)
 
 #define BASE64 sodium_base64_VARIANT_ORIGINAL
@@ -84,7 +84,7 @@ void task_request_done(struct task_request *r)
     *r = (struct task_request){0};
 }
 
-/* The first thing that is wrong is what a person has to repair first: later ones are dropped. */
+/* Keeps the first error, which a person has to repair first, and drops later ones. */
 static void step_invalid(struct task_step *s, char *sentence)
 {
     if (s->invalid)
@@ -374,7 +374,8 @@ static bool env_has(const struct step_env *env, size_t count, const char *name)
     return false;
 }
 
-/* What a step says itself goes before what the sandbox says, and there the last one counts. */
+/* A variable of the step goes before one of the sandbox. Of two in the sandbox the last one counts.
+ */
 static void inherit_env(const struct task_request *r, struct task_step *s)
 {
     if (s->type != STEP_COMMAND || s->invalid || r->env_count == 0)

@@ -20,7 +20,8 @@
 #define RETRY_MAX_MS 2000
 /* A stream that sends too much is begun again after it. */
 #define THROTTLE_MS 1000
-/* An agent whose time is over is asked once more: what it told may not have been read yet. */
+/* When the time of an agent is over, it is asked once more: its last events may not have been read
+ * yet. */
 #define LAST_ASK_MS 10000
 /* The start of a line that is kept in memory between two chunks; more is not kept allocated. */
 #define LINE_KEEP_BYTES 4096
@@ -448,7 +449,7 @@ static void send(struct stream *s, const struct task *t, const char *env_json, b
              err.msg, true);
 }
 
-/* What was not sent has not begun: its time begins then. */
+/* A task that was not sent has not begun: its time begins when it is sent. */
 static void hold(struct stream *s)
 {
     s->run->held = s->run->held || !s->sent;
@@ -509,7 +510,7 @@ static bool inputs_are_known(const struct stream *s, const struct task *t)
     return s->attach_only || inputs_kept(s->c->opts.world, s->run, t) || s->run->accepted_mono_ns;
 }
 
-/* What the agent has told since may not have been read yet. */
+/* Later events of the agent may not have been read yet. */
 static void ask_for_the_last_time(struct stream *s)
 {
     if (!s->late || s->asked_until_ns)
@@ -582,8 +583,8 @@ static void on_attach_timer(void *arg)
     attach(arg);
 }
 
-/* The time of its steps is over, but the agent cannot be asked. That ends with the sandbox; or by
- * itself, if the agent is heard now and then, but never about this run. */
+/* The time of its steps is over, and the agent cannot be asked. That ends with the sandbox; or
+ * here, if the agent answers now and then but never about this run. */
 static bool deadline_waits(const struct stream *s, int64_t now_ns)
 {
     int64_t due_ns = run_deadline_ns(s->run);

@@ -103,7 +103,7 @@ static void decode_owner(struct json_object *md, struct pod *p)
     }
 }
 
-/* The end of what a container has said, as its termination message has it; NULL: nothing. */
+/* The end of a container's last words, as its termination message has them; NULL: none. */
 static char *last_words(struct json_object *ended)
 {
     const char *s = json_get_str(ended, "message");
@@ -180,8 +180,8 @@ static void set_trouble(struct pod *p, const char *container, const char *reason
                                          LIMIT_FOREIGN_MESSAGE_BYTES);
 }
 
-/* A container that has failed and is not running now. One word for it while it has ended and while
- * it waits to be started anew, so that what is told does not change back and forth. */
+/* A container that has failed and does not run now. The same word is used after its end and while
+ * it waits to be restarted, so that messages do not change back and forth. */
 static void set_ended_trouble(struct pod *p, const char *name, bool init, const char *reason,
                               struct json_object *ended, bool previous)
 {
@@ -268,8 +268,8 @@ static void decode_containers(struct json_object *spec, struct json_object *stat
     }
 }
 
-/* An agent is ready when each container has its runner, which is there as soon as it runs: one that
- * does not come then was refused, or cannot reach it. */
+/* An agent is ready when each container has its runner. A runner connects as soon as it runs; if it
+ * does not, it was refused or cannot reach the agent. */
 static bool lacks_runner(struct json_object *statuses)
 {
     bool agent_ready = true;
@@ -285,8 +285,8 @@ static bool lacks_runner(struct json_object *statuses)
     return !agent_ready;
 }
 
-/* Only what the kubelet wrote down of the init container counts: labels and annotations are written
- * by others, too. While the container runs again, its last end is the one before. */
+/* Only the status that the kubelet writes of the init container counts, since others can write
+ * labels and annotations. While the container runs again, its last end is in lastState. */
 static void decode_agent_key(struct json_object *statuses, struct pod *p)
 {
     static const char *const ends[] = {"state.terminated", "lastState.terminated"};
@@ -363,7 +363,7 @@ static char *annotated_path(struct json_object *annotations, const char *name)
     return s && s[0] == '/' && strnlen(s, LIMIT_PATH_BYTES) < LIMIT_PATH_BYTES ? xstrdup(s) : NULL;
 }
 
-/* An annotation that is a number of 1 to max; fallback: it is none. */
+/* An annotation with a number of 1 to max; fallback: there is no such number. */
 static int annotated_number(struct json_object *annotations, const char *name, int max,
                             int fallback)
 {
@@ -375,8 +375,8 @@ static int annotated_number(struct json_object *annotations, const char *name, i
     return s && *s == '\0' && v >= 1 && v <= max ? v : fallback;
 }
 
-/* What the operator wrote there when it made the pod. Others may have written since: what cannot be
- * of this operator is as good as absent. */
+/* An annotation that the operator wrote when it made the pod. Others may have changed it since: a
+ * value that the operator cannot have written counts as absent. */
 static void decode_marks(struct json_object *md, struct pod *p)
 {
     struct json_object *labels = json_get(md, "labels");

@@ -18,12 +18,12 @@
 #define WORKSPACE "workspace"
 #define WORKSPACE_PATH "/workspace"
 #define COPY_TARGET "/.arl-workspace" /* where the volume is while the image's files are copied */
-/* Of the template: "false" leaves out what the image has below the workspace, "true" is the
+/* Of the template: "false" does not copy the image's files below the workspace, "true" is the
  * default. */
 #define ANNOTATION_COPY "arl.infra.io/copy-workspace"
 #define DEFAULT_CONTAINER "executor"
 
-/* Parsed once, and part of many pods: nobody may change the tree. */
+/* Parsed once and shared by many pods: nobody may change the tree. */
 struct constant {
     const char *text;
     struct json_object *tree;
@@ -255,13 +255,14 @@ static void put_default(struct json_object *o, const char *name, struct json_obj
         put(o, name, value);
 }
 
-/* What a container has said at its end stands in its pod's status then, for conditions. */
+/* Puts the last words of a container into the status of its pod, for conditions. */
 static void tell_last_words(struct json_object *c)
 {
     put_default(c, "terminationMessagePolicy", json_object_new_string("FallbackToLogsOnError"));
 }
 
-/* Steps of every container begin in the workspace, which is what the first one has there. */
+/* Steps of every container begin in the workspace, so each container mounts it at the path of the
+ * first one. */
 static void mount_workspace(struct builder *b, struct json_object *c)
 {
     struct json_object *first = find_mount(b->users[0], NULL, b->workspace), *m = NULL;
@@ -413,8 +414,8 @@ static struct json_object *build_copy_mount(const struct builder *b)
     return m;
 }
 
-/* The volume that is added hides what the image has there: a container of that image, as its user,
- * copies it. It runs nothing but the runner. */
+/* The added volume hides the image's files at its path. A container of the same image, as its user,
+ * copies them into the volume. It runs only the runner. */
 static struct json_object *build_copy(const struct builder *b)
 {
     static const char *const kept[] = {"image", "imagePullPolicy", "securityContext", "resources"};
@@ -434,8 +435,9 @@ static struct json_object *build_copy(const struct builder *b)
     return c;
 }
 
-/* The first of them, before any code of the user's: it makes the agent's key, and its termination
- * message tells the public half. The journal's volume is seen by it and the sidecar alone. */
+/* The first init container, before any code of the user: it makes the agent's key, and its
+ * termination message has the public half. Only it and the sidecar see the volume of the journal.
+ */
 static void build_init(struct builder *b)
 {
     struct json_object *before = json_get(b->spec, "initContainers");

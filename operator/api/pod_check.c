@@ -104,7 +104,7 @@ static bool is_one_of(const char *s, const char *const *allowed)
     return false;
 }
 
-/* A value of another type than the field's is refused: whoever reads it next may understand it. */
+/* A value of a wrong type is refused, because another reader may understand it in another way. */
 static bool is_fine(const struct rule *rule, struct json_object *v)
 {
     bool text = json_object_is_type(v, json_type_string);
@@ -151,7 +151,7 @@ static int refuse(const struct rule *rule, const char *container, struct json_ob
                    remedy[rule->check]);
 }
 
-/* The value that breaks the rule at the rest of its path below o; NULL: none does. */
+/* The value below o, at the rest of the rule's path, that breaks the rule; NULL: none. */
 static struct json_object *find_bad(const struct rule *rule, struct json_object *o,
                                     const char *path)
 {

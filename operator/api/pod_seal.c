@@ -7,8 +7,8 @@
 #include "common/base/clock.h"
 #include "common/base/json.h"
 
-/* What is sealed beside namespace and name. A further row does not change the seals of pods that
- * were made before, as long as the pod has no such annotation: it is left out then. */
+/* The annotations that the seal covers beside namespace and name. A new row does not change the
+ * seals of old pods without that annotation, because an absent annotation is left out. */
 static const struct {
     const char *annotation;
     size_t offset; /* of the field that it is decoded to */

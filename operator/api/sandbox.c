@@ -109,7 +109,7 @@ static void decode_spec(struct json_object *obj, struct sandbox *s)
     s->max_lifetime_s = MIN(s->max_lifetime_s, INT32_MAX);
 }
 
-/* What is no key is as good as none: the next look at the pod pins its key. */
+/* An invalid key counts as none: the next plan writes the pod's key again. */
 static char *decode_key(const char *s)
 {
     unsigned char key[CHANNEL_KEY_BYTES];
@@ -117,8 +117,8 @@ static char *decode_key(const char *s)
     return s && channel_key_parse(s, strnlen(s, CHANNEL_KEY_TEXT), key) ? xstrdup(s) : NULL;
 }
 
-/* Written by the operator, or by whoever may do as it does. A pod counts only if it is named and
- * has a UID: one without the other is no pod that was ever bound. */
+/* The operator writes this, or somebody with the same rights. A pod counts only with both name and
+ * UID: no pod was ever bound with only one of them. */
 static void decode_status(struct json_object *status, struct sandbox_status *s)
 {
     const char *ip = json_get_str(status, "podIP"), *dir = json_get_str(status, "workDir");

@@ -170,7 +170,7 @@ static size_t text_bytes(struct json_object *obj)
         json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* What the status takes in the text of the object, with its name and a comma. */
+/* How many bytes the status takes in the text of the object, with its name and a comma. */
 static size_t status_bytes(struct json_object *obj)
 {
     struct json_object *status = json_get(obj, "status");

@@ -225,7 +225,8 @@ static size_t raw_size(const struct task_result *r, size_t cap)
     return sum;
 }
 
-/* What the output takes as JSON in the API server: each stream twice, in its step and joined. */
+/* How many bytes the output takes as JSON in the API server: each stream is there twice, in its
+ * step and joined. */
 static size_t json_size(const struct task_result *r, size_t cap)
 {
     size_t sum = TASK_STATUS_BYTES;
@@ -414,7 +415,8 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
     json_w_end_object(w);
 }
 
-/* What the agent said of a step, without the step's name in front, which stands there already. */
+/* The agent's error of a step, without the name of the step in front, which the message has
+ * already. */
 static const char *sentence_of(const char *error, const char *name, size_t number)
 {
     cleanup_free char *label =
@@ -492,8 +494,8 @@ static void write_attempts(struct json_writer *w, const struct task *t, const st
     json_w_raw(w, "attempts", buf_str(&text));
 }
 
-/* How long the status may be: what the object's promised size leaves, or a little in a large one,
- * or less if the API server did not take so much. */
+/* The most bytes of the status: what the promised size of the object leaves; or a little, if the
+ * spec is large; or less, if the API server has refused that much. */
 static size_t room_of(const struct task *t, const struct task_result *r)
 {
     size_t promised = LIMIT_TASK_OBJECT_BYTES - MIN(t->spec_bytes, LIMIT_TASK_OBJECT_BYTES);

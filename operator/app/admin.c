@@ -81,8 +81,8 @@ static void debug_state(struct admin *a, struct http_exchange *x)
 
     const char *query = http_query(x);
 
-    /* Names and messages of all tenants, which are nobody's business in the cluster. The kernel
-     * lets no packet in from outside that says it comes from the loopback. */
+    /* The page has names and messages of all tenants, so it is not for everybody in the cluster.
+     * The kernel drops packets from outside that pretend to come from the loopback. */
     if (!http_from_loopback(x)) {
         text(x, 403, "/debug/state is served over the loopback only: kubectl port-forward\n");
         return;

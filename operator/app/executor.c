@@ -176,8 +176,8 @@ static void write_end(struct write *wr)
     write_free(wr);
 }
 
-/* Since the write began nobody has changed the object: that cannot be why it was a Conflict, and if
- * its answer was lost, it did not take place. */
+/* Nobody has changed the object since the write began. So a change cannot be the reason of a
+ * Conflict; and if the answer was lost, the write did not take place. */
 static bool is_unchanged(const struct write *wr)
 {
     const struct meta *cached;
@@ -368,8 +368,8 @@ static void note_claim(struct write *wr, const struct kube_result *res)
         metrics_observe(&wr->x->claim_time, now - wr->begun_mono_ns);
 }
 
-/* A pod that is deleted stays for its grace period; the answer tells nothing of it. Until the watch
- * does, the cached pod is marked. Other kinds are gone at once. */
+/* A deleted pod stays for its grace period, and the answer does not show that. The cached pod is
+ * marked until the watch does. Other kinds are gone at once. */
 static void note_delete(struct write *wr, const struct kube_result *res)
 {
     struct store *s = store_of(wr->x->w, wr->kind);
@@ -448,8 +448,8 @@ static bool outcome_matters(const struct write *wr)
            (wr->verb == LEDGER_STATUS && wr->kind == &api_sandbox);
 }
 
-/* Somebody changed the pod first. The sandbox goes on to the next pod at once; this one is read, so
- * that nobody tries it again as it is in the cache. */
+/* Somebody has changed the pod first. The sandbox takes the next pod at once. This pod is read, so
+ * that nobody tries to claim its old version again. */
 static void claim_lost(struct write *wr)
 {
     struct write *read;

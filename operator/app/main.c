@@ -27,11 +27,11 @@
 
 #define DEFAULT_NAMESPACE "arl-system"
 #define LEASE_NAME "arl-operator"
-/* After the loop was told to end: whatever has not closed by then is left behind. */
+/* How long handles may take to close at the end of the process. Then the process ends without them.
+ */
 #define SHUTDOWN_MS 5000
 #define MAX_STREAMS 100000
-/* Descriptors for what is no stream: the API server, agents that are told or asked something, the
- * loop. */
+/* Descriptors beside those of streams: for the API server, for errands to agents, for the loop. */
 #define OTHER_FILES 256
 
 struct options {
@@ -185,8 +185,8 @@ static int check_options(const struct options *o, struct err *err)
     if (log_format_parse(o->log_format, &format) < 0)
         return err_set(err, -EINVAL, "--log-format: %s is neither text nor json", o->log_format);
     log_setup(level, format);
-    /* "$(NAME)" of a manifest whose variable is missing is none; nor is "", which must not mean all
-     * namespaces to one who wanted one. */
+    /* A manifest whose variable is missing passes "$(NAME)", or "". Neither is a namespace, and ""
+     * must not mean all namespaces. */
     if (o->ns && !is_dns_label(o->ns))
         return err_set(err, -EINVAL, "--namespace: \"%s\" is not the name of a namespace", o->ns);
     if (!o->sidecar_image || !*o->sidecar_image)
@@ -487,8 +487,8 @@ static void start_handles(struct program *p)
     }
 }
 
-/* Whoever has a stream must get a descriptor for it: an agent that cannot be reached is given up.
- */
+/* Each stream needs a descriptor: without one the agent could not be reached, and its tasks would
+ * be given up. */
 static void make_room_for_streams(struct options *o)
 {
     int64_t files;

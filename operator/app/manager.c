@@ -64,7 +64,7 @@ static void plan_one(struct manager *m, const char *key)
         m->actions++;
         executor_do(m->executor, key, a);
     }
-    /* Nothing more will come of it; what it failed at before is not kept. */
+    /* The key needs no more plans, and its failures are forgotten. */
     if (!actions.first && !world_key_lives(m->world, key))
         queue_forget(m->world->queue, key);
 }
@@ -123,7 +123,8 @@ static void unpark_ns(struct manager *m, const char *ns, struct queue *q)
     }
 }
 
-/* Each namespace once: what it may begin is the same until it has begun. */
+/* Each namespace once: the number of writes that it may begin does not change before it begins
+ * some. */
 static void unpark(struct manager *m)
 {
     struct map empty = MAP_INIT;
@@ -357,7 +358,7 @@ void manager_gate_turned(struct manager *m)
 static const char *const kind_labels[KINDS] = {"kind=\"Pod\"", "kind=\"WarmPool\"",
                                                "kind=\"Sandbox\"", "kind=\"Task\""};
 
-/* Of all kinds together: which of them it is tells the other metric. */
+/* Of all kinds together; another metric has each kind. */
 static void failure_metrics(const struct reflector_stats *rs, struct buf *out)
 {
     char label[64];

@@ -162,7 +162,7 @@ static int load_source(const struct kube_config_env *env, struct kube_config *re
                    home_file ? home_file : "~/.kube/config");
 }
 
-/* The environment's proxy, for a server that has none of its own. */
+/* The proxy of the environment, for a cluster without a proxy-url. */
 static int load_proxy(const struct kube_config_env *env, struct kube_config *c, struct err *err)
 {
     bool is_https = strncmp(c->server, "https:", 6) == 0;
@@ -194,7 +194,8 @@ int kube_config_load(const struct kube_config_env *env, struct kube_config *ret,
 
 typedef int read_fn(const char *path, char **ret, struct err *err);
 
-/* Whether the text has changed. A failure keeps it and is told in *err, if that is still empty. */
+/* Whether the text has changed. After a failure the old text stays, and the error goes into *err if
+ * that is still empty. */
 static bool reread(read_fn *read_it, const char *path, char **text, struct err *err)
 {
     char *fresh;

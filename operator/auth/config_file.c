@@ -353,7 +353,7 @@ static int json_of(struct json_writer *w, struct file *f, const char *name, cons
     return r < 0 ? r : w->error;
 }
 
-/* What the cluster's extension of the plugin's name holds for it. */
+/* The content of the cluster's extension with the plugin's name. */
 static int exec_config(const struct place *cluster, struct kube_exec *e, struct err *err)
 {
     struct file *f = cluster->file;
@@ -406,7 +406,7 @@ static int texts_of(const struct place *p, const char *key, bool pairs, char ***
     return 0;
 }
 
-/* v1 has no default for it, so that nobody is surprised. */
+/* v1 has no default for it. */
 static int check_interactive(const struct place *p, const char *api_version, struct err *err)
 {
     const char *mode = text_of(p, "interactiveMode");

@@ -161,7 +161,7 @@ static void run_end(struct run *r)
     run_close(r);
 }
 
-/* What it started and left behind in its group goes, too. */
+/* Its process group is killed, too, with all that it has started and left behind. */
 static void run_kill(struct run *r, const char *why)
 {
     if (why && !r->killed.code)

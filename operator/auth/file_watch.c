@@ -6,7 +6,7 @@ struct file_watch {
     uv_fs_event_t events[FILE_WATCH_FILES];
     char *names[FILE_WATCH_FILES]; /* the files' own, without their folders */
     uv_timer_t timer;
-    uint64_t first_ms; /* loop time of the first event that was not told; 0: none */
+    uint64_t first_ms; /* loop time of the first event that was not reported; 0: none */
     unsigned handles;
     void (*on_change)(void *arg);
     void *arg;

@@ -17,7 +17,7 @@ enum queue_lane plan_lane(const char *plan_key)
                                                                         : QUEUE_URGENT;
 }
 
-/* The object that a key stands for; NULL: there is none. */
+/* The object of a key; NULL: it does not exist. */
 static struct meta *object_of(const struct world *w, const char *prefix, const char *key,
                               const struct api_kind **ret_kind)
 {

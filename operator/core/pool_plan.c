@@ -36,13 +36,13 @@
 #define UNPROVEN_PODS 18   /* and two more in the ten minutes after */
 #define CREATES_AT_ONCE 16 /* per pool: the API server serves others, too */
 #define DELETES_AT_ONCE 64 /* per plan: a write that waits takes memory */
-/* A pod that is not ready by then, and does not say why, is told of. */
+/* A pod that is not ready after this time without giving a reason is reported. */
 #define SLOW_POD_NS (120 * NSEC_PER_SEC)
 #define FOREIGN_TOLD_NS (60 * NSEC_PER_SEC) /* an Event a pool */
 #define BACKOFF_FIRST_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
 
-/* What the plan knows of the pool's pods: what the shelf says, without those that it deletes. */
+/* The counts of the pool's pods from the shelf, without the pods that this plan deletes. */
 struct census {
     const struct shelf *shelf;
     const struct pod *going[DELETES_AT_ONCE];
@@ -157,8 +157,8 @@ void plan_create_ok(struct pool_state *st, int64_t mono_ns)
     st->next_create_mono_ns = MIN(st->next_create_mono_ns, mono_ns);
 }
 
-/* A pod that has just become ready ends the back-off; one that is ready all along says nothing of
- * the others. Nor does a pod say anything of creates that are refused. */
+/* A pod that has just become ready ends the back-off. A pod that was ready before says nothing
+ * about the others, and no pod says anything about refused creates. */
 static void note_ready(const struct census *c, struct pool_state *st, int64_t mono_ns)
 {
     bool more = c->good > st->good;
@@ -355,8 +355,8 @@ static int64_t hold_until(const struct world *w, const char *key, const struct s
     return now.mono_ns - st->held_since_mono_ns < REFILL_HOLD_MAX_NS ? until : 0;
 }
 
-/* How many pods may be made from a template that has not brought a ready one yet. Those that are
- * there count, whoever made them: an operator that has just begun has made none. */
+/* How many pods may be made from a template that has not brought a ready pod yet. Existing pods
+ * count, whichever operator has made them: an operator that has just started has made none. */
 static size_t unproven_room(struct pool_state *st, size_t unready, struct now now,
                             struct actions *out)
 {
@@ -451,7 +451,8 @@ static char *trouble_of(const struct warmpool *pool, const struct pool_state *st
     }
     if (lacks && !st->proven && st->created >= UNPROVEN_PODS && c->count <= 1) {
         *ret_reason = "NoPodGetsReady";
-        /* No number in it, and as true while the newest is there: it is one message, not many. */
+        /* The message has no number that changes, so it stays the same, and is one Event instead of
+         * many. */
         return xasprintf("%d pods and more were made of this template, and they were gone before "
                          "they were ready; one more is made every 5m0s until spec.template changes",
                          UNPROVEN_PODS);

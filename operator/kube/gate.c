@@ -248,8 +248,8 @@ static bool is_own_fault(const struct gate_call *c, const struct ops_response *r
     return own;
 }
 
-/* What the end of a call says about the server as a whole. A stream that was accepted has told what
- * it had to; that it was cut later says nothing yet. */
+/* What the end of a call says about the server as a whole. A stream that was accepted and cut later
+ * says nothing yet. */
 static bool says_good(const struct gate_call *c, const struct ops_response *resp)
 {
     if (is_cache_not_ready(c, resp))
@@ -266,7 +266,7 @@ static bool says_bad(const struct gate_call *c, const struct ops_response *resp)
         return false;
     if (is_cache_not_ready(c, resp))
         return c->gate->machine.state == GATE_SHUT; /* it was let go to find out, and has not */
-    /* EINVAL, EMSGSIZE and the like are the request's own fault. */
+    /* EINVAL, EMSGSIZE and similar errors are the fault of the request. */
     if (resp->error)
         return resp->error != -EINVAL && resp->error != -EMSGSIZE;
     if (is_own_fault(c, resp))
@@ -275,10 +275,9 @@ static bool says_bad(const struct gate_call *c, const struct ops_response *resp)
     return resp->status >= 500 || resp->status == 429 || resp->status == 401;
 }
 
-/* What this bad answer was to, for the count of different ones. A write that fails in the server
- * may do so because of what is written, or of what its namespace has: then the whole namespace
- * counts as one, however many of its objects fail. A server that is ill fails the lease, reads and
- * other namespaces as well. */
+/* The number that stands for the path, for the count of different paths. A write may fail because
+ * of its object, or because of its namespace. So all failed writes of a namespace count as one
+ * path. A server that is ill also fails the lease, reads and other namespaces. */
 static uint64_t bad_path(const struct gate_call *c, const struct ops_response *resp)
 {
     bool of_server = c->is_read || c->priority == PRIORITY_LEASE ||
@@ -371,7 +370,7 @@ static void on_timer(void *arg)
     struct list told;
 
     let_go(g, count);
-    /* Whoever is told may ask again at once: that is for the next turn. */
+    /* The callback may send new requests at once, so it is called in the next turn. */
     list_init(&told);
     while (!list_empty(&g->refused)) {
         struct gate_call *c = list_first(&g->refused, struct gate_call, link);

@@ -89,7 +89,7 @@ static bool has_holder(const struct lease_record *rec)
     return rec && rec->holder && *rec->holder;
 }
 
-/* What a record says, and whether it is news. NULL: there is none. */
+/* Reads a record, and whether it has changed. NULL: there is none. */
 static struct lease_event event_of(struct lease *l, enum lease_event_type type,
                                    const struct lease_record *rec)
 {
@@ -102,7 +102,7 @@ static struct lease_event event_of(struct lease *l, enum lease_event_type type,
     return ev;
 }
 
-/* Takes the object of an answer over and tells the machine what it says. */
+/* Takes over the object of an answer, and gives its contents to the machine. */
 static void record_came(struct lease *l, struct meta *obj)
 {
     struct lease_record *rec = container_of(obj, struct lease_record, meta);
@@ -254,7 +254,8 @@ static void lease_event(struct lease *l, const struct lease_event *ev)
         note(l, LOG_DEBUG, "", lease_state_str(l->machine.state));
     l->ops->v->timer_set(l->ops, l->timer, action.timer_ns);
     lease_do(l, action.type);
-    /* Never from inside of the watch: no news of its ends the waiting but by an answer. */
+    /* The watch is never ended inside of its own callback: one of its events can only start a read
+     * or a write, and only the answer leads to LEASE_HOLDING. */
     if (l->machine.state == LEASE_WAITING && !l->watch)
         watch_begin(l);
     else if (l->machine.state == LEASE_HOLDING)

@@ -96,7 +96,7 @@ static struct lease_action try_later(struct lease_machine *m, struct now now, ui
     return (struct lease_action){LEASE_STOP, now.mono_ns + delay_ms * NSEC_PER_MSEC};
 }
 
-/* Another leads. A watch tells when that changes; this is for when it does not. */
+/* Another process leads. The watch reports a change; this timer is for a watch that does not. */
 static struct lease_action stand_by(struct lease_machine *m)
 {
     move(m, LEASE_WAITING);

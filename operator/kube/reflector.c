@@ -35,8 +35,8 @@ struct reflector {
     bool complete;  /* a watch has told everything up to rv */
     bool synced;
     struct buf line;     /* the beginning of a line of the watch */
-    size_t passed_bytes; /* of a line that is too long, behind what was read of it */
-    unsigned turn;       /* counts what was begun: tells data of a watch that was ended meanwhile */
+    size_t passed_bytes; /* skipped bytes of a line that is too long */
+    unsigned turn;       /* number of the watch or list; tells data of an earlier one */
     struct reflector_stats stats;
 };
 
@@ -122,7 +122,8 @@ static int page_read(struct reflector *r, const struct ops_response *resp, struc
     return e < 0 ? e : page_meta(r, meta, err);
 }
 
-/* Objects that are gone may have been deleted since the watch ended, which is no news. */
+/* Objects that are gone may have been deleted after the watch ended. The watch has not missed
+ * these. */
 static void note_repairs(struct reflector *r)
 {
     struct store_repairs n = store_repairs(r->opts.store);
@@ -185,7 +186,8 @@ static void do_page(struct reflector *r, unsigned limit)
     cleanup_buf struct buf path = BUF_INIT(PATH_MAX_BYTES);
 
     path_begin(r, &path);
-    /* Without a resourceVersion the answer is what is true now, not what a cache remembers. */
+    /* Without a resourceVersion the answer is the present state of etcd, and not that of a cache.
+     */
     if (limit)
         buf_printf(&path, "limit=%u", limit);
     if (r->cont) {
@@ -203,8 +205,8 @@ static void do_page(struct reflector *r, unsigned limit)
 static void do_list(struct reflector *r, unsigned limit)
 {
     str_set(&r->cont, NULL);
-    /* From the request on, not from its answer: what is made in between is not in the list and has
-     * to stay. */
+    /* From the request on, and not from its answer: objects made in between are not in the list,
+     * and have to stay. */
     store_replace_begin(r->opts.store);
     r->replacing = true;
     if (r->complete)
@@ -280,8 +282,8 @@ static void event_bookmark(struct reflector *r, struct json_object *obj)
         str_set(&r->rv, xstrdup(rv));
 }
 
-/* An event that is too large for a tree, or for the line: what matters of its object is in front.
- * false: not even that can be read. */
+/* An event that is too large for a tree, or for the line: the important parts of its object are at
+ * the front. false: not even these can be read. */
 static bool watch_large(struct reflector *r, const char *line, size_t len)
 {
     cleanup_json struct json_object *obj = NULL;
@@ -340,8 +342,8 @@ static void line_reset(struct reflector *r)
         buf_clear(&r->line);
 }
 
-/* More of a line that has not ended. One that gets too long is read as far as it has come, and the
- * rest of it is passed over: a list in its place would bring the same object again. */
+/* More of an unfinished line. If a line gets too long, its beginning is read and the rest is
+ * skipped. A list instead would bring the same object again. */
 static void line_more(struct reflector *r, const char *data, size_t len)
 {
     if (r->passed_bytes == 0 && buf_append(&r->line, data, len) == 0)

@@ -138,7 +138,7 @@ void kube_status_of_object(struct json_object *status, int http_status, struct k
                                : xasprintf("HTTP status %d", (int)code);
 }
 
-/* Not from the API server itself, it seems: the first line of what it says. */
+/* It seems not to come from the API server itself: takes its first line. */
 static char *foreign_text(const struct ops_response *resp)
 {
     cleanup_free char *line = xmemdup0(resp->body, strcspn(resp->body, "\r\n"));

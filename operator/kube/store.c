@@ -187,8 +187,8 @@ static void store_update(struct store *s, struct store_entry *e, struct meta *ob
     s->kind->free(old);
 }
 
-/* Older than what is here, or gone already. What was removed may come back when it matches the
- * watch's selector again; it is newer then. */
+/* Whether obj is older than the stored object, or was removed before. A removed object may come
+ * back when it matches the watch's selector again; it is newer then. */
 static bool is_stale(const struct store *s, const struct store_entry *e, const struct meta *obj)
 {
     const struct tombstone *t;

@@ -11,7 +11,7 @@
 #include "operator/auth/credentials.h"
 #include "operator/seam/request.h"
 
-/* What a sidecar may answer besides its stream: sealed, with room for frames. */
+/* The most bytes of an agent's answer that is not a stream: sealed, with room for frames. */
 #define AGENT_RESPONSE_BYTES (LIMIT_AGENT_ANSWER_BYTES + 4096)
 /* The text of an error instead of a stream. */
 #define STREAM_ERROR_BYTES (64u << 10)
@@ -135,7 +135,7 @@ static void on_done(void *arg, const struct http_response *r)
         .maybe_sent = r->maybe_sent,
     };
 
-    /* Whoever asked asks again: with the new credential then. */
+    /* The caller sends it again, with the new credential then. */
     if (call->target == OPS_API && r->status == 401)
         credentials_refused(call->u->credentials, call->serial);
     else if (call->target == OPS_API && r->error == -EPROTO)
@@ -276,7 +276,8 @@ static void call_release(struct ops_call *call)
     request_free(req);
 }
 
-/* A call that ends may cancel others, and whoever is told may ask again: that is for later. */
+/* A call that ends may cancel other calls, and its callback may send new ones: so this is done
+ * later. */
 static void settle_held(struct ops_uv *u)
 {
     struct list waiting;
@@ -380,8 +381,8 @@ static struct ops_timer *ops_uv_timer_new(struct ops *ops, void (*cb)(void *arg)
 
 static void timer_start(struct ops_timer *t, int64_t in_ns);
 
-/* The loop's clock lags behind the real one, so that its timers may fire a little early; ours never
- * do, or whoever looks at the clock would find nothing to do. */
+/* The clock of the loop lags behind the real one, so its timers may fire a little early. Ours never
+ * do: a callback that reads the clock would find that nothing is due. */
 static void on_timer(uv_timer_t *uv)
 {
     struct ops_timer *t = uv->data;

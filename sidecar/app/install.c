@@ -27,7 +27,7 @@ int install_runner(const char *dir, const char *name, const char *runner, bool a
     return r;
 }
 
-/* The kubelet's file is there, and is this container's alone. */
+/* The kubelet has made this file, and only this container has it. */
 static int write_message(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r = 0;

@@ -211,7 +211,7 @@ static void on_signals(uv_poll_t *h, int status, int events)
             stop(app);
 }
 
-/* Before the loop begins: its threads inherit what is blocked. */
+/* Call it before the loop begins, so that the threads of the loop inherit the blocked signals. */
 static int open_signals(struct app *app, struct err *err)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};

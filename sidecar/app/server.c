@@ -222,7 +222,7 @@ static size_t body_limit(const struct http_exchange *x)
     return is_acknowledgement(x) ? BODY_MAX + CHANNEL_SEAL_BYTES : 0;
 }
 
-/* Whoever has signed the head: the keys of the exchange. NULL: it was refused. */
+/* The keys of the exchange, if the head has a valid signature. NULL: it was refused. */
 static struct sealed_exchange *admit(struct server *s, struct http_exchange *x)
 {
     struct signature_proof proof;
@@ -241,7 +241,7 @@ static struct sealed_exchange *admit(struct server *s, struct http_exchange *x)
     return memcpy(xmalloc(sizeof(sealed)), &sealed, sizeof(sealed));
 }
 
-/* All that can be known without the body. Who has signed nothing sends none. */
+/* All checks that need no body. A client without a valid signature cannot send one. */
 static size_t on_head(struct http_exchange *x, void *arg)
 {
     struct sealed_exchange *sealed = is_for_everybody(x) ? NULL : admit(arg, x);
@@ -258,7 +258,7 @@ static size_t on_head(struct http_exchange *x, void *arg)
     return limit;
 }
 
-/* The head was good: answers itself when the body is not the one that it speaks of, or was not
+/* The head was accepted. Answers the request itself if the body does not match the head, or was not
  * sealed for it. */
 static bool body_is_good(struct server *s, struct sealed_exchange *x)
 {

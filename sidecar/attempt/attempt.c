@@ -235,7 +235,7 @@ void attempt_output(struct attempt *a, int fd, const char *data, size_t len)
     attempt_pump(a);
 }
 
-/* Nothing more comes of the step that is open; its files have ended. */
+/* The open step has ended, and its files are closed. */
 static void step_over(struct attempt *a, int code)
 {
     if (a->output)

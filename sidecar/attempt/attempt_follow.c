@@ -1,5 +1,5 @@
-/* What followers (follow.h) get of an attempt: the step that is open as it comes, one that is over
- * from the log. */
+/* The output that followers (follow.h) get of an attempt: that of the open step as it comes, that
+ * of an ended step from the log. */
 #include <unistd.h>
 
 #include "common/base/limits.h"
@@ -78,8 +78,8 @@ static void past_take(struct past *p, const struct task_event *ev)
     }
 }
 
-/* The file of a stream among those that an exit event names, if it is there still: its name ends
- * with the number. */
+/* The file of a stream among those of an exit event, if it still exists. Its name ends with the
+ * number of the stream. */
 static char *path_of(const char *paths, int fd)
 {
     const char *word = paths;

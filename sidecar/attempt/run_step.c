@@ -185,7 +185,7 @@ static char *no_container(const struct run *r)
                      NAME_SHOWN_MAX, current(r)->container, all);
 }
 
-/* Why the step can not run; NULL if it can. */
+/* Why the step cannot run; NULL: it can. */
 static char *refusal(const struct run *r)
 {
     const struct task_step *s = current(r);
@@ -236,7 +236,7 @@ static void launch(struct run *r, struct run_actions *ret)
     add(r, ret, RUN_TIMER)->timeout_ms = r->request->timeout_ms;
 }
 
-/* true: it could not run, and the next one is to begin. */
+/* true: the step could not run, and the next one has to begin. */
 static bool begin_step(struct run *r, const struct now *now, struct run_actions *ret)
 {
     const struct task_step *s = current(r);
@@ -277,7 +277,7 @@ static char *signal_text(const struct run *r, uint32_t sig, bool oom)
                 : xasprintf("%s was killed by signal %u%s", step, sig, why);
 }
 
-/* The command itself has ended as it pleased, such as a shell with the 137 of what it ran. */
+/* The command has ended by itself, such as a shell that exits with the 137 of its killed child. */
 static char *oom_text(const struct run *r)
 {
     cleanup_free char *step = label(r);
@@ -328,7 +328,7 @@ static int errno_of(uint32_t value)
     return value > 0 && value < 4096 ? (int)value : EIO;
 }
 
-/* What a DONE means: the exit code, and the sentence where the program can not have said it. */
+/* Turns a DONE into the exit code and, if the program cannot have said it, a sentence. */
 static int result_of(const struct run *r, enum frame_how how, uint32_t value, const char *text,
                      char **ret_error)
 {
@@ -416,7 +416,7 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
         add(r, ret, RUN_TIMER)->timeout_ms = RUN_POD_END_MS;
         return;
     }
-    /* The runner's word is worth more only as long as it can be true. */
+    /* The runner's duration is more precise, and counts if it can be true. */
     if (duration_ns < 0 || duration_ns > elapsed_ns)
         duration_ns = elapsed_ns;
     code = result_of(r, how, value, text, &error);
@@ -429,7 +429,7 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
             begin_steps(r, now, ret);
         return;
     }
-    /* A patch without a path tells of its files itself. */
+    /* A patch without a path prints the names of its files itself. */
     if (current(r)->type == STEP_FILE_PATCH && current(r)->path) {
         a = add(r, ret, RUN_TEXT);
         a->fd = 1;

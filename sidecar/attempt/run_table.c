@@ -20,7 +20,7 @@ static void on_heartbeat(uv_timer_t *timer)
     if (t->streams > 0 || run_table_running(t) > 0)
         return;
     uv_timer_stop(timer);
-    /* Nothing will happen for a while: what the last tasks took goes back. */
+    /* The sidecar is idle: memory of the last tasks goes back to the kernel. */
     runner_links_trim(t->links);
     malloc_trim(0);
 }
@@ -338,8 +338,8 @@ bool run_table_serves(const struct run_table *t, const char *sandbox_uid)
     return !served || str_eq(served, sandbox_uid);
 }
 
-/* The PUT of what is cancelled may come behind its DELETE, on another connection: it must find that
- * this attempt is over. */
+/* The PUT of a cancelled attempt may come after its DELETE, on another connection. It must find
+ * that this attempt is over. */
 static enum run_delete delete_unknown(struct run_table *t, const struct journal_key *key)
 {
     static const unsigned char no_digest[JOURNAL_DIGEST_BYTES];

@@ -43,7 +43,7 @@ static void forget_oldest(struct auth *a)
     forget(a, oldest);
 }
 
-/* What is older than the window is refused for that, too. */
+/* Signatures older than the window are refused anyway. */
 static void forget_old(struct auth *a, int64_t now_unix_s)
 {
     for (size_t i = 0; i < a->count;) {

@@ -122,7 +122,7 @@ int sealed_open(struct sealed_exchange *x, struct err *err)
         return 0;
     if (!str_eq(http_header(x->http, "Content-Type"), CHANNEL_CONTENT_TYPE))
         return err_set(err, -EPROTO, "the body is not of type " CHANNEL_CONTENT_TYPE);
-    /* The bytes are the exchange's own, and nobody wants them sealed any more. */
+    /* The bytes belong to the exchange, and nobody needs them sealed any more. */
     if (channel_open(x->request_key, (char *)(uintptr_t)body, len, &x->body_len) < 0)
         return err_set(err, -EBADMSG, "the body was not sealed for this pod and this request");
     ((char *)(uintptr_t)body)[x->body_len] = '\0';

@@ -193,7 +193,7 @@ static void add_entry(struct journal *j, const unsigned char *key, const unsigne
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* Against torn writes, not against attackers: nobody else writes here. */
+/* It detects torn writes. It need not detect attacks, since nobody else writes here. */
 static void record_check(const struct record *rec, unsigned char ret[CHECK_BYTES])
 {
     static const unsigned char key[crypto_shorthash_KEYBYTES] = "arl journal";
@@ -246,7 +246,7 @@ static int write_entries(const struct journal *j, int fd, off_t *ret_end)
     return r == 0 && fsync(fd) < 0 ? -errno : r;
 }
 
-/* Writes what is known into a fresh file that takes the old one's place. */
+/* Writes all records into a new file, which replaces the old one. */
 static int compact(struct journal *j)
 {
     int fd = openat(j->dir_fd, "started.new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -311,8 +311,8 @@ static int read_at(int fd, void *data, size_t len, off_t at, size_t *ret_len)
     return 0;
 }
 
-/* Up to the first record that is none: a start whose write was torn has not begun. One that can not
- * be read is an error: a start that is forgotten would begin once more. */
+/* Reads up to the first invalid record: a start whose write was torn has not begun. A file that
+ * cannot be read is an error, because a start that is forgotten would begin once more. */
 static int load_records(struct journal *j)
 {
     unsigned char check[CHECK_BYTES];

@@ -45,7 +45,8 @@ static void drop(struct spool_file *f)
 {
     int fd = open(f->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-    /* In this order: whoever has it open sees by its links why it is empty. */
+    /* First unlink, then truncate: a reader that has the file open sees by the count of links why
+     * it is empty. */
     unlink(f->path);
     if (fd >= 0 && ftruncate(fd, 0) < 0)
         log_warn("a deleted output file could not be emptied", "path", f->path, "why",

@@ -190,7 +190,7 @@ static void send_frame(struct follower *w, enum follow_kind kind, size_t len)
     send_rest(w, 0, FOLLOW_HEAD_BYTES + len);
 }
 
-/* What has just come: there may be more of it in this turn. */
+/* New output has come, and there may be more of it in this turn. */
 static void send_now(struct follower *w, enum follow_kind kind, const char *data, size_t len)
 {
     uv_buf_t b = uv_buf_init((char *)w->frame, (unsigned)(FOLLOW_HEAD_BYTES + len));
@@ -450,8 +450,8 @@ static void tell_stranger(struct follow *f)
     log_warn("caller of another container refused", "count", count, NULL);
 }
 
-/* Some are here for nobody: an exec goes on when its client has gone, and the container runtime
- * throws away what it prints. */
+/* Some followers have no reader any more: an exec goes on when its client has gone, and the
+ * container runtime throws its output away. */
 static void first_gives_way(struct follow *f)
 {
     struct follower *w = list_entry(f->followers.next, struct follower, node);

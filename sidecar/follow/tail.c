@@ -112,7 +112,7 @@ static void take_frame(struct tail *t, enum follow_kind kind, size_t len)
         end_with(t, t->missing ? FOLLOW_MISSING : FOLLOW_ALL);
 }
 
-/* The length of the frame's content, as far as its head is there. */
+/* The length of the frame's content, if its head is complete. */
 static size_t content_length(const struct tail *t)
 {
     size_t n = 0;
@@ -172,7 +172,7 @@ static int dial(struct tail *t)
     setsockopt(t->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (connect(t->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
         return -errno;
-    /* One that is refused may be told so before this: the answer says why. */
+    /* A refusal may come before this write: then the answer says why. */
     send(t->fd, line, follow_request_format(&t->opts->request, line), MSG_NOSIGNAL);
     return 0;
 }

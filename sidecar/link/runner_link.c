@@ -132,7 +132,7 @@ static void on_door_closed(uv_handle_t *h)
     maybe_finish_close(links);
 }
 
-/* Its socket is gone, and so are those that wait behind it. */
+/* Closes the socket, and refuses the callers that wait behind it. */
 static void shut_door(struct link *l)
 {
     if (l->door)
@@ -169,7 +169,7 @@ static int open_door(struct link *l, struct err *err)
 
 /* ---- the end of a runner --------------------------------------------------------------------- */
 
-/* Until the folder is there nobody can have the secret that counts from here on. */
+/* Nobody can have the new secret before the folder exists. */
 static int make_anew(struct link *l, struct err *err)
 {
     const struct runner_links_opts *o = &l->links->opts;
@@ -370,7 +370,7 @@ static void take_frames(struct conn *c)
             break;
         used += size;
     }
-    /* Whatever else begins like a frame is none that a caller has. */
+    /* No other frame is allowed from a caller. */
     if (n == 0 && c->link->runner != c && c->in.len >= 4 &&
         memcmp(c->in.data, hello_size, sizeof(hello_size)) != 0)
         n = -EPROTO;
@@ -465,7 +465,7 @@ static int send_to(struct runner_links *links, size_t container, struct frame_bu
     return 0;
 }
 
-/* Where there is no other container, nobody is to be led into. */
+/* If there is no other container, a link cannot lead out to one. */
 static bool confined(const struct runner_links *links)
 {
     return links->opts.container_count > 1;
@@ -552,7 +552,7 @@ static int link_start(struct runner_links *links, size_t i, struct err *err)
         return r;
     if (r == 0)
         return make_anew(l, err);
-    /* A runner that was in comes at once, if its container is still the one that it was. */
+    /* A runner that was in connects at once, if its container has not started again meanwhile. */
     if (!runner_folder_has_secret(links->opts.dir, name))
         l->renew_ms = uv_now(links->loop) + RUNNER_ABSENT_MS;
     set_timer(l);

@@ -59,7 +59,7 @@ static DIR *list_folder(int fd)
     return d;
 }
 
-/* On stderr, with the whole path as far as it can be told. */
+/* Writes a line to stderr, with the whole path if it is known. */
 static void tell(int at, const char *name, const char *what, int r)
 {
     char link[32], folder[PATH_MAX];
@@ -73,7 +73,7 @@ static void tell(int at, const char *name, const char *what, int r)
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
-/* As far as this user and this file system can: a file is of use without them, too. */
+/* As much as this user and this file system allow: a file is useful without the rest. */
 static void copy_xattrs(int from, int to)
 {
     char names[XATTR_NAMES_MAX];
@@ -187,8 +187,8 @@ static bool ends_all(int r)
     return r == -ENOSPC || r == -EDQUOT || r == -EIO || r == -ENOMEM || r == -ENFILE || r == -EROFS;
 }
 
-/* The owner of a folder may remove and move it and what is in it. Others than this process do not
- * use the volume yet. */
+/* The owner of a folder may remove and move it with all entries. No other process uses the volume
+ * yet. */
 static void own_folder(int at, const char *name)
 {
     struct stat st;
@@ -241,7 +241,7 @@ static int copy_entry(int from, int to, const char *name, unsigned depth)
         return copy_link(from, to, name, &st);
     case S_IFDIR:
         return copy_folder(from, to, name, &st, depth);
-    default: /* FIFOs, sockets and devices in an image are nobody's files */
+    default: /* FIFOs, sockets and devices in an image are not files of the user */
         return 0;
     }
 }

@@ -303,7 +303,7 @@ static int take_mode(struct parser *p, const struct diff_file *f, struct diff_li
     return (mode & MODE_KIND) == MODE_FILE ? 0 : bad_line(p, "a mode such as 100644");
 }
 
-/* What a header says becomes of its file; it says one thing. */
+/* The change of the file by its header, which names one change. */
 static int set_change(struct parser *p, struct diff_file *f, enum diff_change change)
 {
     if (f->change != DIFF_MODIFY && f->change != change)
@@ -423,7 +423,7 @@ static bool is_end_of(const char *end, const char *name)
     return end && name && strcmp(name + more, end) == 0 && (more == 0 || name[more - 1] == '/');
 }
 
-/* "--- " and "+++ " of a git header: they agree with what the header says. */
+/* The lines "--- " and "+++ " behind a git header: they must agree with it. */
 static int take_git_names(struct parser *p, struct diff_file *f)
 {
     cleanup_free char *old = NULL, *new = NULL;
@@ -510,7 +510,7 @@ static int take_plain(struct parser *p, struct diff_file *f)
         str_set(&f->old_path, NULL);
     else if (no_new && f->old_path)
         str_set(&f->new_path, NULL);
-    /* Of "f" and "f.orig" or "f.new" the shorter one is meant. */
+    /* Of "f" and "f.orig", or "f" and "f.new", the shorter name is the file. */
     if (f->old_path && f->new_path && strncmp(f->new_path, f->old_path, strlen(f->old_path)) == 0)
         str_set(&f->new_path, xstrdup(f->old_path));
     if (r == 0)
@@ -593,7 +593,7 @@ static bool at_bare_hunk(const struct parser *p)
     return diff_peek(&p->in, &l) && diff_line_starts(&l, "@@ -");
 }
 
-/* Says what the text is instead, by its first line that is not blank. */
+/* Says what the text is, by its first line that is not blank. */
 static int no_hunk(struct parser *p, struct diff_lines in)
 {
     struct diff_line l;

@@ -74,7 +74,7 @@ static bool take_hash(struct diff_line *l)
     return n >= HASH_SHOWN_MIN && (l->len == 0 || l->p[0] == ' ');
 }
 
-/* As git log has it: "commit HASH", or "HASH SUBJECT" right before a file. */
+/* A line of git log: "commit HASH", or "HASH SUBJECT" right before a file. */
 static bool at_commit(const struct diff_lines *at)
 {
     struct diff_lines in = *at;
@@ -163,7 +163,7 @@ static bool take_lines(struct diff_line *l)
     return n > 0;
 }
 
-/* A change as diff(1) tells it without -u: "2,3c2" and what was there, or is. */
+/* A change in the form of diff(1) without -u: "2,3c2" and the old or new lines. */
 static bool at_normal_change(const struct diff_lines *at)
 {
     struct diff_lines in = *at;

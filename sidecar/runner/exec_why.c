@@ -118,7 +118,7 @@ static const char *machine_of(const struct head *h)
 
 static void why_of(const char *file, int e, unsigned depth, char ret[FRAME_TEXT_MAX]);
 
-/* Of a script whose interpreter is what the error is about. */
+/* For a script whose interpreter causes the error. */
 static void why_interpreter(const char *name, int e, unsigned depth, char ret[FRAME_TEXT_MAX])
 {
     char shown[SHOWN_BYTES], why[FRAME_TEXT_MAX] = "";

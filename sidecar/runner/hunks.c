@@ -377,7 +377,8 @@ int hunks_apply(const char *old, size_t old_len, const struct diff_file *f, unsi
 
     if (old_len <= HUNKS_FILE_MAX) {
         split(&w, old, old_len);
-        /* What is added stands in the patch with its mark, which makes room for a newline. */
+        /* An added line stands in the patch with its mark in front, so there is room for a newline.
+         */
         w.out = xmalloc(old_len + f->hunks_len + 1);
     }
     for (size_t n = 1; r == 0 && w.out && f->hunks && diff_peek(&in, &l); n++) {

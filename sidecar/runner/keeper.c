@@ -17,7 +17,8 @@
 #include "sidecar/runner/walk.h"
 
 #define STATUS_FD 3
-/* In this order they are put where they belong, so that none is put over one that is to come. */
+/* They are moved to their numbers in this order, so that none overwrites one that is still needed.
+ */
 enum { IN, OUT, ERR, STATUS, PIPES };
 /* The path of a program and its environment's search path, as execvp(3) has it. */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,10 +65,9 @@ static const char *search_path(char **env)
     return env[i] && strlen(env[i]) > 4 ? env[i] + 5 : DEFAULT_PATH;
 }
 
-/* The error that tells most: that a file is there but may not be executed, or lacks its
- * interpreter, beats that another folder does not have it. A folder that may not be searched
- * (root's own, in many images' PATH) has none. ret_file: the file that the error is about; "":
- * there is none. */
+/* The most useful error. That a file exists and may not be executed, or lacks its interpreter, goes
+ * before that another folder does not have it. A folder that may not be searched (one of root in
+ * the PATH of many images) has no file. ret_file: the file of the error; "": none. */
 static int exec_in_path(char **argv, char **env, char ret_file[PATH_BYTES_MAX])
 {
     char file[PATH_BYTES_MAX];
@@ -96,8 +96,8 @@ static int exec_in_path(char **argv, char **env, char ret_file[PATH_BYTES_MAX])
     }
 }
 
-/* Signals as a program expects them, then exec. Returns the errno of the failure; ret_why: what the
- * file has to say about it. */
+/* Resets the signals as a program expects them, then executes it. Returns the errno of the failure;
+ * ret_why: what the file says about it. */
 static int exec_program(char **argv, char **env, char ret_why[FRAME_TEXT_MAX])
 {
     char file[PATH_BYTES_MAX] = "", why[FRAME_TEXT_MAX];
@@ -162,7 +162,8 @@ static void switch_user(const struct keeper_spec *spec, char ***env)
     user_done(&u);
 }
 
-/* A neighbour's link would have the step read what the neighbour may not. */
+/* A link of another container would make the step read files that the other container may not read.
+ */
 static void open_stdin_file(const struct keeper_spec *spec)
 {
     const char *file = spec->stdin_file;
@@ -185,7 +186,8 @@ static void open_stdin_file(const struct keeper_spec *spec)
     close(fd);
 }
 
-/* In memory, and no pipe: whatever reads it, nobody has to stay and write. */
+/* In a file in memory and not in a pipe: so no process has to stay and write while the command
+ * reads. */
 static void make_stdin(const char *data, size_t len)
 {
     int fd = memfd_create("stdin", MFD_CLOEXEC);

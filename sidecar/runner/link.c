@@ -59,15 +59,16 @@ void link_open(struct runner *r)
     r->folder = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* The sidecar empties the folder of a runner that it has lost. Whoever is in there can not be let
- * in any more; the container's next life finds a fresh one at the same path. */
+/* The sidecar empties the folder of a runner that it has lost. A runner in there cannot be let in
+ * any more; the next life of the container has a new folder at the same path. */
 static bool is_retired(const struct runner *r)
 {
     return r->folder >= 0 && faccessat(r->folder, FRAMES_RUNNER_FILE, F_OK, 0) < 0 &&
            errno == ENOENT;
 }
 
-/* The secret is there until we were let in; from then on it is known here only. */
+/* The secret is in the folder until this runner was let in. Afterwards it is only in the memory
+ * here. */
 static bool read_secret(struct runner *r)
 {
     int fd = openat(r->folder, FRAMES_SECRET_FILE, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
@@ -83,8 +84,8 @@ static bool read_secret(struct runner *r)
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
-/* In the container's log, for whoever wonders why the pod does not become ready. That the sidecar
- * is not there yet is no news. */
+/* A line in the container's log, for people who wonder why the pod does not become ready. It is
+ * normal that the sidecar does not listen yet, so that is not logged. */
 static void tell_once(struct runner *r, int e)
 {
     if (e == r->told || e == ENOENT || e == ECONNREFUSED || e == EAGAIN)

@@ -4,7 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What a command can have left in its pipe (pipe-max-size). */
+/* The most bytes that a command can leave in its pipe (pipe-max-size). */
 #define LEFT_MAX (1u << 20)
 #define READ_BYTES 4096
 
@@ -96,7 +96,7 @@ static void on_end(struct mainlog *m)
     m->line = NULL;
 }
 
-/* One read, all of whose lines are made ready; false when there is nothing to be had. */
+/* Reads once and prepares all lines; false: there was nothing to read. */
 static bool read_in(struct mainlog *m)
 {
     char data[READ_BYTES];

@@ -9,7 +9,7 @@
 #include "sidecar/runner/hunks.h"
 #include "sidecar/runner/patch_put.h"
 
-/* What git's modes say of a file: who may read it may execute it, or nobody may. */
+/* The two modes of git: executable by everybody who may read it, or by nobody. */
 #define GIT_EXECUTABLE 0100
 
 struct job {
@@ -104,7 +104,7 @@ static int read_all(int fd, char *data, size_t room, size_t *ret_len)
     return 0;
 }
 
-/* What is opened may be another file than what was found. */
+/* The opened file may be another one than the file that was found. */
 static struct write_result read_entry(struct patch_entry *e)
 {
     struct write_result r = {.how = FRAME_EXITED};
@@ -303,7 +303,7 @@ static bool check_free(struct job *j, const struct diff_file *f, const struct pa
     return refuse(j, f->new_path, xstrdup("the file exists already, and the patch makes it"));
 }
 
-/* from: what has the text, if it is a large one; or NULL. */
+/* from: the entry that has the text of a large file; or NULL. */
 static void put_text(struct patch_entry *e, char *data, size_t len, const struct patch_entry *from)
 {
     str_set(&e->new, data);
@@ -485,8 +485,8 @@ static void print(const char *text)
     }
 }
 
-/* Each file of the patch holds its folder open. That few may be open is meant for programs that use
- * select(2), and in many clusters it is 1024. */
+/* Each file of the patch keeps its folder open. The usual limit of descriptors (1024 in many
+ * clusters) is low only for programs that use select(2). */
 static void allow_descriptors(void)
 {
     struct rlimit limit;

@@ -195,7 +195,7 @@ static int commit(struct patch_entry *e)
 {
     int err;
 
-    /* It may have a part of its new text when that fails, if it is written in place. */
+    /* If that fails, a file that is written in place may have a part of its new text. */
     e->moved = e->old;
     err = e->text_changed ? replace_commit(&e->put) : set_mode(e, e->mode & 07777);
     if (!err)
@@ -246,7 +246,7 @@ static void take_back(const struct patch_tree *t)
     }
 }
 
-/* Folders that are empty now, up to the step's own, as git has it. */
+/* Removes folders that are empty now, up to the folder of the step, as git does. */
 static void remove_folders(const struct patch_tree *t, const struct patch_entry *e)
 {
     cleanup_free char *path = patch_entry_path(t->spec, e->name);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Not more than a pipe takes whole or not at all, and than one that is not full takes at once. */
+/* A size that a pipe takes whole or not at all, and takes at once unless it is full. */
 #define CHUNK_BYTES PIPE_BUF
 _Static_assert(PODLOG_LABEL_BYTES + PODLOG_LINE_BYTES + 8 < CHUNK_BYTES, "a line fits");
 
@@ -169,7 +169,8 @@ static void put_line(const struct podlog *p, struct podlog_step *s, struct chunk
     c->data[c->len++] = '\n';
 }
 
-/* What the line takes in the log is what counts: many short ones are long with their labels. */
+/* The bytes of the line in the log count, with its label: many short lines are long with their
+ * labels. */
 static void end_line(const struct podlog *p, struct podlog_step *s, struct chunk *c, int stream)
 {
     static const char last[] = "(further output of this step is not shown here)";

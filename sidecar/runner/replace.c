@@ -34,8 +34,8 @@ static void close_fd(int *fd)
 
 static mode_t mode_of(const struct replace *r)
 {
-    /* The bits that lend a user are lent by whoever owns the file: of another one's, root would
-     * make its own. */
+    /* The setuid and setgid bits belong to the owner of the file. For a file of another owner root
+     * would set its own. */
     mode_t kept = r->there.st_uid == geteuid() ? 07777 : 0777;
 
     if (r->mode != REPLACE_KEEP_MODE)
@@ -53,7 +53,7 @@ static int copy_xattr(int from, int to, const char *name)
     return fsetxattr(to, name, value, (size_t)n, 0) < 0 ? errno : 0;
 }
 
-/* security.* is the system's to set: a new file gets what it is to have. */
+/* The system sets security.*: a new file gets its own values. */
 static int copy_xattrs(int from, int to)
 {
     cleanup_free char *names = xmalloc(REPLACE_XATTR_BYTES_MAX);
@@ -68,8 +68,8 @@ static int copy_xattrs(int from, int to)
     return e;
 }
 
-/* Owner, mode and attributes are to be those of one file, so one descriptor is asked for all of
- * them. *ret -1: it cannot be read, and its attributes are not to be had. 0 or an errno. */
+/* Owner, mode and attributes must be those of one file, so all are read through one descriptor.
+ * *ret -1: the file cannot be opened, so its attributes are not known. 0 or an errno value. */
 static int look_there(struct replace *r, int *ret)
 {
     int e = 0;

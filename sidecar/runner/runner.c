@@ -114,8 +114,8 @@ void runner_on_keeper_lost(struct runner *r, int64_t now_ns)
         r->adopted_end_ns = now_ns + RUNNER_GIVE_UP_MS * MS;
 }
 
-/* All below us but the living keepers and what is theirs: it can not be told any more whose it is.
- * Returns when it wants to be called again. */
+/* Kills all descendants except the living keepers and their trees, because nobody knows any more
+ * which step they belong to. Returns when to call it again. */
 static int64_t kill_adopted(struct runner *r, int64_t now_ns)
 {
     pid_t *spared;
@@ -148,7 +148,8 @@ static void reap(struct runner *r)
     for (unsigned n = 0; n < RUNNER_REAPED_MAX && (pid = waitpid(-1, &status, WNOHANG)) > 0; n++) {
         if (pid == r->main_keeper) {
             read_main_status(r);
-            /* Without it nobody knows the command's end, nor what belongs to it. */
+            /* Without its keeper nobody knows how the command ends, or which processes belong to
+             * it. */
             runner_end(r, 128 + SIGKILL);
         }
         steps_on_reaped(r, pid, status);
@@ -171,7 +172,8 @@ static void on_stop(struct runner *r, int sig)
 {
     if (!r->stop_ns)
         r->stop_ns = runner_now_ns() + RUNNER_GRACE_MS * MS;
-    /* Before anything is killed: what the steps end with then is not theirs. */
+    /* Before any process is killed, because the steps will end by that kill and not by themselves.
+     */
     steps_stop(r);
     link_flush(r);
     if (r->main_pid > 0)
@@ -302,8 +304,8 @@ static void turn(struct runner *r, struct pollfd **fds, size_t *room)
         link_on_poll(r, (*fds)[sock].revents);
 }
 
-/* Container runtimes give all three. What is missing is a pipe whose other end is closed: to open
- * something for it would be to trust the container's /dev. */
+/* Container runtimes open all three. A missing one becomes a pipe whose other end is closed,
+ * because opening a file would mean to trust the container's /dev. */
 static void open_standard_fds(void)
 {
     int ends[2];
@@ -342,8 +344,8 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
         return 126;
     }
     link_open(&r);
-    /* A terminal is the main command's, and code in the container can write to it: a step's line
-     * there could be anybody's, so there is none. */
+    /* A terminal belongs to the main command, and all code in the container can write to it. Nobody
+     * could tell a step's line from a forged one, so steps write no lines. */
     r.log = podlog_open(isatty(STDOUT_FILENO) ? -1 : STDOUT_FILENO);
     r.log_err = podlog_open(isatty(STDERR_FILENO) ? -1 : STDERR_FILENO);
     list_init(&r.steps);

@@ -10,7 +10,7 @@
 #include "sidecar/runner/tree.h"
 
 #define MS 1000000LL
-/* What a pipe can hold at its end though nobody was to read it (pipe-max-size is 1 MiB). */
+/* The most bytes in a pipe that nobody has read yet (pipe-max-size is 1 MiB). */
 #define LAST_READ_MAX (1u << 20)
 
 /*
@@ -110,7 +110,7 @@ static void add_credit(struct step *s, int64_t now_ns)
     s->credit_ns = now_ns;
 }
 
-/* Ends a pause that is over; returns the end of one that is not, or INT64_MAX. */
+/* Ends a pause whose time is over. Returns the end of a pause that goes on, or INT64_MAX. */
 static int64_t advance_pause(struct step *s, int64_t now_ns)
 {
     if (!s->paused_until_ns)
@@ -132,7 +132,7 @@ static void use_credit(struct step *s, size_t len)
         s->paused_until_ns = s->credit_ns + RUNNER_READ_PAUSE_MS * MS;
 }
 
-/* One read; false when there is nothing (more) to be had. */
+/* Reads once; false: there is nothing (more) to read. */
 static bool read_pipe(struct runner *r, struct step *s, int i)
 {
     char data[LIMIT_EVENT_CHUNK_BYTES];
@@ -148,7 +148,8 @@ static bool read_pipe(struct runner *r, struct step *s, int i)
     return false;
 }
 
-/* What was written before the end belongs to the step, however full the way to the sidecar is. */
+/* Output that was written before the end belongs to the step, even if the queue to the sidecar is
+ * full. */
 static void read_rest(struct runner *r, struct step *s)
 {
     for (int i = OUT; i <= ERR; i++)
@@ -280,7 +281,7 @@ static void step_free(struct runner *r, struct step *s)
     free(s);
 }
 
-/* Only those that hold a pipe count: one that does not costs no descriptor. */
+/* Only steps that hold a pipe count: the others cost no descriptor. */
 static void limit_left(struct runner *r)
 {
     struct step *oldest = NULL;
@@ -301,7 +302,7 @@ static void limit_left(struct runner *r)
     close_fd(oldest, ERR);
 }
 
-/* Whoever is killed for want of memory is not always the command itself: a shell goes on. */
+/* The process that is killed for want of memory is not always the command: a shell goes on. */
 static void note_oom_kill(const struct runner *r, struct step *s)
 {
     bool failed = s->how == FRAME_SIGNALED || (s->how == FRAME_EXITED && s->value != 0);
@@ -324,8 +325,8 @@ static void step_over(struct runner *r, struct step *s)
     limit_left(r);
 }
 
-/* Everything of the step; where /proc can not be read, the process group only. What a keeper that
- * was killed has left is the runner's, see kill_adopted() in runner.c. */
+/* Kills all processes of the step; if /proc cannot be read, only its process group. Processes of a
+ * keeper that was killed are left to kill_adopted() in runner.c. */
 static void signal_tree(const struct runner *r, const struct step *s, int sig)
 {
     const struct tree tree = {.proc = r->proc, .root = s->keeper};
@@ -360,7 +361,7 @@ void steps_kill(struct runner *r, uint64_t id, int64_t grace_ms)
     }
 }
 
-/* What becomes of them is no end of theirs: they are killed with the container. */
+/* How these steps end now is not their own end: they are killed with the container. */
 void steps_stop(struct runner *r)
 {
     list_for_each (it, &r->steps) {
@@ -391,8 +392,8 @@ static int64_t eof_deadline(const struct step *s)
     return s->has_result ? s->exited_ns + RUNNER_EOF_MS * MS : INT64_MAX;
 }
 
-/* The step's processes are gone: its keeper saw the last of them end, or it was killed, and nothing
- * that the runner was left with is there any more. */
+/* Whether all processes of the step are gone: its keeper has seen the last one end; or the keeper
+ * was killed, and all processes that the runner has adopted are gone. */
 static bool nothing_runs(const struct runner *r, const struct step *s)
 {
     return s->keeper_gone && r->adopted_end_ns == 0;

@@ -42,7 +42,7 @@ size_t tar_padding(uint64_t size)
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-/* GNU tar: what has no room in octal is binary behind a first byte of 0x80. */
+/* GNU tar writes a number that has no room in octal as a binary one behind a first byte of 0x80. */
 static bool parse_binary(const unsigned char *p, size_t len, uint64_t *ret)
 {
     uint64_t v = p[0] & 0x7f;

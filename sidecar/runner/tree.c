@@ -10,8 +10,8 @@
 
 #include <linux/magic.h>
 
-/* Processes looked at; the kernel's own default for pid_max is 32768, a pod's limit is far lower.
- * What is above waits for the next look, when there are fewer. */
+/* How many processes one look reads. The kernel's default for pid_max is 32768, and a pod's limit
+ * is far lower. More are read by the next look, when there are fewer. */
 #define TREE_MAX 65536
 /* Looks at a tree that grows faster than it can be stopped; the next tree_kill() goes on. */
 #define FREEZE_ROUNDS 16
@@ -93,8 +93,8 @@ static DIR *open_list(int proc)
     return dir;
 }
 
-/* One of the container's processes. Whoever is of our user may take away what we need to read of it
- * (the limit of open files): what can not be read is there all the same. */
+/* One process of the container. A process of the same user can prevent us from reading it (by the
+ * limit of open files). A process that cannot be read still counts as there. */
 static void look(int proc, pid_t pid, struct processes *p)
 {
     int parent, r = parent_of(proc, pid, &parent);

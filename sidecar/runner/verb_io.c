@@ -1,5 +1,5 @@
-/* The short functions for SHA-256 alone bring nothing else of the library along; what came after
- * them would add two megabytes to a program that is copied into each container. */
+/* The old functions for SHA-256 need nothing else of the library. The new ones would add two
+ * megabytes to a program that is copied into each container. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "sidecar/runner/verb_io.h"
 

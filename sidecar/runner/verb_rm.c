@@ -42,7 +42,8 @@ static int empty_once(struct removal *r, DIR *d, unsigned depth)
     return e ? e : errno;
 }
 
-/* Another mount's may have the same device: where mounts can not be told apart, that has to do. */
+/* Another mount may have the same device number. If the kernel does not tell mounts apart, the
+ * device number has to do. */
 static int check_mount(const struct removal *r, int fd)
 {
     struct stat st;

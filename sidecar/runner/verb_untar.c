@@ -119,7 +119,7 @@ static int fill(int fd, void *arg)
     return e;
 }
 
-/* What is in the way of a file that is to be there. A link goes, whatever it leads to. */
+/* Removes an entry that is in the way of a new file. A link is removed, wherever it leads. */
 static int look(int dir, const char *name, struct walk *at)
 {
     *at = (struct walk){.dir = dir};
@@ -179,7 +179,7 @@ static int make_hard_link(struct unpacking *u, const char *target, const char *t
     return linkat(dir, last, u->parent, temp, 0) < 0 ? errno : 0;
 }
 
-/* Under another name first, which then takes the place of what is there. */
+/* Makes it under another name first, and renames that over the old entry. */
 static int put_link(struct unpacking *u, const char *name, const struct tar_entry *entry)
 {
     char temp[REPLACE_TEMP_MAX];
@@ -200,7 +200,7 @@ static int put_link(struct unpacking *u, const char *name, const struct tar_entr
         return e;
     if (renameat(u->parent, temp, u->parent, name) < 0)
         e = errno;
-    /* It is there still if that failed, or if both were names of one file. */
+    /* The other name still exists if the rename failed, or if both names were one file. */
     unlinkat(u->parent, temp, 0);
     return e || entry->type == TAR_HARDLINK ? e : set_time(u->parent, name, entry->mtime_ns);
 }

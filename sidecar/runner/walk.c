@@ -80,7 +80,8 @@ static int enter_root(struct walker *w)
     return 0;
 }
 
-/* A link in a volume binds what comes to that volume; two volumes are one too many. */
+/* After a link in a volume the rest of the path must stay in that volume; links in two volumes
+ * cannot both hold. */
 static int bind_to_volume(struct walker *w, int link)
 {
     uint64_t mount;
