@@ -2,8 +2,8 @@
 
 Each error says why (``reason``, for programs: one of those in docs/api.md where the cluster gave one), what happened
 (``message``) and what to do (``hint``). Each is also the built-in error that fits, so that code which catches
-``TimeoutError`` or ``ValueError`` goes on working. What the API server has refused, and what it has not answered, is a
-``kubernetes.client.ApiException`` as well. All of them survive pickle and copy.
+``TimeoutError`` or ``ValueError`` goes on working. A request that the API server has refused or not answered raises
+a ``kubernetes.client.ApiException`` as well. All of them survive pickle and copy.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _again(kind: type[ArlError], args: tuple[Any, ...], state: dict[str, Any]) -
 
 
 class NotConfigured(ArlError, ConfigException):
-    """No cluster is known: neither a kubeconfig nor the service account of a pod, or what is there is broken."""
+    """No cluster is known: there is no kubeconfig and no service account of a pod, or the kubeconfig is broken."""
 
     default_reason = "NotConfigured"
 
@@ -90,7 +90,7 @@ class ClusterUnreachable(ApiError, ConnectionError):
 
 
 class ServerBusy(ClusterUnreachable):
-    """The API server is too busy, or has a fault of its own (429 and 5xx), and went on to say so when asked again."""
+    """The API server is too busy, or has a fault of its own (429 and 5xx), also after the request was repeated."""
 
     default_reason = "ServerBusy"
     default_status = 503
@@ -104,12 +104,12 @@ class NotInstalled(ApiError, LookupError):
 
 
 class NotAllowed(ApiError, PermissionError):
-    """The API server knows the caller and does not let him do this, or does not know him.
+    """The API server does not allow the caller to do this, or does not know the caller.
 
     Attributes:
-        verb: What the caller may not do, such as ``create``, as far as the API server has said it; else empty.
-        resource: With what, such as ``sandboxes`` or ``pods/exec``; else empty.
-        namespace: Where; empty also for all namespaces.
+        verb: The verb that is not allowed, such as ``create``; empty if the API server does not say.
+        resource: The resource, such as ``sandboxes`` or ``pods/exec``; or empty.
+        namespace: The namespace; also empty for all namespaces.
     """
 
     default_reason = "Forbidden"
@@ -140,8 +140,8 @@ class PoolNotFound(NotFound, ValueError):
     """There is no pool of this name.
 
     Attributes:
-        available: The names of the pools that are there.
-        listed: Whether these are all. Else they are too many, or the caller may not list them.
+        available: The names of the existing pools.
+        listed: Whether ``available`` has all pools. If not, there are too many, or the caller may not list them.
     """
 
     default_reason = "PoolNotFound"
@@ -150,7 +150,7 @@ class PoolNotFound(NotFound, ValueError):
 
 
 class PoolNotReady(ArlError, TimeoutError):
-    """A pool did not get its pods ready in time; the message says why as far as the cluster knows."""
+    """The pods of a pool were not ready in time; the message says why if the cluster knows it."""
 
     default_reason = "PoolNotReady"
 
@@ -174,7 +174,7 @@ class SandboxTimeout(ArlError, TimeoutError):
 
 
 class TaskTimeout(ArlError, TimeoutError):
-    """A task had no end when the caller's time was over. It may still run."""
+    """A task had not ended when the caller's time was over. It may still run."""
 
     default_reason = "TaskTimeout"
 
@@ -198,7 +198,7 @@ class CommandFailed(ArlError):
     """A command that was run with ``check=True`` did not exit with 0.
 
     Attributes:
-        result: All that is known of it.
+        result: The result of the command.
     """
 
     default_reason = "StepFailed"
@@ -221,7 +221,7 @@ class ExecFailed(ArlError):
 
 
 class StreamLost(ArlError, ConnectionError):
-    """A connection into a pod broke: a transfer, a shell, a port. What had begun there may have ended or not."""
+    """A connection into a pod broke: a transfer, a shell, a port. The program there may still run, or have ended."""
 
     default_reason = "StreamLost"
 
@@ -233,10 +233,10 @@ class StreamTimeout(ArlError, TimeoutError):
 
 
 class WriteTimeout(StreamTimeout):
-    """Input of a shell or a terminal was not taken in time: nobody reads on the other side.
+    """A shell or a terminal did not take its input in time: nobody reads on the other side.
 
     Attributes:
-        taken: So many bytes of it were taken, and will be read when that side reads on. Do not send them again.
+        taken: How many bytes were taken. They will be read when that side reads on. Do not send them again.
     """
 
     default_reason = "WriteTimeout"
@@ -275,37 +275,37 @@ class FileMissing(FileError, FileNotFoundError):
 
 
 class FileThere(FileError, FileExistsError):
-    """There is something already where something was to be made."""
+    """The file or directory that was to be made exists already."""
 
     default_reason = "FileThere"
 
 
 class FileIsDirectory(FileError, IsADirectoryError):
-    """A directory is where a file is wanted."""
+    """The path is a directory, and a file was expected."""
 
     default_reason = "FileIsDirectory"
 
 
 class FileNotDirectory(FileError, NotADirectoryError):
-    """Something else is where a directory is wanted."""
+    """The path is not a directory, and a directory was expected."""
 
     default_reason = "FileNotDirectory"
 
 
 class FileDenied(FileError, PermissionError):
-    """The user may not do that with this file, or its path is refused."""
+    """The user may not do this with the file, or the path is refused."""
 
     default_reason = "FileDenied"
 
 
 class ChecksumMismatch(FileError):
-    """What arrived is not what was sent. A file that was to be replaced is as it was."""
+    """The bytes that arrived are not those that were sent. A file that was to be replaced is unchanged."""
 
     default_reason = "ChecksumMismatch"
 
 
 class OutputTooLarge(FileError, ValueError):
-    """A file, or an output, is larger than the caller wants to have in memory."""
+    """A file or an output is larger than the caller's limit."""
 
     default_reason = "OutputTooLarge"
 

@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What is at a path of a sandbox.
+    """A file, folder or other entry at a path of a sandbox.
 
     Attributes:
         name: Its name in its folder.
@@ -95,16 +95,17 @@ class FileInfo:
 class Files:
     """The files of a sandbox, as ``sandbox.files``.
 
-    Paths are absolute, or relative to the sandbox's work directory; a ``..`` is refused. ``user`` is who does it, as in
-    ``run``; by default the container's user. ``timeout`` is in seconds, and for all of it: until the sandbox is ready,
-    until the connection is open, and the transfer. It is 3600 where content is moved, else 300; None is no limit.
+    Paths are absolute, or relative to the sandbox's work directory; a ``..`` is refused. ``user`` is the user that
+    reads or writes, as in ``run``; by default the container's user. ``timeout`` is in seconds, for the whole call:
+    until the sandbox is ready, until the connection is open, and for the transfer. By default it is 3600 for calls
+    that move content, and 300 for others; None is no limit.
 
-    All of them raise FileMissing, FileIsDirectory, FileNotDirectory, FileThere or FileDenied (each the built-in error
-    of that meaning, too) or another FileError, StreamLost if the connection breaks, and StreamTimeout, or
-    SandboxTimeout if it was the sandbox, where it was not done in time. Nothing is half-written then, but for
-    ``upload_dir`` and ``download_dir``. What changes something may be done all the same when the connection breaks, and
-    is not done again; what reads is asked for again if its connection breaks before it is open. Wrong arguments are a
-    TypeError or ValueError before anything is sent.
+    All methods raise FileMissing, FileIsDirectory, FileNotDirectory, FileThere or FileDenied (each is the built-in
+    error of that meaning, too) or another FileError. They raise StreamLost if the connection breaks, and StreamTimeout
+    if the time is over (SandboxTimeout if the sandbox was not ready). Nothing is half-written after an error, except
+    by ``upload_dir`` and ``download_dir``. If the connection breaks, a change may have been made, and is not tried
+    again. A call that reads is repeated if its connection breaks before it is open. Wrong arguments raise TypeError or
+    ValueError before anything is sent.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -165,7 +166,7 @@ class Files:
     def download(
         self, path: str, local: Local, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
     ) -> int:
-        """Writes a file of the sandbox into a local one, which is replaced when all of it is there.
+        """Writes a file of the sandbox into a local file, which is replaced when the transfer is complete.
 
         Returns:
             Its size.
@@ -201,9 +202,9 @@ class Files:
     def download_dir(
         self, path: str, local: Local, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
     ) -> None:
-        """Writes the content of a folder of the sandbox into a local folder, which is made if it is missing.
+        """Writes the content of a folder of the sandbox into a local folder, which is made if it does not exist.
 
-        Links that lead out of it, and devices, are refused. An error leaves what came before.
+        Links that lead out of it, and devices, are refused. After an error the files that came before it stay.
         """
         folder = Path(local)
         verb = self._verb(["tar"], path, user, _arguments.deadline(timeout))
@@ -241,12 +242,12 @@ class Files:
         user: User = None,
         timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> None:
-        """Writes a file: text as UTF-8, bytes, or what a binary file has from where it stands.
+        """Writes a file: text as UTF-8, bytes, or the rest of an open binary file.
 
         Args:
-            path: The file; folders that are missing are made.
-            content: All of its new content. Readers see the old or the new one.
-            mode: Permissions, such as ``0o755``. By default a new file gets ``0o644``, and one that is there keeps its.
+            path: The file. Missing folders are made.
+            content: The whole new content. Readers see the old content or the new one.
+            mode: Permissions, such as ``0o755``. By default a new file gets ``0o644``, and an old one keeps its mode.
             user: Who writes it.
             timeout: Seconds for all of it.
         """
@@ -271,10 +272,10 @@ class Files:
         user: User = None,
         timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> None:
-        """Writes several files, some at once; each as ``write`` does.
+        """Writes several files, some at the same time; each like ``write``.
 
         Raises:
-            FileError: The first error; the other files are written all the same.
+            FileError: The first error. The other files are written nevertheless.
         """
         until, options = _arguments.deadline(timeout), _arguments.mode(mode)
         _arguments.user(user)
@@ -306,7 +307,7 @@ class Files:
         user: User = None,
         timeout: float | None = TRANSFER_TIMEOUT_S,
     ) -> None:
-        """Writes a local file into one of the sandbox, with its permissions if ``mode`` does not say others."""
+        """Writes a local file into a file of the sandbox, with its permissions unless ``mode`` is given."""
         with open(Path(local), "rb") as file:
             if mode is None:
                 mode = os.fstat(file.fileno()).st_mode & 0o777
@@ -315,9 +316,10 @@ class Files:
     def upload_dir(
         self, local: Local, path: str, *, user: User = None, timeout: float | None = TRANSFER_TIMEOUT_S
     ) -> None:
-        """Writes the content of a local folder into a folder of the sandbox, which is made if it is missing.
+        """Writes the content of a local folder into a folder of the sandbox, which is made if it does not exist.
 
-        Symbolic links stay links; those that lead out of the folder are refused. An error leaves what came before.
+        Symbolic links stay links; those that lead out of the folder are refused. After an error the files that came
+        before it stay.
         """
         folder = Path(local)
         if not folder.is_dir():
@@ -338,7 +340,7 @@ class Files:
         user: User = None,
         timeout: float | None = TIMEOUT_S,
     ) -> None:
-        """Makes a folder; with ``parents`` also those above it, and one that is there is fine."""
+        """Makes a folder. With ``parents`` it makes missing folders above it, too, and accepts a folder that exists."""
         options = (["-p"] if parents else []) + _arguments.mode(mode)
         self._verb(["mkdir", *options], path, user, _arguments.deadline(timeout)).said()
 
@@ -351,7 +353,7 @@ class Files:
         user: User = None,
         timeout: float | None = TIMEOUT_S,
     ) -> None:
-        """Removes a file, a link or an empty folder; with ``recursive`` a folder with all that is in it."""
+        """Removes a file, a link or an empty folder; with ``recursive`` a folder with its whole content."""
         options = (["-r"] if recursive else []) + (["-f"] if missing_ok else [])
         self._verb(["rm", *options], path, user, _arguments.deadline(timeout)).said()
 

@@ -36,13 +36,14 @@ _PAUSE_S = 0.2
 
 @dataclass(frozen=True)
 class Output:
-    """A piece of what a command writes.
+    """A piece of the output of a command.
 
     Attributes:
         stream: ``stdout`` or ``stderr``.
         data: The bytes.
-        text: The same as text; a character that is cut by the end of a piece comes with the next one.
-        missing: So many bytes of this stream are missing before these; only when it prints much more than can be kept.
+        text: The same as text. A character that the end of a piece cuts comes with the next piece.
+        missing: How many bytes of this stream are missing before these. Not 0 only if the command prints much more than
+            can be kept.
     """
 
     stream: Name
@@ -208,7 +209,7 @@ class _Decoders:
 
 
 class Process:
-    """A command that was started; iterate over it for its output as it comes, from its beginning.
+    """A command that was started. Iterating over it gives its output from the beginning, as it comes.
 
     Attributes:
         task_name: The name of its Task, by which another process finds it again.
@@ -265,12 +266,12 @@ class Process:
         """Waits for its end.
 
         Args:
-            timeout: Seconds. By default as long as it can take at most, from when it was started or found here on: the
-                time limit of its steps in all its attempts, and seven minutes for what comes in between.
+            timeout: Seconds. By default the longest time that the command can take, counted from when it was started or
+                found here: the time limits of its steps in all its attempts, and seven minutes for all else.
             check: Raise CommandFailed if it does not exit with 0.
 
         Raises:
-            TaskTimeout: It had none within this time; it runs on.
+            TaskTimeout: It has not ended within this time; it runs on.
             TaskGone: Its Task was deleted.
             TaskLost: Its pod, agent or sandbox was lost. It may have run, and was not repeated.
             CommandFailed: With ``check``; see ``Sandbox.run``.
@@ -278,9 +279,9 @@ class Process:
         return _tasks.checked(_ops.run(self._end(timeout)), check)
 
     def kill(self) -> None:
-        """Ends it and all that it started; ``wait`` returns its result then, with exit code 137.
+        """Kills the command and all its processes; ``wait`` then returns its result, with exit code 137.
 
-        Harmless when it has ended.
+        Does nothing if the command has ended.
         """
         self._task.cancel()
 

@@ -56,10 +56,10 @@ class CommandResult:
             signal n killed it.
         stdout: What it wrote to standard output; bytes that are not UTF-8 are U+FFFD.
         stderr: What it wrote to standard error, and a sentence of arl's when it could not be run.
-        reason: Why the task ended, a row of docs/api.md, such as ``Completed`` or ``StepFailed``.
+        reason: Why the task ended, one of the reasons in docs/api.md, such as ``Completed`` or ``StepFailed``.
         message: The same as a sentence.
         duration: How long it ran, as a Go duration such as ``1.5s``.
-        truncated: Whether a part of the output is not here; ``stdout_bytes`` gets all of it.
+        truncated: Whether stdout or stderr leaves out a part of the output; ``stdout_bytes`` gets all of it.
         attempt: Which attempt this is the result of; 1 without retries.
         task: The whole Task.
     """
@@ -83,19 +83,19 @@ class CommandResult:
         return self.exit_code == 0
 
     def stdout_bytes(self, timeout: float | None = STORED_TIMEOUT_S) -> bytes:
-        """All that it wrote to standard output, also what is left out of ``stdout``; asks the sandbox for that.
+        """Returns all of standard output. Reads from the sandbox what ``stdout`` leaves out.
 
-        Bytes that are not UTF-8 are U+FFFD as long as nothing was left out.
+        If ``stdout`` leaves nothing out, bytes that are not UTF-8 are U+FFFD.
 
         Args:
             timeout: Seconds for each step whose output was cut; None: for as long as it takes.
 
         Raises:
-            FileMissing: The agent does not have all of it: it keeps 32 MiB of a stream, and 64 MiB in all, the oldest
-                go first. Or this result was copied, as by pickle, and does not know its sandbox any more.
+            FileMissing: The agent does not have all of it. It keeps 32 MiB of a stream and 64 MiB in all, and removes
+                the oldest first. Or this result was copied, as by pickle, and does not know its sandbox any more.
             SandboxGone: The sandbox is gone.
-            StreamTimeout: It was not here in time.
-            StreamLost: The connection broke, or drops the end again and again.
+            StreamTimeout: The transfer was not done in time.
+            StreamLost: The connection broke, or lost the end of the output again and again.
         """
         return self._bytes("stdout", "1", timeout)
 
@@ -234,7 +234,7 @@ codecs.register_error(_WIDTH, _width)
 
 
 class TaskResult(dict[str, Any]):
-    """A Task that has ended, as the dict that the API server has, with what is wanted most as attributes."""
+    """A Task that has ended: the dict of the API server, with the most useful values as attributes."""
 
     _stored: Stored | None = None
 
@@ -248,7 +248,7 @@ class TaskResult(dict[str, Any]):
 
     @property
     def result(self) -> CommandResult:
-        """All its steps together."""
+        """The result of all steps together."""
         return CommandResult.of(self, self._stored)
 
     @property

@@ -36,7 +36,7 @@ class Place:
     Attributes:
         pod: The name of its pod.
         container: The container.
-        work_dir: What relative paths are below.
+        work_dir: The folder that relative paths start from.
     """
 
     pod: str
@@ -52,7 +52,7 @@ class Sandbox:
     Attributes:
         name: Its name.
         namespace: Its namespace.
-        object: The Kubernetes object as it was seen last.
+        object: The Kubernetes object, as it was last seen.
         files: Its files.
     """
 
@@ -88,22 +88,23 @@ class Sandbox:
 
         Args:
             pool: The WarmPool, or its name.
-            namespace: That of the pool; by default the one of the kubeconfig's context.
+            namespace: The pool's namespace; by default that of the kubeconfig's context.
             name: Its name; by default a random one.
             env: Environment variables of all its commands.
             resources: Not there yet.
             network: Not there yet.
-            idle_timeout: Seconds without use after which it is deleted; 0: never. By default as the cluster has it.
-            max_lifetime: Seconds after which it is deleted in any case.
-            labels: Labels of its own.
+            idle_timeout: The sandbox is deleted after this many seconds without use; 0: never. By default the
+                operator decides.
+            max_lifetime: The sandbox is deleted after this many seconds in any case.
+            labels: Additional labels of the sandbox.
             timeout: Seconds to wait for it.
             wait: False: return at once; the first command waits for it.
             connection: The cluster; by default that of the environment.
 
         Raises:
             PoolNotFound: There is no such pool.
-            SandboxFailed: It cannot be had; the message says why.
-            SandboxTimeout: It was not ready in time; it has been deleted again.
+            SandboxFailed: The sandbox has failed; the message says why.
+            SandboxTimeout: The sandbox was not ready in time, and has been deleted again.
         """
         return _ops.run(
             cls._create(
@@ -154,10 +155,10 @@ class Sandbox:
 
     @classmethod
     def attach(cls, name: str, *, namespace: str | None = None, connection: Connection | None = None) -> Sandbox:
-        """A sandbox that is there, whoever has made it; it is not deleted at the end of this process.
+        """Finds an existing sandbox, whoever has made it. It is not deleted at the end of this process.
 
         Raises:
-            NotFound: There is none of this name.
+            NotFound: There is no sandbox of this name.
         """
         connection = connection or Connection.load()
         namespace = namespace or connection.namespace
@@ -172,11 +173,11 @@ class Sandbox:
         timeout: float = REQUEST_S,
         connection: Connection | None = None,
     ) -> list[Sandbox]:
-        """The sandboxes of a namespace, or those with these labels.
+        """Lists the sandboxes of a namespace, or those with these labels.
 
         Args:
             namespace: By default that of the kubeconfig's context.
-            labels: Those that are wanted.
+            labels: Only sandboxes with all of these labels.
             timeout: Seconds for all of it.
             connection: The cluster; by default that of the environment.
 
@@ -192,7 +193,7 @@ class Sandbox:
         return [cls(connection, namespace, obj) for obj in answer["items"]]
 
     def wait_ready(self, timeout: float = 300) -> Sandbox:
-        """Waits until it can run commands; see ``create``."""
+        """Waits until the sandbox can run commands; see ``create``."""
         _ops.run(self._wait_ready(timeout))
         return self
 
@@ -204,20 +205,20 @@ class Sandbox:
         yield from _tasks.wait_ready(self._connection, self, ready, timeout, deadline)
 
     def refresh(self) -> Sandbox:
-        """Reads it again."""
+        """Reads the Kubernetes object again."""
         self.object = self._connection.get(self.namespace, "sandboxes", self.name)
         return self
 
     def renew(self, seconds: int | None = None, *, timeout: float = REQUEST_S) -> None:
-        """Counts as use: its idle time begins anew. Once in 30 seconds is enough.
+        """Reports use of the sandbox: its idle time begins anew. Once in 30 seconds is enough.
 
         Args:
-            seconds: So long is its idle time from now on, as by ``idle_timeout`` of ``create``; 0: it has none. By
-                default it stays as it is.
+            seconds: The idle time from now on, like ``idle_timeout`` of ``create``; 0: none. By default it does not
+                change.
             timeout: Seconds for all of it.
 
         Raises:
-            NotFound: It is gone.
+            NotFound: The sandbox is gone.
             ClusterUnreachable: The API server did not answer in time.
         """
         deadline = time.monotonic() + _arguments.wait("timeout", timeout)
@@ -228,16 +229,16 @@ class Sandbox:
         self._connection.patch(self.namespace, "sandboxes", self.name, patch, deadline=deadline)
 
     def delete(self, wait: bool = False, timeout: float | None = 300) -> None:
-        """Deletes it, and its pod with all that runs there. Harmless when it is gone.
+        """Deletes the sandbox, and its pod with all processes. Does nothing if the sandbox is gone.
 
         Args:
-            wait: Return when the API server does not have it any more.
-            timeout: Seconds for all of it; None: for as long as it takes until it is gone. An API server that is away
-                is asked for half a minute at most, and once in any case.
+            wait: Wait until the API server does not have the sandbox any more.
+            timeout: Seconds for all of it; None: no limit. An API server that does not answer is asked once in any
+                case, and again for half a minute at most.
 
         Raises:
-            ClusterUnreachable: The API server did not answer. It is tried again at the end of the process.
-            SandboxTimeout: It is still there.
+            ClusterUnreachable: The API server did not answer. The end of the process tries again.
+            SandboxTimeout: The sandbox still exists.
         """
         _ops.run(self._delete(wait, timeout))
 
@@ -383,10 +384,10 @@ class Sandbox:
     def shell(self, command: Sequence[str] = ("/bin/sh",)) -> Shell:
         """Starts a program, by default a shell, whose input is sent and whose output is read while it runs.
 
-        It is no task: nothing of it is recorded. It keeps the sandbox while it is open.
+        It is not a task, so nothing of it is recorded. While it is open, the sandbox counts as used.
 
         Raises:
-            StreamLost: The connection broke before its start was told. It may have been started, and is not again.
+            StreamLost: The connection broke before the start was confirmed. The program may run, and is not restarted.
         """
         return Shell(self._exec(_arguments.command(command), stdin=True), self._use)
 
@@ -402,7 +403,7 @@ class Sandbox:
         return pty
 
     def forward(self, port: int, local_port: int = 0) -> Forward:
-        """Opens a local port, by default any that is free, that leads to one of the sandbox.
+        """Opens a local port that leads to a port of the sandbox. By default any free local port.
 
         It keeps the sandbox while it is open.
         """
@@ -427,23 +428,24 @@ class Sandbox:
         on_stdout: OnOutput | None = None,
         on_stderr: OnOutput | None = None,
     ) -> CommandResult:
-        """Runs a command and waits for its end. It is ended if the wait is broken off, as by Ctrl-C.
+        """Runs a command and waits for its end. The command is killed if the wait is interrupted, as by Ctrl-C.
 
         Args:
-            command: A text is run by ``sh -c``; a list is a program and its arguments.
+            command: A string is run by ``sh -c``; a list is a program and its arguments.
             env: Environment variables.
-            cwd: The directory it runs in; relative to the sandbox's work directory.
-            user: Who runs it: a name, a number, or both with a group, such as ``1000:1000``.
-            stdin: What it reads from standard input. It is a part of the Task and has to be below 1 MiB; write more
-                than that with ``files.write``, and let the command read that file.
-            timeout: Seconds after which it and all that it started are killed; by default as the cluster has it (300).
-            retries: Further attempts if it fails, by the operator.
+            cwd: The folder that it runs in, relative to the sandbox's work directory.
+            user: The user that it runs as: a name or a number, or either of them with a group, such as ``1000:1000``.
+            stdin: The content of its standard input. It is a part of the Task, so it must be below 1 MiB. Write more
+                into a file with ``files.write``, and let the command read that file.
+            timeout: The command and all its processes are killed after this many seconds. By default the operator
+                decides (300).
+            retries: How many further attempts the operator may make if it fails.
             check: Raise CommandFailed if it does not exit with 0.
             on_stdout: Called with the text of its output, as it comes.
             on_stderr: Called with the text of its errors, as it comes.
 
         Raises:
-            CommandFailed: With ``check``; CommandTimeout if its time was over.
+            CommandFailed: With ``check``, if it did not exit with 0; CommandTimeout if its time was over.
             TaskLost: Its pod, agent or sandbox was lost. It may have run, and was not repeated.
             SandboxGone: The sandbox was deleted.
         """
@@ -485,14 +487,14 @@ class Sandbox:
         ttl: int | None = None,
         trace_id: str | None = None,
     ) -> TaskResult:
-        """Runs several steps, in order, up to the first that fails, and waits for the end.
+        """Runs several steps, one after the other, until one fails, and waits for the end.
 
         Args:
             steps: Dicts as in a Task, or ``Command`` and ``FilePatch``.
-            timeout: Seconds for each Command step.
+            timeout: Seconds for each step.
             retries: Further attempts if it fails.
-            ttl: Seconds after which the finished Task is deleted; None: it is kept.
-            trace_id: Stands in logs and Events.
+            ttl: The finished Task is deleted after this many seconds; None: it is kept.
+            trace_id: An identifier that appears in logs and Events.
 
         Returns:
             The Task, as a dict. A task that failed is no error: see ``state``.
@@ -529,10 +531,10 @@ class Sandbox:
         return Process(self, task, limit)
 
     def process(self, task_name: str) -> Process:
-        """A command that was started before, also by another process.
+        """Finds a command that was started before, also by another process.
 
         Raises:
-            NotFound: There is no Task of this name, or it is one of another sandbox.
+            NotFound: There is no Task of this name, or it belongs to another sandbox.
         """
         if not _arguments.path(task_name, "task_name"):
             raise ValueError("task_name must not be empty")

@@ -151,7 +151,7 @@ class SandboxSession:
         )
 
     def delete_sandbox(self) -> None:
-        """Deletes the sandbox. Harmless when there is none."""
+        """Deletes the sandbox. Does nothing if there is none."""
         if self.sandbox_name is None:
             return
         self.connection.delete(self.namespace, "sandboxes", self.sandbox_name)
@@ -187,7 +187,7 @@ class SandboxSession:
 
         Args:
             steps: Each is a dict; see ``TaskStep``.
-            trace_id: Stands in logs and Events.
+            trace_id: An identifier that appears in logs and Events.
 
         Returns:
             The Task. One that failed is no error: see its ``status``. It is a ``TaskResult``, too, whose

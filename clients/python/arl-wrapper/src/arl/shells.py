@@ -47,14 +47,14 @@ class Shell:
         self._waiting: deque[Output] = deque()
 
     def write(self, data: str | bytes, timeout: float | None = WRITE_TIMEOUT_S) -> None:
-        """Sends input; text as UTF-8. Waits while the program does not read, as it does when nobody reads its output.
+        """Sends input; text as UTF-8. Waits while the program does not read, as when nobody reads its output.
 
         Args:
             data: The input.
             timeout: Seconds for all of it; None: for as long as it takes.
 
         Raises:
-            WriteTimeout: A StreamTimeout: it was not taken in time; ``taken`` says how much was.
+            WriteTimeout: A StreamTimeout: the program did not read all of it in time; ``taken`` says how much it took.
             StreamLost: The connection broke, or the program has ended.
         """
         timeout = _arguments.seconds("timeout", timeout)
@@ -72,9 +72,9 @@ class Shell:
             raise NotImplementedError("this API server cannot close standard input: Kubernetes 1.30 or later can")
 
     def read(self, timeout: float | None = None) -> Output | None:
-        """The next piece of output, or None: it has ended, or nothing came within ``timeout`` seconds.
+        """Returns the next piece of output. None: the program has ended, or nothing came within ``timeout`` seconds.
 
-        With 0 it is one that is there already.
+        With 0 it returns only a piece that has come already.
         """
         until = _arguments.deadline(timeout)
         try:
@@ -97,10 +97,10 @@ class Shell:
     def read_until(self, text: str, timeout: float | None = 60.0, stream: Name = "stdout") -> str:
         """Reads up to a piece with this text, and returns all of the stream's text so far.
 
-        What the other stream says meanwhile is kept, to be read later; so is all if it does not come.
+        Output of the other stream is kept to be read later. If the text does not come, all output is kept.
 
         Raises:
-            StreamTimeout: It did not come in time.
+            StreamTimeout: The text did not come in time.
             StreamLost: The program ended before.
         """
         until = _Until(text, timeout, stream)
@@ -122,7 +122,7 @@ class Shell:
         return self._process.over
 
     def wait(self, timeout: float | None = None) -> int:
-        """Reads on to its end, and returns its exit code; output that was not read is dropped.
+        """Waits for the end of the program, and returns its exit code. Drops output that was not read.
 
         Raises:
             StreamTimeout: It did not end in time.
@@ -136,7 +136,7 @@ class Shell:
         return self._process.code()
 
     def close(self) -> None:
-        """Ends it: a terminal hangs up, and a shell without one sees the end of its input."""
+        """Ends the program: a terminal hangs up, and a shell without a terminal sees the end of its input."""
         self._process.stream.close()
         self._leave()
 
@@ -208,10 +208,10 @@ class Pty(Shell):
     """A program in a terminal: all that it shows is ``stdout``."""
 
     def resize(self, cols: int, rows: int) -> None:
-        """Tells it the size of its terminal. That goes by another way than input: what is written next may be first.
+        """Sets the size of its terminal. The size does not wait for input, so later input may arrive before it.
 
         Raises:
-            TypeError: One of them is no number.
+            TypeError: One of them is not a number.
             ValueError: One of them is below 1 or above 65535.
         """
         self._tell(terminal_size(cols, rows))
@@ -226,7 +226,7 @@ class Pty(Shell):
 class Forward:
     """A local port that leads to one of the sandbox, until it is closed: by ``with``, ``async with`` or ``close``.
 
-    A connection cannot be half closed: when the local side has sent its last byte, the sandbox does not learn it.
+    A connection cannot be half closed: the sandbox does not learn that the local side has sent its last byte.
 
     Attributes:
         host: The local address.

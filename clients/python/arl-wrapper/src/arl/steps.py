@@ -28,14 +28,14 @@ class _Step(BaseModel):
 
 
 class Command(_Step):
-    """Runs a program; no shell is involved unless it is named.
+    """Runs a program, without a shell unless the program is one.
 
     Attributes:
         command: The program and its arguments.
-        env: Environment variables, on top of the container's and the sandbox's.
-        stdin: What it reads from standard input.
+        env: Environment variables; they override those of the container and of the sandbox.
+        stdin: The content of its standard input.
         stdin_encoding: ``base64`` for stdin that is not text.
-        stdin_file: A file in the sandbox that it reads instead.
+        stdin_file: A file in the sandbox as its standard input.
     """
 
     type: Literal["Command"] = "Command"
@@ -57,7 +57,7 @@ class FilePatch(_Step):
 
     Attributes:
         path: The file; relative to the work directory. None: a patch that names its files itself.
-        content: All of its new content.
+        content: The whole new content.
         encoding: ``base64`` for content that is not text.
         patch: A unified diff, in place of content.
         fuzz: How many lines of context at the ends of a hunk may differ.

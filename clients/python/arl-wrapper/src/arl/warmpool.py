@@ -61,7 +61,7 @@ class WarmPoolManager:
         Args:
             name: Its name.
             image: What the container runs.
-            sidecar_image: Not needed: the cluster has one of its own. Kept for pools of operators that ask for it.
+            sidecar_image: Not needed. Only operators with ``--sidecar-image-policy=Keep`` use it.
             replicas: Idle pods to keep ready.
             command: The main program; by default one that sleeps.
             workspace_path: Where the volume ``workspace`` is mounted.
@@ -117,7 +117,7 @@ class WarmPoolManager:
             raise pool_not_found(self.connection, self.namespace, name) from e
 
     def list_warmpools(self) -> list[WarmPoolResource]:
-        """The pools of the namespace; one that nobody has looked at yet has the phase Pending."""
+        """Lists the pools of the namespace. A pool that the operator has not seen yet has the phase Pending."""
         items = self.connection.list(self.namespace, "warmpools")["items"]
         for item in items:
             item.setdefault("status", {}).setdefault("phase", "Pending")
@@ -139,7 +139,7 @@ class WarmPoolManager:
 
         Args:
             name: The pool.
-            poll_interval: Not needed: changes are watched.
+            poll_interval: Not used: changes are watched.
             timeout: Seconds; by default those of the manager.
 
         Raises:
