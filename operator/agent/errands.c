@@ -6,6 +6,7 @@
 
 #include <json-c/json.h>
 
+#include "common/base/backoff.h"
 #include "common/base/json.h"
 #include "common/base/limits.h"
 #include "common/base/list.h"
@@ -63,7 +64,7 @@ struct errand {
     int64_t attempt;
     struct agent_call *call;
     struct ops_timer *timer;
-    int64_t retry_ms;
+    unsigned failures;
     int tries_left;         /* cancel: after refusals; acknowledgement: after any failure */
     char *ns;               /* of the pod; acknowledgement: NULL */
     char *name;             /* audit: of the sandbox; doubt: of the task */
@@ -145,10 +146,10 @@ static void errand_free(struct errand *e)
 
 static void errand_again(struct errand *e)
 {
+    int64_t wait_ns = backoff_ns(RETRY_FIRST_MS, RETRY_MAX_MS, ++e->failures);
+
     assert(!e->call && !e->read);
-    e->es->ops->v->timer_set(e->es->ops, e->timer,
-                             ops_now(e->es->ops).mono_ns + e->retry_ms * NSEC_PER_MSEC);
-    e->retry_ms = MIN(2 * e->retry_ms, RETRY_MAX_MS);
+    e->es->ops->v->timer_set(e->es->ops, e->timer, ops_now(e->es->ops).mono_ns + wait_ns);
 }
 
 static void errand_refused(struct errand *e)
@@ -181,7 +182,6 @@ static struct errand *errand_new(struct errands *es, enum errand_kind kind, cons
     e->kind = kind;
     e->ns = xstrdup(ns);
     e->target = target;
-    e->retry_ms = RETRY_FIRST_MS;
     e->timer = es->ops->v->timer_new(es->ops, send, e);
     buf_init(&e->acks, ACK_BATCH_BYTES);
     list_push_back(&es->errands, &e->node);

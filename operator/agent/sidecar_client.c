@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/backoff.h"
 #include "common/base/json.h"
 #include "common/base/limits.h"
 #include "common/base/list.h"
@@ -60,10 +61,10 @@ struct stream {
     int64_t waits_since_ns; /* for its turn to be open; 0: it does not */
     struct buf line;
     struct bucket events;
-    bool too_many;    /* of them: the stream is to pause */
-    bool sent;        /* to the agent, at least once */
-    bool attach_only; /* GET: the sidecar knows the attempt, under another body */
-    int64_t retry_ms;
+    bool too_many;                /* of them: the stream is to pause */
+    bool sent;                    /* to the agent, at least once */
+    bool attach_only;             /* GET: the sidecar knows the attempt, under another body */
+    unsigned failures;            /* since it has told something */
     int64_t silent_since_mono_ns; /* no event since; 0: the stream works */
 };
 
@@ -231,8 +232,8 @@ static void again(struct stream *s, const char *why)
     }
     log_debug("attaching again", "task", s->task_key, "why", why, NULL);
     s->c->attached_again++;
-    s->c->ops->v->timer_set(s->c->ops, s->timer, now + s->retry_ms * NSEC_PER_MSEC);
-    s->retry_ms = MIN(2 * s->retry_ms, RETRY_MAX_MS);
+    s->c->ops->v->timer_set(s->c->ops, s->timer,
+                            now + backoff_ns(RETRY_FIRST_MS, RETRY_MAX_MS, ++s->failures));
 }
 
 static void arm_deadline(struct stream *s)
@@ -263,7 +264,7 @@ static bool take_line(struct stream *s, const char *line, size_t len)
     if (s->silent_since_mono_ns || s->run->last_seq <= 1 || s->run->ended)
         arm_deadline(s);
     s->silent_since_mono_ns = 0;
-    s->retry_ms = RETRY_FIRST_MS;
+    s->failures = 0;
     world_note_run_memory(s->c->opts.world, s->task_key, s->run);
     return true;
 }
@@ -657,7 +658,6 @@ void sidecar_client_run(struct sidecar_client *c, const char *ns, const char *na
     s->run = run_new(agent_target(t, sandbox, pod), attempt, t->step_count, ops_now(c->ops));
     s->run->stream = s;
     set_bounds(s->run, w, t);
-    s->retry_ms = RETRY_FIRST_MS;
     s->timer = c->ops->v->timer_new(c->ops, on_attach_timer, s);
     s->deadline = c->ops->v->timer_new(c->ops, on_deadline, s);
     buf_init(&s->line, LIMIT_EVENT_LINE_BYTES);

@@ -5,6 +5,7 @@
 
 #include <sodium.h>
 
+#include "common/base/backoff.h"
 #include "common/base/buf.h"
 #include "common/base/json.h"
 #include "operator/kube/client.h"
@@ -74,7 +75,7 @@ struct signing_load {
     char *name;
     struct ops_call *call;
     struct ops_timer *timer;
-    int64_t retry_ms;
+    unsigned failures;
 };
 
 static void load_get(struct signing_load *l);
@@ -83,11 +84,11 @@ static void load_get(struct signing_load *l);
 static void load_retry(struct signing_load *l, const char *what, const char *why)
 {
     cleanup_free char *msg = xasprintf("%s Secret %s/%s: %s", what, l->ns, l->name, why);
+    int64_t wait_ns = backoff_ns(RETRY_FIRST_MS, RETRY_MAX_MS, ++l->failures);
 
     if (l->opts.on_note)
         l->opts.on_note(l->opts.arg, msg);
-    l->ops->v->timer_set(l->ops, l->timer, ops_now(l->ops).mono_ns + l->retry_ms * NSEC_PER_MSEC);
-    l->retry_ms = MIN(l->retry_ms * 2, RETRY_MAX_MS);
+    l->ops->v->timer_set(l->ops, l->timer, ops_now(l->ops).mono_ns + wait_ns);
 }
 
 /* What an answer that is no success says, for people. */
@@ -246,7 +247,6 @@ struct signing_load *signing_load_start(struct ops *ops, const struct signing_lo
     l->ns = xstrdup(opts->ns);
     l->name = xstrdup(opts->name);
     l->timer = ops->v->timer_new(ops, load_timer, l);
-    l->retry_ms = RETRY_FIRST_MS;
     load_get(l);
     return l;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/backoff.h"
 #include "common/base/json.h"
 #include "common/base/limits.h"
 #include "common/base/list.h"
@@ -80,7 +81,7 @@ struct write {
     bool read_back;  /* after a Conflict, or when it is unknown whether it took place */
     bool lost_claim; /* READ after a claim that was answered with Conflict */
     int64_t begun_mono_ns;
-    int64_t resolve_ms;
+    unsigned resolve_failures;
 };
 
 static const char *const verb_names[] = {"create", "claim", "delete", "status", "read"};
@@ -111,7 +112,6 @@ static struct write *write_begin(struct executor *x, enum ledger_verb verb,
     wr->name = xstrdup(name);
     wr->pool_key = xstrdup(pool_key);
     wr->begun_mono_ns = ops_now(x->ops).mono_ns;
-    wr->resolve_ms = RESOLVE_FIRST_MS;
     meta_key(key, ns, name);
     cached = store_get(store_of(x->w, kind), key);
     wr->rv = xstrdup(cached ? cached->rv : NULL);
@@ -291,15 +291,15 @@ static void on_resolved(void *arg, struct kube_result *res)
 {
     struct write *wr = arg;
     struct executor *x = wr->x;
+    int64_t wait_ns;
 
     wr->call = NULL;
     if (res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND) {
         log_outcome(wr, res);
         if (!wr->timer)
             wr->timer = x->ops->v->timer_new(x->ops, on_resolve_timer, wr);
-        x->ops->v->timer_set(x->ops, wr->timer,
-                             ops_now(x->ops).mono_ns + wr->resolve_ms * NSEC_PER_MSEC);
-        wr->resolve_ms = MIN(2 * wr->resolve_ms, RESOLVE_MAX_MS);
+        wait_ns = backoff_ns(RESOLVE_FIRST_MS, RESOLVE_MAX_MS, ++wr->resolve_failures);
+        x->ops->v->timer_set(x->ops, wr->timer, ops_now(x->ops).mono_ns + wait_ns);
         return;
     }
     absorb(wr, res);

@@ -9,6 +9,8 @@
  */
 #include "operator/auth/exec_step.h"
 
+#include "common/base/backoff.h"
+
 static const char *const state_names[EXEC_STATES] = {[EXEC_NONE] = "none",
                                                      [EXEC_FIRST] = "first",
                                                      [EXEC_HAVE] = "have",
@@ -47,11 +49,7 @@ static bool is_running(const struct exec_machine *m)
 /* The pause after the count-th mishap in a row. */
 static int64_t pause_ns(unsigned count)
 {
-    int64_t ms = EXEC_RETRY_MS;
-
-    for (unsigned i = 1; i < count && ms < EXEC_RETRY_MAX_MS; i++)
-        ms *= 2;
-    return MIN(ms, EXEC_RETRY_MAX_MS) * NSEC_PER_MSEC;
+    return backoff_ns(EXEC_RETRY_MS, EXEC_RETRY_MAX_MS, count);
 }
 
 static bool run(struct exec_machine *m)

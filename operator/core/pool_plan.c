@@ -27,6 +27,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/backoff.h"
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 
@@ -39,8 +40,8 @@
 /* A pod that is not ready after this time without giving a reason is reported. */
 #define SLOW_POD_NS (120 * NSEC_PER_SEC)
 #define FOREIGN_TOLD_NS (60 * NSEC_PER_SEC) /* an Event a pool */
-#define BACKOFF_FIRST_NS NSEC_PER_SEC
-#define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
+#define BACKOFF_FIRST_MS 1000
+#define BACKOFF_MAX_MS 300000
 
 /* The counts of the pool's pods from the shelf, without the pods that this plan deletes. */
 struct census {
@@ -136,7 +137,7 @@ static bool delete_pod(const struct pod *p, const char *reason, struct census *c
 
 int64_t plan_backoff_ns(unsigned failures)
 {
-    return MIN(BACKOFF_FIRST_NS << MIN(failures - 1, 10u), BACKOFF_MAX_NS);
+    return backoff_ns(BACKOFF_FIRST_MS, BACKOFF_MAX_MS, failures);
 }
 
 bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns)
@@ -367,7 +368,7 @@ static size_t unproven_room(struct pool_state *st, size_t unready, struct now no
         return UNPROVEN_PODS - made;
     if (st->unproven_mono_ns == 0)
         st->unproven_mono_ns = now.mono_ns;
-    due = st->unproven_mono_ns + BACKOFF_MAX_NS;
+    due = st->unproven_mono_ns + BACKOFF_MAX_MS * NSEC_PER_MSEC;
     if (now.mono_ns >= due)
         return 1;
     action_after(out, due);

@@ -24,14 +24,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/base/backoff.h"
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
-#define TELL_INTERVAL_NS (10 * NSEC_PER_SEC)
+#define TELL_INTERVAL_MS 10000
 #define NOT_BELIEVED "AgentNotBelieved"
-#define PINS_MAX 8      /* after which the time between two does not grow any more: 43 minutes */
+#define PIN_INTERVAL_MAX_MS (256 * TELL_INTERVAL_MS)
 #define TELL_REFUSALS 3 /* one may be an accident */
 /* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
  * for so long, or when it is behind by a quarter of the idle limit. */
@@ -103,7 +104,7 @@ static bool is_told(const struct view *v, enum sandbox_phase phase, const char *
  * as often as he likes. */
 static bool may_tell(const struct view *v)
 {
-    int64_t due = v->st->told_mono_ns + TELL_INTERVAL_NS;
+    int64_t due = v->st->told_mono_ns + TELL_INTERVAL_MS * NSEC_PER_MSEC;
 
     if (v->st->told_mono_ns && v->now.mono_ns < due) {
         action_after(v->out, due);
@@ -531,8 +532,8 @@ static bool may_pin(const struct view *v)
         action_after(v->out, v->st->next_pin_mono_ns);
         return false;
     }
-    v->st->next_pin_mono_ns = v->now.mono_ns + (TELL_INTERVAL_NS << MIN(v->st->pins, PINS_MAX));
-    v->st->pins++;
+    v->st->next_pin_mono_ns =
+        v->now.mono_ns + backoff_ns(TELL_INTERVAL_MS, PIN_INTERVAL_MAX_MS, ++v->st->pins);
     return true;
 }
 

@@ -18,8 +18,10 @@
 #include "operator/core/plan.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 
+#include "common/base/backoff.h"
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 
@@ -36,8 +38,8 @@
 #define CANCEL_LIMIT_NS (4 * NSEC_PER_SEC)
 /* What a shell gives a command that was killed. */
 #define CODE_CANCELED 137
-#define RETRY_FIRST_NS NSEC_PER_SEC
-#define RETRY_MAX_NS (30 * NSEC_PER_SEC)
+#define RETRY_FIRST_MS 1000
+#define RETRY_MAX_MS 30000
 
 struct view {
     struct world *w;
@@ -105,8 +107,8 @@ static bool retry(const struct view *v, const struct task_end *end)
 {
     const struct task_result *r = v->run->result;
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
-    int64_t wait = MIN(RETRY_FIRST_NS << MIN(r->attempt - 1, 10), RETRY_MAX_NS);
-    int64_t due = v->run->over_mono_ns + wait;
+    int64_t due = v->run->over_mono_ns +
+                  backoff_ns(RETRY_FIRST_MS, RETRY_MAX_MS, (unsigned)MIN(r->attempt, UINT_MAX));
 
     if (end->state == TASK_SUCCEEDED || !v->run->retryable || r->attempt > v->t->retries)
         return false;

@@ -1,5 +1,6 @@
 #include "operator/kube/queue.h"
 
+#include "common/base/backoff.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
 
@@ -191,12 +192,8 @@ void queue_failed(struct queue *q, const char *key, enum queue_lane lane, int64_
                   uint64_t jitter)
 {
     struct queue_key *k = key_ensure(q, key);
-    int64_t delay_ns = QUEUE_BACKOFF_BASE_MS * NSEC_PER_MSEC;
+    int64_t delay_ns = backoff_ns(QUEUE_BACKOFF_BASE_MS, QUEUE_BACKOFF_MAX_MS, ++k->failures);
 
-    for (unsigned i = 0; i < k->failures && delay_ns < QUEUE_BACKOFF_MAX_MS * NSEC_PER_MSEC; i++)
-        delay_ns *= 2;
-    delay_ns = MIN(delay_ns, QUEUE_BACKOFF_MAX_MS * NSEC_PER_MSEC);
-    k->failures++;
     /* Three quarters to all of it, so that keys that failed together do not come back together. */
     delay_ns -= (int64_t)(jitter % (uint64_t)(delay_ns / 4));
     queue_after(q, key, lane, now_mono_ns + delay_ns);

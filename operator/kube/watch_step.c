@@ -17,6 +17,7 @@
  */
 #include "operator/kube/watch_step.h"
 
+#include "common/base/backoff.h"
 #include "common/base/limits.h"
 
 static const char *const state_names[WATCH_STATES] = {
@@ -85,16 +86,14 @@ static struct watch_action begin(struct watch_machine *m, struct now now)
 static struct watch_action back_off(struct watch_machine *m, struct now now, int64_t retry_after_ms,
                                     uint64_t jitter)
 {
-    int64_t delay_ms = WATCH_BACKOFF_FIRST_MS;
+    int64_t delay_ms;
 
     move(m, WATCH_BACKING_OFF);
     if (now.mono_ns - m->last_failure_ns > WATCH_BACKOFF_RESET_MS * NSEC_PER_MSEC)
         m->failures = 0;
     m->last_failure_ns = now.mono_ns;
-    for (unsigned i = 0; i < m->failures && delay_ms < WATCH_BACKOFF_MAX_MS; i++)
-        delay_ms *= 2;
-    m->failures++;
-    delay_ms = MIN(delay_ms, WATCH_BACKOFF_MAX_MS);
+    delay_ms =
+        backoff_ns(WATCH_BACKOFF_FIRST_MS, WATCH_BACKOFF_MAX_MS, ++m->failures) / NSEC_PER_MSEC;
     delay_ms += (int64_t)(jitter % (uint64_t)(delay_ms / 2));
     return (struct watch_action){.type = WATCH_WAIT,
                                  .until_ns =

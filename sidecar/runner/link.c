@@ -8,11 +8,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/backoff.h"
+
 #define READ_BYTES (16u << 10)
 
 bool link_ready(const struct runner *r)
 {
     return r->sock >= 0 && r->welcomed;
+}
+
+static void redial_later(struct runner *r, int64_t now_ns)
+{
+    r->redial_ns = now_ns + backoff_ns(RUNNER_REDIAL_MIN_MS, RUNNER_REDIAL_MAX_MS, ++r->redials);
 }
 
 static void link_close(struct runner *r)
@@ -24,8 +31,7 @@ static void link_close(struct runner *r)
     r->welcomed = false;
     frame_buf_done(&r->in);
     frame_buf_done(&r->out);
-    r->redial_ns = runner_now_ns() + r->redial_wait_ms * 1000000;
-    r->redial_wait_ms = MIN(2 * r->redial_wait_ms, RUNNER_REDIAL_MAX_MS);
+    redial_later(r, runner_now_ns());
 }
 
 static int dial(const char *path)
@@ -126,8 +132,7 @@ void link_dial(struct runner *r, int64_t now_ns)
     }
     tell_once(r, -r->sock);
     r->sock = -1;
-    r->redial_ns = now_ns + r->redial_wait_ms * 1000000;
-    r->redial_wait_ms = MIN(2 * r->redial_wait_ms, RUNNER_REDIAL_MAX_MS);
+    redial_later(r, now_ns);
 }
 
 void link_flush(struct runner *r)
@@ -150,7 +155,7 @@ static int on_welcome(struct runner *r, struct frame_reader *f)
     if (!frame_complete(f) || r->welcomed)
         return -EPROTO;
     r->welcomed = true;
-    r->redial_wait_ms = RUNNER_REDIAL_MIN_MS;
+    r->redials = 0;
     runner_start_main(r);
     return 0;
 }

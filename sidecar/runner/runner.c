@@ -327,8 +327,7 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
                        .env = env,
                        .sock = -1,
                        .main_status = -1,
-                       .main_log = {{.in = -1}, {.in = -1}},
-                       .redial_wait_ms = RUNNER_REDIAL_MIN_MS};
+                       .main_log = {{.in = -1}, {.in = -1}}};
     struct pollfd *fds = NULL;
     size_t room = 0;
 

@@ -60,9 +60,9 @@ struct runner {
     struct frame_buf in;
     struct frame_buf out;
     int64_t redial_ns;
-    int64_t redial_wait_ms;
-    int told;   /* errno of the last error that was logged */
-    int folder; /* the folder of the socket; -1: it could not be opened */
+    unsigned redials; /* since the last welcome */
+    int told;         /* errno of the last error that was logged */
+    int folder;       /* the folder of the socket; -1: it could not be opened */
     bool has_token;
     unsigned char token[FRAMES_TOKEN_BYTES]; /* the secret of this life of the container */
 

@@ -1,10 +1,12 @@
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 
+#include "common/base/backoff.h"
 #include "common/base/base.h"
 #include "common/base/buf.h"
 #include "common/base/clock.h"
@@ -532,11 +534,33 @@ static void test_foreign_text(void **state)
     }
 }
 
+static void test_backoff(void **state)
+{
+    const int64_t year_ms = 365LL * 24 * 3600 * 1000;
+    static const struct {
+        int64_t first_ms, max_ms;
+        unsigned failures;
+        int64_t ms;
+    } rows[] = {
+        {50, 2000, 0, 50},          {50, 2000, 1, 50},     {50, 2000, 2, 100},
+        {50, 2000, 6, 1600},        {50, 2000, 7, 2000},   {50, 2000, 8, 2000},
+        {50, 2000, UINT_MAX, 2000}, {1000, 8000, 4, 8000}, {7, 7, 3, 7},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(backoff_ns(rows[i].first_ms, rows[i].max_ms, rows[i].failures),
+                         rows[i].ms * NSEC_PER_MSEC);
+    /* The longest one does not overflow. */
+    assert_int_equal(backoff_ns(1, year_ms, UINT_MAX), year_ms * NSEC_PER_MSEC);
+    assert_int_equal(backoff_ns(year_ms - 1, year_ms, 2), year_ms * NSEC_PER_MSEC);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_foreign_text),
         cmocka_unit_test(test_err),
+        cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_buf_limit),
         cmocka_unit_test(test_buf_steal),
         cmocka_unit_test(test_list),
