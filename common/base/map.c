@@ -1,8 +1,8 @@
 #include "common/base/map.h"
 
+#include "common/base/hash.h"
+
 #define MAP_FIRST_SIZE 16
-#define FNV_OFFSET 0xcbf29ce484222325ULL
-#define FNV_PRIME 0x100000001b3ULL
 
 static uint64_t seed;
 
@@ -13,10 +13,8 @@ void map_seed(uint64_t s)
 
 static uint64_t map_hash(const char *key)
 {
-    uint64_t h = FNV_OFFSET ^ seed;
+    uint64_t h = hash_text(HASH_INIT ^ seed, key);
 
-    for (; *key; key++)
-        h = (h ^ (unsigned char)*key) * FNV_PRIME;
     /* FNV's low bits mix badly, and the low bits choose the slot. */
     return h ^ (h >> 32);
 }

@@ -1,6 +1,6 @@
 /*
- * A hash map from strings to pointers (open addressing, linear probing, FNV-1a with a per-process
- * seed so that names chosen by users cannot be made to collide).
+ * A hash map from strings to pointers (open addressing, linear probing; the hash of hash.h with a
+ * per-process seed, so that names chosen by users cannot be made to collide).
  *
  * The map copies its keys and owns the copies; the values belong to the caller. The map has no
  * limit: the caller bounds the number of entries.

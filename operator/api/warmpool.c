@@ -4,6 +4,7 @@
 
 #include <json-c/json.h>
 
+#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/limits.h"
 #include "operator/api/pod.h"
@@ -53,16 +54,6 @@ static const struct json_field fields[] = {
     {"status.observedGeneration", JSON_INT, offsetof(struct warmpool, status.observed_generation)},
     {NULL},
 };
-
-/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): tells two templates of one pool apart. */
-static uint64_t text_hash(const char *s)
-{
-    uint64_t h = 0xcbf29ce484222325ull;
-
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 0x100000001b3ull;
-    return h;
-}
 
 /* The fields that map names to texts, wherever a template has them. */
 static bool is_text_map(const char *field)
@@ -135,7 +126,7 @@ static void decode_spec(struct json_object *obj, struct warmpool *p)
     }
     p->template_json = xstrdup(text);
     snprintf(p->template_hash, sizeof(p->template_hash), "%016llx",
-             (unsigned long long)text_hash(p->template_json));
+             (unsigned long long)hash_text(HASH_INIT, p->template_json));
 }
 
 static int warmpool_decode(struct json_object *obj, struct meta **ret, struct err *err)

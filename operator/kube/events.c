@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/base/buf.h"
+#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/limits.h"
 #include "common/base/list.h"
@@ -80,11 +81,10 @@ uint64_t events_dropped(const struct events *e)
     return e->dropped;
 }
 
+/* The end counts as well: "ab" and "c" differ from "a" and "bc". */
 static uint64_t hash_more(uint64_t h, const char *s)
 {
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 0x100000001b3ULL;
-    return (h ^ 0xff) * 0x100000001b3ULL;
+    return hash_add(hash_text(h, s), 0xff);
 }
 
 static char *new_name(struct events *e, const char *about)
@@ -100,7 +100,7 @@ static struct seen *remember(struct events *e, const char *about, const char *ui
                              const char *reason, const char *message)
 {
     int64_t now_ns = ops_now(e->ops).mono_ns;
-    uint64_t h = hash_more(hash_more(hash_more(0xcbf29ce484222325ULL, uid), reason), message);
+    uint64_t h = hash_more(hash_more(hash_more(HASH_INIT, uid), reason), message);
     struct seen *s;
 
     for (size_t i = 0; i < EVENTS_REMEMBERED; i++)

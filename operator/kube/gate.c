@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "common/base/buf.h"
+#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/limits.h"
 #include "common/base/list.h"
@@ -57,11 +58,7 @@ static void let_go(struct gate *g, unsigned count);
 /* The path without what differs from one try to the next. */
 static uint64_t path_number(const char *path)
 {
-    uint64_t h = 0xcbf29ce484222325ULL;
-
-    for (; *path && *path != '?'; path++)
-        h = (h ^ (unsigned char)*path) * 0x100000001b3ULL;
-    return h;
+    return hash_bytes(HASH_INIT, path, strcspn(path, "?"));
 }
 
 /* The namespace of a path; without one: the path. */
@@ -69,16 +66,11 @@ static uint64_t ns_number(const char *path)
 {
     static const char word[] = "/namespaces/";
     const char *ns = strstr(path, word);
-    char name[LIMIT_NAME_BYTES + 1];
-    size_t len;
 
     if (!ns)
         return path_number(path);
     ns += strlen(word);
-    len = MIN(strcspn(ns, "/?"), LIMIT_NAME_BYTES);
-    memcpy(name, ns, len);
-    name[len] = '\0';
-    return path_number(name);
+    return hash_bytes(HASH_INIT, ns, MIN(strcspn(ns, "/?"), LIMIT_NAME_BYTES));
 }
 
 static enum priority priority_of(const struct ops_request *req)

@@ -1,5 +1,6 @@
 #include "operator/kube/store.h"
 
+#include "common/base/hash.h"
 #include "common/base/map.h"
 
 /* How many removed objects are remembered. An answer to a write comes within KUBE_CALL_TIMEOUT_MS;
@@ -89,18 +90,9 @@ static bool is_decimal(const char *s)
 
 /* ---- tombstones ------------------------------------------------------------------------------ */
 
-static uint64_t uid_hash(const char *uid)
-{
-    uint64_t h = 0xcbf29ce484222325ULL;
-
-    for (; *uid; uid++)
-        h = (h ^ (unsigned char)*uid) * 0x100000001b3ULL;
-    return h;
-}
-
 static struct tombstone *tombstone_of(const struct store *s, const char *uid)
 {
-    uint64_t h = uid ? uid_hash(uid) : 0;
+    uint64_t h = uid ? hash_text(HASH_INIT, uid) : 0;
 
     for (size_t i = 0; uid && i < s->tombstone_count; i++)
         if (s->tombstones[i].uid == h)
@@ -124,7 +116,7 @@ static void tombstone_add(struct store *s, const char *uid, const char *rv)
         return;
     if (!s->tombstones)
         s->tombstones = xcalloc(STORE_TOMBSTONES, sizeof(*s->tombstones));
-    s->tombstones[s->tombstone_next] = (struct tombstone){uid_hash(uid), rv_number(rv)};
+    s->tombstones[s->tombstone_next] = (struct tombstone){hash_text(HASH_INIT, uid), rv_number(rv)};
     s->tombstone_next = (s->tombstone_next + 1) % STORE_TOMBSTONES;
     if (s->tombstone_count < STORE_TOMBSTONES)
         s->tombstone_count++;

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/base/hash.h"
+
 #define WALL_START_NS (1767323045 * NSEC_PER_SEC)
 #define STEPS_AT_ONCE 20000 /* without any time between them */
 #define CALLS_MAX 100000    /* thousands are many */
@@ -123,9 +125,7 @@ int64_t sim_wall_ns(const struct sim *s)
 
 static void keep(struct sim *s, const char *line)
 {
-    for (const char *c = line; *c; c++)
-        s->hash = (s->hash ^ (unsigned char)*c) * 0x100000001b3ULL;
-    s->hash = (s->hash ^ (uint64_t)s->now_ns) * 0x100000001b3ULL;
+    s->hash = hash_add(hash_text(s->hash, line), (uint64_t)s->now_ns);
     if (!s->cfg.keep_trace)
         return;
     s->trace.max = TRACE_MAX;

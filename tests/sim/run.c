@@ -1,4 +1,5 @@
 /* One run: chaos, quiet, rest. */
+#include "common/base/hash.h"
 #include "common/wire/seal.h"
 #include "tests/sim/sim.h"
 
@@ -29,7 +30,7 @@ struct sim *sim_new(const struct sim_config *cfg)
     }
     s->cfg = *cfg;
     s->random = cfg->seed * 0x9e3779b97f4a7c15ULL + 1;
-    s->hash = 0xcbf29ce484222325ULL;
+    s->hash = HASH_INIT;
     s->api.rv = 100;
     s->policy = (struct policy){.pod = {.sidecar_image = "arl-sidecar",
                                         .public_keys = public_keys,

@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
@@ -555,12 +556,24 @@ static void test_backoff(void **state)
     assert_int_equal(backoff_ns(year_ms - 1, year_ms, 2), year_ms * NSEC_PER_MSEC);
 }
 
+/* The numbers are those of FNV's authors; labels of pods are made of them. */
+static void test_hash(void **state)
+{
+    assert_true(hash_text(HASH_INIT, "") == 0xcbf29ce484222325ULL);
+    assert_true(hash_text(HASH_INIT, "a") == 0xaf63dc4c8601ec8cULL);
+    assert_true(hash_text(HASH_INIT, "foobar") == 0x85944171f73967e8ULL);
+    assert_true(hash_text(hash_text(HASH_INIT, "foo"), "bar") == 0x85944171f73967e8ULL);
+    assert_true(hash_bytes(HASH_INIT, "foobars", 6) == 0x85944171f73967e8ULL);
+    assert_true(hash_text(HASH_INIT, "\xe4") == hash_add(HASH_INIT, 0xe4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_foreign_text),
         cmocka_unit_test(test_err),
         cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_hash),
         cmocka_unit_test(test_buf_limit),
         cmocka_unit_test(test_buf_steal),
         cmocka_unit_test(test_list),
