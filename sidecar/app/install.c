@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
 #include "sidecar/auth/agent_key.h"
 #include "sidecar/disk/journal.h"
 #include "sidecar/link/runner_folder.h"
@@ -30,18 +31,11 @@ int install_runner(const char *dir, const char *name, const char *runner, bool a
 /* The kubelet has made this file, and only this container has it. */
 static int write_message(const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r = 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), r;
 
     if (fd < 0)
         return -errno;
-    while (r == 0 && *text) {
-        ssize_t n = write(fd, text, strlen(text));
-
-        if (n >= 0)
-            text += n;
-        else if (errno != EINTR)
-            r = -errno;
-    }
+    r = write_all(fd, text, strlen(text));
     if (close(fd) < 0 && r == 0)
         r = -errno;
     return r;

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 #define KEY_NAME "agent-key"
 #define TEMP_NAME "agent-key.new"
 
@@ -41,19 +43,6 @@ static ssize_t read_all(int fd, void *ret, size_t size)
         len += (size_t)MAX(n, 0);
     }
     return (ssize_t)len;
-}
-
-static int write_all(int fd, const void *data, size_t len)
-{
-    for (const char *p = data; len > 0;) {
-        ssize_t n = write(fd, p, len);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        p += MAX(n, 0);
-        len -= (size_t)MAX(n, 0);
-    }
-    return 0;
 }
 
 static int load(int dir, struct channel_pair *ret)

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 /* Grown by so much at once. */
 #define STARTED_STEP_BYTES (64u << 10)
 #define SMALL_FILE_MAX 256
@@ -53,23 +55,6 @@ void journal_digest(const void *body, size_t len, unsigned char ret[JOURNAL_DIGE
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const void *data, size_t len, off_t at)
-{
-    const char *p = data;
-
-    while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, at);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        n = MAX(n, 0);
-        p += n;
-        at += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* Replaces a small file; sync: on the disk when this returns. */
 static int put_file(struct journal *j, const char *name, const void *data, size_t len, bool sync,
                     struct err *err)
@@ -80,7 +65,7 @@ static int put_file(struct journal *j, const char *name, const void *data, size_
 
     if (fd < 0)
         return err_errno(err, errno, "write %s", name);
-    r = write_all(fd, data, len, 0);
+    r = write_all(fd, data, len);
     if (r == 0 && sync && fsync(fd) < 0)
         r = -errno;
     close(fd);
@@ -216,7 +201,7 @@ static void record_make(struct record *rec, enum record_type type, const unsigne
 static int extend(struct journal *j)
 {
     cleanup_free char *zeroes = xcalloc(1, STARTED_STEP_BYTES);
-    int r = write_all(j->fd, zeroes, STARTED_STEP_BYTES, j->size);
+    int r = write_all_at(j->fd, zeroes, STARTED_STEP_BYTES, j->size);
 
     if (r < 0)
         return r;
@@ -238,7 +223,7 @@ static int write_entries(const struct journal *j, int fd, off_t *ret_end)
 
         for (int type = RECORD_START; r == 0 && type <= RECORD_START + e->forgotten; type++) {
             record_make(&rec, (enum record_type)type, e->key.bytes, e->digest);
-            r = write_all(fd, &rec, sizeof(rec), end);
+            r = write_all_at(fd, &rec, sizeof(rec), end);
             end += (off_t)sizeof(rec);
         }
     }
@@ -279,7 +264,7 @@ static int append(struct journal *j, const struct record *rec, bool sync)
         r = extend(j);
 
     if (r == 0)
-        r = write_all(j->fd, rec, sizeof(*rec), j->end);
+        r = write_all_at(j->fd, rec, sizeof(*rec), j->end);
     if (r == 0 && sync && fdatasync(j->fd) < 0)
         r = -errno;
     if (r == 0)

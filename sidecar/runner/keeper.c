@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 #include "sidecar/runner/exec_why.h"
 #include "sidecar/runner/user.h"
 #include "sidecar/runner/walk.h"
@@ -190,18 +192,13 @@ static void open_stdin_file(const struct keeper_spec *spec)
  * reads. */
 static void make_stdin(const char *data, size_t len)
 {
-    int fd = memfd_create("stdin", MFD_CLOEXEC);
+    int fd = memfd_create("stdin", MFD_CLOEXEC), e;
 
     if (fd < 0)
         fail(FRAME_SPAWN_FAILED, errno, "");
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno != EINTR)
-            fail(FRAME_SPAWN_FAILED, errno, "");
-        data += MAX(n, 0);
-        len -= (size_t)MAX(n, 0);
-    }
+    e = write_all(fd, data, len);
+    if (e < 0)
+        fail(FRAME_SPAWN_FAILED, -e, "");
     lseek(fd, 0, SEEK_SET);
     dup2(fd, STDIN_FILENO);
     close(fd);

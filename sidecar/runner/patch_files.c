@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 #include "sidecar/runner/hunks.h"
 #include "sidecar/runner/patch_put.h"
 
@@ -473,18 +475,6 @@ static bool apply_all(struct job *j)
     return put_all(j);
 }
 
-static void print(const char *text)
-{
-    for (size_t len = strlen(text); len > 0;) {
-        ssize_t n = write(STDOUT_FILENO, text, len);
-
-        if (n < 0 && errno != EINTR)
-            return;
-        text += MAX(n, 0);
-        len -= (size_t)MAX(n, 0);
-    }
-}
-
 /* Each file of the patch keeps its folder open. The usual limit of descriptors (1024 in many
  * clusters) is low only for programs that use select(2). */
 static void allow_descriptors(void)
@@ -504,6 +494,6 @@ struct write_result patch_files(const struct write_spec *spec)
 
     allow_descriptors();
     if (apply_all(&j) && j.told)
-        print(j.told);
+        write_all(STDOUT_FILENO, j.told, strlen(j.told));
     return j.result;
 }

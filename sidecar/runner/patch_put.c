@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 #define COPY_BYTES (64u << 10)
 
 static struct write_result failed(int e)
@@ -143,7 +145,7 @@ static int copy_large(int to, void *arg)
             return 0;
         if (n < 0 && errno != EINTR)
             return errno;
-        err = replace_write_all(to, data, (size_t)MAX(n, 0));
+        err = -write_all(to, data, (size_t)MAX(n, 0));
         at += MAX(n, 0);
     }
     return err;

@@ -7,22 +7,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 #define TEMP_ATTEMPTS 16
 #define NEW_MODE 0644
 #define COPY_BYTES (64u << 10)
-
-int replace_write_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno != EINTR)
-            return errno;
-        data += MAX(n, 0);
-        len -= (size_t)MAX(n, 0);
-    }
-    return 0;
-}
 
 static void close_fd(int *fd)
 {
@@ -116,7 +105,7 @@ static int fill(struct replace *r, int fd)
     int e, copy;
 
     if (!r->fill)
-        return replace_write_all(fd, r->data, r->len);
+        return -write_all(fd, r->data, r->len);
     r->filled = true;
     e = r->fill(fd, r->arg);
     if (e)
@@ -197,7 +186,7 @@ static int copy_content(const struct replace *r, int to)
 
     while (!e && n > 0) {
         n = read(r->content, data, COPY_BYTES);
-        e = n < 0 ? errno : replace_write_all(to, data, (size_t)n);
+        e = n < 0 ? errno : -write_all(to, data, (size_t)n);
     }
     return n < 0 ? errno : e;
 }

@@ -49,7 +49,4 @@ void replace_done(struct replace *r);
 /* A name for a temporary file. Most likely no file has it yet. */
 void replace_temp_name(char ret[REPLACE_TEMP_MAX], unsigned attempt);
 
-/* Writes all bytes, also after signals. 0 or an errno value. */
-int replace_write_all(int fd, const char *data, size_t len);
-
 #endif

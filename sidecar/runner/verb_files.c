@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 static void close_fd(int *fd)
 {
     if (*fd >= 0)
@@ -24,13 +26,8 @@ static int fill(int fd, void *arg)
 
     while (!e && n > 0) {
         e = verb_in_read(in, data, VERB_CHUNK_BYTES, &n);
-        for (size_t done = 0; !e && done < n;) {
-            ssize_t w = write(fd, data + done, n - done);
-
-            if (w < 0 && errno != EINTR)
-                e = errno;
-            done += (size_t)MAX(w, 0);
-        }
+        if (!e)
+            e = -write_all(fd, data, n);
     }
     return e;
 }

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/write_all.h"
+
 #include "sidecar/runner/tar.h"
 
 #define TEMP_ATTEMPTS 16
@@ -111,7 +113,7 @@ static int fill(int fd, void *arg)
 
         e = c->u->input_error = verb_in_full(&c->u->in, data, n);
         if (!e)
-            e = replace_write_all(fd, data, n);
+            e = -write_all(fd, data, n);
         left -= n;
     }
     if (!e)

@@ -1,7 +1,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -16,6 +21,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/write_all.h"
 
 #include "tests/unit/unit.h"
 
@@ -567,12 +573,87 @@ static void test_hash(void **state)
     assert_true(hash_text(HASH_INIT, "\xe4") == hash_add(HASH_INIT, 0xe4));
 }
 
+static void on_signal(int sig)
+{
+}
+
+/* A reader of a pipe that gets so many bytes, each the last byte of its place: 0 if it does. */
+static int read_counted(int fd, size_t len)
+{
+    unsigned char data[4096];
+    size_t done = 0;
+    ssize_t n;
+
+    while ((n = read(fd, data, sizeof(data))) > 0)
+        for (ssize_t i = 0; i < n; i++, done++)
+            if (data[i] != (unsigned char)done)
+                return 1;
+    return done == len ? 0 : 2;
+}
+
+/* Signals cut writes short, and let others fail. */
+static void test_write_all_interrupted(void **state)
+{
+    const struct sigaction no_restart = {.sa_handler = on_signal};
+    const struct itimerval often = {{0, 200}, {0, 200}}, never = {0};
+    size_t len = 8u << 20;
+    cleanup_free char *data = xmalloc(len);
+    int ends[2], status;
+    pid_t child;
+
+    for (size_t i = 0; i < len; i++)
+        data[i] = (char)i;
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        _exit(read_counted(ends[0], len));
+    }
+    close(ends[0]);
+    sigaction(SIGALRM, &no_restart, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    assert_int_equal(write_all(ends[1], data, len), 0);
+    setitimer(ITIMER_REAL, &never, NULL);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_write_all(void **state)
+{
+    char path[] = "/tmp/arl-test-write-XXXXXX", got[16] = "";
+    struct rlimit old, few = {.rlim_cur = 10};
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    unlink(path);
+    assert_int_equal(write_all(fd, "0123456789", 10), 0);
+    assert_int_equal(write_all_at(fd, "abc", 3, 4), 0);
+    assert_int_equal(write_all(fd, "x", 1), 0);
+    assert_int_equal(write_all(fd, "", 0), 0);
+    assert_int_equal(pread(fd, got, sizeof(got), 0), 11);
+    assert_string_equal(got, "0123abc789x");
+    /* A part fits, and the rest fails. */
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    few.rlim_max = old.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &few);
+    assert_int_equal(write_all_at(fd, "ABCDEF", 6, 7), -EFBIG);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(pread(fd, got, sizeof(got), 0), 11);
+    assert_string_equal(got, "0123abcABCx");
+    close(fd);
+    assert_int_equal(write_all(-1, "x", 1), -EBADF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_foreign_text),
         cmocka_unit_test(test_err),
         cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_write_all),
+        cmocka_unit_test(test_write_all_interrupted),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_buf_limit),
         cmocka_unit_test(test_buf_steal),
