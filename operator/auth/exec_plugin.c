@@ -15,7 +15,7 @@ enum { PIPE_OUT, PIPE_ERR, PIPES };
 
 /* One run of the plugin. Lives until its handles are closed, which may be after the next has begun.
  */
-struct run {
+struct plugin_run {
     struct exec_plugin *plugin; /* NULL: nobody wants to know any more */
     uv_process_t process;
     uv_pipe_t pipes[PIPES];
@@ -37,7 +37,7 @@ struct exec_plugin {
     struct exec_machine machine;
     uv_timer_t timer; /* the next run, or the limit of the one under way */
     bool is_due;      /* a run was decided on, and begins from the loop */
-    struct run *run;
+    struct plugin_run *run;
     struct err err;
     void (*close_cb)(void *arg);
     void *close_arg;
@@ -111,7 +111,7 @@ static void settle(struct exec_plugin *p, const char *out, size_t len, const str
 
 static void on_run_closed(uv_handle_t *h)
 {
-    struct run *r = h->data;
+    struct plugin_run *r = h->data;
 
     if (--r->handles > 0)
         return;
@@ -124,7 +124,7 @@ static void on_run_closed(uv_handle_t *h)
     free(r);
 }
 
-static void run_close(struct run *r)
+static void plugin_run_close(struct plugin_run *r)
 {
     r->plugin = NULL;
     if (r->spawned)
@@ -134,7 +134,7 @@ static void run_close(struct run *r)
 }
 
 /* Why it gave nothing, if it did not. */
-static void run_verdict(struct run *r, struct err *ret)
+static void plugin_run_verdict(struct plugin_run *r, struct err *ret)
 {
     const char *said = buf_str(&r->texts[PIPE_ERR]);
     struct err what;
@@ -150,19 +150,19 @@ static void run_verdict(struct run *r, struct err *ret)
         err_set(ret, what.code, "%.120s: %s", what.msg, said);
 }
 
-static void run_end(struct run *r)
+static void plugin_run_end(struct plugin_run *r)
 {
     struct exec_plugin *p = r->plugin;
     struct err err = {0};
 
     p->run = NULL;
-    run_verdict(r, &err);
+    plugin_run_verdict(r, &err);
     settle(p, buf_str(&r->texts[PIPE_OUT]), r->texts[PIPE_OUT].len, &err);
-    run_close(r);
+    plugin_run_close(r);
 }
 
 /* Its process group is killed, too, with all that it has started and left behind. */
-static void run_kill(struct run *r, const char *why)
+static void plugin_run_kill(struct plugin_run *r, const char *why)
 {
     if (why && !r->killed.code)
         err_set(&r->killed, -ETIMEDOUT, "%s", why);
@@ -172,27 +172,27 @@ static void run_kill(struct run *r, const char *why)
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-static void run_settle(struct run *r)
+static void plugin_run_settle(struct plugin_run *r)
 {
     if (r->plugin && r->exited && (r->reading == 0 || r->killed.code))
-        run_end(r);
+        plugin_run_end(r);
 }
 
 static void on_process_exit(uv_process_t *process, int64_t status, int signum)
 {
-    struct run *r = process->data;
+    struct plugin_run *r = process->data;
 
     r->exited = true;
     r->status = status;
     r->signum = signum;
     if (r->plugin && r->reading > 0 && !r->killed.code)
         arm(r->plugin);
-    run_settle(r);
+    plugin_run_settle(r);
 }
 
 static void on_alloc(uv_handle_t *h, size_t size, uv_buf_t *ret)
 {
-    struct run *r = h->data;
+    struct plugin_run *r = h->data;
 
     *ret = uv_buf_init(r->chunk, sizeof(r->chunk));
 }
@@ -210,17 +210,17 @@ static void tail_append(struct buf *b, const char *data, size_t len)
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 {
-    struct run *r = stream->data;
+    struct plugin_run *r = stream->data;
 
     if (n < 0) {
         uv_read_stop(stream);
         r->reading--;
-        run_settle(r);
+        plugin_run_settle(r);
     } else if (stream == (uv_stream_t *)&r->pipes[PIPE_ERR]) {
         tail_append(&r->texts[PIPE_ERR], b->base, (size_t)n);
     } else if (buf_append(&r->texts[PIPE_OUT], b->base, (size_t)n) < 0) {
-        run_kill(r, "printed more than allowed and was killed");
-        run_settle(r);
+        plugin_run_kill(r, "printed more than allowed and was killed");
+        plugin_run_settle(r);
     }
 }
 
@@ -286,7 +286,7 @@ static int open_pipe(uv_pipe_t *ours, uv_file *ret)
     return 0;
 }
 
-static int spawn_with(struct exec_plugin *p, struct run *r, const uv_file *ends)
+static int spawn_with(struct exec_plugin *p, struct plugin_run *r, const uv_file *ends)
 {
     const struct kube_exec *e = p->config->exec;
     uv_stdio_container_t stdio[3] = {
@@ -315,7 +315,7 @@ static int spawn_with(struct exec_plugin *p, struct run *r, const uv_file *ends)
     return rc;
 }
 
-static int spawn(struct exec_plugin *p, struct run *r)
+static int spawn(struct exec_plugin *p, struct plugin_run *r)
 {
     uv_file ends[PIPES] = {-1, -1};
     int rc = 0;
@@ -330,9 +330,9 @@ static int spawn(struct exec_plugin *p, struct run *r)
     return rc;
 }
 
-static struct run *run_new(struct exec_plugin *p)
+static struct plugin_run *plugin_run_new(struct exec_plugin *p)
 {
-    struct run *r = xcalloc(1, sizeof(*r));
+    struct plugin_run *r = xcalloc(1, sizeof(*r));
 
     r->plugin = p;
     r->process.data = r;
@@ -369,13 +369,13 @@ static void reap_orphans(void)
 
 static void run_start(struct exec_plugin *p)
 {
-    struct run *r = run_new(p);
+    struct plugin_run *r = plugin_run_new(p);
     int rc;
 
     reap_orphans();
     rc = spawn(p, r);
     if (rc < 0) {
-        run_close(r);
+        plugin_run_close(r);
         not_started(p, rc);
         return;
     }
@@ -392,12 +392,12 @@ static void on_timer(uv_timer_t *timer)
 {
     struct exec_plugin *p = timer->data;
     const struct exec_event ev = {.type = EXEC_EV_TIMER};
-    struct run *r = p->run;
+    struct plugin_run *r = p->run;
 
     if (r && (r->exited || r->killed.code)) { /* not even SIGKILL may have ended it */
-        run_end(r);
+        plugin_run_end(r);
     } else if (r) {
-        run_kill(r, "did not end in time and was killed");
+        plugin_run_kill(r, "did not end in time and was killed");
         arm(p);
     } else if (p->is_due || exec_step(&p->machine, &ev, clock_read())) {
         p->is_due = false;
@@ -485,8 +485,8 @@ void exec_plugin_close(struct exec_plugin *p, void (*cb)(void *arg), void *arg)
     p->close_cb = cb;
     p->close_arg = arg;
     if (p->run) {
-        run_kill(p->run, NULL);
-        run_close(p->run);
+        plugin_run_kill(p->run, NULL);
+        plugin_run_close(p->run);
     }
     uv_close((uv_handle_t *)&p->timer, on_timer_closed);
 }

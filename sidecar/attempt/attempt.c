@@ -304,7 +304,7 @@ static void ended(struct attempt *a, const struct run_action *act)
     log_info("task ended", "task", a->request.task_name, "attempt", a->label, "reason",
              task_end_reason_str(act->reason), "code", code, "trace", a->request.trace_id, NULL);
     task_request_done(&a->request);
-    a->run.request = NULL;
+    a->machine.request = NULL;
 }
 
 /* task/step, for the container's log: bounded, and nothing in it can end a line or the label. */
@@ -415,7 +415,7 @@ static void apply_all(struct attempt *a, struct run_actions *acts)
     run_actions_done(acts);
     if (r < 0)
         attempt_on_done(a, FRAME_EXEC_FAILED, (uint32_t)-r, "", 0);
-    else if (a->step_id && a->running && !run_awaits_pod_end(&a->run) &&
+    else if (a->step_id && a->running && !run_awaits_pod_end(&a->machine) &&
              !runner_ready(a->table->links, a->container))
         attempt_lost(a);
     attempt_pump(a);
@@ -431,7 +431,7 @@ static void on_timer(uv_timer_t *timer)
     struct run_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_timer(&a->run, &now, &acts);
+    run_on_timer(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 
@@ -441,7 +441,7 @@ void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, cons
     struct run_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_done(&a->run, how, value, text, duration_ns, &now, &acts);
+    run_on_done(&a->machine, how, value, text, duration_ns, &now, &acts);
     apply_all(a, &acts);
 }
 
@@ -450,7 +450,7 @@ void attempt_cancel(struct attempt *a)
     struct run_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_cancel(&a->run, &now, &acts);
+    run_on_cancel(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 
@@ -459,7 +459,7 @@ void attempt_lost(struct attempt *a)
     struct run_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_lost(&a->run, &now, &acts);
+    run_on_lost(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 
@@ -506,9 +506,9 @@ void attempt_start(struct attempt *a, struct task_request *request)
 
     a->request = *request;
     *request = (struct task_request){0};
-    a->run = (struct run){.request = &a->request,
-                          .containers = a->table->opts.containers,
-                          .container_count = a->table->opts.container_count};
+    a->machine = (struct attempt_machine){.request = &a->request,
+                                          .containers = a->table->opts.containers,
+                                          .container_count = a->table->opts.container_count};
     a->running = true;
     outlog_init(&a->log, MIN(a->request.output_limit, a->table->opts.output_limit));
     a->log.on_line = on_line;
@@ -516,7 +516,7 @@ void attempt_start(struct attempt *a, struct task_request *request)
     a->table->stats.started++;
     run_table_want_heartbeat(a->table);
     outlog_emit(&a->log, &accepted);
-    run_start(&a->run, &now, &acts);
+    run_start(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 

@@ -49,7 +49,7 @@ struct attempt {
     struct journal_key key;
     char *label; /* uid/attempt, for logs */
     struct task_request request;
-    struct run run;
+    struct attempt_machine machine;
     struct outlog log;
     size_t saved;         /* lines that the journal's file has */
     size_t unsaved_bytes; /* of the lines that it does not have */

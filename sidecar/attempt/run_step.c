@@ -17,7 +17,7 @@ void run_actions_done(struct run_actions *a)
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
-static struct run_action *add(const struct run *r, struct run_actions *ret,
+static struct run_action *add(const struct attempt_machine *r, struct run_actions *ret,
                               enum run_action_type type)
 {
     struct run_action *a;
@@ -31,13 +31,13 @@ static struct run_action *add(const struct run *r, struct run_actions *ret,
     return a;
 }
 
-static const struct task_step *current(const struct run *r)
+static const struct task_step *current(const struct attempt_machine *r)
 {
     return &r->request->steps[r->step];
 }
 
 /* step "build", or step 3 where it has no name. */
-static char *label(const struct run *r)
+static char *label(const struct attempt_machine *r)
 {
     const char *name = current(r)->name;
 
@@ -52,14 +52,14 @@ static char *join(const char *dir, const char *path)
     return xasprintf("%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
 }
 
-static char *step_dir(const struct run *r)
+static char *step_dir(const struct attempt_machine *r)
 {
     const char *own = current(r)->work_dir;
 
     return own ? join(r->request->work_dir, own) : xstrdup(r->request->work_dir);
 }
 
-int run_container(const struct run *r, const char *name)
+int run_container(const struct attempt_machine *r, const char *name)
 {
     if (!name)
         return r->container_count > 0 ? 0 : -1;
@@ -94,7 +94,7 @@ static const bool followers[RUN_STATES][RUN_STATES] = {
 
 const struct sm_table run_states = {"run", state_names, followers[0], RUN_STATES};
 
-static void move(struct run *r, enum run_state to)
+static void move(struct attempt_machine *r, enum run_state to)
 {
     sm_move(&run_states, r->state, to);
     r->state = to;
@@ -102,8 +102,8 @@ static void move(struct run *r, enum run_state to)
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
-static void end(struct run *r, int code, enum task_end_reason reason, const struct now *now,
-                struct run_actions *ret)
+static void end(struct attempt_machine *r, int code, enum task_end_reason reason,
+                const struct now *now, struct run_actions *ret)
 {
     struct run_action *a;
 
@@ -116,7 +116,7 @@ static void end(struct run *r, int code, enum task_end_reason reason, const stru
 }
 
 /* The step's last events. error: owned, said on stderr with our name in front; NULL for none. */
-static void step_exit(struct run *r, int code, int64_t duration_ns, char *error,
+static void step_exit(struct attempt_machine *r, int code, int64_t duration_ns, char *error,
                       struct run_actions *ret)
 {
     struct run_action *a;
@@ -134,7 +134,7 @@ static void step_exit(struct run *r, int code, int64_t duration_ns, char *error,
 }
 
 /* The step is over, and the attempt if it was the last one. true: the next one is to begin. */
-static bool next_step(struct run *r, const struct now *now, struct run_actions *ret)
+static bool next_step(struct attempt_machine *r, const struct now *now, struct run_actions *ret)
 {
     if (r->step + 1 == r->request->step_count) {
         end(r, r->failed_code, r->failed_code ? TASK_END_STEP_FAILED : TASK_END_COMPLETED, now,
@@ -147,7 +147,7 @@ static bool next_step(struct run *r, const struct now *now, struct run_actions *
 }
 
 /* The step has failed; its last events are out. true: the next one is to begin. */
-static bool after_failure(struct run *r, int code, enum task_end_reason reason,
+static bool after_failure(struct attempt_machine *r, int code, enum task_end_reason reason,
                           const struct now *now, struct run_actions *ret)
 {
     if (!current(r)->goes_on || reason != TASK_END_STEP_FAILED) {
@@ -159,7 +159,7 @@ static bool after_failure(struct run *r, int code, enum task_end_reason reason,
     return next_step(r, now, ret);
 }
 
-static bool fail_step(struct run *r, int code, int64_t duration_ns, char *error,
+static bool fail_step(struct attempt_machine *r, int code, int64_t duration_ns, char *error,
                       enum task_end_reason reason, const struct now *now, struct run_actions *ret)
 {
     step_exit(r, code, duration_ns, error, ret);
@@ -168,7 +168,7 @@ static bool fail_step(struct run *r, int code, int64_t duration_ns, char *error,
 
 /* ---- the beginning of a step ----------------------------------------------------------------- */
 
-static char *containers_text(const struct run *r)
+static char *containers_text(const struct attempt_machine *r)
 {
     char *text = xstrdup("");
 
@@ -177,7 +177,7 @@ static char *containers_text(const struct run *r)
     return text;
 }
 
-static char *no_container(const struct run *r)
+static char *no_container(const struct attempt_machine *r)
 {
     cleanup_free char *all = containers_text(r);
 
@@ -186,7 +186,7 @@ static char *no_container(const struct run *r)
 }
 
 /* Why the step cannot run; NULL: it can. */
-static char *refusal(const struct run *r)
+static char *refusal(const struct attempt_machine *r)
 {
     const struct task_step *s = current(r);
 
@@ -205,7 +205,8 @@ static char *refusal(const struct run *r)
     return NULL;
 }
 
-static bool refuse(struct run *r, const char *why, const struct now *now, struct run_actions *ret)
+static bool refuse(struct attempt_machine *r, const char *why, const struct now *now,
+                   struct run_actions *ret)
 {
     cleanup_free char *name = label(r);
 
@@ -213,7 +214,8 @@ static bool refuse(struct run *r, const char *why, const struct now *now, struct
 }
 
 /* The predecessor's own words, which clients know. */
-static bool refuse_no_path(struct run *r, const struct now *now, struct run_actions *ret)
+static bool refuse_no_path(struct attempt_machine *r, const struct now *now,
+                           struct run_actions *ret)
 {
     struct run_action *a = add(r, ret, RUN_TEXT);
 
@@ -225,7 +227,7 @@ static bool refuse_no_path(struct run *r, const struct now *now, struct run_acti
     return after_failure(r, 1, TASK_END_STEP_FAILED, now, ret);
 }
 
-static void launch(struct run *r, struct run_actions *ret)
+static void launch(struct attempt_machine *r, struct run_actions *ret)
 {
     const struct task_step *s = current(r);
     cleanup_free char *dir = step_dir(r);
@@ -237,7 +239,7 @@ static void launch(struct run *r, struct run_actions *ret)
 }
 
 /* true: the step could not run, and the next one has to begin. */
-static bool begin_step(struct run *r, const struct now *now, struct run_actions *ret)
+static bool begin_step(struct attempt_machine *r, const struct now *now, struct run_actions *ret)
 {
     const struct task_step *s = current(r);
     cleanup_free char *why = refusal(r);
@@ -252,13 +254,13 @@ static bool begin_step(struct run *r, const struct now *now, struct run_actions 
     return false;
 }
 
-static void begin_steps(struct run *r, const struct now *now, struct run_actions *ret)
+static void begin_steps(struct attempt_machine *r, const struct now *now, struct run_actions *ret)
 {
     while (begin_step(r, now, ret))
         continue;
 }
 
-void run_start(struct run *r, const struct now *now, struct run_actions *ret)
+void run_start(struct attempt_machine *r, const struct now *now, struct run_actions *ret)
 {
     move(r, RUN_RUNNING);
     r->started_ns = now->mono_ns;
@@ -267,7 +269,7 @@ void run_start(struct run *r, const struct now *now, struct run_actions *ret)
 
 /* ---- the end of a step ----------------------------------------------------------------------- */
 
-static char *signal_text(const struct run *r, uint32_t sig, bool oom)
+static char *signal_text(const struct attempt_machine *r, uint32_t sig, bool oom)
 {
     const char *name = sig < 128 ? sigabbrev_np((int)sig) : NULL;
     cleanup_free char *step = label(r);
@@ -278,7 +280,7 @@ static char *signal_text(const struct run *r, uint32_t sig, bool oom)
 }
 
 /* The command has ended by itself, such as a shell that exits with the 137 of its killed child. */
-static char *oom_text(const struct run *r)
+static char *oom_text(const struct attempt_machine *r)
 {
     cleanup_free char *step = label(r);
 
@@ -329,8 +331,8 @@ static int errno_of(uint32_t value)
 }
 
 /* Turns a DONE into the exit code and, if the program cannot have said it, a sentence. */
-static int result_of(const struct run *r, enum frame_how how, uint32_t value, const char *text,
-                     char **ret_error)
+static int result_of(const struct attempt_machine *r, enum frame_how how, uint32_t value,
+                     const char *text, char **ret_error)
 {
     const struct task_step *s = current(r);
     cleanup_free char *dir = step_dir(r);
@@ -378,7 +380,7 @@ static int result_of(const struct run *r, enum frame_how how, uint32_t value, co
     }
 }
 
-static void finish_stopped(struct run *r, int code, char *error, int64_t duration_ns,
+static void finish_stopped(struct attempt_machine *r, int code, char *error, int64_t duration_ns,
                            const struct now *now, struct run_actions *ret)
 {
     cleanup_free char *step = label(r);
@@ -398,7 +400,7 @@ static void finish_stopped(struct run *r, int code, char *error, int64_t duratio
               TASK_END_CANCELED, now, ret);
 }
 
-void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *text,
+void run_on_done(struct attempt_machine *r, enum frame_how how, uint32_t value, const char *text,
                  int64_t duration_ns, const struct now *now, struct run_actions *ret)
 {
     int64_t elapsed_ns = now->mono_ns - r->step_started_ns;
@@ -443,7 +445,7 @@ void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *
 
 /* ---- from outside ---------------------------------------------------------------------------- */
 
-static void begin_kill(struct run *r, enum run_stop why, struct run_actions *ret)
+static void begin_kill(struct attempt_machine *r, enum run_stop why, struct run_actions *ret)
 {
     struct run_action *kill = add(r, ret, RUN_KILL);
 
@@ -454,7 +456,7 @@ static void begin_kill(struct run *r, enum run_stop why, struct run_actions *ret
     add(r, ret, RUN_TIMER)->timeout_ms = RUN_KILL_LIMIT_MS;
 }
 
-void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret)
+void run_on_timer(struct attempt_machine *r, const struct now *now, struct run_actions *ret)
 {
     if (r->state == RUN_RUNNING) {
         begin_kill(r, RUN_STOP_TIMEOUT, ret);
@@ -466,18 +468,18 @@ void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret)
     }
 }
 
-void run_on_cancel(struct run *r, const struct now *now, struct run_actions *ret)
+void run_on_cancel(struct attempt_machine *r, const struct now *now, struct run_actions *ret)
 {
     if (r->state == RUN_RUNNING)
         begin_kill(r, RUN_STOP_CANCEL, ret);
 }
 
-bool run_awaits_pod_end(const struct run *r)
+bool run_awaits_pod_end(const struct attempt_machine *r)
 {
     return r->state == RUN_KILLING && r->stop == RUN_STOP_CONTAINER;
 }
 
-void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret)
+void run_on_lost(struct attempt_machine *r, const struct now *now, struct run_actions *ret)
 {
     cleanup_free char *step = NULL;
 

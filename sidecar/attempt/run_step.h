@@ -42,7 +42,7 @@ enum run_state { RUN_NEW, RUN_RUNNING, RUN_KILLING, RUN_ENDED, RUN_STATES };
 extern const struct sm_table run_states;
 enum run_stop { RUN_STOP_NONE, RUN_STOP_TIMEOUT, RUN_STOP_CANCEL, RUN_STOP_CONTAINER };
 
-struct run {
+struct attempt_machine {
     const struct task_request *request; /* not owned */
     const char *const *containers;      /* not owned; the first one is the default */
     size_t container_count;
@@ -89,19 +89,19 @@ struct run_actions {
 void run_actions_done(struct run_actions *a);
 
 /* All of these append actions to *ret, in the order in which they are to be done. */
-void run_start(struct run *r, const struct now *now, struct run_actions *ret);
+void run_start(struct attempt_machine *r, const struct now *now, struct run_actions *ret);
 /* The runner has sent DONE; text and duration_ns are the runner's, and are not trusted. */
-void run_on_done(struct run *r, enum frame_how how, uint32_t value, const char *text,
+void run_on_done(struct attempt_machine *r, enum frame_how how, uint32_t value, const char *text,
                  int64_t duration_ns, const struct now *now, struct run_actions *ret);
-void run_on_timer(struct run *r, const struct now *now, struct run_actions *ret);
-void run_on_cancel(struct run *r, const struct now *now, struct run_actions *ret);
+void run_on_timer(struct attempt_machine *r, const struct now *now, struct run_actions *ret);
+void run_on_cancel(struct attempt_machine *r, const struct now *now, struct run_actions *ret);
 /* Whether somebody has ended the step's container from outside. Then the runner is expected to go,
  * and the step counts as lost only after RUN_POD_END_MS. */
-bool run_awaits_pod_end(const struct run *r);
+bool run_awaits_pod_end(const struct attempt_machine *r);
 /* The runner of the step is gone. Nobody will ever know how the step ended. */
-void run_on_lost(struct run *r, const struct now *now, struct run_actions *ret);
+void run_on_lost(struct attempt_machine *r, const struct now *now, struct run_actions *ret);
 
 /* The index of a step's container, or -1. name NULL: the default one. */
-int run_container(const struct run *r, const char *name);
+int run_container(const struct attempt_machine *r, const char *name);
 
 #endif

@@ -227,8 +227,8 @@ static enum run_put check_sandbox(struct run_table *t, const struct task_request
 /* The containers that the steps name; unknown ones are for the steps to fail on. */
 static int check_ready(struct run_table *t, const struct task_request *req, struct err *err)
 {
-    const struct run all = {.containers = t->opts.containers,
-                            .container_count = t->opts.container_count};
+    const struct attempt_machine all = {.containers = t->opts.containers,
+                                        .container_count = t->opts.container_count};
 
     for (size_t i = 0; i < req->step_count; i++) {
         int c = run_container(&all, req->steps[i].container);
@@ -361,7 +361,7 @@ enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsi
     if (!a)
         return delete_unknown(t, &key);
     if (a->running) {
-        if (a->run.state == RUN_RUNNING) /* else it was told before, or ends at its limit */
+        if (a->machine.state == RUN_RUNNING) /* else it was told before, or ends at its limit */
             log_info("task canceled", "attempt", a->label, NULL);
         attempt_cancel(a);
         return RUN_CANCELED;

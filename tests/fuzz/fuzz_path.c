@@ -140,7 +140,7 @@ static void check_refused(const struct run_actions *acts)
     property(exit && exit->code == 1 && exit->text && exit->text[0]);
 }
 
-static void check_actions(const struct input *in, const struct run *run,
+static void check_actions(const struct input *in, const struct attempt_machine *run,
                           const struct run_actions *acts)
 {
     enum run_action_type type = in->flags & COMMAND ? RUN_EXEC : RUN_WRITE;
@@ -213,7 +213,8 @@ static void run(struct input *in)
     static const char *const containers[] = {"executor"};
     CLEANUP(task_request_done) struct task_request request = {0};
     CLEANUP(run_actions_done) struct run_actions acts = {.count = 0};
-    struct run r = {.request = &request, .containers = containers, .container_count = 1};
+    struct attempt_machine r = {
+        .request = &request, .containers = containers, .container_count = 1};
     struct now now = {0};
 
     /* The sandbox's workDir is a C string in the operator. */

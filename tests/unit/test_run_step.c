@@ -63,7 +63,7 @@ static void expect(struct run_actions *acts, const char *want)
 
 struct fixture {
     struct task_request req;
-    struct run run;
+    struct attempt_machine run;
     struct run_actions acts;
 };
 
@@ -76,7 +76,8 @@ static void set_up(struct fixture *f, const char *steps)
 
     *f = (struct fixture){.acts = {.count = 0}};
     assert_int_equal(task_request_decode(text, strlen(text), &f->req, NULL), 0);
-    f->run = (struct run){.request = &f->req, .containers = containers, .container_count = 2};
+    f->run = (struct attempt_machine){
+        .request = &f->req, .containers = containers, .container_count = 2};
     run_start(&f->run, &start_time, &f->acts);
 }
 
