@@ -35,8 +35,10 @@ void signing_public_text(const struct signing_keys *k, char *ret, size_t size)
 
 static int signing_add(struct signing_keys *k, const char *text, struct err *err)
 {
-    int r = signature_key_parse(text, &k->keys[k->count], err);
+    int r;
 
+    assert(k->count < SIGNATURE_KEYS_MAX);
+    r = signature_key_parse(text, &k->keys[k->count], err);
     if (r == 0)
         k->count++;
     return r;
@@ -86,6 +88,7 @@ static void load_retry(struct signing_load *l, const char *what, const char *why
     cleanup_free char *msg = xasprintf("%s Secret %s/%s: %s", what, l->ns, l->name, why);
     int64_t wait_ns = backoff_ns(RETRY_FIRST_MS, RETRY_MAX_MS, ++l->failures);
 
+    assert(!l->call);
     if (l->opts.on_note)
         l->opts.on_note(l->opts.arg, msg);
     l->ops->v->timer_set(l->ops, l->timer, ops_now(l->ops).mono_ns + wait_ns);
