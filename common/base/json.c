@@ -22,15 +22,9 @@ static void free_tokener(struct json_tokener **tok)
         json_tokener_free(*tok);
 }
 
-/* What json-c 0.15 and later allocate for a value, its key or its place in an array, rounded up. */
-#define OBJECT_BYTES 832
-#define ARRAY_BYTES 352
-#define ELEMENT_BYTES 128
-#define KEY_BYTES 48
-
 size_t json_tree_bytes(const char *data, size_t len)
 {
-    size_t n = ELEMENT_BYTES + len;
+    size_t n = JSON_TREE_VALUE_BYTES + len;
     char quote = '\0'; /* json-c takes both kinds */
 
     for (size_t i = 0; i < len; i++) {
@@ -47,16 +41,16 @@ size_t json_tree_bytes(const char *data, size_t len)
             quote = c;
             break;
         case '{':
-            n += OBJECT_BYTES;
+            n += JSON_TREE_OBJECT_BYTES;
             break;
         case '[':
-            n += ARRAY_BYTES;
+            n += JSON_TREE_ARRAY_BYTES;
             break;
         case ',':
-            n += ELEMENT_BYTES;
+            n += JSON_TREE_VALUE_BYTES;
             break;
         case ':':
-            n += KEY_BYTES;
+            n += JSON_TREE_KEY_BYTES;
             break;
         }
     }

@@ -23,6 +23,12 @@ int json_parse_max(const char *data, size_t len, size_t max_tree_bytes, struct j
                    struct err *err);
 /* About how much memory the tree of a text takes at most, whether the text is valid or not. */
 size_t json_tree_bytes(const char *data, size_t len);
+/* What json-c 0.15 and later allocate for a value, its key or its place in an array, rounded up;
+ * the bytes of a text come on top. */
+#define JSON_TREE_VALUE_BYTES 128
+#define JSON_TREE_OBJECT_BYTES 832
+#define JSON_TREE_ARRAY_BYTES 352
+#define JSON_TREE_KEY_BYTES 48
 void json_free(struct json_object **obj);
 #define cleanup_json CLEANUP(json_free)
 
@@ -102,6 +108,9 @@ void json_w_raw(struct json_writer *w, const char *name, const char *json); /* t
 int json_escape(struct buf *out, const char *s, size_t len);
 /* Whether the text is valid UTF-8, so that json_escape() loses nothing. */
 bool json_is_utf8(const char *s, size_t len);
+/* A copy with a NUL behind it, and U+FFFD for what is not valid UTF-8; it may be three times as
+ * long. The caller owns it. */
+char *json_to_utf8(const char *s, size_t len, size_t *ret_len);
 /* How many bytes json_escape() would append. */
 size_t json_escaped_len(const char *s, size_t len);
 /* How many bytes the API server stores and sends for the text: its encoder also escapes <, >, & and

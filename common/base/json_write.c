@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
 /*
  * The length of the valid UTF-8 sequence at s (1..4), or 0 with *ret_bad set to the length of the
  * maximal part of an ill-formed one that one U+FFFD stands for (Unicode 15, section 3.9, table
@@ -81,7 +83,7 @@ static const char *escape_for(const unsigned char *s, size_t len, char tmp[8], s
     }
     utf8_sequence(s, len, &bad);
     *ret_used = bad;
-    return "\xef\xbf\xbd";
+    return REPLACEMENT;
 }
 
 int json_escape(struct buf *out, const char *str, size_t len)
@@ -111,6 +113,28 @@ bool json_is_utf8(const char *str, size_t len)
     for (size_t i = 0; i < len && n > 0; i += n)
         n = utf8_sequence(s + i, len - i, &bad);
     return n > 0;
+}
+
+char *json_to_utf8(const char *str, size_t len, size_t *ret_len)
+{
+    const unsigned char *s = (const unsigned char *)str;
+    char *out = xmalloc(3 * len + 1);
+    size_t i = 0, to = 0, n, bad;
+
+    for (; i < len; i += n) {
+        n = utf8_sequence(s + i, len - i, &bad);
+        if (n) {
+            memcpy(out + to, str + i, n);
+            to += n;
+        } else {
+            memcpy(out + to, REPLACEMENT, strlen(REPLACEMENT));
+            to += strlen(REPLACEMENT);
+            n = bad;
+        }
+    }
+    out[to] = '\0';
+    *ret_len = to;
+    return out;
 }
 
 size_t json_escaped_len(const char *str, size_t len)
