@@ -89,10 +89,17 @@ int meta_parse_head(const char *text, size_t len, struct json_object **ret, stru
     r = json_parse(part, part_len, &md, err);
     if (r < 0)
         return r;
-    *ret = json_object_new_object();
-    json_object_object_add(*ret, "metadata", md);
-    json_object_object_add(*ret, CUT, json_object_new_boolean(true));
+    *ret = meta_head(md);
     return 0;
+}
+
+struct json_object *meta_head(struct json_object *md)
+{
+    struct json_object *obj = json_object_new_object();
+
+    json_object_object_add(obj, "metadata", md);
+    json_object_object_add(obj, CUT, json_object_new_boolean(true));
+    return obj;
 }
 
 int meta_decode(struct json_object *obj, struct meta *ret, struct err *err)

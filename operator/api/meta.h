@@ -1,8 +1,8 @@
 /*
  * The metadata of a cached Kubernetes object. The struct of each kind has `struct meta` as its
  * first member, so that store and reflector handle all kinds alike; `struct api_kind` describes a
- * kind to them. Objects are decoded once, when they arrive, into compact structs. The JSON tree is
- * freed.
+ * kind to them. Objects are decoded once, when they arrive, into compact structs. The tree
+ * that JSON or protobuf became is freed.
  */
 #ifndef ARL_OPERATOR_API_META_H
 #define ARL_OPERATOR_API_META_H
@@ -12,6 +12,7 @@
 
 struct json_object;
 struct json_writer;
+struct pb_field;
 
 struct meta {
     char *ns;
@@ -45,6 +46,8 @@ void meta_key(char *buf, const char *ns, const char *name);
 int meta_parse(const char *text, size_t len, struct json_object **ret, struct err *err);
 /* Parses only the metadata. The text may be cut off behind them. */
 int meta_parse_head(const char *text, size_t len, struct json_object **ret, struct err *err);
+/* The object that has these metadata, which it takes over, and nothing else: cut. */
+struct json_object *meta_head(struct json_object *md);
 /* Whether s can be a UID: 1 to LIMIT_UID_BYTES letters, digits, '-', '_' and '.'. NULL is not one.
  */
 bool meta_is_uid(const char *s);
@@ -73,6 +76,9 @@ struct api_kind {
      * metadata is invalid. */
     int (*decode)(struct json_object *obj, struct meta **ret, struct err *err);
     void (*free)(struct meta *obj);
+    /* The members that decode() reads, metadata first, by their numbers in protobuf: objects are
+     * asked for in that encoding. NULL: only JSON is (custom resources have no other). */
+    const struct pb_field *pb;
 };
 
 extern const struct api_kind api_warmpool, api_sandbox, api_task, api_pod;

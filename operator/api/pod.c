@@ -9,6 +9,7 @@
 #include "common/base/limits.h"
 #include "common/wire/channel.h"
 #include "common/wire/task_proto.h"
+#include "operator/api/pod_pb.h"
 
 #define WIRE_VERSION_MAX 1000
 #define LAST_WORDS_BYTES 240u /* of a container's termination message */
@@ -478,4 +479,5 @@ const struct api_kind api_pod = {
     .selector = "arl.infra.io%2Fpool",
     .decode = pod_decode,
     .free = pod_free,
+    .pb = pod_pb,
 };

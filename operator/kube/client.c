@@ -5,6 +5,7 @@
 #include "common/base/buf.h"
 #include "common/base/json.h"
 #include "operator/kube/status.h"
+#include "operator/kube/encoding.h"
 
 #define PATH_MAX_BYTES 4096
 #define MERGE_PATCH "application/merge-patch+json"
@@ -36,7 +37,7 @@ static void result_decode(const struct kube_call *c, const struct ops_response *
 
     if (!c->kind->decode || c->is_delete)
         return;
-    if (meta_parse(resp->body, resp->body_len, &obj, err) == 0 &&
+    if (encoding_object(c->kind, resp->body, resp->body_len, &obj, err) == 0 &&
         c->kind->decode(obj, &res->object, err) == 0)
         return;
     res->reason = KUBE_SERVER_ERROR;
@@ -122,6 +123,7 @@ static struct kube_call *start(struct ops *ops, enum kube_purpose purpose,
                                               .urgency = purpose,
                                               .group = ns,
                                               .content_type = v->content_type,
+                                              .accept = encoding_accept(kind),
                                               .body = v->body,
                                               .body_len = v->body ? strlen(v->body) : 0,
                                               .timeout_ms = KUBE_CALL_TIMEOUT_MS},

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "operator/kube/status.h"
 #include "operator/kube/watch_step.h"
+#include "operator/kube/encoding.h"
 
 #define PATH_MAX_BYTES 16384 /* a continue token is several hundred bytes long */
 #define WATCH_TIMEOUT_MIN_S 300
@@ -20,6 +21,14 @@
 #define WATCH_ANSWER_MS 30000
 /* Memory of a long line is not kept for the next one, which is most often short. */
 #define LINE_KEEP_BYTES 32768
+
+/* How the events of a watch are told apart. */
+enum framing {
+    FRAMING_UNKNOWN, /* nothing has come yet */
+    FRAMING_LINES,   /* JSON */
+    FRAMING_LENGTHS, /* protobuf */
+};
+#define FRAME_LENGTH_BYTES 4
 
 struct reflector {
     struct ops *ops;
@@ -34,9 +43,12 @@ struct reflector {
     bool replacing; /* a list is under way in the store */
     bool complete;  /* a watch has told everything up to rv */
     bool synced;
-    struct buf line;     /* the beginning of a line of the watch */
-    size_t passed_bytes; /* skipped bytes of a line that is too long */
-    unsigned turn;       /* number of the watch or list; tells data of an earlier one */
+    enum framing framing;  /* of the watch */
+    unsigned length_bytes; /* FRAMING_LENGTHS: that have come of the length of this frame */
+    uint32_t frame_left;   /* and what is still to come of the frame then */
+    struct buf line;       /* the beginning of a line, or of a frame */
+    size_t passed_bytes;   /* skipped bytes of one that is too long */
+    unsigned turn;         /* number of the watch or list; tells data of an earlier one */
     struct reflector_stats stats;
 };
 
@@ -79,34 +91,38 @@ static void path_begin(const struct reflector *r, struct buf *b)
     }
 }
 
-static int page_item(const char *data, size_t len, void *arg)
+/* how: how long its answer is waited for, and whether it is a stream. */
+static void do_get(struct reflector *r, const struct buf *path, struct ops_request how,
+                   const struct ops_handler *handler)
+{
+    how.target = OPS_API;
+    how.method = "GET";
+    how.path = buf_str(path);
+    how.accept = encoding_accept(r->opts.kind);
+    r->call = ops_start(r->ops, &how, handler, r);
+}
+
+static void page_item(struct json_object *obj, const struct err *why, void *arg)
 {
     struct reflector *r = arg;
-    cleanup_json struct json_object *obj = NULL;
+    struct err err = *why;
     struct meta *m;
-    struct err err = {0};
 
     /* An object that can not be read is left out: it must not keep the others away. */
-    if (meta_parse(data, len, &obj, &err) < 0 || r->opts.kind->decode(obj, &m, &err) < 0) {
+    if (!obj || r->opts.kind->decode(obj, &m, &err) < 0) {
         r->stats.errors++;
         note(r, LOG_WARN, err.msg);
     } else {
         store_replace_add(r->opts.store, m);
     }
-    return 0;
 }
 
 /* The list's own metadata: where to watch from, how to go on. */
-static int page_meta(struct reflector *r, const char *text, struct err *err)
+static int page_meta(struct reflector *r, struct json_object *meta, struct err *err)
 {
-    cleanup_json struct json_object *meta = NULL;
-    const char *rv, *cont;
-    int e = json_parse(text, strlen(text), &meta, err);
+    const char *rv = json_get_str(meta, "resourceVersion");
+    const char *cont = json_get_str(meta, "continue");
 
-    if (e < 0)
-        return e;
-    rv = json_get_str(meta, "resourceVersion");
-    cont = json_get_str(meta, "continue");
     if (!rv)
         return err_set(err, -EINVAL, "a list without resourceVersion");
     str_set(&r->rv, xstrdup(rv));
@@ -116,8 +132,8 @@ static int page_meta(struct reflector *r, const char *text, struct err *err)
 
 static int page_read(struct reflector *r, const struct ops_response *resp, struct err *err)
 {
-    cleanup_free char *meta = NULL;
-    int e = json_split_list(resp->body, resp->body_len, page_item, r, &meta, err);
+    cleanup_json struct json_object *meta = NULL;
+    int e = encoding_list(r->opts.kind, resp->body, resp->body_len, page_item, r, &meta, err);
 
     return e < 0 ? e : page_meta(r, meta, err);
 }
@@ -194,12 +210,7 @@ static void do_page(struct reflector *r, unsigned limit)
         buf_puts(&path, "&continue=");
         kube_path_segment(&path, r->cont);
     }
-    r->call = ops_start(r->ops,
-                        &(struct ops_request){.target = OPS_API,
-                                              .method = "GET",
-                                              .path = buf_str(&path),
-                                              .timeout_ms = KUBE_CALL_TIMEOUT_MS},
-                        &handler, r);
+    do_get(r, &path, (struct ops_request){.timeout_ms = KUBE_CALL_TIMEOUT_MS}, &handler);
 }
 
 static void do_list(struct reflector *r, unsigned limit)
@@ -282,22 +293,23 @@ static void event_bookmark(struct reflector *r, struct json_object *obj)
         str_set(&r->rv, xstrdup(rv));
 }
 
+static bool is_framed(const struct reflector *r)
+{
+    return r->framing == FRAMING_LENGTHS;
+}
+
 /* An event that is too large for a tree, or for the line: the important parts of its object are at
  * the front. false: not even these can be read. */
 static bool watch_large(struct reflector *r, const char *line, size_t len)
 {
-    cleanup_json struct json_object *obj = NULL;
-    const char *type, *text;
-    size_t type_len, text_len;
+    cleanup_json struct json_object *ev = NULL;
     struct err err = {0};
 
     reflector_step(r, &(struct watch_event){.type = WATCH_EV_OBJECT});
     r->stats.events++;
-    if (!json_find(line, len, "type", &type, &type_len) ||
-        !json_find(line, len, "object", &text, &text_len) ||
-        meta_parse_head(text, text_len, &obj, &err) < 0)
+    if (encoding_event_head(r->opts.kind, is_framed(r), line, len, &ev, &err) < 0)
         return false;
-    event_object(r, obj, type_len == 9 && memcmp(type, "\"DELETED\"", 9) == 0);
+    event_object(r, json_get(ev, "object"), str_eq(json_get_str(ev, "type"), "DELETED"));
     return true;
 }
 
@@ -311,7 +323,7 @@ static void watch_line(struct reflector *r, const char *line, size_t len)
 
     if (len == 0)
         return;
-    e = json_parse(line, len, &ev, &err);
+    e = encoding_event(r->opts.kind, is_framed(r), line, len, &ev, &err);
     if (e == -EMSGSIZE) {
         if (!watch_large(r, line, len))
             note(r, LOG_WARN, "an object is left out: it is too large");
@@ -370,22 +382,65 @@ static void line_end(struct reflector *r, const char *data, size_t len)
     line_reset(r);
 }
 
+/* Takes bytes of lines, and returns how many. */
+static size_t take_line(struct reflector *r, const char *data, size_t len)
+{
+    const char *end = memchr(data, '\n', len);
+
+    if (!end) {
+        line_more(r, data, len);
+        return len;
+    }
+    line_end(r, data, (size_t)(end - data));
+    return (size_t)(end - data) + 1;
+}
+
+/* A byte of the length that is before each frame. */
+static void take_length(struct reflector *r, unsigned char byte)
+{
+    assert(r->frame_left <= UINT32_MAX >> 8);
+    r->frame_left = r->frame_left << 8 | byte;
+    if (++r->length_bytes < FRAME_LENGTH_BYTES)
+        return;
+    if (r->frame_left == 0 || r->frame_left > LIMIT_RESPONSE_BYTES)
+        watch_broken(r, "an event is empty, or larger than allowed");
+}
+
+/* The same of frames. */
+static size_t take_frame(struct reflector *r, const char *data, size_t len)
+{
+    if (r->length_bytes < FRAME_LENGTH_BYTES) {
+        take_length(r, (unsigned char)*data);
+        return 1;
+    }
+    assert(r->frame_left > 0);
+    len = MIN(len, r->frame_left);
+    r->frame_left -= (uint32_t)len;
+    if (r->frame_left > 0) {
+        line_more(r, data, len);
+    } else {
+        r->length_bytes = 0;
+        line_end(r, data, len);
+    }
+    return len;
+}
+
 static void on_watch_data(void *arg, const char *data, size_t len)
 {
     struct reflector *r = arg;
     unsigned turn = r->turn;
-    const char *end;
 
-    /* Any line may end this watch, and the next one may have begun then. */
-    while (r->turn == turn && (end = memchr(data, '\n', len))) {
-        size_t n = (size_t)(end - data);
+    /* Any event may end this watch, and the next one may have begun then. */
+    while (r->turn == turn && len > 0) {
+        size_t n;
 
-        line_end(r, data, n);
-        data += n + 1;
-        len -= n + 1;
+        /* No line begins with a zero, but each frame that is allowed does. */
+        if (r->framing == FRAMING_UNKNOWN)
+            r->framing = r->opts.kind->pb && *data == '\0' ? FRAMING_LENGTHS : FRAMING_LINES;
+        n = is_framed(r) ? take_frame(r, data, len) : take_line(r, data, len);
+        data += n;
+        len -= n;
     }
-    if (r->turn == turn)
-        line_more(r, data, len);
 }
 
 static void on_watch_done(void *arg, const struct ops_response *resp)
@@ -419,14 +474,14 @@ static void do_watch(struct reflector *r)
     r->stats.watches++;
     line_reset(r);
     r->passed_bytes = 0;
-    r->call = ops_start(r->ops,
-                        &(struct ops_request){.target = OPS_API,
-                                              .method = "GET",
-                                              .path = buf_str(&path),
-                                              .stream = true,
-                                              .answer_timeout_ms = WATCH_ANSWER_MS,
-                                              .idle_timeout_ms = WATCH_SILENCE_MS},
-                        &handler, r);
+    r->framing = FRAMING_UNKNOWN;
+    r->length_bytes = 0;
+    r->frame_left = 0;
+    do_get(r, &path,
+           (struct ops_request){.stream = true,
+                                .answer_timeout_ms = WATCH_ANSWER_MS,
+                                .idle_timeout_ms = WATCH_SILENCE_MS},
+           &handler);
 }
 
 /* ---- the machine's actions ------------------------------------------------------------------- */

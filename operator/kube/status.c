@@ -7,6 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/json.h"
 #include "common/base/limits.h"
+#include "operator/kube/encoding.h"
 
 #define FOREIGN_TEXT_MAX 200
 
@@ -156,7 +157,7 @@ void kube_status_of_answer(const struct ops_response *resp, struct kube_status *
         ret->reason = KUBE_NO_ANSWER;
         ret->message = xstrdup(resp->error_msg);
     } else if (resp->status < 200 || resp->status > 299) {
-        json_parse(resp->body, resp->body_len, &status, NULL);
+        encoding_status(resp->body, resp->body_len, &status);
         kube_status_of_object(status, resp->status, ret);
         if (!status)
             str_set(&ret->message, foreign_text(resp));

@@ -31,6 +31,7 @@ struct ops_request {
     const char *method;         /* GET POST PUT PATCH DELETE */
     const char *path;           /* with the query: "/api/v1/pods?limit=50" */
     const char *content_type;   /* of the body; NULL without one */
+    const char *accept;         /* OPS_API: of the answer; NULL: application/json */
     const char *const *headers; /* further "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;
     size_t body_len;

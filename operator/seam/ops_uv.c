@@ -150,6 +150,7 @@ struct headers {
     const char *list[HEADERS_MAX + 1];
     size_t count;
     char *type;
+    char *accept;
     char *auth;
 };
 
@@ -172,7 +173,8 @@ static void headers_init(struct headers *h, const struct ops_uv *u, const struct
     }
     if (req->target != OPS_API)
         return;
-    headers_add(h, "Accept: application/json");
+    h->accept = xasprintf("Accept: %s", req->accept ? req->accept : "application/json");
+    headers_add(h, h->accept);
     if (config->token) {
         h->auth = xasprintf("Authorization: Bearer %s", config->token);
         headers_add(h, h->auth);
@@ -182,6 +184,7 @@ static void headers_init(struct headers *h, const struct ops_uv *u, const struct
 static void headers_done(struct headers *h)
 {
     free(h->type);
+    free(h->accept);
     if (h->auth)
         explicit_bzero(h->auth, strlen(h->auth));
     free(h->auth);

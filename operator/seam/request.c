@@ -12,6 +12,7 @@ struct ops_request *request_copy(const struct ops_request *req)
     c->method = xstrdup(req->method);
     c->path = xstrdup(req->path);
     c->content_type = xstrdup(req->content_type);
+    c->accept = xstrdup(req->accept);
     c->group = xstrdup(req->group);
     c->body = req->body_len ? xmemdup0(req->body, req->body_len) : NULL;
     for (const char *const *h = req->headers; h && *h; h++) {
@@ -33,6 +34,7 @@ void request_free(struct ops_request *req)
     free((char *)req->method);
     free((char *)req->path);
     free((char *)req->content_type);
+    free((char *)req->accept);
     free((char *)req->group);
     free((void *)req->body);
     free(req);

@@ -1,6 +1,7 @@
 #include "tests/unit/fake_kind.h"
 
 #include "common/base/json.h"
+#include "common/base/pb.h"
 
 int fake_toys_alive;
 
@@ -36,6 +37,39 @@ const struct api_kind fake_kind = {
     .api_version = "toys.example.com/v1",
     .decode = toy_decode,
     .free = toy_free,
+};
+
+static const struct pb_field toy_meta[] = {
+    {1, PB_TEXT, "name"},
+    {3, PB_TEXT, "namespace"},
+    {5, PB_TEXT, "uid"},
+    {6, PB_TEXT, "resourceVersion"},
+    {8, PB_TIME, "creationTimestamp"},
+    {0},
+};
+
+static const struct pb_field toy_part[] = {{0}};
+
+static const struct pb_field toy_spec[] = {
+    {1, PB_TEXT, "color"},
+    {2, PB_REPEATED, "parts", toy_part},
+    {0},
+};
+
+static const struct pb_field toy_fields[] = {
+    {1, PB_MESSAGE, "metadata", toy_meta},
+    {2, PB_MESSAGE, "spec", toy_spec},
+    {0},
+};
+
+const struct api_kind fake_kind_pb = {
+    .kind = "Toy",
+    .plural = "toys",
+    .api_prefix = "/apis/toys.example.com/v1",
+    .api_version = "toys.example.com/v1",
+    .decode = toy_decode,
+    .free = toy_free,
+    .pb = toy_fields,
 };
 
 struct meta *fake_toy(const char *ns, const char *name, const char *uid, const char *rv)

@@ -13,6 +13,7 @@ struct toy {
 };
 
 extern const struct api_kind fake_kind;
+extern const struct api_kind fake_kind_pb; /* the same, asked for in protobuf */
 
 /* A new toy; strings are copied. */
 struct meta *fake_toy(const char *ns, const char *name, const char *uid, const char *rv);

@@ -127,6 +127,7 @@ static void call_free(struct ops_call *call)
     free(call->method);
     free(call->path);
     free(call->content_type);
+    free(call->accept);
     free(call->headers);
     free(call->body);
     free(call);
@@ -154,6 +155,7 @@ static struct ops_call *fake_start(struct ops *ops, const struct ops_request *re
     call->method = xstrdup(req->method);
     call->path = xstrdup(req->path);
     call->content_type = xstrdup(req->content_type);
+    call->accept = xstrdup(req->accept);
     call->headers = join_headers(req->headers);
     call->body = xmemdup0(req->body_len ? req->body : "", req->body_len);
     call->stream = req->stream;

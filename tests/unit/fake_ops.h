@@ -29,6 +29,7 @@ struct ops_call {
     char *method;
     char *path;
     char *content_type;
+    char *accept;
     char *headers; /* one a line */
     char *body;    /* "" without one */
     bool stream;

@@ -408,8 +408,11 @@ static struct kube_config plugin_config(const char *script)
 static void ask(const char *path, struct answer *a)
 {
     ops_start(ops,
-              &(struct ops_request){
-                  .target = OPS_API, .method = "GET", .path = path, .timeout_ms = 30000},
+              &(struct ops_request){.target = OPS_API,
+                                    .method = "GET",
+                                    .path = path,
+                                    .accept = "a/b, c/d",
+                                    .timeout_ms = 30000},
               &handler, a);
 }
 
@@ -429,8 +432,8 @@ static void test_plugin_first(void **state)
     ops_cancel(ops, call);
     run(&a);
     run(&b);
-    assert_string_equal(a.body, "GET /base/a?|Bearer given||application/json||");
-    assert_string_equal(b.body, "GET /base/b?|Bearer given||application/json||");
+    assert_string_equal(a.body, "GET /base/a?|Bearer given||a/b, c/d||");
+    assert_string_equal(b.body, "GET /base/b?|Bearer given||a/b, c/d||");
     assert_int_equal(gone.done, 0);
     ask("/c", &c); /* and is cancelled by the end */
 }
