@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/json.h"
+#include "tests/pb_write.h"
 
 #define LINE_MAX_BYTES (4u << 20)
 #define BOOKMARK_MS 60000
@@ -119,13 +120,28 @@ static struct watch *new_watch(struct sim *s)
     return find_watch(s, 0);
 }
 
-static void write_error(struct sim *s, uint64_t call)
+/* Lines, each an event, in the encoding that was asked for: that of pods. */
+static void write_events(struct sim *s, uint64_t call, bool pb, const char *lines, size_t len)
+{
+    cleanup_buf struct buf out = BUF_INIT(LINE_MAX_BYTES);
+    const char *end;
+
+    if (!pb) {
+        stream_write(s, call, lines, len);
+        return;
+    }
+    for (; (end = memchr(lines, '\n', len)); len -= (size_t)(end + 1 - lines), lines = end + 1)
+        pb_write_event(&out, &api_pod, lines, (size_t)(end - lines));
+    stream_write(s, call, out.data, out.len);
+}
+
+static void write_error(struct sim *s, uint64_t call, bool pb)
 {
     static const char line[] =
         "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"status\":\"Failure\",\"message\":"
         "\"too old resource version\",\"reason\":\"Expired\",\"code\":410}}\n";
 
-    stream_write(s, call, line, sizeof(line) - 1);
+    write_events(s, call, pb, line, sizeof(line) - 1);
     stream_end(s, call);
 }
 
@@ -138,7 +154,7 @@ static void on_expire(struct sim *s, struct msg *m, uint64_t kind, uint64_t b)
 
         if (!w->call || w->kind != (enum sim_kind)kind)
             continue;
-        write_error(s, w->call);
+        write_error(s, w->call, w->pb);
         w->call = 0;
     }
 }
@@ -196,7 +212,7 @@ static void pump(struct sim *s, struct msg *m, uint64_t call, uint64_t b)
             s->cfg.watch_fault_at = 0; /* late once */
     }
     if (out.len > 0)
-        stream_write(s, call, out.data, out.len);
+        write_events(s, call, w->pb, out.data, out.len);
 }
 
 void api_tell_watches(struct sim *s, enum sim_kind kind)
@@ -222,7 +238,7 @@ static void on_bookmark(struct sim *s, struct msg *m, uint64_t call, uint64_t b)
         line = xasprintf("{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"metadata\":{"
                          "\"resourceVersion\":\"%" PRIu64 "\"}}}\n",
                          api_kind_name(w->kind), s->api.rv);
-        stream_write(s, call, line, strlen(line));
+        write_events(s, call, w->pb, line, strlen(line));
     }
     sim_after_ms(s, BOOKMARK_MS, on_bookmark, call, 0);
 }
@@ -257,12 +273,12 @@ void api_watch(struct sim *s, struct msg *m, enum sim_kind kind)
         if (sim_chance(s, 500))
             api_status(m, 410, "Expired", "too old resource version");
         else
-            write_error(s, m->call);
+            write_error(s, m->call, m->pb);
         return;
     }
     w = new_watch(s);
     assert(w);
-    *w = (struct watch){.call = m->call, .kind = kind};
+    *w = (struct watch){.call = m->call, .kind = kind, .pb = m->pb};
     while (w->next < s->api.log_len && s->api.log[w->next].rv <= rv)
         w->next++;
     w->pending = true;

@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "operator/auth/config.h"
+#include "operator/kube/encoding.h"
 #include "operator/seam/ops_uv.h"
 #include "tests/sim/sim.h"
 
@@ -134,6 +135,7 @@ struct asker {
     struct ops_call *watch;
     struct buf events; /* of the watch, a line each */
     bool quiet;        /* the answer is not shown */
+    bool pods;         /* the answer is asked for as the operator asks for pods */
     bool real;
     const char *look;
 };
@@ -204,6 +206,20 @@ static void keep(struct asker *a, const struct ops_response *resp, struct json_o
     }
 }
 
+/* What is said of pods has to come in protobuf, failures as well. */
+static struct json_object *tree_of(const struct asker *a, const struct ops_response *resp)
+{
+    struct json_object *obj = NULL;
+
+    if (a->pods && !encoding_is_pb(resp->body, resp->body_len))
+        printf(" (not in protobuf)");
+    if (a->pods && resp->status < 300)
+        encoding_object(&api_pod, resp->body, resp->body_len, &obj, NULL);
+    else
+        encoding_status(resp->body, resp->body_len, &obj);
+    return obj;
+}
+
 static void on_done(void *arg, const struct ops_response *resp)
 {
     struct asker *a = arg;
@@ -214,7 +230,8 @@ static void on_done(void *arg, const struct ops_response *resp)
     if (a->quiet)
         return;
     printf(" -> %d", resp->error ? resp->error : resp->status);
-    if (json_parse(resp->body, resp->body_len, &obj, NULL) < 0) {
+    obj = tree_of(a, resp);
+    if (!obj) {
         printf("\n");
         return;
     }
@@ -283,6 +300,8 @@ static void start(struct asker *a, const char *method, const char *path_text, co
                               .body_len = strlen(body),
                               .timeout_ms = 10000};
 
+    a->pods = strstr(path, "/pods") != NULL;
+    req.accept = a->pods ? encoding_accept(&api_pod) : NULL;
     if (strcmp(method, "WATCH") == 0) {
         unwatch(a);
         req.method = "GET";

@@ -5,9 +5,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "tests/pb_write.h"
 #include "tests/sim/net.h"
 
 #define KEEPALIVE_MS 75000
+#define REPLY_MAX_BYTES (64u << 20)
 
 static const char *const fault_names[FAULTS] = {"none",       "crash-before",
                                                 "crash-sent", "crash-answered",
@@ -283,8 +285,21 @@ static void on_idle(struct sim *s, struct msg *m, uint64_t number, uint64_t b)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
+/* In the encoding that was asked for: that of pods. */
+static void encode(struct msg *m)
+{
+    cleanup_buf struct buf out = BUF_INIT(REPLY_MAX_BYTES);
+
+    if (!m->pb || !m->reply)
+        return;
+    pb_write_answer(&out, &api_pod, m->reply, strlen(m->reply));
+    m->reply_len = out.len;
+    str_set(&m->reply, buf_steal(&out));
+}
+
 static void answer_later(struct sim *s, struct msg *m)
 {
+    encode(m);
     sim_at(s, s->now_ns + net_delay_ns(s), on_reply, m, 0, 0);
 }
 
@@ -432,6 +447,12 @@ static char *header_of(const struct ops_request *req, const char *name)
     return NULL;
 }
 
+/* In each second run the API server has JSON only. */
+static bool takes_pb(const struct sim *s, const struct ops_request *req)
+{
+    return s->cfg.seed % 2 == 1 && strstr(str_or_empty(req->accept), "protobuf");
+}
+
 static struct msg *msg_new(const struct ops_call *c, const struct ops_request *req)
 {
     struct msg *m = xcalloc(1, sizeof(*m));
@@ -454,6 +475,7 @@ static struct msg *msg_new(const struct ops_call *c, const struct ops_request *r
     m->body = xmemdup0(req->body_len ? req->body : "", req->body_len);
     m->body_len = req->body_len;
     m->stream = req->stream;
+    m->pb = takes_pb(c->p->s, req);
     m->timeout_ms = req->timeout_ms          ? req->timeout_ms
                     : req->answer_timeout_ms ? req->answer_timeout_ms
                                              : req->idle_timeout_ms;

@@ -129,6 +129,7 @@ struct watch {
     enum sim_kind kind;
     size_t next; /* in the log of changes */
     bool pending;
+    bool pb; /* it is told in protobuf */
 };
 
 #define SIM_WATCHES 32
@@ -195,6 +196,7 @@ struct msg {
     char *body;
     size_t body_len;
     bool stream;
+    bool pb; /* the answer may be in protobuf */
     int64_t timeout_ms;
     enum fault fault;
     bool sealed;                          /* the agent takes the request for an operator's */
