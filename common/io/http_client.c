@@ -12,6 +12,7 @@
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 #include "common/base/list.h"
+#include "common/io/http_client_easy.h"
 #include "common/io/http_client_body.h"
 #include "common/io/http_client_tls.h"
 #include "common/io/send_line.h"
@@ -58,11 +59,23 @@ struct http_socket {
     int events;
 };
 
+/*
+ *   http_client_start()          curl has it             an answer, a failure or a time limit
+ *   ──────────────────▶ WAITING ───────────▶ RUNNING ──────────────────────────────▶ ENDED
+ *                          │ │                │   │                                     ▲
+ *                          │ │ time limit     │   │ cancelled from inside of curl       │
+ *                          │ └────────────────│───│─────────────────────────────────────┘
+ *                cancelled │        cancelled │   ▼
+ *                          ▼                  ▼  ZOMBIE ──▶ freed when curl has returned
+ *                        freed              freed
+ *
+ * ENDED is the time of on_done(); the call is freed when that has returned.
+ */
 enum call_state {
     CALL_WAITING,
     CALL_RUNNING,
-    CALL_ENDED,  /* in on_done */
-    CALL_ZOMBIE, /* cancelled, still known to curl */
+    CALL_ENDED,
+    CALL_ZOMBIE,
 };
 
 struct http_call {
@@ -122,10 +135,10 @@ static void call_set_server_name(struct http_call *call, const char *name)
         curl_url_set(u, CURLUPART_HOST, name, 0) == CURLUE_OK) {
         to = xasprintf("%s:%s:%s:%s", name, port, host, port);
         call->connect_to = curl_slist_append(NULL, to);
-        curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
+        easy_set(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
         url = NULL;
         curl_url_get(u, CURLUPART_URL, &url, 0);
-        curl_easy_setopt(call->easy, CURLOPT_URL, url);
+        easy_set(call->easy, CURLOPT_URL, url);
         curl_free(url);
     }
     free(to);
@@ -219,7 +232,7 @@ static void call_set_headers(struct http_call *call, const struct http_request *
     if (!has_type)
         l = curl_slist_append(l, "Content-Type:");
     call->headers = l;
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, l);
+    easy_set(call->easy, CURLOPT_HTTPHEADER, l);
 }
 
 static void call_set_body(struct http_call *call, const struct http_request *req)
@@ -228,33 +241,33 @@ static void call_set_body(struct http_call *call, const struct http_request *req
 
     if (req->body_len > 0 || strcmp(req->method, "GET") != 0)
         http_body_set(&call->body, easy, req->body, req->body_len);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, req->method);
+    easy_set(easy, CURLOPT_CUSTOMREQUEST, req->method);
 }
 
 static void call_set_connection(struct http_call *call, const struct http_request *req)
 {
     CURL *easy = call->easy;
 
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, CONN_MAX_IDLE_S);
-    curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, CONN_MAX_AGE_S);
+    easy_set(easy, CURLOPT_NOSIGNAL, 1L);
+    easy_set(easy, CURLOPT_PATH_AS_IS, 1L);
+    easy_set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    easy_set(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    easy_set(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_TIMEOUT_MS);
+    easy_set(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    easy_set(easy, CURLOPT_TCP_NODELAY, 1L);
+    easy_set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    easy_set(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
+    easy_set(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
+    easy_set(easy, CURLOPT_MAXAGE_CONN, CONN_MAX_IDLE_S);
+    easy_set(easy, CURLOPT_MAXLIFETIME_CONN, CONN_MAX_AGE_S);
     /* "" and not NULL: the environment's proxies are not for us. */
-    curl_easy_setopt(easy, CURLOPT_PROXY, str_or_empty(req->proxy));
+    easy_set(easy, CURLOPT_PROXY, str_or_empty(req->proxy));
     /* The same: it would overrule a proxy that was asked for. */
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    easy_set(easy, CURLOPT_NOPROXY, "");
     /* Headers for the server, such as a token, are not sent to the proxy. */
-    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)req->own_connection);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)(req->own_connection || req->close_after));
+    easy_set(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    easy_set(easy, CURLOPT_FRESH_CONNECT, (long)req->own_connection);
+    easy_set(easy, CURLOPT_FORBID_REUSE, (long)(req->own_connection || req->close_after));
 }
 
 static struct http_call *call_new(struct http_client *c, const struct http_request *req,
@@ -278,15 +291,15 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     buf_init(&call->answer, req->max_response);
     call->easy = curl_easy_init();
     assert(call->easy);
-    curl_easy_setopt(call->easy, CURLOPT_PRIVATE, call);
-    curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->error);
-    curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, call_on_data);
-    curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, call_on_header);
-    curl_easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(call->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's */
-    curl_easy_setopt(call->easy, CURLOPT_USERAGENT, "arl");
-    curl_easy_setopt(call->easy, CURLOPT_URL, req->url);
+    easy_set(call->easy, CURLOPT_PRIVATE, call);
+    easy_set(call->easy, CURLOPT_ERRORBUFFER, call->error);
+    easy_set(call->easy, CURLOPT_WRITEFUNCTION, call_on_data);
+    easy_set(call->easy, CURLOPT_WRITEDATA, call);
+    easy_set(call->easy, CURLOPT_HEADERFUNCTION, call_on_header);
+    easy_set(call->easy, CURLOPT_HEADERDATA, call);
+    easy_set(call->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's */
+    easy_set(call->easy, CURLOPT_USERAGENT, "arl");
+    easy_set(call->easy, CURLOPT_URL, req->url);
     call_set_connection(call, req);
     call_set_headers(call, req);
     call_set_body(call, req);

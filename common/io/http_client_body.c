@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "common/io/http_client_easy.h"
+
 static size_t on_read(char *out, size_t size, size_t nmemb, void *arg)
 {
     struct http_body *b = arg;
@@ -30,16 +32,16 @@ void http_body_set(struct http_body *b, CURL *easy, const void *data, size_t len
 {
     b->data = xmemdup0(len ? data : "", len);
     b->len = len;
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
+    easy_set(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
     if (len <= HTTP_BODY_APART_BYTES) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, b->data);
+        easy_set(easy, CURLOPT_POSTFIELDS, b->data);
         return;
     }
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-    curl_easy_setopt(easy, CURLOPT_READDATA, b);
-    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
-    curl_easy_setopt(easy, CURLOPT_SEEKDATA, b);
+    easy_set(easy, CURLOPT_POST, 1L);
+    easy_set(easy, CURLOPT_READFUNCTION, on_read);
+    easy_set(easy, CURLOPT_READDATA, b);
+    easy_set(easy, CURLOPT_SEEKFUNCTION, on_seek);
+    easy_set(easy, CURLOPT_SEEKDATA, b);
 }
 
 void http_body_answered(struct http_body *b)

@@ -1,5 +1,7 @@
 #include "common/io/http_client_tls.h"
 
+#include "common/io/http_client_easy.h"
+
 struct http_tls_ref *http_tls_new(const struct http_tls *tls)
 {
     struct http_tls_ref *t = xcalloc(1, sizeof(*t));
@@ -33,15 +35,15 @@ static void easy_set_pem(CURL *easy, CURLoption option, char *pem)
     if (!pem)
         return;
     blob.len = strlen(pem);
-    curl_easy_setopt(easy, option, &blob);
+    easy_set(easy, option, &blob);
 }
 
 void http_tls_apply(struct http_tls_ref *t, CURL *easy)
 {
     /* Our calls to one peer share connections anyway; a cache of sessions in each handle would
      * only cost memory. */
-    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    easy_set(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    easy_set(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (!t)
         return;
     t->refs++;
@@ -50,9 +52,9 @@ void http_tls_apply(struct http_tls_ref *t, CURL *easy)
     easy_set_pem(easy, CURLOPT_SSLKEY_BLOB, t->tls.key_pem);
     easy_set_pem(easy, CURLOPT_PROXY_CAINFO_BLOB, t->tls.ca_pem); /* of an https proxy, as in Go */
     if (t->tls.insecure_skip_verify) {
-        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        easy_set(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+        easy_set(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
+        easy_set(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        easy_set(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
 }
