@@ -1,5 +1,6 @@
 #include "common/base/base.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -71,6 +72,15 @@ char *xasprintf(const char *fmt, ...)
     if (n < 0)
         out_of_memory(0);
     return s;
+}
+
+void close_fdp(const int *fd)
+{
+    int e = errno;
+
+    if (*fd >= 0)
+        close(*fd);
+    errno = e;
 }
 
 void str_set(char **pp, char *s)

@@ -63,6 +63,10 @@ static inline void free_charp(char **pp)
 }
 #define cleanup_free CLEANUP(free_charp)
 
+/* Closes a file, unless the number is negative; errno stays. */
+void close_fdp(const int *fd);
+#define cleanup_fd CLEANUP(close_fdp)
+
 /* Equality of strings of which either may be NULL (NULL equals only NULL). */
 bool str_eq(const char *a, const char *b);
 /* A name as namespaces and containers have them: a DNS label (RFC 1123) of LIMIT_LABEL_BYTES at

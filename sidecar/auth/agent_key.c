@@ -23,12 +23,6 @@ static void wipe_file(struct file *f)
     sodium_memzero(f, sizeof(*f));
 }
 
-static void close_fd(const int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-
 static ssize_t read_all(int fd, void *ret, size_t size)
 {
     size_t len = 0;
@@ -47,7 +41,7 @@ static ssize_t read_all(int fd, void *ret, size_t size)
 
 static int load(int dir, struct channel_pair *ret)
 {
-    CLEANUP(close_fd) int fd = openat(dir, KEY_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    cleanup_fd int fd = openat(dir, KEY_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     /* One byte more, so that a file that is too long shows. */
     struct {
         struct file file;
@@ -74,7 +68,7 @@ static int load(int dir, struct channel_pair *ret)
 static int save(int dir, const struct channel_pair *pair)
 {
     CLEANUP(wipe_file) struct file f;
-    CLEANUP(close_fd) int fd = -1;
+    cleanup_fd int fd = -1;
     int r;
 
     memcpy(f.secret, pair->secret, sizeof(f.secret));
@@ -101,7 +95,7 @@ static int open_dir(const char *dir, struct err *err)
 
 int agent_key_load(const char *dir, struct channel_pair *ret, struct err *err)
 {
-    CLEANUP(close_fd) int fd = open_dir(dir, err);
+    cleanup_fd int fd = open_dir(dir, err);
     int r = fd < 0 ? fd : load(fd, ret);
 
     if (fd < 0)
@@ -120,7 +114,7 @@ int agent_key_make(const char *dir, struct channel_pair *ret, struct err *err)
 {
     unsigned char secret[CHANNEL_KEY_BYTES];
     CLEANUP(channel_pair_wipe) struct channel_pair pair;
-    CLEANUP(close_fd) int fd = -1;
+    cleanup_fd int fd = -1;
     int r;
 
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)

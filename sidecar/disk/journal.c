@@ -60,7 +60,7 @@ static int put_file(struct journal *j, const char *name, const void *data, size_
                     struct err *err)
 {
     cleanup_free char *temp = xasprintf("%s.new", name);
-    int fd = openat(j->dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    cleanup_fd int fd = openat(j->dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int r;
 
     if (fd < 0)
@@ -68,7 +68,6 @@ static int put_file(struct journal *j, const char *name, const void *data, size_
     r = write_all(fd, data, len);
     if (r == 0 && sync && fsync(fd) < 0)
         r = -errno;
-    close(fd);
     if (r == 0 && renameat(j->dir_fd, temp, j->dir_fd, name) < 0)
         r = -errno;
     if (r == 0 && sync && fsync(j->dir_fd) < 0)
@@ -78,7 +77,7 @@ static int put_file(struct journal *j, const char *name, const void *data, size_
 
 static int get_file(const struct journal *j, const char *name, struct buf *ret)
 {
-    int fd = openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC);
+    cleanup_fd int fd = openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC);
     char data[4096];
     ssize_t n;
     int r = 0;
@@ -92,7 +91,6 @@ static int get_file(const struct journal *j, const char *name, struct buf *ret)
         else if (n < 0 && errno != EINTR)
             r = -errno;
     } while (r == 0 && n != 0);
-    close(fd);
     return r;
 }
 
@@ -359,17 +357,15 @@ int journal_events_append(struct journal *j, const struct journal_key *key, cons
                           size_t len)
 {
     char name[KEY_NAME_MAX];
+    cleanup_fd int fd = -1;
     ssize_t n;
-    int fd, r;
 
     events_name(key->bytes, name);
     fd = openat(j->dir_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     n = write(fd, lines, len);
-    r = n < 0 ? -errno : (size_t)n < len ? -ENOSPC : 0;
-    close(fd);
-    return r;
+    return n < 0 ? -errno : (size_t)n < len ? -ENOSPC : 0;
 }
 
 void journal_events_read(struct journal *j, const struct journal_key *key, struct buf *ret)

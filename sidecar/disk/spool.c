@@ -43,7 +43,7 @@ static void file_free(struct spool_file *f)
 
 static void drop(struct spool_file *f)
 {
-    int fd = open(f->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    cleanup_fd int fd = open(f->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     /* First unlink, then truncate: a reader that has the file open sees by the count of links why
      * it is empty. */
@@ -51,8 +51,6 @@ static void drop(struct spool_file *f)
     if (fd >= 0 && ftruncate(fd, 0) < 0)
         log_warn("a deleted output file could not be emptied", "path", f->path, "why",
                  strerror(errno), NULL);
-    if (fd >= 0)
-        close(fd);
     file_free(f);
 }
 
@@ -263,8 +261,9 @@ int spool_cat(const char *state_dir, const char *path, struct err *err)
     cleanup_free char *dir = xasprintf("%s/output/", state_dir);
     const char *name = strncmp(path, dir, strlen(dir)) == 0 ? path + strlen(dir) : path;
     cleanup_free char *file = xasprintf("%s%s", dir, name);
+    cleanup_fd int fd = -1;
     struct stat st;
-    int fd, r;
+    int r;
 
     if (!*name || *name == '.' || strchr(name, '/'))
         return err_set(err, -EINVAL, "%s is not a file in %s", path, dir);
@@ -275,6 +274,5 @@ int spool_cat(const char *state_dir, const char *path, struct err *err)
     /* It went when the room was needed: before fstat(), or while it was read. */
     if (r == 0 && (st.st_nlink == 0 || lseek(fd, 0, SEEK_CUR) < st.st_size))
         r = -ESTALE;
-    close(fd);
     return r < 0 ? err_errno(err, -r, "copy %s", file) : 0;
 }

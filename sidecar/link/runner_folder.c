@@ -33,13 +33,13 @@ static int write_secret(const char *folder, const unsigned char *secret)
 
 static int copy_runner(const char *from, const char *to)
 {
-    int in = open(from, O_RDONLY | O_CLOEXEC), out, r;
+    cleanup_fd int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out, r;
 
     if (in < 0)
         return -errno;
     out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
     r = out < 0 ? -errno : copy_bytes(in, out);
-    close(in);
     if (r == 0 && fchmod(out, 0555) < 0)
         r = -errno;
     if (out >= 0 && close(out) < 0 && r == 0)

@@ -53,6 +53,34 @@ static void test_buf_limit(void **state)
     assert_int_equal(buf_printf(&b, "%s", "abc"), 0);
     assert_string_equal(buf_str(&b), "45678abc");
     assert_int_equal(buf_append(&b, "x", SIZE_MAX), -ENOBUFS);
+    buf_shorten(&b, 3);
+    assert_string_equal(buf_str(&b), "456");
+    buf_shorten(&b, 3);
+    assert_int_equal(buf_puts(&b, "-12345"), -ENOBUFS);
+    assert_int_equal(buf_puts(&b, "-1234"), 0);
+    assert_string_equal(buf_str(&b), "456-1234");
+    buf_done(&b);
+    buf_shorten(&b, 0);
+}
+
+static int fail_with(int fd)
+{
+    cleanup_fd int held = fd;
+    cleanup_fd int none = -1;
+
+    errno = EXDEV;
+    return MIN(none, held);
+}
+
+static void test_cleanup_fd(void **state)
+{
+    int fd = dup(STDERR_FILENO);
+
+    assert_int_equal(fail_with(fd), -1);
+    assert_int_equal(errno, EXDEV);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    assert_int_equal(fail_with(fd), -1); /* closed already */
+    assert_int_equal(errno, EXDEV);
 }
 
 static void test_buf_steal(void **state)
@@ -655,6 +683,7 @@ int main(void)
         cmocka_unit_test(test_write_all),
         cmocka_unit_test(test_write_all_interrupted),
         cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_cleanup_fd),
         cmocka_unit_test(test_buf_limit),
         cmocka_unit_test(test_buf_steal),
         cmocka_unit_test(test_list),
