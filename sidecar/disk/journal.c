@@ -26,14 +26,26 @@ struct record {
 };
 _Static_assert(sizeof(struct record) == 64, "records do not cross a block");
 
+/*
+ * The file "started":
+ *
+ *   0            64           128                end                  size
+ *   ├────────────┼────────────┼──  ...  ──┼───────┼──────────  ...  ───┤
+ *   │ START key1 │ START key2 │           │ FORGET│  zeroes, or a record that was torn
+ *   └────────────┴────────────┴──  ...  ──┴───────┴──────────  ...  ───┘
+ *
+ * A record counts once it is whole. What is left of a torn one is written over by the next. Behind
+ * a torn record there can be FORGETs, which do no harm, but no START: each START is on the disk,
+ * with all before it, before the next record is written.
+ */
 struct journal {
     int dir_fd;
     int fd;
-    off_t end;  /* where the next record goes */
-    off_t size; /* of the file */
-    struct journal_entry *entries;
+    off_t end;  /* where the next record goes: a multiple of a record, at most size */
+    off_t size; /* of the file, as far as it is whole records */
+    struct journal_entry *entries; /* in the order of their starts */
     size_t count;
-    size_t alloc;
+    size_t alloc;    /* a power of two, or 0 */
     uint32_t *slots; /* 1 + the place of an entry, by its key; twice as many as there is room for */
     char *sandbox;
 };
@@ -104,6 +116,7 @@ static uint32_t *slot_of(const struct journal *j, const unsigned char *key)
     size_t i;
 
     memcpy(&hash, key, sizeof(hash));
+    assert(j->count <= j->alloc); /* half of the slots are free: the search ends */
     for (i = hash & mask; j->slots[i]; i = (i + 1) & mask)
         if (memcmp(j->entries[j->slots[i] - 1].key.bytes, key, JOURNAL_KEY_BYTES) == 0)
             break;
@@ -138,6 +151,7 @@ size_t journal_count(const struct journal *j)
 
 const struct journal_entry *journal_at(const struct journal *j, size_t i)
 {
+    assert(i < j->count);
     return &j->entries[i];
 }
 
@@ -167,6 +181,7 @@ static void add_entry(struct journal *j, const unsigned char *key, const unsigne
         j->entries = xrealloc(j->entries, j->alloc * sizeof(*j->entries));
         index_all(j);
     }
+    assert(j->count < j->alloc);
     e = &j->entries[j->count];
     *e = (struct journal_entry){0};
     memcpy(e->key.bytes, key, JOURNAL_KEY_BYTES);
@@ -258,9 +273,9 @@ static int append(struct journal *j, const struct record *rec, bool sync)
 {
     int r = j->end >= (off_t)JOURNAL_FILE_BYTES ? compact(j) : 0;
 
+    assert(j->end % (off_t)sizeof(*rec) == 0 && j->end <= j->size);
     if (r == 0 && j->end + (off_t)sizeof(*rec) > j->size)
         r = extend(j);
-
     if (r == 0)
         r = write_all_at(j->fd, rec, sizeof(*rec), j->end);
     if (r == 0 && sync && fdatasync(j->fd) < 0)

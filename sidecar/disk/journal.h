@@ -31,6 +31,9 @@
 #define JOURNAL_REMEMBERED 65536
 #define JOURNAL_FILE_BYTES (16u << 20)
 
+/* Owned by who has opened it, and used by one thread: nothing else may write to its folder. Inputs
+ * are copied. A start whose write has failed may be on the disk all the same: after a restart it
+ * reads as an attempt that was lost. */
 struct journal;
 
 struct journal_key {
@@ -65,7 +68,7 @@ void journal_forget(struct journal *j, const struct journal_key *key, bool has_e
  * append any more. */
 int journal_events_append(struct journal *j, const struct journal_key *key, const char *lines,
                           size_t len);
-/* Appends the saved events of the attempt to *ret; nothing if there are none. */
+/* Appends the saved events of the attempt to *ret, as far as they can be read and fit. */
 void journal_events_read(struct journal *j, const struct journal_key *key, struct buf *ret);
 
 /* NULL: no sandbox yet. journal_set_sandbox() returns when the UID is on the disk. */
