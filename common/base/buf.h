@@ -1,7 +1,12 @@
 /*
  * A growing byte buffer with a stated maximum. The buffer owns its memory. Appending past the
  * maximum fails with -ENOBUFS and changes nothing. The code that makes a buffer names its limit.
- * The code that appends data from outside handles the failure.
+ * The code that appends data from outside handles the failure. The result of an append may be
+ * ignored where the limit holds all that can come: after a failure a shorter text still fits, and
+ * the contents would have a hole.
+ *
+ * Pointers into a buffer (data, and what buf_extend() and buf_str() return) are good until the next
+ * call that changes it. len and data may be read; the functions below change them.
  */
 #ifndef ARL_COMMON_BASE_BUF_H
 #define ARL_COMMON_BASE_BUF_H
@@ -34,6 +39,8 @@ char *buf_extend(struct buf *b, size_t len);
 
 /* Removes the first n bytes (n <= len). */
 void buf_consume(struct buf *b, size_t n);
+/* Removes all behind the first len bytes (len <= b->len). */
+void buf_shorten(struct buf *b, size_t len);
 /* The contents as a NUL-terminated string, "" when empty; owned by the buffer. */
 const char *buf_str(const struct buf *b);
 /* Takes the memory out as a NUL-terminated string that the caller frees; the buffer is empty then.

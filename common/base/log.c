@@ -132,7 +132,7 @@ void log_line(enum log_level level, const char *msg, ...)
     va_end(ap);
     /* A JSON line that is cut is no JSON: there the limit is the buffer's own. */
     if (format == LOG_TEXT && b.len > LOG_LINE_MAX - 1)
-        b.len = LOG_LINE_MAX - 1;
+        buf_shorten(&b, LOG_LINE_MAX - 1);
     b.data[b.len++] = '\n';
     /* Nobody can be told that stderr is gone. */
     if (write(STDERR_FILENO, b.data, b.len) < 0)

@@ -206,7 +206,7 @@ int channel_writer_begin(struct channel_writer *w, const unsigned char key[CHANN
     crypto_secretstream_xchacha20poly1305_init_push(state_of(w->state), (unsigned char *)header,
                                                     key);
     if (channel_writer_put(w, text, sizeof(text), false, out) < 0) {
-        out->len = before;
+        buf_shorten(out, before);
         return -ENOBUFS;
     }
     return 0;

@@ -187,8 +187,7 @@ static void stream_cut(struct task_stream *s, size_t cap)
     if (p.head + p.tail == len)
         return;
     memmove(s->data.data + p.head, s->data.data + len - p.tail, p.tail);
-    s->data.len = p.head + p.tail;
-    s->data.data[s->data.len] = '\0';
+    buf_shorten(&s->data, p.head + p.tail);
     s->head_len = p.head;
     s->dropped = p.dropped;
 }
