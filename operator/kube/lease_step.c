@@ -70,6 +70,12 @@ int64_t lease_ends_ns(const struct lease_machine *m)
     return m->renewed_ns + LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC;
 }
 
+/* What is under way goes on, and so does the timer. */
+static struct lease_action go_on(const struct lease_machine *m)
+{
+    return (struct lease_action){LEASE_NOTHING, m->timer_ns};
+}
+
 /* Begins a read or write. One that hangs may not take longer than a leader has. */
 static struct lease_action begin(struct lease_machine *m, enum lease_state state,
                                  enum lease_action_type type, struct now now)
@@ -142,7 +148,7 @@ static struct lease_action on_record(struct lease_machine *m, const struct lease
     case LEASE_REREADING:
         return ev->mine ? begin(m, LEASE_RENEWING, LEASE_RENEW, now) : lost(m);
     default:
-        return (struct lease_action){LEASE_NOTHING, 0};
+        return go_on(m);
     }
 }
 
@@ -162,7 +168,7 @@ static struct lease_action on_seen(struct lease_machine *m, const struct lease_e
             return begin(m, LEASE_READING, LEASE_READ, now);
         /* fall through */
     default:
-        return (struct lease_action){LEASE_NOTHING, m->timer_ns};
+        return go_on(m);
     }
 }
 
@@ -177,7 +183,7 @@ static struct lease_action on_missing(struct lease_machine *m, struct now now, u
     case LEASE_REREADING:
         return lost(m); /* somebody has deleted it, and a third may have made it anew */
     default:
-        return (struct lease_action){LEASE_NOTHING, 0};
+        return go_on(m);
     }
 }
 
@@ -192,7 +198,7 @@ static struct lease_action on_failed(struct lease_machine *m, struct now now, ui
         m->unsure = true;
         return hold(m, now);
     default:
-        return (struct lease_action){LEASE_NOTHING, 0};
+        return go_on(m);
     }
 }
 
@@ -210,7 +216,7 @@ static struct lease_action on_time(struct lease_machine *m, struct now now, uint
         return m->unsure ? begin(m, LEASE_REREADING, LEASE_READ, now)
                          : begin(m, LEASE_RENEWING, LEASE_RENEW, now);
     default:
-        return (struct lease_action){LEASE_NOTHING, 0};
+        return go_on(m);
     }
 }
 
@@ -242,7 +248,22 @@ static struct lease_action step(struct lease_machine *m, const struct lease_even
     case LEASE_EV_RELEASE:
         return on_release(m);
     }
-    return (struct lease_action){LEASE_NOTHING, 0};
+    return go_on(m);
+}
+
+/*
+ * What holds after each step. Nobody leads longer than the last write allows: the timer of a leader
+ * comes by then. Who is done waits for nothing, and all others wait for a timer.
+ */
+static void lease_check(const struct lease_machine *m)
+{
+    bool done = m->state == LEASE_LOST || m->state == LEASE_RELEASED;
+
+    assert(m->state != LEASE_IDLE);
+    assert((m->timer_ns == 0) == done);
+    assert(!lease_is_leading(m) || m->timer_ns <= lease_ends_ns(m));
+    assert(m->renewed_ns <= m->began_ns);
+    assert(!m->unsure || lease_is_leading(m) || done);
 }
 
 struct lease_action lease_step(struct lease_machine *m, const struct lease_event *ev,
@@ -251,5 +272,6 @@ struct lease_action lease_step(struct lease_machine *m, const struct lease_event
     struct lease_action a = step(m, ev, now, jitter);
 
     m->timer_ns = a.timer_ns;
+    lease_check(m);
     return a;
 }
