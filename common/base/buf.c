@@ -6,13 +6,6 @@
 
 #define BUF_FIRST_ALLOC 128
 
-/* What holds before and after each call. A maximum that has no room for the NUL is none. */
-static void buf_check(const struct buf *b)
-{
-    assert(b->max < SIZE_MAX && b->len <= b->max);
-    assert(b->data ? b->len < b->alloc && b->data[b->len] == '\0' : b->len == 0 && b->alloc == 0);
-}
-
 void buf_init(struct buf *b, size_t max)
 {
     *b = (struct buf)BUF_INIT(max);
@@ -38,7 +31,6 @@ static int buf_reserve(struct buf *b, size_t extra)
 {
     size_t want;
 
-    buf_check(b);
     if (extra > b->max || b->len > b->max - extra)
         return -ENOBUFS;
     want = b->len + extra + 1;
@@ -110,7 +102,6 @@ int buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_consume(struct buf *b, size_t n)
 {
-    buf_check(b);
     assert(n <= b->len);
     if (n == 0)
         return;
@@ -121,7 +112,6 @@ void buf_consume(struct buf *b, size_t n)
 
 void buf_shorten(struct buf *b, size_t len)
 {
-    buf_check(b);
     assert(len <= b->len);
     if (len == b->len)
         return;
@@ -138,7 +128,6 @@ char *buf_steal(struct buf *b)
 {
     char *s = b->data ? b->data : xstrdup("");
 
-    buf_check(b);
     *b = (struct buf)BUF_INIT(b->max);
     return s;
 }

@@ -116,7 +116,7 @@ bool hostile_on_the_way(struct sim *s, struct kpod *k, struct msg *m, struct buf
         size_t first = CHANNEL_HEADER_BYTES + CHANNEL_FRAME_OVERHEAD + 2;
 
         cut = true;
-        b->len = sim_below(s, 2) && first < b->len ? first : sim_below(s, b->len);
+        buf_shorten(b, sim_below(s, 2) && first < b->len ? first : sim_below(s, b->len));
         break;
     }
     case 2:
