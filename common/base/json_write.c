@@ -55,7 +55,8 @@ static size_t plain_run(const unsigned char *s, size_t len)
     return i;
 }
 
-/* What stands for the one thing at s that can not stand as it is; *ret_used bytes of s are done. */
+/* The replacement for the character or byte at s that must be escaped; *ret_used bytes of s are
+ * done. */
 static const char *escape_for(const unsigned char *s, size_t len, char tmp[8], size_t *ret_used)
 {
     static const char hex[] = "0123456789abcdef";

@@ -72,7 +72,8 @@ bool log_rate_pass(struct log_rate *r, int64_t now_ns, int64_t interval_ms, uint
     return true;
 }
 
-/* A value without spaces or specials stands as it is; others are quoted as JSON strings are. */
+/* A value without spaces and special characters is written as it is; others are quoted as JSON
+ * strings. */
 static void put_value(struct buf *b, const char *v)
 {
     bool plain = *v != '\0';
@@ -90,7 +91,7 @@ static void put_text(struct buf *b, enum log_level level, const char *when, cons
 {
     const char *key;
 
-    /* Kept in columns, so that a screen full of lines can be read. */
+    /* In columns, so that a screen full of lines can be read. */
     buf_printf(b, "%s %-5s %s", when, level_names[level], msg);
     while ((key = va_arg(ap, const char *))) {
         const char *value = va_arg(ap, const char *);

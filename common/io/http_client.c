@@ -121,8 +121,8 @@ static void call_set_tls(struct http_call *call, struct http_tls_ref *t)
     http_tls_apply(t, call->easy);
 }
 
-/* curl checks the certificate against the host of the URL: so that is made the server name, and the
- * connection is directed to where the URL pointed before. */
+/* curl checks the certificate against the host of the URL. So the server name becomes the host, and
+ * the connection is directed to the host that the URL had before. */
 static void call_set_server_name(struct http_call *call, const char *name)
 {
     CURLU *u = curl_url();
@@ -494,7 +494,7 @@ static void deadline_arm(struct http_client *c, const struct http_call *call)
         uv_timer_start(&c->deadlines, on_deadline, (uint64_t)MAX(in_ms, 0), 0);
 }
 
-/* It goes to the server now: from here on time is the server's. */
+/* The request goes to the server now, and its time limit begins. */
 static void call_set_deadline(struct http_call *call)
 {
     if (call->timeout_ms <= 0)
@@ -582,7 +582,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     int flags = 0;
 
     if (status < 0) {
-        /* uv has stopped the handle; curl finds out what it is. */
+        /* uv has stopped the handle; curl finds out the error itself. */
         flags = CURL_CSELECT_ERR;
         uv_poll_start(&s->poll, s->events, on_poll);
     }

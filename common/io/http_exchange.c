@@ -194,7 +194,7 @@ static void reply_dropped(struct http_exchange *x, int status)
                               : "too much is being received at once: try again");
 }
 
-/* What of a body is taken, before a byte of it is kept. A length that is announced is taken from
+/* How much of a body is accepted, before a byte of it is kept. An announced length is taken from
  * the budget at once. */
 static void admit(struct http_exchange *x, size_t length)
 {
@@ -213,8 +213,8 @@ static void admit(struct http_exchange *x, size_t length)
     buf_init(&x->body, length > 0 ? length : most);
 }
 
-/* MHD closes behind an answer that is given here, before the body: what else comes is not taken for
- * another request. */
+/* MHD closes the connection after an answer that is given here, before the body. So the body is not
+ * taken for another request. */
 static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *mhd,
                              const char *method, const char *version)
 {

@@ -9,8 +9,9 @@
 
 #include "common/base/limits.h"
 
-/* What MHD keeps of a connection: the whole request head and the chunk that is being sent. It takes
- * pools of up to 32 KiB from malloc(), larger ones as mappings of their own (memorypool.c). */
+/* The memory that MHD keeps for a connection: the whole head of the request, and the chunk that is
+ * being sent. MHD takes pools of up to 32 KiB from malloc(), and larger ones as mappings of their
+ * own (memorypool.c). */
 #define CONNECTION_POOL_BYTES (32u << 10)
 /* A connection without a byte in either direction; catches readers that stopped reading. */
 #define CONNECTION_IDLE_S 60

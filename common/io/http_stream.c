@@ -45,7 +45,7 @@ static void on_disconnect(uv_poll_t *p, int status, int events)
         http_stream_gone(c->stream);
 }
 
-/* What MHD has taken need not be held any more. */
+/* Bytes that MHD has taken need not be kept any more. */
 static void drop_sent(struct http_stream *st)
 {
     http_server_release(st->exchange->server, st->sent);
@@ -147,7 +147,7 @@ struct http_stream *http_reply_stream(struct http_exchange *x, const struct http
 
     st->exchange = x;
     st->opts = *opts;
-    /* Room for what was sent but not dropped yet, see http_stream_write(). */
+    /* Room for sent bytes that are not dropped yet, see http_stream_write(). */
     buf_init(&st->queue, 2 * opts->max_queue);
     x->stream = st;
     x->conn->stream = st;

@@ -323,8 +323,8 @@ static bool take_created(const char **p, int64_t *ret)
     return true;
 }
 
-/* Only the one form that signature_sign() writes is understood: what cannot be said in another way
- * cannot be understood in another way either. */
+/* Accepts only the form that signature_sign() writes. A signature with only one spelling cannot be
+ * read in two ways. */
 static bool params_parse(const char *p, struct params *ret)
 {
     unsigned char nonce[SIGNATURE_NONCE_BYTES];

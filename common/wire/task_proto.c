@@ -9,8 +9,8 @@
 
 /* So that an exit event with its error fits into LIMIT_EVENT_LINE_BYTES, however it is escaped. */
 #define ERROR_TEXT_MAX 2048
-/* A stream's limit lies in memory twice for each running task; far above what an object can hold.
- */
+/* The largest output limit: a running task keeps it twice in memory. Far above what an object can
+ * hold. */
 #define OUTPUT_LIMIT_MAX (16u << 20)
 /* No step runs longer than a year. This keeps sums of times far from an overflow. */
 #define TIMEOUT_MS_MAX (366LL * 24 * 3600 * 1000)

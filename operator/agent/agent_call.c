@@ -16,7 +16,7 @@
 #define HEADERS 6
 #define TARGET_MAX 512
 
-/* What this process and the agent of a pod have in common. */
+/* The shared secret of this process and the agent of a pod. */
 struct secret {
     struct list node; /* the one that was used last is the last */
     char *pod_uid;

@@ -97,8 +97,8 @@ static void hang_up(struct stream *s)
     buf_clear(&s->line);
 }
 
-/* Others wait for a stream, and this one was open for long enough: it goes on when it is its turn
- * again, behind them. */
+/* Closes the stream, because others wait and it was open for long enough. It stands in the line
+ * behind them and goes on later. */
 static void give_way(struct stream *s)
 {
     struct world *w = s->c->opts.world;
@@ -137,7 +137,7 @@ static void on_way_timer(void *arg)
     streams_go_on(arg);
 }
 
-/* Something was given back: who waits for room goes on. */
+/* A part of the budget was given back: the next waiting run goes on. */
 static void others_go_on(struct sidecar_client *c)
 {
     struct world *w = c->opts.world;
@@ -160,7 +160,7 @@ static void closed(struct stream *s)
     streams_go_on(s->c);
 }
 
-/* What was large has been sent, or will not be. */
+/* The large steps were sent, or will not be sent. */
 static void start_done(struct stream *s)
 {
     if (s->run->start_turn.state == TURN_NONE)
@@ -366,7 +366,7 @@ static void on_data(void *arg, const char *data, size_t len)
         world_queue(s->c->opts.world, PLAN_TASK, s->task_key); /* to show it in time */
 }
 
-/* What an answer of the agent other than a stream means. */
+/* Handles an answer of the agent that is not a stream. */
 static void on_refusal(struct stream *s, const struct agent_answer *answer)
 {
     cleanup_free char *why = xstrdup_foreign(answer->body, LIMIT_FOREIGN_MESSAGE_BYTES);
@@ -374,7 +374,7 @@ static void on_refusal(struct stream *s, const struct agent_answer *answer)
         xasprintf("the agent refused the task: HTTP status %d: %s", answer->status, why);
 
     switch (answer->status) {
-    case 409: /* the same steps, under other flags than ours: an operator before us began it */
+    case 409: /* the same steps with other flags: an earlier operator began the attempt */
         if (s->attach_only) {
             again(s, message);
             return;
@@ -505,7 +505,7 @@ static const struct task *task_of(const struct stream *s)
     return t;
 }
 
-/* An agent that has told something has the steps. */
+/* An agent that has sent an event has the steps. */
 static bool inputs_are_known(const struct stream *s, const struct task *t)
 {
     return s->attach_only || inputs_kept(s->c->opts.world, s->run, t) || s->run->accepted_mono_ns;

@@ -94,7 +94,7 @@ static void load_retry(struct signing_load *l, const char *what, const char *why
     l->ops->v->timer_set(l->ops, l->timer, ops_now(l->ops).mono_ns + wait_ns);
 }
 
-/* What an answer that is no success says, for people. */
+/* The error of an answer, for people. */
 static void answer_text(const struct ops_response *resp, char *ret, size_t size)
 {
     cleanup_json struct json_object *status = NULL;

@@ -356,7 +356,7 @@ static void decode_conditions(struct json_object *status, struct pod *p)
     }
 }
 
-/* An annotation that is a path; NULL: it is none. */
+/* An annotation with a path; NULL: there is none. */
 static char *annotated_path(struct json_object *annotations, const char *name)
 {
     const char *s = json_get_str(annotations, name);
@@ -387,7 +387,7 @@ static void decode_marks(struct json_object *md, struct pod *p)
     if (!p->pool)
         p->pool = xstrdup("");
     p->sandbox = meta_name(labels, POD_LABEL_SANDBOX);
-    /* A sandbox's whose name is none is not idle for that. */
+    /* A pod of a sandbox with an invalid name does not count as idle. */
     p->allocated = str_eq(json_get_str(labels, POD_LABEL_STATUS), "allocated") ||
                    (json_get(labels, POD_LABEL_SANDBOX) && !p->sandbox);
     p->template_hash = meta_uid(annotations, POD_ANNOTATION_HASH);

@@ -342,7 +342,7 @@ static struct json_object *sidecar_env(const struct builder *b)
     return env;
 }
 
-/* What the sidecar and the init container have in common. */
+/* The members that the sidecar and the init container share. */
 static struct json_object *new_container(const struct builder *b, const char *name)
 {
     struct json_object *c = json_object_new_object();
@@ -357,11 +357,9 @@ static struct json_object *new_container(const struct builder *b, const char *na
     return c;
 }
 
-/*
- * Of the template's container `sidecar` only the resources are taken, and the image if that is to
- * be kept: whatever else stands there, such as a command, an environment, mounts or a security
- * context, would be the tenant's in a container that holds the agent's key.
- */
+/* Only the resources of the template's container `sidecar` are used, and the image if it is to be
+ * kept. With anything else, such as a command, an environment, mounts or a security context, the
+ * tenant would control a container that has the agent's key. */
 static void find_sidecar(struct builder *b)
 {
     struct json_object *c = find_named(json_get(b->spec, "containers"), POD_SIDECAR);

@@ -128,7 +128,7 @@ void task_result_add_gap(struct task_result *r, size_t step, int fd, uint64_t by
     s->dropped += bytes;
 }
 
-/* Nothing in it needs to be escaped, so that its size in JSON is known. */
+/* It has no character that JSON escapes, so its size in JSON is known. */
 void task_result_set_output_file(struct task_result *r, size_t step, const char *paths)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -540,7 +540,7 @@ static size_t tail_fitting(const struct task_stream *s, size_t max)
     return low;
 }
 
-/* Makes *s, which is a copy, show the end of the stream only; returns what that takes. */
+/* Makes the copy *s show only the end of the stream. Returns how many bytes that takes. */
 static size_t show_tail(struct task_stream *s, size_t max)
 {
     size_t tail;
@@ -561,8 +561,8 @@ static size_t show_tail(struct task_stream *s, size_t max)
     return MARKER_MAX + json_stored_len(s->data.data, tail);
 }
 
-/* The steps with the last max bytes of what they have printed, the latest step first. Each byte is
- * written twice: in its step and joined. The texts stay those of r. */
+/* Writes the steps with the last max bytes of their output, the latest step first. Each byte is
+ * written twice: in its step and joined. The texts belong to r. */
 static struct task_step_result *steps_with_tail(const struct task_result *r, size_t max)
 {
     struct task_step_result *steps = xcalloc(r->step_count, sizeof(*steps));

@@ -576,7 +576,7 @@ static void do_read(struct executor *x, const char *key, const struct action *a)
 
     meta_key(obj_key, a->ns, a->name);
     if (ledger_busy(x->w->ledger, a->kind, obj_key)) {
-        /* What ends that write may plan other keys only. */
+        /* The end of that write may only plan other keys. */
         queue_after(x->w->queue, key, plan_lane(key),
                     ops_now(x->ops).mono_ns + RESOLVE_FIRST_MS * NSEC_PER_MSEC);
         return;

@@ -326,7 +326,8 @@ static int load_token(const struct place *p, struct kube_config *c, struct err *
 
 /* ---- plugins --------------------------------------------------------------------------------- */
 
-/* A value as JSON. Depth and size are bounded: it goes into a variable of the plugin's. */
+/* Writes a value as JSON. Depth and size are bounded, because it goes into an environment variable
+ * of the plugin. */
 static int json_of(struct json_writer *w, struct file *f, const char *name, const yaml_node_t *n,
                    unsigned depth)
 {

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define HOST_MAX 256 /* names are shorter; what is longer matches nothing */
+#define HOST_MAX 256 /* names are shorter; a longer text matches nothing */
 
 /* ---- hosts ----------------------------------------------------------------------------------- */
 

@@ -47,7 +47,7 @@ static void arm(struct exec_plugin *p);
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
-/* In one line, without what a terminal would obey. */
+/* As one line, without characters that a terminal would obey. */
 static void flatten(char *s)
 {
     for (; *s; s++)
@@ -267,7 +267,7 @@ static char **make_args(const struct kube_exec *e)
     return args;
 }
 
-/* Real pipes: what uv_spawn() makes of UV_CREATE_PIPE is a socket, which a script cannot open as
+/* Real pipes: with UV_CREATE_PIPE uv_spawn() makes sockets, which a script cannot open as
  * /dev/stdout. The plugin's end goes to *ret. */
 static int open_pipe(uv_pipe_t *ours, uv_file *ret)
 {
@@ -358,8 +358,8 @@ static void not_started(struct exec_plugin *p, int rc)
     settle(p, "", 0, &err);
 }
 
-/* As PID 1 of a container we inherit what plugins leave behind. No run is under way, so that none
- * of these is uv's. */
+/* As PID 1 of a container this process inherits the processes that plugins leave behind. No plugin
+ * runs now, so none of them belongs to uv. */
 static void reap_orphans(void)
 {
     if (getpid() == 1)

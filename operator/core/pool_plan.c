@@ -423,7 +423,7 @@ static int64_t slow_wall_ns(const struct pod *p)
     return MAX(p->meta.created_wall_ns, p->ready_since_wall_ns) + SLOW_POD_NS;
 }
 
-/* Why a pool has fewer pods than it wants, if that does not end by itself; NULL: it does, or there
+/* Why a pool has fewer pods than it wants and that will not end by itself. NULL: it will, or there
  * are enough. */
 static char *trouble_of(const struct warmpool *pool, const struct pool_state *st,
                         const struct census *c, struct now now, const char **ret_reason)
@@ -578,7 +578,7 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     if (!pool->invalid && !pool->meta.deleting) {
         scale_down(pool, creating, &c, out);
         roll(pool, &c, out);
-        /* What is being read, after a claim that failed, may well be idle still. */
+        /* A pod that is being read after a failed claim may still be idle. */
         scale_up(pool, creating + ledger_count(w->ledger, LEDGER_READ, key), hold, st, &c, now,
                  out);
     }

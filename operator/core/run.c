@@ -5,7 +5,7 @@
 
 #include "common/base/limits.h"
 
-/* The exit code of an attempt that ended without one: what a shell gives a killed command. */
+/* The exit code of an attempt that ended without one: that of a killed command in a shell. */
 #define CODE_LOST 137
 
 struct run *run_new(struct run_target target, int64_t attempt, size_t step_count, struct now now)
@@ -72,7 +72,7 @@ static const struct {
     {TASK_END_AGENT_LOST, "AgentRestarted", true},
 };
 
-/* Of what the last step that has begun has printed. */
+/* Keeps the end of the output of the last step that has begun. */
 static void keep_end(struct run *r, size_t bytes)
 {
     size_t last = r->result->step_count;
@@ -105,8 +105,8 @@ static void finish(struct run *r, const char *reason, bool retryable, struct now
     keep_end(r, RUN_ENDED_TAIL_BYTES);
 }
 
-/* What an agent says of times is believed as far as it can be true: that is not before the task was
- * made or this process has begun it, not in the future, and no longer than the time since. */
+/* A time that an agent reports is cut to the range that is possible: not before the task was made
+ * (or before this process began it), not in the future, and not longer than the time since. */
 static int64_t believed_wall(const struct run *r, int64_t wall_ns, struct now now)
 {
     return MIN(MAX(wall_ns, r->earliest_wall_ns), now.wall_ns);
@@ -122,7 +122,7 @@ static int64_t believed_duration(const struct run *r, int64_t ns, struct now now
     return MIN(MAX(ns, 0), longest_ns);
 }
 
-/* All events have been read again: the end is the one that was told the first time. */
+/* All events were read again. The end is the one that was reported the first time. */
 static void read_whole(struct run *r, struct now now)
 {
     assert(r->ended && r->kept);
@@ -149,8 +149,7 @@ static void on_end(struct run *r, const struct task_event *ev, struct now now)
             finish(r, end_reasons[i].to, end_reasons[i].retryable, now);
     if (ev->reason == TASK_END_AGENT_LOST)
         r->message = xstrdup("the agent in the pod restarted while a step ran");
-    /* A success needs every step to have ended well: what comes from a pod is not believed twice.
-     */
+    /* A success needs a good end of every step: the end event of a pod alone is not trusted. */
     for (size_t i = 0; i < r->result->step_count && ev->reason == TASK_END_COMPLETED; i++)
         if (!r->result->steps[i].ended || r->result->steps[i].code != 0)
             r->reason = "StepFailed";
@@ -258,7 +257,7 @@ static void move_names(struct task_result *from, struct task_result *to)
     task_result_set_names(to, names);
 }
 
-/* The attempt has ended, but its whole output cannot be had any more. */
+/* The attempt has ended, and its whole output cannot be read any more: keeps the end of it. */
 static void settle_for_tail(struct run *r, const char *message, struct now now)
 {
     assert(r->ended && r->reading == (r->kept != NULL));
@@ -315,7 +314,7 @@ void run_read_again(struct run *r)
 size_t run_memory_to_read(const struct run *r)
 {
     assert(r->ended && !r->over);
-    /* Buffers double; an attempt is trimmed when it has twice what is kept. */
+    /* Buffers grow by doubling, so an attempt is trimmed only when it has twice the limit. */
     return r->result->memory + 2 * MIN(r->output_seen, 2u * RUN_OUTPUT_MAX);
 }
 

@@ -66,7 +66,7 @@ static void leave_line(struct turns *t, struct turns_ns *n, struct turn *turn)
     n->waiting--;
 }
 
-/* The first in line that has not its share already. NULL: nobody. */
+/* The first in the line whose namespace has less than its share. NULL: none. */
 static struct turn *first_without_share(const struct turns *t)
 {
     list_for_each (it, &t->line) {
@@ -78,7 +78,8 @@ static struct turn *first_without_share(const struct turns *t)
     return NULL;
 }
 
-/* What lacks room holds up those behind it, or a large one would never get any. NULL: nobody. */
+/* The first turn that may be granted. One that lacks room holds up those behind it, otherwise a
+ * large one would never be granted. NULL: none. */
 static struct turn *first_that_may(const struct turns *t)
 {
     struct turn *turn = first_without_share(t);

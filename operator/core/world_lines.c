@@ -118,7 +118,7 @@ void world_queue_task_head(struct world *w, const char *sandbox_key)
         world_queue_obj(w, PLAN_TASK, head->ns, head->name);
 }
 
-/* Whoever is the first now may have been planned before, when he was not. */
+/* The first sandbox of the line may have been planned before, when it was not the first. */
 static void run_changed(struct world *w, const char *task_key)
 {
     const struct task *t = world_task(w, task_key);

@@ -1,4 +1,4 @@
-/* The part of the world that is shelves: what the pods of a pool are, and who waits for one. */
+/* The shelves of the world: the pods of each pool by mark, and the sandboxes that wait for one. */
 #include "operator/core/plan.h"
 #include "operator/core/world.h"
 
@@ -298,7 +298,7 @@ static void line_up_owner(struct world *w, const struct pod *p)
 void world_shelve_pod(struct world *w, struct pod *was, struct pod *is)
 {
     if (is && !plan_pod_suspect(is) && pod_idle(is))
-        is->unready_mono_ns = 0; /* nobody asks about it before it is suspect (again) */
+        is->unready_mono_ns = 0; /* it is not examined before it is suspect (again) */
     shelve_in_pool(w, was, is);
     index_by_sandbox(w, was, false);
     index_by_sandbox(w, is, true);

@@ -95,7 +95,7 @@ static char *new_name(struct events *e, const char *about)
     return xasprintf("%.*s.%016" PRIx64, NAME_PART_MAX, about, random);
 }
 
-/* What was said of this a short while ago, or that it is said now for the first time. */
+/* Finds the Event with this content that was sent a short while ago, or notes a new one. */
 static struct seen *remember(struct events *e, const char *about, const char *uid,
                              const char *reason, const char *message)
 {

@@ -21,7 +21,7 @@ struct gate {
     struct gate_machine machine;
     struct ops_timer *timer;
     struct list line;    /* calls that wait */
-    struct list refused; /* calls that found the line full: told from the loop */
+    struct list refused; /* calls that found the line full; they fail from the loop */
     struct list sent;
     unsigned line_len;
     size_t line_bytes;
@@ -40,7 +40,7 @@ struct gate_call {
     struct ops_call *call; /* SENT: the inner one */
     struct ops_handler handler;
     void *arg;
-    struct ops_request *req; /* a copy, of what has been in line; NULL: never was */
+    struct ops_request *req; /* a copy of a request that has been in the line; NULL: it never was */
     enum priority priority;
     unsigned tries;
     uint64_t path;
@@ -55,7 +55,7 @@ static void let_go(struct gate *g, unsigned count);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-/* The path without what differs from one try to the next. */
+/* The path without the parts that differ from one try to the next. */
 static uint64_t path_number(const char *path)
 {
     return hash_bytes(HASH_INIT, path, strcspn(path, "?"));
@@ -226,7 +226,7 @@ static bool is_cache_not_ready(const struct gate_call *c, const struct ops_respo
     return c->stream && !resp->error && resp->status == 429;
 }
 
-/* It could not be written because of what it is: some of that comes as 500. */
+/* Whether the object itself is the reason of the failure: some such failures come as 500. */
 static bool is_own_fault(const struct gate_call *c, const struct ops_response *resp)
 {
     struct kube_status status;

@@ -137,7 +137,7 @@ static struct lease_action on_record(struct lease_machine *m, const struct lease
             return begin(m, LEASE_TAKING, LEASE_TAKE, now);
         return stand_by(m);
     case LEASE_TAKING:
-        /* We stood still meanwhile: what we took may be another's by now. */
+        /* This process was stopped meanwhile: another one may hold the lease by now. */
         if (now.mono_ns - m->began_ns >= LEASE_RENEW_DEADLINE_MS * NSEC_PER_MSEC)
             return try_later(m, now, jitter);
         /* fall through */
@@ -163,7 +163,7 @@ static struct lease_action on_seen(struct lease_machine *m, const struct lease_e
             return begin(m, LEASE_READING, LEASE_READ, now);
         return (struct lease_action){LEASE_NOTHING, free_ns(m)};
     case LEASE_READING:
-        /* What the answer under way tells may be older. */
+        /* The answer under way may be older than this event. */
         if (ev->vacant)
             return begin(m, LEASE_READING, LEASE_READ, now);
         /* fall through */

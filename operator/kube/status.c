@@ -95,8 +95,8 @@ static enum kube_reason refine_forbidden(struct json_object *status)
     return msg && strstr(msg, "exceeded quota") ? KUBE_QUOTA_EXCEEDED : KUBE_FORBIDDEN;
 }
 
-/* What fails in the server because of the one object: the words are etcd's (v3rpc/rpctypes), its
- * client's (grpc) and those of k8s.io/apiserver (admission/plugin/webhook/errors). */
+/* Failures in the server that one object causes. The texts are those of etcd (v3rpc/rpctypes), its
+ * client (grpc) and k8s.io/apiserver (admission/plugin/webhook/errors). */
 static const struct {
     const char *words;
     enum kube_reason reason;

@@ -167,7 +167,7 @@ static struct watch_action watch_ended(struct watch_machine *m, const struct wat
     case KUBE_UNAUTHORIZED:
     case KUBE_SERVER_ERROR:
     case KUBE_NO_ANSWER:
-        break; /* what we have seen is still true: go on from there */
+        break; /* what the watch has seen is still true: it goes on from there */
     default:
         m->listed = false;
         break;

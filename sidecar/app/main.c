@@ -271,7 +271,7 @@ static void tear_down(struct app *app)
 
 static int serve(void)
 {
-    static struct app the_app; /* so that nothing counts as lost when the start fails */
+    static struct app the_app; /* static, so that nothing counts as leaked if the start fails */
     struct app *app = &the_app;
     struct err err;
     char port[16];

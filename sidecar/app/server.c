@@ -214,7 +214,7 @@ static void free_sealed(void *user)
     free(user);
 }
 
-/* What a request may have of a body, as it is sent. */
+/* How long the body of a request may be, as it is sent. */
 static size_t body_limit(const struct http_exchange *x)
 {
     if (is_task(x) && strcmp(http_method(x), "PUT") == 0)
@@ -381,7 +381,7 @@ static void put_running(const char *label, const char *task, void *arg)
     json_w_end_object(arg);
 }
 
-/* What runs, for an operator that wants to know whether somebody still wants it. */
+/* Lists the running attempts, for an operator that audits them. */
 static void list_tasks(struct server *s, struct sealed_exchange *x)
 {
     cleanup_buf struct buf b = BUF_INIT(BODY_MAX);

@@ -8,7 +8,7 @@
 #include "common/base/log.h"
 #include "sidecar/auth/sealed.h"
 
-/* What waits for a reader; the rest waits in the log, where it is anyway. */
+/* How many bytes wait for a slow reader. The rest waits in the log, which has it anyway. */
 #define STREAM_QUEUE_BYTES (256u << 10)
 
 #define LABEL_PART_MAX 60
@@ -168,7 +168,7 @@ struct spool_file *attempt_spool(struct attempt *a, int fd)
     return a->spool[fd - 1];
 }
 
-/* The stream is about to lose bytes: all that there is of it goes to a file first. */
+/* The stream is about to lose bytes: first all its bytes so far go to a file. */
 static void overflow(struct attempt *a, int fd)
 {
     struct spool_file *f = a->spool[fd - 1];
@@ -183,7 +183,7 @@ static void overflow(struct attempt *a, int fd)
         follow_output_begin(a->output, fd - 1, a->printed[fd - 1], f ? spool_path(f) : NULL);
 }
 
-/* One that was begun for followers alone goes with them. */
+/* A file that was begun only for followers is removed with them. */
 static void end_file(struct attempt *a, int fd)
 {
     struct spool_file *f = a->spool[fd - 1];
@@ -558,8 +558,8 @@ void attempt_restore(struct attempt *a)
     log_warn("task lost", "key", a->label, NULL);
 }
 
-/* Nothing happens, or nothing that goes out before the step ends. A reader that is behind gets
- * lines anyway. */
+/* No event has come, or none that goes out before the step ends. A reader that is behind gets lines
+ * anyway. */
 static void stream_beat(struct stream *s, const struct buf *tail)
 {
     bool has_all = s->next_seq > s->attempt->log.count;

@@ -99,7 +99,7 @@ static char *path_of(const char *paths, int fd)
     return NULL;
 }
 
-/* Before the rest: what has a file needs no copy. */
+/* First the streams that have a file, because these need no copy. */
 static void past_find_files(struct past *p, const struct task_event *ev)
 {
     if (ev->type != TASK_EVENT_EXIT || ev->step != p->step)

@@ -164,7 +164,7 @@ static struct attempt *oldest_ended(struct run_table *t, size_t *ret_bytes)
     return oldest;
 }
 
-/* false: what runs takes all the room there is. */
+/* false: running attempts take all the room. */
 static bool make_room(struct run_table *t)
 {
     for (;;) {
@@ -275,7 +275,7 @@ static enum run_put put_new(struct run_table *t, struct sealed_exchange *x,
     return RUN_STARTED;
 }
 
-/* An attempt that the journal knows: attaches to what there is of it. */
+/* The journal knows this attempt: attaches to it if the table has it. */
 static enum run_put attach(struct run_table *t, struct sealed_exchange *x,
                            const struct journal_key *key, const char *label, uint64_t after,
                            struct err *err)
@@ -361,7 +361,7 @@ enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsi
     if (!a)
         return delete_unknown(t, &key);
     if (a->running) {
-        if (a->machine.state == RUN_RUNNING) /* else it was told before, or ends at its limit */
+        if (a->machine.state == RUN_RUNNING) /* else it is being killed already */
             log_info("task canceled", "attempt", a->label, NULL);
         attempt_cancel(a);
         return RUN_CANCELED;

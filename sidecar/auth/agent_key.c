@@ -42,7 +42,7 @@ static ssize_t read_all(int fd, void *ret, size_t size)
 static int load(int dir, struct channel_pair *ret)
 {
     cleanup_fd int fd = openat(dir, KEY_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    /* One byte more, so that a file that is too long shows. */
+    /* Reads one byte more than a key has, to detect a file that is too long. */
     struct {
         struct file file;
         unsigned char more;
@@ -73,7 +73,7 @@ static int save(int dir, const struct channel_pair *pair)
 
     memcpy(f.secret, pair->secret, sizeof(f.secret));
     memcpy(f.public_key, pair->public_key, sizeof(f.public_key));
-    /* What a run before this one left is not worth keeping. */
+    /* A file that an earlier run has left is not worth keeping. */
     unlinkat(dir, TEMP_NAME, 0);
     fd = openat(dir, TEMP_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -218,7 +218,7 @@ static int extend(struct journal *j)
 
     if (r < 0)
         return r;
-    /* The blocks are on the disk before any of them is used, so that a start writes data only. */
+    /* All blocks are allocated on the disk before one is used, so a start writes only data. */
     if (fsync(j->fd) < 0)
         return -errno;
     j->size += STARTED_STEP_BYTES;

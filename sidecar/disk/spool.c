@@ -145,7 +145,7 @@ int spool_open(const char *state_dir, struct spool **ret, struct err *err)
         return r;
     }
     while ((e = readdir(d))) {
-        /* Whoever followed did so at the sidecar before us. */
+        /* The followers of this file were connected to the last process of the sidecar. */
         if (strncmp(e->d_name, SPOOL_FOLLOWED, strlen(SPOOL_FOLLOWED)) == 0)
             unlinkat(dirfd(d), e->d_name, 0);
         else if (e->d_name[0] != '.')

@@ -19,7 +19,7 @@ struct follow_output {
     int code;
     uint64_t total[2];
     int fd[2];          /* what is read; -1: none */
-    uint64_t gap_at[2]; /* the bytes from there on are not in it, what comes after is */
+    uint64_t gap_at[2]; /* the offset of bytes that the file lacks; it has those behind them */
     uint64_t gap_bytes[2];
     struct spool_file *file[2]; /* removed with it; NULL: none */
 };
@@ -244,7 +244,7 @@ static void send_gap(struct follower *w, int stream, uint64_t bytes)
     send_text(w, FOLLOW_GAP, text);
 }
 
-/* From the file; what is not in there will never be. */
+/* Reads from the file. Bytes that it lacks will never come. */
 static void send_more(struct follower *w, int stream)
 {
     const struct follow_output *o = w->output;
@@ -416,7 +416,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
     if (n == 0)
         return;
-    /* What comes behind the line is nothing that tail says. */
+    /* tail sends nothing behind its line. */
     if (n < 0 || w->state != ASKING) {
         leave(w);
         return;

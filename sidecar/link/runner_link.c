@@ -196,8 +196,8 @@ static void renew(struct link *l)
     set_timer(l);
 }
 
-/* The runner is PID 1: when it goes its container goes, and the next one starts from scratch. One
- * that only lost its connection ends, since its folder is gone. */
+/* The runner is PID 1: its container ends with it, and the next life begins from scratch. A runner
+ * that has only lost its connection ends, because its folder is gone. */
 static void lose_runner(struct conn *c, const char *why)
 {
     struct link *l = c->link;
@@ -269,7 +269,7 @@ static void send_frame(struct conn *c, struct frame_buf *b)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-/* The secret goes before any code of the user's can come. */
+/* The secret is removed before any code of the user can run. */
 static void become_runner(struct conn *c)
 {
     struct link *l = c->link;
@@ -383,7 +383,7 @@ static void take_frames(struct conn *c)
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
     struct conn *c = h->data;
-    /* What stands behind a HELLO is read when its sender is known. */
+    /* The bytes behind a HELLO are read when the sender is known. */
     size_t n = c->link->runner == c ? READ_BYTES : FRAMES_HELLO_BYTES - c->in.len;
 
     *buf = uv_buf_init((char *)frame_buf_reserve(&c->in, n), (unsigned)n);

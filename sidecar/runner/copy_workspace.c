@@ -348,7 +348,7 @@ static int copy_all(int from, int to)
     if (mkdirat(to, COPYING, 0700) < 0) {
         r = -errno;
         tell(to, COPYING, " cannot be made, so nothing is copied", r);
-        return r == -EACCES ? 0 : r; /* what this user's steps may not write to, either */
+        return r == -EACCES ? 0 : r; /* the steps of this user may not write to it either */
     }
     copying = open_folder(to, COPYING);
     r = copying < 0 ? copying : copy_entries(from, copying, 0);
@@ -363,7 +363,8 @@ int copy_workspace(const char *from, const char *to)
     CLEANUP(close_fd) int target = -1;
     int r;
 
-    if (source < 0) /* most images have none, and what may not be read is nothing to have */
+    if (source <
+        0) /* most images have no such folder; a folder that may not be read counts as none */
         return 0;
     target = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     r = target < 0 ? -errno : copy_all(source, target);

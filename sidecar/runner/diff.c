@@ -178,7 +178,7 @@ static char *git_name(struct diff_line l)
 
 /* ---- hunks ----------------------------------------------------------------------------------- */
 
-/* Lines of the hunk as they are, against what its head says. */
+/* Compares the lines of the hunk with the counts in its head. */
 static int count_wrong(struct parser *p, size_t number, const struct diff_hunk *h, size_t old,
                        size_t new)
 {
@@ -190,7 +190,7 @@ static int count_wrong(struct parser *p, size_t number, const struct diff_hunk *
                             of_old ? old : new, p->in.number));
 }
 
-/* The next edit, and what may be said behind it, once: that it has no newline. */
+/* Goes to the next line, past a note that the present line has no newline. */
 static void next_edit(struct diff_lines *in)
 {
     struct diff_line l;
@@ -554,7 +554,7 @@ static int take_file(struct parser *p)
     return diff_line_starts(&l, "diff ") ? take_git(p, f) : take_plain(p, f);
 }
 
-/* What stands in front of a line that belongs to no file. */
+/* Skips text that belongs to no file. */
 enum around {
     BEHIND_FILE,
     IN_PROSE, /* sentences, behind a file */

@@ -14,7 +14,8 @@ static int octal(const char *p, size_t len)
     return v > 255 ? -1 : v;
 }
 
-/* What stands behind a backslash in git's quoted names; *ret_len: how many characters that is. */
+/* The byte that an escape in git's quoted names stands for; *ret_len: how many characters the
+ * escape has. */
 static int unescape(const char *p, size_t len, size_t *ret_len)
 {
     static const char from[] = "abtnvfr\"\\", to[] = "\a\b\t\n\v\f\r\"\\";
@@ -71,7 +72,7 @@ char *diff_rest_name(struct diff_line l)
     return l.len > 0 && !memchr(l.p, '\0', l.len) ? xmemdup0(l.p, l.len) : NULL;
 }
 
-/* What diff(1) puts behind a name: the date of the file, "YYYY-MM-DD HH:MM:SS[.N] [+-]HHMM". */
+/* The date of a file, which diff(1) writes behind its name: "YYYY-MM-DD HH:MM:SS[.N] [+-]HHMM". */
 #define DATE_BYTES strlen("YYYY-MM-DD HH:MM:SS")
 
 static bool is_date(const char *p, size_t len)

@@ -56,7 +56,7 @@ static bool is_script(const struct head *h)
     return begins_with(h, "#!", 2);
 }
 
-/* What stands behind "#!", as the kernel reads it; "": nothing. The head is cut. */
+/* The text behind "#!", as the kernel reads it; "": nothing. Cuts the head. */
 static const char *interpreter_of(struct head *h)
 {
     char *name = h->data + 2 + strspn(h->data + 2, " \t");

@@ -255,7 +255,7 @@ static bool fits(struct work *w, const struct hunk *h, size_t at, size_t skip)
 /* Where the hunk's old lines are to begin, from 0. */
 static size_t expected_at(const struct work *w, const struct hunk *h)
 {
-    /* Without old lines it goes behind the line of that number. */
+    /* A hunk without old lines is applied behind the line of that number. */
     int64_t at = (int64_t)h->head.old_start - (h->old_count > 0) + w->moved;
 
     return at < 0 ? 0 : (size_t)at;

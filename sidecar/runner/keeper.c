@@ -135,7 +135,7 @@ static void tell_text(enum keeper_kind kind, enum frame_how how, int value, cons
 
     snprintf(msg.text, sizeof(msg.text), "%s", text);
 
-    /* If the runner is gone there is nobody to tell. */
+    /* If the runner is gone, no process reads this. */
     while (write(STATUS_FD, &msg, sizeof(msg)) < 0 && errno == EINTR)
         continue;
 }

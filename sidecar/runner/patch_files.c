@@ -191,7 +191,7 @@ static const struct patch_entry *same_file(const struct job *j, const struct pat
     return NULL;
 }
 
-/* What is known of an entry once it was found and read. */
+/* Fills in an entry that was found and read. */
 static bool check_entry(struct job *j, const char *path, struct patch_entry *e)
 {
     const struct patch_entry *other = several(j) ? same_file(j, e) : NULL;
@@ -203,8 +203,8 @@ static bool check_entry(struct job *j, const char *path, struct patch_entry *e)
     return true;
 }
 
-/* A file where a folder is to be, or a folder where a file is to be: a later part of the patch may
- * take it away. */
+/* A file stands where a folder is needed, or a folder where a file is needed. A later part of the
+ * patch may remove it. */
 static bool may_give_way(const struct job *j, const struct write_result *r, const char *path)
 {
     return r->how == FRAME_WRITE_FAILED &&
@@ -285,7 +285,7 @@ static void set_mode(const struct diff_file *f, const struct patch_entry *from,
         to->mode = old; /* a copy has the mode of its source */
 }
 
-/* Another part of the patch takes the file of this name away, so that it may be made anew. */
+/* Whether another part of the patch removes the file of this name, so that it may be made anew. */
 static bool goes_away(const struct job *j, const char *name)
 {
     for (size_t i = 0; i < j->diff.count; i++) {
@@ -352,7 +352,7 @@ static bool finish(struct job *j, const struct diff_file *f, struct patch_entry 
                       xstrdup("a symbolic link leads there: what is deleted or renamed has to be "
                               "named itself"));
     if (f->change == DIFF_DELETE) {
-        if (!replaced(to)) /* else it is what stood there before that is deleted */
+        if (!replaced(to)) /* otherwise the old file of that name is deleted */
             put_text(to, NULL, 0, NULL);
         return true;
     }

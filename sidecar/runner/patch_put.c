@@ -40,7 +40,7 @@ static bool comes(const struct patch_entry *e)
 
 /* ---- files in place of folders, and the other way round -------------------------------------- */
 
-/* A file that goes, so that its name can be a folder's. */
+/* Moves a file aside, so that its name can become a folder. */
 static struct patch_entry *file_above(const struct patch_tree *t, const struct patch_entry *e)
 {
     for (size_t i = 0; i < t->count; i++)
@@ -171,7 +171,7 @@ static int set_mode(const struct patch_entry *e, mode_t mode)
     return err;
 }
 
-/* The new file complete, beside where it is to be. */
+/* Writes the complete new file beside its place. */
 static struct write_result prepare(const struct patch_tree *t, struct patch_entry *e)
 {
     cleanup_free char *path = patch_entry_path(t->spec, e->name);

@@ -229,7 +229,7 @@ int replace_prepare(struct replace *r)
         e = must_stay(r) ? EPERM : make_temp(r, there);
     if (!e || !r->at->exists || e == ENOSPC || e == EDQUOT)
         return e;
-    /* What was read of the content is not to be had again. */
+    /* The content that was read cannot be read a second time. */
     if (r->filled && !r->has_content)
         return e;
     fd = open_there(r);

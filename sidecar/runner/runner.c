@@ -244,7 +244,8 @@ static int64_t next_deadline(struct runner *r, int64_t now_ns)
         next = MIN(next, r->redial_ns);
     if (r->stop_ns && now_ns >= r->stop_ns) {
         signal_all(r, SIGKILL);
-        /* What can not be killed is the kernel's; it goes with this process when that is PID 1. */
+        /* A process that cannot be killed is stuck in the kernel; it ends with this process if that
+         * is PID 1. */
         runner_end(r, 128 + SIGTERM);
     } else if (r->stop_ns) {
         next = MIN(next, r->stop_ns);
@@ -331,7 +332,7 @@ int runner_run(const char *socket_path, char **main_argv, char **env)
     struct pollfd *fds = NULL;
     size_t room = 0;
 
-    /* What runs beside us as the same user must not read our memory or trace us. */
+    /* Other processes of the same user must not read the memory of the runner or trace it. */
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     open_standard_fds();

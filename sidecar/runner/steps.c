@@ -386,7 +386,7 @@ void steps_abandon(struct runner *r)
 
 /* ---- moving on ------------------------------------------------------------------------------- */
 
-/* When the pipes are to be given up; INT64_MAX: not yet. */
+/* When to stop waiting for the pipes; INT64_MAX: not yet. */
 static int64_t eof_deadline(const struct step *s)
 {
     return s->has_result ? s->exited_ns + RUNNER_EOF_MS * MS : INT64_MAX;

@@ -273,7 +273,7 @@ static enum tar_result meta_block(struct tar_reader *r, const unsigned char *blo
 
 static char *name_of(const struct header *h)
 {
-    /* In the header of GNU tar something else stands where the prefix does. */
+    /* The header of GNU tar has other fields in the place of the prefix. */
     if (memcmp(h->magic, "ustar", 6) == 0 && h->prefix[0])
         return xasprintf("%.*s/%.*s", (int)sizeof(h->prefix), h->prefix, (int)sizeof(h->name),
                          h->name);

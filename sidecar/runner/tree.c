@@ -13,7 +13,8 @@
 /* How many processes one look reads. The kernel's default for pid_max is 32768, and a pod's limit
  * is far lower. More are read by the next look, when there are fewer. */
 #define TREE_MAX 65536
-/* Looks at a tree that grows faster than it can be stopped; the next tree_kill() goes on. */
+/* How often a tree is read that grows faster than it can be stopped. The next tree_kill() goes on.
+ */
 #define FREEZE_ROUNDS 16
 
 struct process {

@@ -138,8 +138,8 @@ static int pack_any(struct packing *p, int dir, const char *name, size_t name_le
     }
 }
 
-/* Takes fd over. p->name begins with the folder's own name, name_len bytes of it; after a failure
- * it is the name of what failed. */
+/* Takes over fd. p->name begins with the folder's own name, of name_len bytes. After a failure it
+ * is the name of the entry that failed. */
 static int pack_folder(struct packing *p, int fd, size_t name_len, unsigned depth)
 {
     DIR *d = fdopendir(fd);

@@ -359,8 +359,8 @@ int verbs_main(const struct verbs_place *place, int argc, char **argv)
     struct verb v = {.name = argv[0], .walk = place->alone ? 0 : WALK_CONFINED};
     int r;
 
-    /* What runs beside us as the same user must not write our answer, or take what we are given,
-     * through /proc/PID/fd. */
+    /* Other processes of the same user must not write into the answer, or read the input, through
+     * /proc/PID/fd. */
     prctl(PR_SET_DUMPABLE, 0);
     if (argc == 2 && str_is_help(argv[1]))
         return verb_write(STDOUT_FILENO, usage, strlen(usage)) ? VERB_FAILED : 0;

@@ -97,7 +97,7 @@ static int bind_to_volume(struct walker *w, int link)
     return 0;
 }
 
-/* Puts the link's text in front of what is left. */
+/* Puts the text of the link in front of the remaining path. */
 static int follow(struct walker *w, int link, const struct stat *st)
 {
     char text[PATH_MAX];
