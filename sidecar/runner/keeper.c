@@ -260,10 +260,11 @@ static _Noreturn void keeper_main(const struct keeper_spec *spec, int pipes[PIPE
     siginfo_t info;
     pid_t child;
 
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "arl-step");
     arrange_fds(pipes);
-    child = fork();
+    /* Otherwise processes that the command leaves behind would outlive the step, so the command does
+     * not start. */
+    child = prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -1 : fork();
     if (child == 0)
         child_main(spec);
     if (child < 0)
