@@ -4,8 +4,8 @@
  *
  * How much output is kept:
  * - The limit is for each stream of a step. The first half of it goes out as it comes. The last
- * half is kept in a ring and goes out when the step ends. A gap event between them counts the bytes
- *   that were dropped.
+ *   half is kept in a ring and goes out when the step ends. A gap event between them counts the
+ *   bytes that were dropped.
  * - All steps together keep OUTLOG_TOTAL_BYTES. Output beyond that is only counted.
  * - A program may write byte by byte. Its first OUTLOG_EAGER_EVENTS writes are events of their own.
  *   Later bytes are collected: until they are OUTLOG_COLLECT_BYTES, or a tick comes, or the step

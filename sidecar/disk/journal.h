@@ -8,10 +8,10 @@
  *                advance, so that a start costs one fdatasync() of one block
  *   events/KEY   the event lines of an attempt. They are written a second after they came, or
  *                earlier if they are many, and not synced. After a crash their end or the whole
- * file may be missing; that reads as an attempt that was lost, never as a success. An attempt that
- * is acknowledged within a second never has a file sandbox      the UID of the one sandbox that
- * this pod serves token-NAME   what the runner of a container must present; also its secret
- * (runner_folder.h)
+ *                file may be missing; that reads as an attempt that was lost, never as a success.
+ *                An attempt that is acknowledged within a second never has a file
+ *   sandbox      the UID of the one sandbox that this pod serves
+ *   token-NAME   what the runner of a container must present; also its secret (runner_folder.h)
  *
  * A forgotten attempt is still known as started, because the same request may come again late and
  * must not run again. JOURNAL_REMEMBERED of them are kept; then the oldest half is removed. The

@@ -17,9 +17,9 @@
  *   dumpable.
  * - Code can pass descriptors to other containers over a volume: a connection to the socket, the
  *   folder of the socket, the socket. They are useless in the container's next life: when the
- * runner is lost, the sidecar first closes the door and all callers, and makes the next secret and
- * door in another folder. Code of the old life that still runs for a moment does not see that
- * folder either.
+ *   runner is lost, the sidecar first closes the door and all callers, and makes the next secret
+ *   and door in another folder. Code of the old life that still runs for a moment does not see that
+ *   folder either.
  * - The door is open only while no runner is in. Otherwise there is no socket to connect to.
  *
  * A sidecar that starts again lets in the runner that knows the last secret. If that runner does

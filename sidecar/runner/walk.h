@@ -7,8 +7,8 @@
  * another container that mounts the same volume. So a symbolic link is followed only
  * - if its owner is root or the user that writes, and
  * - with WALK_CONFINED, if the link is in the container's own root file system, or if the file is
- * in the same volume as the link: a link in a volume leads nobody out of that volume. A volume is a
- *   mount here; if the kernel does not tell mounts apart, no two are the same.
+ *   in the same volume as the link: a link in a volume leads nobody out of that volume. A volume is
+ *   a mount here; if the kernel does not tell mounts apart, no two are the same.
  *
  * A link to nowhere is an error, and no folder is made behind one, because nobody can know what the
  * link is meant to lead to. Limits: WALK_LINKS_MAX links, PATH_MAX bytes of the remaining path.
