@@ -262,7 +262,7 @@ static _Noreturn void keeper_main(const struct keeper_spec *spec, int pipes[PIPE
 
     prctl(PR_SET_NAME, "arl-step");
     arrange_fds(pipes);
-    /* Otherwise processes that the command leaves behind would outlive the step, so the command does
+    /* Otherwise processes that the command leaves behind would outlive the step: the command does
      * not start. */
     child = prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -1 : fork();
     if (child == 0)

@@ -17,8 +17,8 @@
  *      └── three pipes of each step: stdout and stderr of the command, and the status
  *
  * Messages of the status pipe, in this order: KEEPER_PID; KEEPER_FAILED if the command could not be
- * executed; KEEPER_EXIT. Then the keeper closes the pipe, but lives on with processes that are left.
- * If no process could be made for the command, KEEPER_FAILED is the only message.
+ * executed; KEEPER_EXIT. Then the keeper closes the pipe, but lives on while processes are left. If
+ * no process could be made for the command, KEEPER_FAILED is the only message.
  *
  * Neither runner nor keeper opens a file on the way to a command, because the owner of the
  * container's file system could make them wait in open(2). The process of the command itself

@@ -16,14 +16,14 @@
 static char *no_env[] = {NULL};
 
 /* Starts the command and returns all that its status pipe tells, "pid, exited 3". */
-static char *run(char **argv)
+static const char *run(const char *const *argv)
 {
     static const char *const hows[] = {[FRAME_EXITED] = "exited",
                                        [FRAME_SIGNALED] = "signaled",
                                        [FRAME_EXEC_FAILED] = "no exec",
                                        [FRAME_SPAWN_FAILED] = "no spawn",
                                        [FRAME_CHDIR_FAILED] = "no chdir"};
-    struct keeper_spec spec = {.argv = argv, .env = no_env, .work_dir = "/"};
+    struct keeper_spec spec = {.argv = (char **)argv, .env = no_env, .work_dir = "/"};
     int fds[KEEPER_FDS], status, n;
     pid_t pid = keeper_start(&spec, fds);
     struct keeper_msg msg;
@@ -52,9 +52,11 @@ static char *run(char **argv)
 
 static void test_what_is_told(void **state)
 {
-    assert_string_equal(run((char *[]){"sh", "-c", "exit 3", NULL}), "pid, exited 3");
-    assert_string_equal(run((char *[]){"sh", "-c", "kill -9 $$", NULL}), "pid, signaled 9");
-    assert_string_equal(run((char *[]){"/nothing/there", NULL}), "pid, no exec 2, exited 127");
+    assert_string_equal(run((const char *const[]){"sh", "-c", "exit 3", NULL}), "pid, exited 3");
+    assert_string_equal(run((const char *const[]){"sh", "-c", "kill -9 $$", NULL}),
+                        "pid, signaled 9");
+    assert_string_equal(run((const char *const[]){"/nothing/there", NULL}),
+                        "pid, no exec 2, exited 127");
 }
 
 /* From now on nothing that this process starts can be a subreaper: EPERM. */
@@ -81,15 +83,15 @@ static void test_no_subreaper(void **state)
 
     snprintf(want, sizeof(want), "no spawn %d", EPERM);
     forbid_subreapers();
-    assert_string_equal(run((char *[]){"sh", "-c", "exit 3", NULL}), want);
+    assert_string_equal(run((const char *const[]){"sh", "-c", "exit 3", NULL}), want);
 }
 
 static void test_env(void **state)
 {
-    char *base[] = {"A=1", "AB=2", "C=3", NULL};
-    char *more[] = {"AB=4", "D=5", "A=", NULL};
+    static const char *const base[] = {"A=1", "AB=2", "C=3", NULL};
+    static const char *const more[] = {"AB=4", "D=5", "A=", NULL};
     static const char *const want[] = {"A=", "AB=4", "C=3", "D=5"};
-    char **env = keeper_env(base, more);
+    char **env = keeper_env((char **)base, (char **)more);
 
     for (size_t i = 0; i < ARRAY_SIZE(want); i++)
         assert_string_equal(env[i], want[i]);
