@@ -13,7 +13,7 @@
 #ifndef ARL_SIDECAR_RUNNER_DIFF_H
 #define ARL_SIDECAR_RUNNER_DIFF_H
 
-#include "common/base/base.h"
+#include "sidecar/runner/diff_line.h"
 
 #define DIFF_FILES_MAX 4096
 
@@ -46,35 +46,6 @@ struct diff {
 int diff_parse(const char *text, size_t len, struct diff *ret, char **ret_why);
 void diff_done(struct diff *d);
 
-/* ---- lines, for files that read hunks, too -------------------------------------------------- */
-
-/* Text that is read line by line. A line includes its newline, if it has one. */
-struct diff_lines {
-    const char *p;
-    const char *end;
-    size_t number; /* of the next line, from 1 */
-};
-struct diff_line {
-    const char *p;
-    size_t len;
-};
-/* The next line, without moving on; false at the end. */
-bool diff_peek(const struct diff_lines *l, struct diff_line *ret);
-void diff_next(struct diff_lines *l);
-bool diff_line_starts(const struct diff_line *line, const char *s);
-/* The same; if so, it cuts s off the line. */
-bool diff_take_text(struct diff_line *line, const char *s);
-/* Whether the line is only "\n" or "\r\n". */
-bool diff_line_empty(const struct diff_line *line);
-
-/* The head of a hunk: @@ -OLD[,COUNT] +NEW[,COUNT] @@. */
-struct diff_hunk {
-    size_t old_start;
-    size_t old_count;
-    size_t new_start;
-    size_t new_count;
-};
-bool diff_hunk_head(struct diff_line line, struct diff_hunk *ret);
 /* All lines of a file's hunks; none if it has none. */
 struct diff_lines diff_hunks(const struct diff_file *f);
 

@@ -4,7 +4,7 @@
 #ifndef ARL_SIDECAR_RUNNER_DIFF_NAME_H
 #define ARL_SIDECAR_RUNNER_DIFF_NAME_H
 
-#include "sidecar/runner/diff.h"
+#include "sidecar/runner/diff_line.h"
 
 /* Takes a name in git's quotes off the front of l; owned. NULL: there is no such name. */
 char *diff_take_quoted(struct diff_line *l);

@@ -5,7 +5,7 @@
 #ifndef ARL_SIDECAR_RUNNER_DIFF_TEXT_H
 #define ARL_SIDECAR_RUNNER_DIFF_TEXT_H
 
-#include "sidecar/runner/diff.h"
+#include "sidecar/runner/diff_line.h"
 
 #define DIFF_OTHER_FORMAT                                                                          \
     "is of another format (a context diff, or \"*** Begin Patch\"): only unified diffs can be "    \

@@ -13,7 +13,7 @@
 #ifndef ARL_SIDECAR_RUNNER_PATCH_FILES_H
 #define ARL_SIDECAR_RUNNER_PATCH_FILES_H
 
-#include "sidecar/runner/write_file.h"
+#include "sidecar/runner/write_place.h"
 
 #define PATCH_BYTES_MAX (64u << 20)
 

@@ -10,12 +10,6 @@
 
 #define COPY_BYTES (64u << 10)
 
-static struct write_result failed(int e)
-{
-    return (struct write_result){.how = e ? FRAME_WRITE_FAILED : FRAME_EXITED,
-                                 .value = (uint32_t)e};
-}
-
 char *patch_entry_path(const struct write_spec *spec, const char *name)
 {
     return name && *name ? xasprintf("%s/%s", spec->path, name) : xstrdup(spec->path);
@@ -190,7 +184,7 @@ static struct write_result prepare(const struct patch_tree *t, struct patch_entr
         e->put.fill = copy_large;
         e->put.arg = (void *)e->new_from;
     }
-    return failed(replace_prepare(&e->put));
+    return write_outcome(replace_prepare(&e->put));
 }
 
 static int commit(struct patch_entry *e)
@@ -278,42 +272,42 @@ typedef struct write_result step(const struct patch_tree *t, struct patch_entry 
 static struct write_result step_check(const struct patch_tree *t, struct patch_entry *e,
                                       char **ret_why)
 {
-    return failed(comes(e) ? check_place(t, e, ret_why) : 0);
+    return write_outcome(comes(e) ? check_place(t, e, ret_why) : 0);
 }
 
 static struct write_result step_prepare(const struct patch_tree *t, struct patch_entry *e,
                                         char **ret_why)
 {
     (void)ret_why;
-    return comes(e) && !e->in_the_way ? prepare(t, e) : failed(0);
+    return comes(e) && !e->in_the_way ? prepare(t, e) : write_outcome(0);
 }
 
 static struct write_result step_make_way(const struct patch_tree *t, struct patch_entry *e,
                                          char **ret_why)
 {
     (void)ret_why;
-    return failed(comes(e) ? make_way(t, e) : 0);
+    return write_outcome(comes(e) ? make_way(t, e) : 0);
 }
 
 static struct write_result step_prepare_there(const struct patch_tree *t, struct patch_entry *e,
                                               char **ret_why)
 {
     (void)ret_why;
-    return comes(e) && e->in_the_way ? prepare(t, e) : failed(0);
+    return comes(e) && e->in_the_way ? prepare(t, e) : write_outcome(0);
 }
 
 static struct write_result step_put(const struct patch_tree *t, struct patch_entry *e,
                                     char **ret_why)
 {
     (void)t, (void)ret_why;
-    return failed(comes(e) ? commit(e) : 0);
+    return write_outcome(comes(e) ? commit(e) : 0);
 }
 
 static struct write_result step_delete(const struct patch_tree *t, struct patch_entry *e,
                                        char **ret_why)
 {
     (void)t, (void)ret_why;
-    return failed(goes(e) ? move_aside(e) : 0);
+    return write_outcome(goes(e) ? move_aside(e) : 0);
 }
 
 /* Nothing of this is taken back. */
@@ -346,5 +340,5 @@ struct write_result patch_put(const struct patch_tree *t, const char **ret_name,
             return r;
         }
     remove_what_goes(t);
-    return failed(0);
+    return write_outcome(0);
 }

@@ -11,7 +11,7 @@
 #define ARL_SIDECAR_RUNNER_PATCH_PUT_H
 
 #include "sidecar/runner/replace.h"
-#include "sidecar/runner/write_file.h"
+#include "sidecar/runner/write_place.h"
 
 /* One file that the patch touches: as it was, and as it will be. */
 struct patch_entry {

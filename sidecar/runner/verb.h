@@ -13,6 +13,14 @@
 #include "sidecar/runner/walk.h"
 
 #define VERB_LINE_BYTES_MAX (64u << 10)
+/* How many folders deep below PATH the verbs go, because each folder takes a descriptor. Deeper:
+ * ELOOP. */
+#define VERB_DEPTH_MAX 200
+
+/* Exit statuses. */
+#define VERB_FAILED 1
+#define VERB_MISUSED 2
+#define VERB_REFUSED 126
 
 struct verb {
     /* the arguments */
@@ -40,7 +48,9 @@ int verb_untar(const struct verb *v);
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* Writes the error to standard error, and returns the exit status. e: an errno value or one of enum
+/* Writes the error to standard error, as JSON, and returns status. */
+int verb_tell(const char *code, const char *message, int status);
+/* The same, and returns VERB_FAILED. e: an errno value or one of enum
  * verb_error; what: a path, or a sentence for VERB_ARCHIVE. */
 int verb_fail(int e, const char *what);
 /* One line of JSON: begins it, and writes it to fd. */

@@ -10,8 +10,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "sidecar/runner/verbs.h"
-
 /* Some file systems leave entries out of a folder that is changed while it is read. */
 #define PASSES_MAX 16
 

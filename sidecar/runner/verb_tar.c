@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "sidecar/runner/tar.h"
-#include "sidecar/runner/verbs.h"
 
 struct packing {
     struct verb_out out;

@@ -4,21 +4,13 @@
  * runs as the container does or as --user says, and has nothing to do with the runner that is PID
  * 1.
  *
- * verbs.c has the arguments and the answers; verb_files.c put, get, ls, stat and mkdir; verb_rm.c,
- * verb_tar.c and verb_untar.c the others.
+ * verbs.c has the arguments, verb.c the answers and what the verbs share; verb_files.c has put,
+ * get, ls, stat and mkdir; verb_rm.c, verb_tar.c and verb_untar.c the others.
  */
 #ifndef ARL_SIDECAR_RUNNER_VERBS_H
 #define ARL_SIDECAR_RUNNER_VERBS_H
 
 #include "common/base/base.h"
-
-/* How many folders deep below PATH the verbs go, because each folder takes a descriptor. Deeper:
- * ELOOP. */
-#define VERB_DEPTH_MAX 200
-
-#define VERB_FAILED 1
-#define VERB_MISUSED 2
-#define VERB_REFUSED 126
 
 /* Where the verbs run. */
 struct verbs_place {
