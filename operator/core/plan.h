@@ -8,19 +8,12 @@
 
 #include "common/base/clock.h"
 #include "operator/core/action.h"
+#include "operator/core/plan_key.h"
+#include "operator/core/plan_pod.h"
 #include "operator/core/world.h"
 
-#define PLAN_POOL "pool"
-#define PLAN_SANDBOX "sandbox"
-#define PLAN_TASK "task"
-#define PLAN_KEY_MAX (META_KEY_MAX + 16)
 /* How far synchronized clocks may differ, with times that have no fractions of a second. */
 #define CLOCKS_DIFFER_MS 2000
-
-/* "sandbox/namespace/name" */
-void plan_key(char *buf, const char *prefix, const char *key);
-/* The lane of such a key: claims and tasks go first, because people wait for them. */
-enum queue_lane plan_lane(const char *plan_key);
 
 void plan(struct world *w, const char *key, struct now now, struct actions *out);
 
@@ -37,14 +30,6 @@ int64_t plan_backoff_ns(unsigned failures);
 bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns);
 /* A pod was made, or no pod is missing: earlier failures of creates are over. */
 void plan_create_ok(struct pool_state *st, int64_t mono_ns);
-
-/* Whether plan_pod_broken() may return a reason for this pod, now or later. */
-bool plan_pod_suspect(const struct pod *p);
-/* Why a pod of ours that has not ended is of no use any more: a text for people, which the caller
- * frees. NULL: the pod can be used, or may become usable again; *ret_due_mono_ns is when to ask
- * again (0: when the pod changes). A pod that was ready, or has restarted, has two minutes to
- * become ready, counted from when this process heard of it: clocks of nodes do not matter. */
-char *plan_pod_broken(struct pod *p, struct now now, int64_t *ret_due_mono_ns);
 
 /*
  * When limit_ns are over since an event whose wall time an object has (since_wall_ns, by the clock

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "operator/api/pod_seal.h"
-#include "operator/core/plan.h"
+#include "operator/core/plan_key.h"
 #include "operator/kube/client.h"
 
 /* ---- lookups --------------------------------------------------------------------------------- */

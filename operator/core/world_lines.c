@@ -1,6 +1,6 @@
 /* The part of the world that is lines: sandboxes that wait for a pod of a pool, tasks of a sandbox.
  */
-#include "operator/core/plan.h"
+#include "operator/core/plan_key.h"
 #include "operator/core/world.h"
 
 /* ---- sandboxes that wait for a pod ------------------------------------------------------------

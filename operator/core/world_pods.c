@@ -1,5 +1,5 @@
 /* The shelves of the world: the pods of each pool by mark, and the sandboxes that wait for one. */
-#include "operator/core/plan.h"
+#include "operator/core/plan_pod.h"
 #include "operator/core/world.h"
 
 /* How long creates of the operator before may have been under way. */

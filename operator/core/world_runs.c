@@ -1,6 +1,6 @@
 /* The part of the world that runs share: memory, turns to write, turns to show output, streams. */
 #include "common/base/limits.h"
-#include "operator/core/plan.h"
+#include "operator/core/plan_key.h"
 #include "operator/core/world.h"
 
 /* ---- memory ---------------------------------------------------------------------------------- */
