@@ -13,6 +13,7 @@ import tempfile
 from collections import defaultdict
 from itertools import combinations
 
+import circles
 from source import function_bodies, is_product_c, read, strip_code, tracked
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -137,8 +138,13 @@ def long_lines(source):
     return len(items), items
 
 
+def in_circles(source):
+    found = list(circles.circles(source.root))
+    return len(found), [Item(tuple(map(os.path.basename, files)), f"{', '.join(files)}: {'; '.join(arrows)}") for files, arrows in found]
+
+
 MEASURES = {"functions.median": median, "functions.p90": p90, "functions.longest": longest, "gotos": gotos, "duplicates": duplicates,
-            "back-offs": back_offs, "hashes": hashes, "write-alls": write_alls, "long-lines": long_lines, "asserts": asserts}
+            "back-offs": back_offs, "hashes": hashes, "write-alls": write_alls, "long-lines": long_lines, "circles": in_circles, "asserts": asserts}
 
 
 class Figure:
@@ -235,6 +241,7 @@ back-offs <= 0 .
 hashes <= 0 .
 write-alls <= 0 .
 long-lines <= 0 .
+circles <= 0 .
 asserts >= 0 .
 asserts:common/ >= 100 .
 """
@@ -261,6 +268,7 @@ PLANTED = [
     ("hashes", "common/a.c", function("f", "h = h * 31 + *s;"), "common/a.c"),
     ("write-alls", "common/a.c", function("f", "while (n > 0)", "n -= write(fd, p, n);"), "f() in common/a.c:1"),
     ("long-lines", "docs/a.md", "x" * (COLUMNS + 1) + "\n", f"docs/a.md:1: {COLUMNS + 1} columns"),
+    ("circles", "common/a.c", function("one_begin", "two();"), "common/a, common/good: common/a uses two of common/good; common/good uses one_begin of common/a"),
     ("asserts:common/", "common/a.c", "int x;\n" * 40, "common/a.c has 0 asserts in 40 lines"),
     (LIMITS, LIMITS, TEST_LIMITS.replace("gotos", "gotso"), "no figure: gotso"),
     (LIMITS, LIMITS, TEST_LIMITS.replace("gotos <= 0 .\n", ""), "no limit of gotos"),
