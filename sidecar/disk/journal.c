@@ -201,6 +201,14 @@ static void record_check(const struct record *rec, unsigned char ret[CHECK_BYTES
     crypto_shorthash(ret, (const unsigned char *)&copy, sizeof(copy), key);
 }
 
+static bool is_whole(const struct record *rec)
+{
+    unsigned char check[CHECK_BYTES];
+
+    record_check(rec, check);
+    return rec->type != RECORD_NONE && memcmp(check, rec->check, sizeof(check)) == 0;
+}
+
 static void record_make(struct record *rec, enum record_type type, const unsigned char *key,
                         const unsigned char *digest)
 {
@@ -313,17 +321,31 @@ static int read_at(int fd, void *data, size_t len, off_t at, size_t *ret_len)
  * cannot be read is an error, because a start that is forgotten would begin once more. */
 static int load_records(struct journal *j)
 {
-    unsigned char check[CHECK_BYTES];
     struct record rec;
     size_t n;
     int r;
 
     while ((r = read_at(j->fd, &rec, sizeof(rec), j->end, &n)) == 0 && n == sizeof(rec)) {
-        record_check(&rec, check);
-        if (rec.type == RECORD_NONE || memcmp(check, rec.check, sizeof(check)) != 0)
+        if (!is_whole(&rec))
             break;
         replay(j, &rec);
         j->end += (off_t)sizeof(rec);
+    }
+    return r;
+}
+
+/* No START can be behind the first invalid record. If one is there, the file was damaged, and what
+ * else has begun is not known: -EBADMSG. */
+static int check_rest(const struct journal *j)
+{
+    struct record rec;
+    size_t n;
+    int r = 0;
+
+    for (off_t at = j->end; r == 0 && at < j->size; at += (off_t)sizeof(rec)) {
+        r = read_at(j->fd, &rec, sizeof(rec), at, &n);
+        if (r == 0 && n == sizeof(rec) && rec.type == RECORD_START && is_whole(&rec))
+            r = -EBADMSG;
     }
     return r;
 }
@@ -442,6 +464,13 @@ static int open_started(struct journal *j, const char *dir, struct err *err)
         return err_errno(err, errno, "open %s/started", dir);
     j->size = st.st_size / (off_t)sizeof(struct record) * (off_t)sizeof(struct record);
     r = load_records(j);
+    if (r == 0)
+        r = check_rest(j);
+    if (r == -EBADMSG)
+        return err_set(err, r,
+                       "%s/started is damaged at byte %lld: it is not known which steps have begun "
+                       "in this pod, so none is run",
+                       dir, (long long)j->end);
     if (r < 0)
         return err_errno(err, -r, "read %s/started", dir);
     if (j->size > 0)

@@ -202,6 +202,25 @@ static void test_compacts(void **state)
     journal_free(j);
 }
 
+/* A record in the middle is not what it was: it is not taken for one that was never whole, or what
+ * has begun since would be forgotten, and begin again. */
+static void test_damage_in_the_middle(void **state)
+{
+    cleanup_free char *name = xasprintf("%s/started", state_dir);
+    struct journal *j = open_it();
+    struct err err = {0};
+    int fd;
+
+    for (unsigned i = 1; i <= 3; i++)
+        begin(j, i);
+    journal_free(j);
+    fd = open(name, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 64 + 20), 1);
+    close(fd);
+    assert_int_equal(journal_open(state_dir, &j, &err), -EBADMSG);
+    assert_non_null(strstr(err.msg, "started is damaged at byte 64: "));
+}
+
 /* The last record at any stage of being written, and with any byte of it wrong: it and it alone is
  * not believed, and the next one takes its place. */
 static void test_torn(void **state)
@@ -676,6 +695,7 @@ int main(void)
         TEST(test_grows),
         TEST(test_many_are_read_at_once),
         TEST(test_compacts),
+        TEST(test_damage_in_the_middle),
         TEST(test_torn),
         TEST(test_events),
         TEST(test_sandbox_and_tokens),
