@@ -62,7 +62,6 @@ static void pod_free(struct meta *obj)
     free(p->seal);
     free(p->agent_key);
     free(p->ip);
-    free(p->node);
     free(p->trouble_reason);
     free(p->trouble_message);
     free(p->broken);
@@ -424,7 +423,6 @@ static int pod_decode(struct json_object *obj, struct meta **ret, struct err *er
         pod_free(&p->meta);
         return r;
     }
-    p->node = meta_name(spec, "nodeName");
     p->ip = decode_ip(status);
     decode_marks(md, p);
     decode_owner(md, p);

@@ -49,7 +49,6 @@ struct pod {
     char *seal;          /* annotation */
     char *agent_key;     /* as text of channel_key_format(); NULL: arl-init has not reported it */
     char *ip;
-    char *node;
     enum pod_phase phase;
     bool ours;      /* made by an operator of this cluster: the world has checked its seal */
     bool sealed;    /* it has a seal, ours or another; the world frees the texts */

@@ -31,7 +31,6 @@ static const struct pb_field container[] = {
 static const struct pb_field pod_spec[] = {
     {2, PB_REPEATED, "containers", container},
     {3, PB_TEXT, "restartPolicy"},
-    {10, PB_TEXT, "nodeName"},
     {20, PB_REPEATED, "initContainers", container},
     {0},
 };

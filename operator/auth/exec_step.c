@@ -25,16 +25,6 @@ static const bool followers[EXEC_STATES][EXEC_STATES] = {
 
 const struct sm_table exec_table = {"credential", state_names, followers[0], EXEC_STATES};
 
-const char *exec_state_str(enum exec_state s)
-{
-    return sm_state_str(&exec_table, (size_t)s);
-}
-
-bool exec_may_follow(enum exec_state from, enum exec_state to)
-{
-    return sm_may_follow(&exec_table, (size_t)from, (size_t)to);
-}
-
 static void move(struct exec_machine *m, enum exec_state to)
 {
     sm_move(&exec_table, (size_t)m->state, (size_t)to);

@@ -32,8 +32,6 @@ enum exec_state {
     EXEC_STATES,
 };
 extern const struct sm_table exec_table;
-const char *exec_state_str(enum exec_state s);
-bool exec_may_follow(enum exec_state from, enum exec_state to);
 
 enum exec_event_type {
     EXEC_EV_TIMER,   /* next_ns has come; also the start */

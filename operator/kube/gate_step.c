@@ -28,11 +28,6 @@ const char *gate_state_str(enum gate_state s)
     return sm_state_str(&gate_table, (size_t)s);
 }
 
-bool gate_may_follow(enum gate_state from, enum gate_state to)
-{
-    return sm_may_follow(&gate_table, (size_t)from, (size_t)to);
-}
-
 static void move(struct gate_machine *m, enum gate_state to)
 {
     sm_move(&gate_table, (size_t)m->state, (size_t)to);

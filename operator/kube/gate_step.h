@@ -33,7 +33,6 @@ enum gate_state {
 };
 extern const struct sm_table gate_table;
 const char *gate_state_str(enum gate_state s);
-bool gate_may_follow(enum gate_state from, enum gate_state to);
 
 enum gate_event_type {
     GATE_EV_ASKED, /* one more request is in line */

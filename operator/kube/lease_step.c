@@ -49,11 +49,6 @@ const char *lease_state_str(enum lease_state s)
     return sm_state_str(&lease_table, (size_t)s);
 }
 
-bool lease_may_follow(enum lease_state from, enum lease_state to)
-{
-    return sm_may_follow(&lease_table, (size_t)from, (size_t)to);
-}
-
 bool lease_is_leading(const struct lease_machine *m)
 {
     return m->state == LEASE_HOLDING || m->state == LEASE_RENEWING || m->state == LEASE_REREADING;

@@ -28,7 +28,6 @@ enum lease_state {
 };
 extern const struct sm_table lease_table;
 const char *lease_state_str(enum lease_state s);
-bool lease_may_follow(enum lease_state from, enum lease_state to);
 
 enum lease_event_type {
     LEASE_EV_START,

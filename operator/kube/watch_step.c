@@ -47,11 +47,6 @@ const char *watch_state_str(enum watch_state s)
     return sm_state_str(&watch_table, (size_t)s);
 }
 
-bool watch_may_follow(enum watch_state from, enum watch_state to)
-{
-    return sm_may_follow(&watch_table, (size_t)from, (size_t)to);
-}
-
 void watch_machine_init(struct watch_machine *m)
 {
     *m = (struct watch_machine){.page_limit = LIMIT_LIST_PAGE};

@@ -31,7 +31,6 @@ enum watch_state {
 };
 extern const struct sm_table watch_table;
 const char *watch_state_str(enum watch_state s);
-bool watch_may_follow(enum watch_state from, enum watch_state to);
 
 enum watch_event_type {
     WATCH_EV_START,

@@ -29,7 +29,7 @@ static bool step(int64_t after_ms, enum exec_event_type type, int64_t lasts_ms)
     if (lasts_ms)
         ev.expires_wall_ns = now.wall_ns + lasts_ms * NSEC_PER_MSEC;
     run = exec_step(&m, &ev, now);
-    assert_true(from == m.state || exec_may_follow(from, m.state));
+    assert_true(from == m.state || sm_may_follow(&exec_table, from, m.state));
     return run;
 }
 
@@ -43,7 +43,7 @@ static void begin(void)
     m = (struct exec_machine){0};
     now = (struct now){.mono_ns = 5 * NSEC_PER_SEC, .wall_ns = 1700000000 * NSEC_PER_SEC};
     assert_true(step(0, EXEC_EV_TIMER, 0));
-    assert_string_equal(exec_state_str(m.state), "first");
+    assert_string_equal(sm_state_str(&exec_table, m.state), "first");
     assert_int_equal(exec_way(&m), EXEC_WAIT);
 }
 

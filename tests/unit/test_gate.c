@@ -104,7 +104,7 @@ static void run_row(const struct row *row)
                                 : GATE_EV_BAD;
         now.mono_ns += row->steps[i].ms * NSEC_PER_MSEC;
         let = gate_step(&m, &ev, now, 0);
-        assert_true(from == m.state || gate_may_follow(from, m.state));
+        assert_true(from == m.state || sm_may_follow(&gate_table, from, m.state));
         if (let != row->steps[i].let || letters[m.state] != row->steps[i].state)
             fail_msg("%s: step %zu: %u are let go, state %s", row->about, i, let,
                      gate_state_str(m.state));
@@ -115,7 +115,7 @@ static void test_decisions(void **state)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         run_row(&rows[i]);
-    assert_false(gate_may_follow(GATE_OPEN, GATE_OPENING));
+    assert_false(sm_may_follow(&gate_table, GATE_OPEN, GATE_OPENING));
     assert_string_equal(gate_state_str(GATE_STATES), "?");
 }
 

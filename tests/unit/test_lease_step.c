@@ -24,7 +24,7 @@ static const char *step(struct lease_event ev)
     enum lease_state from = m.state;
     struct lease_action a = lease_step(&m, &ev, now, 0);
 
-    assert_true(from == m.state || lease_may_follow(from, m.state));
+    assert_true(from == m.state || sm_may_follow(&lease_table, from, m.state));
     snprintf(text, sizeof(text), "%s %d", names[a.type],
              a.timer_ns ? (int)((a.timer_ns - now.mono_ns) / NSEC_PER_MSEC) : 0);
     return text;

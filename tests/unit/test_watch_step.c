@@ -15,7 +15,7 @@ static const char *step(struct watch_event ev)
     enum watch_state from = m.state;
     struct watch_action a = watch_step(&m, &ev, now, 0);
 
-    assert_true(from == m.state || watch_may_follow(from, m.state));
+    assert_true(from == m.state || sm_may_follow(&watch_table, from, m.state));
     switch (a.type) {
     case WATCH_NOTHING:
         return "";
@@ -325,10 +325,10 @@ static void test_states(void **state)
 {
     for (int s = 0; s < WATCH_STATES; s++) {
         assert_true(strlen(watch_state_str((enum watch_state)s)) > 1);
-        assert_false(watch_may_follow((enum watch_state)s, WATCH_IDLE));
+        assert_false(sm_may_follow(&watch_table, (enum watch_state)s, WATCH_IDLE));
     }
-    assert_false(watch_may_follow(WATCH_BACKING_OFF, WATCH_PAGING));
-    assert_false(watch_may_follow(WATCH_IDLE, WATCH_WATCHING));
+    assert_false(sm_may_follow(&watch_table, WATCH_BACKING_OFF, WATCH_PAGING));
+    assert_false(sm_may_follow(&watch_table, WATCH_IDLE, WATCH_WATCHING));
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, setup)
