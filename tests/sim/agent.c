@@ -1,6 +1,6 @@
-/* The model of the sidecars, by the shipped codec: attempts that a journal knows, streams with
- * events, the fences of pod and sandbox. A step is `do MS CODE`: it takes so long, prints a line of
- * its own and exits so. */
+/* The model of the sidecars. It uses the shipped codec, keeps a journal of attempts, streams
+ * events, and refuses requests that are for another pod or sandbox. A step is the command `do MS
+ * CODE`: it takes MS milliseconds, prints a line of its own and exits with CODE. */
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #define HEARTBEAT_MS 5000
 #define CODE_TIMEOUT 124
 #define CODE_KILLED 137
-/* Until what is cancelled is gone: some steps do not heed SIGTERM. */
+/* From the cancel of a step to its end: some steps do not heed SIGTERM. */
 #define KILL_MIN_MS 20
 #define KILL_MAX_MS 2500
 
@@ -26,7 +26,7 @@ struct attempt {
     struct list node;
     char *task_uid;
     int64_t number;
-    char *body; /* of the request: the journal's digest */
+    char *body; /* of the request; stands for its digest in the journal */
     struct task_request req;
     bool running;
     bool canceled; /* it is being killed */
@@ -117,8 +117,8 @@ static int64_t step_number(const struct task_step *st, size_t i, int64_t fallbac
     return !st->invalid && st->argc > i ? strtoll(st->argv[i], NULL, 10) : fallback;
 }
 
-/* One step in eight prints more than the operator keeps of all of them while it is short of memory.
- */
+/* One step in eight prints so much that an operator which is short of memory cannot keep the output
+ * of all of them. */
 #define MUCH_OUTPUT 20000
 
 char *agent_step_text(const char *task_uid, int64_t attempt, size_t step)
@@ -162,7 +162,7 @@ static void end_step(struct sim *s, struct kpod *k, struct attempt *a)
         begin_step(s, k, a);
 }
 
-/* a: pod and attempt, b: generation of the step */
+/* where: the index of the pod in the upper 32 bits, that of the attempt in the lower ones. */
 static void on_step_over(struct sim *s, struct msg *m, uint64_t where, uint64_t generation)
 {
     struct kpod *k = s->pods[where >> 32];
@@ -188,7 +188,8 @@ static void begin_step(struct sim *s, struct kpod *k, struct attempt *a)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
-/* Every other time with what is printed at the moment, which must not get into a result. */
+/* A heartbeat. On half of the streams it is a tail, which must not get into a result; on the others
+ * it is an empty line. */
 static void beat(struct sim *s, uint64_t call)
 {
     static const char text[] = "this is shown and is no output\n";
@@ -265,9 +266,10 @@ static void attempt_free(struct attempt *a)
     free(a);
 }
 
-/* Times of creation have no fractions: within a second an operator may take another order than the
- * one before it. But it asks the agent what runs there, before it begins anything: that may not
- * have told what began only then. */
+/* Whether the operator that has sent m may not know that attempt a runs. Times of creation have no
+ * fractions, so two operators may put two tasks of one second in a different order. Each asks the
+ * agent what runs there before it begins anything. It cannot learn so of an attempt that another
+ * life began after this one had begun to act. */
 static bool may_not_know(const struct msg *m, const struct obj *me, const struct attempt *a,
                          const struct obj *other)
 {
@@ -277,12 +279,13 @@ static bool may_not_know(const struct msg *m, const struct obj *me, const struct
            strcmp(me->uid, other->uid) != 0 && oracle_same_second(other, me);
 }
 
-/* Tasks of a sandbox run one at a time, also beside what was deleted or given up. */
+/* Tasks of a sandbox run one at a time. A task that was deleted or given up counts as long as it
+ * runs. */
 static void check_alone(struct sim *s, const struct kpod *k, const struct msg *m, const char *uid)
 {
     const struct obj *me = api_find_uid(s, SIM_TASK, uid);
 
-    /* Two that act at once may not know the same tasks. */
+    /* Two operators that act at once may know different tasks. */
     if (s->cfg.procs > 1 && !s->cfg.leases)
         return;
     list_for_each (it, &k->attempts) {
@@ -345,7 +348,7 @@ static void put(struct sim *s, struct kpod *k, struct msg *m, const char *uid, i
         attach(s, k, a, m);
 }
 
-/* a: pod and attempt, b: generation of the step */
+/* where: as for on_step_over(). */
 static void on_killed(struct sim *s, struct msg *m, uint64_t where, uint64_t generation)
 {
     struct attempt *a = attempt_at(s->pods[where >> 32], where & 0xffffffff);
@@ -354,7 +357,8 @@ static void on_killed(struct sim *s, struct msg *m, uint64_t where, uint64_t gen
         end(s, a, TASK_END_CANCELED, CODE_KILLED);
 }
 
-/* Its PUT may come behind on another connection: it is over then (sidecar/attempt/run_table.c). */
+/* A cancel that has overtaken its PUT, on another connection: the attempt counts as over when the
+ * PUT comes (as in sidecar/attempt/run_table.c). */
 static void cancelled_before(struct kpod *k, const char *uid, int64_t number)
 {
     struct attempt *a = xcalloc(1, sizeof(*a));
@@ -522,8 +526,8 @@ void agent_handle(struct sim *s, struct msg *m)
 }
 
 /*
- * The agents do not look at signatures (tests/unit and the suite exec do), and making them took a
- * twentieth of a run (-Wl,--wrap=crypto_sign_detached).
+ * In place of libsodium's function (-Wl,--wrap=crypto_sign_detached). The agents of the model check
+ * no signature (tests/unit and the suite exec do), and signing took a twentieth of a run's time.
  */
 int __wrap_crypto_sign_detached(unsigned char *sig, unsigned long long *ret_len,
                                 const unsigned char *m, unsigned long long len,
@@ -562,7 +566,8 @@ void agent_down(struct sim *s, struct kpod *k)
     }
 }
 
-/* What ran in it is of no more interest, and nobody tells of it as it was. */
+/* The tasks that ran here may end in any way from now on: nobody but the evil agent tells of
+ * them. */
 void agent_turns_evil(struct sim *s, struct kpod *k)
 {
     agent_down(s, k);
@@ -600,7 +605,7 @@ static void on_up(struct sim *s, struct msg *m, uint64_t i, uint64_t life)
         agent_up(s, k);
 }
 
-/* The sidecar dies and comes back: what ran is lost, what the journal has is not. */
+/* The sidecar dies and comes back: the steps that ran are lost, its journal is not. */
 void agent_restart(struct sim *s, struct kpod *k)
 {
     if (k->hostile == HOSTILE_IN_PLACE)

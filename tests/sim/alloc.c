@@ -1,8 +1,9 @@
 /*
  * The heap of the simulator. A run makes and frees some hundred thousand small pieces, in one
  * thread; libc's malloc took a fifth of its time. Here a piece of up to 1 KiB comes from a list of
- * free ones of its size; libc has the rest. Memory goes from run to run and never back. Not built
- * with sanitizers, whose heap finds what is used after it was freed.
+ * free pieces of its size; libc has the rest. Free memory is kept for the next run and is never
+ * given back. This file is not built with sanitizers: their heap finds what is used after it was
+ * freed.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -79,7 +79,7 @@ static void put_str(struct json_object *j, const char *name, const char *value)
     json_object_object_add(j, name, json_object_new_string(value));
 }
 
-/* An object of the same members. */
+/* A new object with the same members; their values are shared. */
 static struct json_object *copy_of(struct json_object *j)
 {
     struct json_object *c = json_object_new_object();
@@ -99,8 +99,8 @@ static void set_tree(struct obj *o, struct json_object *j)
     o->j = j;
 }
 
-/* A tree that was committed is not changed any more: known.c hands it out. So o->j has to be new,
- * at its root. */
+/* A tree that was committed is never changed, since known.c hands it out. So the root of o->j has
+ * to be a new object before each commit. */
 void api_commit(struct sim *s, struct obj *o, const char *type)
 {
     struct api *a = &s->api;
@@ -137,7 +137,7 @@ void api_remove(struct sim *s, struct obj *o)
     obj_free(o);
 }
 
-/* Pods have a time to end in, if they run already; everything else is gone at once. */
+/* A pod that has a node gets time to end; everything else is gone at once. */
 void api_delete(struct sim *s, struct obj *o)
 {
     struct json_object *md;
@@ -248,7 +248,7 @@ static void conflict(struct msg *m, const char *name, const char *why)
 
 /* ---- merge patches (RFC 7396) ---------------------------------------------------------------- */
 
-/* Whether a value that is no object stands for the same text. */
+/* Whether two values that are no objects are the same. Lists are compared as text. */
 static bool same_value(struct json_object *a, struct json_object *b)
 {
     if (json_object_is_type(a, json_type_array) && json_object_is_type(b, json_type_array))
@@ -325,8 +325,8 @@ static bool is_too_large(const struct obj *o)
     return strlen(o->text) > ETCD_BYTES / 2 && strlen(text_of(o->j)) > ETCD_BYTES;
 }
 
-/* Only the status through its subresource, only the rest without; what changes nothing is not
- * written. */
+/* A patch through the subresource changes the status alone. Another patch of a custom resource
+ * changes everything but the status. A patch that changes nothing is not written. */
 static void apply(struct sim *s, struct msg *m, struct obj *o, struct json_object *patch,
                   bool status)
 {
@@ -368,7 +368,8 @@ struct target {
     bool status;
 };
 
-/* Of Events the model keeps nothing, but what cannot be told in any other way is told so. */
+/* The model keeps no Events. But nothing except an Event tells of a spec that is too large, so this
+ * one becomes a move. */
 static void tell_event(struct sim *s, struct json_object *event)
 {
     const char *reason = str_or_empty(json_get_str(event, "reason"));
@@ -406,8 +407,8 @@ static void do_post(struct sim *s, struct msg *m, const struct target *t)
     }
 }
 
-/* A resourceVersion is a precondition; a UID is a field that may not change, which a patch of the
- * status does not even look at. */
+/* A resourceVersion is a precondition. A UID is a field that may not change; a patch of the status
+ * ignores it. */
 static bool patch_may(struct msg *m, const struct obj *o, struct json_object *md, bool status)
 {
     const char *uid = json_get_str(md, "uid"), *rv = json_get_str(md, "resourceVersion");

@@ -35,7 +35,7 @@ static void add(struct buf *b, const char *text, size_t len)
     assert(r == 0);
 }
 
-/* All items as of now, one a line, so that further pages are of the same moment. */
+/* Keeps all items as they are now, one a line, so that the further pages show the same moment. */
 static size_t take_snapshot(struct sim *s, enum sim_kind kind)
 {
     size_t at = s->api.snapshot_next;
@@ -111,7 +111,7 @@ static struct watch *find_watch(struct sim *s, uint64_t call)
     return NULL;
 }
 
-/* A free place; those of callers that went away count. */
+/* A free place. Watches whose callers went away are freed first. */
 static struct watch *new_watch(struct sim *s)
 {
     for (size_t i = 0; i < SIM_WATCHES; i++)
@@ -120,7 +120,8 @@ static struct watch *new_watch(struct sim *s)
     return find_watch(s, 0);
 }
 
-/* Lines, each an event, in the encoding that was asked for: that of pods. */
+/* Writes lines, each of them an event: as protobuf if the watch asked for it, which only watches of
+ * pods do. */
 static void write_events(struct sim *s, uint64_t call, bool pb, const char *lines, size_t len)
 {
     cleanup_buf struct buf out = BUF_INIT(LINE_MAX_BYTES);
@@ -145,7 +146,8 @@ static void write_error(struct sim *s, uint64_t call, bool pb)
     stream_end(s, call);
 }
 
-/* All that watch this kind, or go on with a watch later, have to list: somebody missed an event. */
+/* Somebody missed an event of this kind. So all watches of the kind end with 410, and whoever wants
+ * to watch from an earlier resourceVersion has to list first. */
 static void on_expire(struct sim *s, struct msg *m, uint64_t kind, uint64_t b)
 {
     s->api.floor[kind] = ++s->api.rv;
@@ -170,7 +172,8 @@ static enum watch_fault choose_watch_fault(struct sim *s)
 
 static void pump(struct sim *s, struct msg *m, uint64_t call, uint64_t b);
 
-/* false: the rest comes later. */
+/* Writes the event of one change to out, perhaps with a fault. False: this event comes later, and
+ * so do all behind it. */
 static bool tell(struct sim *s, struct watch *w, const struct change *c, struct buf *out)
 {
     enum watch_fault f = choose_watch_fault(s);

@@ -28,7 +28,7 @@
     "\"1\"}},\"spec\":{\"schedulerName\":\"none\",\"containers\":[{\"name\":\"c\",\"image\":"      \
     "\"i\"}]}}"
 
-/* A pod that belongs to the last object seen, or to none that there is. */
+/* A pod whose owner has this UID: that of the last object seen, or one that no object has. */
 #define CHILD(uid)                                                                                 \
     "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"$NAME\","                    \
     "\"ownerReferences\":[{\"apiVersion\":\"arl.infra.io/v1alpha1\",\"kind\":\"Sandbox\","         \
@@ -38,11 +38,12 @@
     "{\"apiVersion\":\"coordination.k8s.io/v1\",\"kind\":\"Lease\",\"metadata\":{\"name\":"        \
     "\"$NAME-" name "\"},\"spec\":{\"holderIdentity\":\"a\"}}"
 
-/* $NAME, $NS, $UID and $RV (as last seen), $OLD (the resourceVersion at creation), $LIST and $MORE
- * (resourceVersion and continue token of the last list) are replaced; look: a member of the answer
- * that is shown; "rv" shows whether the resourceVersion changed, "items" how many there are, and
- * whether that is all. WATCH begins a watch, EVENTS shows so many of its events, GONE waits until
- * the object is not found. */
+/* A row is a request and what is shown of its answer. These are replaced: $NAME, $NS, $UID and $RV
+ * (of the last object seen), $OLD (its resourceVersion at creation), $LIST and $MORE
+ * (resourceVersion and continue token of the last list). look: the member of the answer that is
+ * shown; "rv" shows whether the resourceVersion changed, "items" how many items there are and
+ * whether that is all of them. WATCH begins a watch, EVENTS shows so many of its events, GONE waits
+ * until the object is not found. */
 static const struct {
     const char *method, *path, *body, *look;
 } rows[] = {
@@ -67,7 +68,8 @@ static const struct {
     {"DELETE", LEASES "/$NAME", "{\"preconditions\":{\"uid\":\"$UID\"}}", NULL},
     {"DELETE", LEASES "/$NAME", "{}", NULL},
     {"GET", LEASES "/$NAME", NULL, NULL},
-    /* Failed at once, so that an operator that looks on leaves it alone. */
+    /* The sandbox becomes Failed at once, so that an operator which runs in the real cluster leaves
+     * it alone. */
     {"POST", BOXES, BOX, "status.phase"},
     {"PATCH", BOXES "/$NAME/status", "{\"status\":{\"phase\":\"Failed\"}}", "status.phase"},
     {"PATCH", BOXES "/$NAME", "{\"spec\":{\"keepAlive\":true},\"status\":{\"phase\":\"Ready\"}}",
@@ -206,7 +208,7 @@ static void keep(struct asker *a, const struct ops_response *resp, struct json_o
     }
 }
 
-/* What is said of pods has to come in protobuf, failures as well. */
+/* Answers about pods have to come in protobuf, failures too. */
 static struct json_object *tree_of(const struct asker *a, const struct ops_response *resp)
 {
     struct json_object *obj = NULL;

@@ -113,7 +113,8 @@ void client_delete(struct sim *s, enum sim_kind kind, const char *name)
     api_delete(s, o);
 }
 
-/* As with --cascade=orphan: the garbage collector makes the pods nobody's before the owner goes. */
+/* As with --cascade=orphan: the garbage collector takes the owner reference off the pods before the
+ * owner goes. */
 void client_orphan(struct sim *s, enum sim_kind kind, const char *name)
 {
     struct obj *owner = api_find(s, kind, name);

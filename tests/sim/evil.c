@@ -1,7 +1,8 @@
 /*
- * An agent that is the tenant's own, or was taken over with its key: what it says opens, and none
- * of it is true. Its tasks may end as it likes; but they end, in their time, with times that can
- * be, and nobody else's suffer. What it is told to stop it may go on with: that is its own sandbox.
+ * An agent that belongs to the tenant, or that was taken over with its key. Its answers open, and
+ * none of them is true. Its own tasks may end in any way. But each ends in its time, with times
+ * that are possible, and no task of another sandbox suffers. The agent may go on with what it is
+ * told to stop: the sandbox is its own.
  */
 #include "tests/sim/net.h"
 
@@ -87,7 +88,7 @@ static int64_t odd(struct sim *s)
     return odd_times_ms[sim_below(s, ARRAY_SIZE(odd_times_ms))];
 }
 
-/* All that would end the task well, but when was that? */
+/* The events of a task that ends well, but with times that make no sense. */
 static void tell_times(struct sim *s, struct buf *b)
 {
     const struct task_event events[] = {
@@ -139,7 +140,7 @@ static void on_beat(struct sim *s, struct msg *m, uint64_t call, uint64_t b)
     sim_after_ms(s, BEAT_MS, on_beat, call, 0);
 }
 
-/* It runs and runs, it says. */
+/* Says for ever that the task runs. */
 static void hang(struct sim *s, struct msg *m)
 {
     cleanup_buf struct buf b = BUF_INIT(ANSWER_MAX);

@@ -1,6 +1,7 @@
-/* Pods that somebody else makes who may create pods: with the labels, the owner and the annotations
- * of a pod of the operator's, its seal among them. They get ready like others, and their agents
- * answer; no operator may take, delete or count one. */
+/* Pods that look like the operator's and are not: somebody makes them who may create pods. They
+ * have the labels and annotations of one of the operator's pods, some have its owner or its seal as
+ * well. They get ready like others, and their agents answer. No operator may take, delete or count
+ * one. */
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
@@ -39,7 +40,7 @@ static struct json_object *owned_by_sandbox(struct sim *s)
     return refs;
 }
 
-/* Every other one bears no seal. */
+/* Every other forged pod bears no seal. */
 static struct json_object *annotations_of(struct sim *s, struct json_object *like)
 {
     struct json_object *all = json_object_new_object();
@@ -79,7 +80,8 @@ void forged_make(struct sim *s)
     api_create(s, SIM_POD, json_object_to_json_string(pod));
 }
 
-/* An operator asks to delete that pod: only with its owner, as garbage collection does. */
+/* An operator asks to delete that pod. It may do so only when the pod's owner is gone, as garbage
+ * collection does. */
 void forged_deleted(struct sim *s, const char *pod)
 {
     const struct obj *o = forged_name(pod) ? api_find(s, SIM_POD, pod) : NULL;

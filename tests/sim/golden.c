@@ -262,7 +262,7 @@ const struct story stories[] = {
      "attempt ns/u/1: starts, Completed 0\n" READY_BOX
      "task t: Failed (SpecTooLarge)\ntask u: Succeeded (Completed)\n",
      0, true},
-    /* An Event tells, and those behind it go on. */
+    /* An Event tells of the large task, and the tasks behind it go on. */
     {"a task is too large for any status", WITH_BOX "9000 large t s 1572300\n9001 task u s 20:0",
      "attempt ns/u/1: starts, Completed 0\n" READY_BOX
      "task t: SpecTooLarge\ntask u: Succeeded (Completed)\n",
@@ -284,7 +284,7 @@ static int compare_lines(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The lines in order: between objects none is promised. */
+/* The lines, sorted: no order between objects is promised. */
 static char *sorted(const char *text)
 {
     cleanup_free char *copy = xstrdup(text);

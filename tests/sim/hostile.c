@@ -1,10 +1,11 @@
 /*
- * Who is not the agent and answers: code in the sandbox that has taken the agent's port, somebody
- * between the two, a tenant who writes a key of his own into the pod's annotations, and an agent
- * that is not the one whose key was pinned. They know all that travels in the clear and all that
- * was sealed before, and have an X25519 pair of their own.
+ * Those who answer and are not the agent: code in the sandbox that has taken the agent's port,
+ * somebody on the network between operator and agent, a tenant who writes his own key into the
+ * pod's annotations, and an agent that is not the one whose key was pinned. They know all that
+ * travels unsealed and all that was sealed before, and have an X25519 pair of their own.
  *
- * What is handed to an operator as a whole is counted there, or something is wrong: net.c compares.
+ * Whenever an operator gets such an answer as a whole, it has to count one answer that it did not
+ * believe: net.c checks that.
  */
 #include "tests/sim/net.h"
 
@@ -34,7 +35,7 @@ static void own_key(char ret[CHANNEL_KEY_TEXT])
 
 /* ---- lies ------------------------------------------------------------------------------------ */
 
-/* All that would end the task well. */
+/* Events that would end the task: failed, with exit code 7. */
 static void lie_of_a_task(struct buf *b)
 {
     const struct task_event events[] = {
@@ -65,7 +66,7 @@ static int lie(struct sim *s, const struct msg *m, struct buf *b)
     return status;
 }
 
-/* Sealed in due form, with keys of their own. */
+/* A lie, sealed in the right form, but with the liar's own keys. */
 static void seal_lie(struct sim *s, const struct msg *m, struct buf *out)
 {
     cleanup_buf struct buf text = BUF_INIT(LIES_MAX);
@@ -95,7 +96,8 @@ static void replay(struct sim *s, struct buf *b)
     buf_append(b, from->data, from->len);
 }
 
-/* m: a whole answer; NULL: a part of a stream. true: the stream ends here, cleanly. */
+/* May change the bytes of b on their way. m: b is this whole answer; NULL: b is a part of a stream.
+ * Returns whether the stream ends here, cleanly. */
 bool hostile_on_the_way(struct sim *s, struct kpod *k, struct msg *m, struct buf *b)
 {
     struct buf honest = BUF_INIT(8u << 20);
@@ -112,7 +114,7 @@ bool hostile_on_the_way(struct sim *s, struct kpod *k, struct msg *m, struct buf
         b->data[sim_below(s, b->len)] ^= (char)(1 << sim_below(s, 8));
         break;
     case 1: {
-        /* Frames of an answer stay whole: it is the end that is missing. */
+        /* One cut in two is behind the first frame: no frame is broken, only the end is missing. */
         size_t first = CHANNEL_HEADER_BYTES + CHANNEL_FRAME_OVERHEAD + 2;
 
         cut = true;
@@ -141,7 +143,7 @@ static bool means_nothing(int status)
     return status == 401 || status == 426 || status >= 500;
 }
 
-/* The agent's port is theirs: answers everything, plain or sealed with keys of their own. */
+/* They have the agent's port: they answer everything, unsealed or sealed with their own keys. */
 void hostile_answer(struct sim *s, struct kpod *k, struct msg *m)
 {
     static const int unsealed[] = {401, 426, 503, 301};
@@ -218,7 +220,7 @@ static void on_arrive(struct sim *s, struct msg *m, uint64_t i, uint64_t b)
     case 0:
         k->hostile = HOSTILE_ON_THE_WAY;
         break;
-    case 1: /* before it is bound its key would be the first one that is known */
+    case 1: /* else their key would be the first one that is told, and be pinned */
         if (!has_pinned(s, k))
             return;
         k->hostile = HOSTILE_IN_PLACE;

@@ -1,11 +1,11 @@
 /*
- * What the model of the API server sends is parsed by whoever gets it, again and again, and that
- * was half of the time of a run. So the texts of objects are remembered with their trees, and
- * json_parse() hands out the tree where the text is the same, byte for byte. Nobody may change such
- * a tree: the model makes new ones, the operator only reads what it gets. ARL_SIM_PARSE=1 has every
- * text parsed: the traces have to be the same.
+ * Every receiver parses what the model of the API server sends; that took half of a run's time. So
+ * this file remembers the texts of objects with their trees. json_parse() returns the remembered
+ * tree of a text that is the same, byte for byte. Nobody may change such a tree: the model makes
+ * new ones, the operator only reads. With ARL_SIM_PARSE=1 every text is parsed, and the traces have
+ * to be the same.
  *
- * All json_parse() of the simulator come by here (-Wl,--wrap=json_parse).
+ * All calls of json_parse() in the simulator come here (-Wl,--wrap=json_parse).
  */
 #include "tests/sim/sim.h"
 

@@ -10,8 +10,8 @@
 #include "common/base/json.h"
 
 #define GC_MS 5000
-/* When kube-controller-manager takes a silent node for lost, and when it deletes its pods: its
- * --node-monitor-grace-period and the pods' tolerationSeconds, as they are without being set. */
+/* When kube-controller-manager takes a silent node for lost, and when it deletes the node's pods:
+ * the defaults of --node-monitor-grace-period and of the pods' tolerationSeconds. */
 #define NODE_GRACE_MS 40000
 #define NODE_TOLERATION_MS 300000
 
@@ -28,7 +28,8 @@ static struct obj *object_of(struct sim *s, const struct kpod *k)
     return api_find_uid(s, SIM_POD, k->uid);
 }
 
-/* The lowest address that no pod has: a new pod soon gets the one of a pod that has gone. */
+/* The lowest address that no running pod has: a new pod soon gets the address of one that has
+ * gone. */
 static unsigned free_address(struct sim *s)
 {
     for (unsigned ip = 1;; ip++) {
@@ -74,7 +75,7 @@ void kubelet_tell_key(struct sim *s, struct kpod *k, const unsigned char *public
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-/* It looks at the port alone, whoever has it. */
+/* The probe looks at the port alone, whoever listens there. */
 static bool probe_ok(const struct kpod *k)
 {
     return k->agent_up || k->hostile == HOSTILE_IN_PLACE;

@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     struct sim_sum sum = {0};
 
     log_setup(LOG_ERROR, LOG_TEXT);
-    json_global_set_string_hash(JSON_C_STR_HASH_PERLLIKE); /* the quicker one; the order stays */
+    json_global_set_string_hash(JSON_C_STR_HASH_PERLLIKE); /* the quicker hash; the order stays */
     if (argc == 4 && strcmp(argv[1], "seeds") == 0)
         return run_seeds(number(argv[2]), number(argv[3]), 20);
     if (argc == 4 && strcmp(argv[1], "phases") == 0)

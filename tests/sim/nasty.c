@@ -1,7 +1,8 @@
 /*
- * What a tenant may write that nobody needs: objects with names, references, times and statuses
- * that are none. Of these the oracles ask nothing but that no operator dies of them, that nobody
- * else's suffer, and that they are left in peace. They are gone when it gets quiet.
+ * Objects that a tenant may write and nobody needs: their names, references, times and statuses
+ * make no sense. Such a pod counts as a forged one; the oracles pass over the other kinds. No
+ * operator may die of these objects, and the objects of others may not suffer. They are removed
+ * when it gets quiet.
  */
 #include "tests/sim/sim.h"
 
@@ -112,7 +113,7 @@ static void fill_in(struct sim *s, const char *text, struct buf *out)
 void nasty_make(struct sim *s)
 {
     size_t i = sim_below(s, ARRAY_SIZE(things));
-    /* A pod is nobody's, as a forged one is. */
+    /* A pod has the name of a forged one as well: no operator may take it. */
     cleanup_free char *name =
         xasprintf("%s%u", things[i].kind == SIM_POD ? FORGED NASTY : NASTY, s->nasty++);
     cleanup_buf struct buf b = BUF_INIT(1u << 16);

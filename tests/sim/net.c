@@ -54,7 +54,7 @@ struct ops_call *net_find(struct sim *s, uint64_t number)
     return NULL;
 }
 
-/* A process that is stopped gets everything when it goes on, in the order in which it came. */
+/* An operator that stands still gets everything when it goes on, in the order in which it came. */
 static bool asleep(struct sim *s, const struct proc *p, sim_fn *fn, struct msg *m, uint64_t a)
 {
     if (p->paused_until_ns <= s->now_ns)
@@ -96,7 +96,7 @@ static void finish_error(struct ops_call *c, int status, int error, bool maybe_s
            false);
 }
 
-/* How many answers the operator has found to be nobody's. */
+/* How many answers the operator has counted as not the agent's own; -1: it cannot be asked. */
 static double disbelieved(const struct proc *p)
 {
     static const char name[] = "\narl_agent_not_believed_total ";
@@ -110,7 +110,7 @@ static double disbelieved(const struct proc *p)
     return at ? strtod(at + strlen(name), NULL) : -1;
 }
 
-/* Whatever is not the agent's has to be found out. */
+/* The operator has to count an answer that is not the agent's own. */
 static void check_lie(struct sim *s, const struct msg *m, const struct proc *p, double before)
 {
     double after = disbelieved(p);
@@ -121,7 +121,7 @@ static void check_lie(struct sim *s, const struct msg *m, const struct proc *p, 
                  m->method, m->path);
 }
 
-/* From when it asked, as it goes by that itself. */
+/* The lease counts from when the operator asked for it: so the operator counts it, too. */
 static void note_lease(const struct ops_call *c, const struct msg *m)
 {
     if (m->target == OPS_API && m->status / 100 == 2 && !m->error &&
@@ -285,7 +285,7 @@ static void on_idle(struct sim *s, struct msg *m, uint64_t number, uint64_t b)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-/* In the encoding that was asked for: that of pods. */
+/* Turns the reply into protobuf if the operator asked for that, which it does for pods alone. */
 static void encode(struct msg *m)
 {
     cleanup_buf struct buf out = BUF_INIT(REPLY_MAX_BYTES);
@@ -430,7 +430,8 @@ static enum fault choose_fault(struct sim *s, const struct ops_request *req)
     /* An agent's 409 and 410 are statements about an attempt, not accidents. */
     if (req->target == OPS_AGENT && (f == FAULT_409 || f == FAULT_410))
         return FAULT_NONE;
-    /* Half a minute and more without eyes outlasts the patience of sandboxes and tasks. */
+    /* A read that hangs keeps all news from the operator for half a minute and more. Sandboxes and
+     * tasks are given up meanwhile. */
     if (req->target == OPS_API && strcmp(req->method, "GET") == 0 &&
         (f == FAULT_HANG || f == FAULT_HANG_APPLIED))
         return FAULT_RESET;
@@ -447,7 +448,7 @@ static char *header_of(const struct ops_request *req, const char *name)
     return NULL;
 }
 
-/* In each second run the API server has JSON only. */
+/* In every second run the API server has JSON only. */
 static bool takes_pb(const struct sim *s, const struct ops_request *req)
 {
     return s->cfg.seed % 2 == 1 && strstr(str_or_empty(req->accept), "protobuf");
@@ -499,8 +500,8 @@ static void count_write(struct sim *s, const struct ops_request *req)
         s->writes++;
 }
 
-/* The machine looks at its clock before it acts: one that has stood still must not go on as if
- * nothing had been. What it has sent before, and what the gate has kept, may come later. */
+/* An operator looks at its clock before it writes: one that has stood still must not go on as if no
+ * time had passed. What it sent before its lease ran out may still arrive later. */
 static void check_lease(struct sim *s, const struct proc *p, const struct ops_request *req)
 {
     bool writes = req->target == OPS_API && strcmp(req->method, "GET") != 0 &&

@@ -28,10 +28,11 @@ extern const struct ops_vtable net_vtable;
 
 struct ops_call *net_find(struct sim *s, uint64_t number);
 int64_t net_delay_ns(struct sim *s);
-/* All streams of tasks have a budget. */
+/* The streams of tasks that an operator has open must be within its budget. */
 void net_check_streams(struct sim *s, const struct proc *p);
 
-/* After anything was handed to an operator: what its main loop does before it waits. */
+/* To be called when something was handed to an operator: does what its main loop does before it
+ * waits. */
 void proc_after_callback(struct proc *p);
 struct now proc_now(struct ops *ops);
 void proc_random(struct ops *ops, void *out, size_t len);

@@ -19,7 +19,7 @@ struct shadow {
     char agent_key[64];
     char owner[128];
     bool bound;      /* the owner is a Sandbox */
-    bool known;      /* forged pods: not the first change */
+    bool known;      /* of a forged pod: it was seen before */
     int64_t used_ns; /* of a sandbox: when it got ready or failed, or a task of it was over */
     char *final;
 };
@@ -123,17 +123,18 @@ static void check_binding(struct sim *s, const struct obj *o, const char *sandbo
         map_put(&s->bindings, sandbox_uid, xstrdup(o->uid));
         return;
     }
-    /* The first one is gone, and nobody was ever told of it, or the sandbox is gone as well and the
-     * operator has yet to hear of that. */
+    /* A second pod is right if the first one is gone and the sandbox's status never named it, or if
+     * the sandbox is gone as well and the operator has yet to hear of that. */
     if (!api_find_uid(s, SIM_POD, before) && (!sandbox || !*status_str(sandbox, "podUID")))
         return;
-    /* Two that act at once, or what a dead one has sent, may bind two: one of them has to go. */
+    /* Two operators that act at once may bind two pods, and so may a write of an operator that has
+     * died since. One of the pods has to go. */
     s->doubles++;
     if (s->lives == 1)
         sim_fail(s, "sandbox %s got a second pod, %s", sandbox_uid, o->name);
 }
 
-/* Of a pod that no operator has made: nobody gives it to a sandbox. */
+/* No operator gives a pod that no operator has made to a sandbox. */
 static void check_forged(struct sim *s, const struct obj *o, struct shadow *was)
 {
     const char *uid = str_or_empty(json_get_str(owner(o), "uid"));
@@ -173,7 +174,7 @@ static const char *owner_uid(const struct obj *pod)
     return str_or_empty(json_get_str(owner(pod), "uid"));
 }
 
-/* uid: of the pool that owns them; NULL: of any that has or had the name. */
+/* Counts idle pods. uid: of the pool that owns them; NULL: of any pool that has or had the name. */
 static size_t count_idle(struct sim *s, const char *pool, const char *uid, enum count what)
 {
     size_t n = 0;
@@ -189,9 +190,10 @@ static size_t count_idle(struct sim *s, const char *pool, const char *uid, enum 
     return n;
 }
 
-/* Each life of an operator may have made a pool full that the next one did not see full, and for
- * each sandbox a pod may have been made for one that was about to be taken. Those of an earlier
- * pool of the name are there until the operator or the collector has heard of its end. */
+/* The most idle pods that a pool may have. Each life of an operator may fill the pool, since it may
+ * not know what the life before it has made. For each sandbox one more pod may have been made in
+ * place of one that was about to be claimed. Pods of an earlier pool of the name are not counted:
+ * they stay until the operator or the collector has heard of its end. */
 static void check_surplus(struct sim *s, const struct obj *pod)
 {
     const char *pool = str_or_empty(label(pod, POD_LABEL_POOL));
@@ -227,7 +229,7 @@ static void stays(struct sim *s, const struct obj *o, const char *field, char *w
     snprintf(was, size, "%s", is);
 }
 
-/* The key that is believed is the one of the agent that was there first. */
+/* The key in a sandbox's status has to be that of the pod's own agent. */
 static void check_key(struct sim *s, const struct obj *o)
 {
     const struct kpod *k = kubelet_find(s, status_str(o, "podUID"));
@@ -263,11 +265,12 @@ static char *final_text(const struct obj *o)
     return xasprintf("%s %" PRId64 " %s", status_str(o, "state"), code, status_str(o, "stdout"));
 }
 
-/* What is kept of the last step's output, at least, of a run that could not keep all. */
+/* A run that could not keep all output keeps at least so many bytes of its last step's. */
 #define TAIL_LEAST (RUN_ENDED_TAIL_BYTES / 2)
 
-/* Its pod was gone before the operator had room to read all of the output: the end of it, behind a
- * marker, and the status says so. An agent that answers is read. */
+/* Whether the output is only the end, behind a marker, and the status says so: the pod was gone
+ * before the operator had room to read all of it. An operator must not say so while the agent
+ * answers. */
 static bool is_tail(const struct sim *s, const struct obj *o, const struct agent_truth *truth,
                     int64_t attempt)
 {
@@ -312,8 +315,8 @@ static bool agent_tells(const char **reason)
     return false;
 }
 
-/* The end that was written has to be one that there was: whether there may be two of an attempt, in
- * two sandboxes, is for oracle_step_starts() to say. */
+/* The end that was written has to be one that happened. An attempt may have two ends, in two
+ * sandboxes: whether it may is for oracle_step_starts() to say. */
 static void check_end(struct sim *s, const struct obj *o)
 {
     const char *reason = condition_reason(o, "Succeeded");
@@ -348,8 +351,9 @@ static int64_t time_of(struct json_object *from, const char *name)
     return ns;
 }
 
-/* Whatever an agent says of times, they can have been so: not before the task was made, not in the
- * future, and none took longer than all the time that there was. Clocks may differ. */
+/* Whatever times an agent tells, those in the status have to be possible: the task does not begin
+ * before it was made, does not end in the future, and takes no longer than it exists. Clocks may
+ * differ. */
 static void check_times(struct sim *s, const struct obj *o)
 {
     struct json_object *status = json_get(o->j, "status");
@@ -414,7 +418,8 @@ static void note_phase(struct sim *s, const struct obj *o, struct shadow *was)
     snprintf(was->phase, sizeof(was->phase), "%s", is);
 }
 
-/* Nobody can know of a task that came and went while no operator looked. */
+/* Whether an operator has begun the task or written its state. Nobody can know of a task that came
+ * and went while no operator looked. */
 static bool has_begun(struct sim *s, const struct obj *task, const struct shadow *was)
 {
     cleanup_free char *first = xasprintf("%s/1/0", task->uid);
@@ -472,9 +477,10 @@ void oracle_change(struct sim *s, struct obj *o, const char *type)
 }
 
 /*
- * An operator deletes a sandbox. Never between two tasks of a live session: it has been idle for
- * its limit. While watches are late it may not know; the times of ends are some seconds older than
- * what is written of them.
+ * An operator deletes a sandbox. The sandbox must have been idle for its limit, so that no session
+ * loses it between two tasks. That is checked when it is quiet: while watches are late, the
+ * operator may not know of the last task. The end of a task may be some seconds older than the
+ * status that tells of it.
  */
 void oracle_expires(struct sim *s, const char *name, const char *body)
 {
@@ -482,7 +488,7 @@ void oracle_expires(struct sim *s, const char *name, const char *body)
     struct json_object *spec = o ? json_get(o->j, "spec") : NULL;
     int64_t idle_s = 0, idle_ns;
 
-    /* Of an earlier one of the name: the API server refuses it. */
+    /* For an earlier sandbox of this name: the API server refuses it. */
     if (o && *body && !strstr(body, o->uid))
         return;
     json_get_int(spec, "idleTimeoutSeconds", &idle_s);
@@ -497,11 +503,15 @@ void oracle_expires(struct sim *s, const char *name, const char *body)
 /* ---- agents ---------------------------------------------------------------------------------- */
 
 /*
- * The one hole that is known: a step began in a sandbox that was already deleted, which an operator
- * that stood still had not seen, and that operator died before it wrote where the task runs. A
- * sandbox of the same name may see the step again. So may one that was made anew in the very second
- * in which the task was made, and so may all while several operators act at once. Closing it costs
- * a write before every task.
+ * The one hole that is known: a step may begin once more, in another sandbox of the same name. It
+ * may do so
+ *
+ * - if the first sandbox was already deleted when the step began there: the operator stood still,
+ *   had not seen that, and died before it wrote where the task runs;
+ * - if one of the two sandboxes was made in the very second in which the task was made;
+ * - if several operators act at once.
+ *
+ * To close it would cost a write before every task.
  */
 void oracle_step_starts(struct sim *s, const struct kpod *k, const char *sandbox_uid,
                         const char *task_uid, int64_t attempt, size_t step)
@@ -638,7 +648,7 @@ static double metric(const char *text, const char *name)
     return at ? strtod(at + strlen(name), NULL) : -1;
 }
 
-/* A standby keeps no keys, and nobody keeps what he failed at with objects that are gone. */
+/* A standby keeps no keys. No operator keeps a failed key whose objects are gone. */
 static void check_queue(struct sim *s, const struct proc *p)
 {
     cleanup_buf struct buf out = BUF_INIT(1u << 20);

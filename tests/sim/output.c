@@ -1,5 +1,5 @@
-/* Whether the output of a status is what the steps have printed, byte for byte, where it says of
- * some that it was dropped. */
+/* Whether the output in a status is what the steps have printed, byte for byte, apart from the
+ * bytes that a marker counts as dropped. */
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
@@ -8,7 +8,8 @@
 #define MARKER "\n[... "
 #define MARKER_END " bytes dropped ...]\n"
 
-/* HEAD, the marker, TAIL in place of text: where it ends in out; NULL: it is something else. */
+/* HEAD, the marker and TAIL in place of text. Returns where they end in out; NULL: out has
+ * something else. */
 static const char *skip_cut(const char *out, const char *text, size_t least)
 {
     const char *marker = strstr(out, MARKER), *end;

@@ -1,5 +1,5 @@
-/* What people see move: which phase of a pool or sandbox, or state of a task, may follow which, as
- * docs/api.md says. Every change is held against it, and which were ever made is counted. */
+/* Which phase of a pool or sandbox, or state of a task, may follow which, as docs/api.md says.
+ * Every change is checked against this table, and each move that was ever made is marked in it. */
 #include "tests/sim/sim.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* What a cluster refuses of single objects, by a policy or since a webhook is down. Nothing is the
- * matter with the API server then, and nobody else's objects have to wait for that. */
+/* Writes of single objects that the cluster refuses, by a policy or because a webhook is down. The
+ * API server itself works then, and nobody else's objects have to wait. */
 #include "tests/sim/sim.h"
 
 #include <stdio.h>

@@ -173,7 +173,7 @@ static void die(void *arg)
     p->doomed = p->muted = true;
 }
 
-/* It answers all that it is asked, though it may refuse. */
+/* Whether the API server answers every request. What policy.c refuses does not count. */
 static bool server_is_well(const struct sim *s)
 {
     return s->cfg.api_faults == 0 && s->cfg.fault == FAULT_NONE && !s->cfg.refuse;

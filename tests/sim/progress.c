@@ -1,5 +1,5 @@
-/* Output that is shown while a task runs: the end of it, and not more a second than etcd can take,
- * however many tasks print. */
+/* The output that is shown while a task runs has to be short, and all tasks together may write no
+ * more of it in a second than etcd can take. */
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/limits.h"
 
-/* The marker of each step, and what stands beside output in a status. */
+/* What stands beside the output in a status, and the marker of each step. */
 #define BESIDE_BYTES (4u << 10)
 #define STEP_BYTES 512u
 
@@ -24,8 +24,8 @@ static size_t shown_bytes(struct json_object *status, size_t *steps)
     return sum;
 }
 
-/* Each life of an operator begins with a budget of its own, and what was sent in time may come
- * together with what was sent later. */
+/* Each life of an operator begins with a budget of its own. Writes that were sent at different
+ * times may arrive together. */
 static void check_budget(struct sim *s, const struct told_progress *t)
 {
     int64_t ms = (s->now_ns - t->since_ns) / SIM_MS + 2 * s->cfg.answer_delay_ms;

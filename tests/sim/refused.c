@@ -1,6 +1,6 @@
-/* Each story again while one kind of request is refused, by a policy of the cluster, say: for ten
- * minutes, and then no more. What is refused is asked for again with longer and longer pauses,
- * nothing is done twice, and all is well in the end. */
+/* Each story again, while one kind of request is refused for ten minutes, as a policy of the
+ * cluster may do. A refused request is made again after longer and longer pauses, nothing is done
+ * twice, and all is well in the end. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -8,8 +8,9 @@
 
 #define STANDS_NS (600 * NSEC_PER_SEC)
 
-/* "METHOD PART-OF-PATH", and how often it may be asked for in a run. The API server's: once in four
- * seconds, a pod's agent: once a second. A loop without pauses makes hundreds in each. */
+/* "METHOD PART-OF-PATH", and how often it may be asked for in a run of ten minutes: about once in
+ * four seconds of the API server, once a second of an agent. A loop without pauses makes hundreds
+ * of requests in each of them. */
 static const struct request {
     const char *what;
     uint64_t most;
@@ -52,7 +53,7 @@ int refused_run(void)
             for (size_t n = 0; n < story_count; n++)
                 if (!stories[n].large)
                     run_one(&stories[n], &requests[i], statuses[k], &all, &bad);
-            /* Which no story asks for would be no test. */
+            /* A kind of request that no story makes would test nothing. */
             bad += all == 0;
             printf("%s - refused with %d: %s (%" PRIu64 " in %zu stories)\n", bad ? "not ok" : "ok",
                    statuses[k], requests[i].what, all, story_count);

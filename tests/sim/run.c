@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Less than a large output: each of them is read again, one at a time. */
+/* Less than a large output takes. So each of them is read again, one at a time. */
 #define SIM_RUN_MEMORY (24u << 10)
 /* In every second seed; in the others there is room for all. */
 #define SIM_STREAMS 1
@@ -37,7 +37,7 @@ struct sim *sim_new(const struct sim_config *cfg)
                                         .key_id = sim_keys.keys[0].id,
                                         .seal = &seal,
                                         .output_limit = 262144},
-                                /* An evil agent makes use of all of it. */
+                                /* An evil agent uses up all of it. */
                                 .task_timeout_ms = cfg->calm ? 300000 : 25000,
                                 .sandbox_wait_ms = cfg->calm ? 120000 : 30000,
                                 .output_limit = 262144,
@@ -72,7 +72,7 @@ static void wake_all(struct sim *s)
         s->procs[i].paused_until_ns = MIN(s->procs[i].paused_until_ns, s->now_ns);
 }
 
-/* Settled means so at two looks in a row. */
+/* Settled: it was so at three looks in a row. */
 static void settle(struct sim *s)
 {
     int64_t until = s->now_ns + SETTLE_NS;
@@ -101,8 +101,8 @@ void sim_come_to_rest(struct sim *s)
         proc_stop(s, i); /* several act at once for a while only */
     sim_note(s, "quiet");
     settle(s);
-    /* What is told late, once a second and the like, is told by then, and all lifetimes are over.
-     */
+    /* By then all lifetimes are over, and what is written late (once a second and the like) is
+     * written. */
     sim_run_until(s, s->now_ns + 100 * NSEC_PER_SEC);
     settle(s);
     writes = s->writes;

@@ -1,5 +1,6 @@
-/* The agents' side of the sealed channel, by the shipped code: which key an exchange has, requests
- * opened, answers sealed. Random bytes are the simulator's own, so that a seed stays one run. */
+/* The agents' side of the sealed channel, by the shipped code: it derives the keys of an exchange,
+ * opens requests and seals answers. Random bytes come from the seed, so that one seed is one
+ * run. */
 #include "tests/sim/net.h"
 
 #include <sodium.h>
@@ -43,7 +44,7 @@ void seal_init(uint64_t seed)
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-/* Made by arl-init of this pod; another one each time that it is told to. */
+/* The key that the pod's arl-init makes. Another generation gives another key. */
 void seal_make_key(struct kpod *k, unsigned generation)
 {
     unsigned char secret[CHANNEL_KEY_BYTES];
@@ -65,7 +66,7 @@ static bool request_of(const struct msg *m, struct agent_side_request *ret)
     return m->pod_uid && m->sandbox_uid && m->operator_key && m->signature_input;
 }
 
-/* One multiplication for each pair of operator and agent. */
+/* What an agent shares with an operator is kept: a multiplication of X25519 is slow. */
 static const struct channel_shared *shared_with(struct kpod *k, const struct agent_side_request *r)
 {
     struct sim_peer *p = &k->peers[k->next_peer % SIM_PEERS];

@@ -11,14 +11,14 @@
  *   kubelet.c  pods that start, fail and end; garbage collection
  *   agent.c    the sidecar in each pod; seal.c: its side of the sealed channel
  *   hostile.c  who answers in its place; evil.c: an agent that is the tenant's own
- *   client.c   what people do, by chance; nasty.c: what they should not write; forged.c: or make
+ *   client.c   what people do, by chance; nasty.c: objects that make no sense; forged.c: false pods
  *   policy.c   what the cluster refuses of single objects
  *   oracle.c   what must hold after every change, and at rest
  *   output.c   whether a text is what steps have printed
  *   phases.c   which phase may follow which
  *   run.c      one run: chaos, quiet, rest
  *
- * Nothing in here holds for longer than a run; sim_free() frees it all.
+ * All of this lasts for one run; sim_free() frees it.
  */
 #ifndef ARL_TESTS_SIM_SIM_H
 #define ARL_TESTS_SIM_SIM_H
@@ -174,7 +174,7 @@ struct proc {
     int64_t paused_until_ns;
     int64_t skew_ns;
     int64_t active_ns;      /* since when this life acts */
-    int64_t lease_until_ns; /* as far as it was told; 0: it has none */
+    int64_t lease_until_ns; /* the end of its lease, as it was told; 0: it has none */
 };
 
 /* A request on its way, with its answer on the way back. */
@@ -199,13 +199,13 @@ struct msg {
     bool pb; /* the answer may be in protobuf */
     int64_t timeout_ms;
     enum fault fault;
-    bool sealed;                          /* the agent takes the request for an operator's */
+    bool sealed;                          /* the agent could open the request */
     unsigned char key[CHANNEL_KEY_BYTES]; /* of the answer */
     /* the answer */
     int status;
     char *reply;
     size_t reply_len; /* 0: it is text */
-    bool lied;        /* and is not the agent's */
+    bool lied;        /* the answer is not the agent's own */
     int64_t retry_after_ms;
     int error;
     bool maybe_sent;
@@ -223,14 +223,14 @@ struct sim_event {
     uint64_t a, b;
 };
 
-/* What the cluster refuses just now, and nothing is the matter with the server. */
+/* What the cluster refuses just now although the server works: see policy.c. */
 struct refusals_of_one {
     char claims_of[64]; /* of the sandbox of this name; "": none */
     bool task_webhook;  /* no status of a task is taken: its webhook is down */
     uint64_t generation;
 };
 
-/* What was written to show output, against the budget of it. */
+/* What was written to show output, for the check of its budget. */
 struct told_progress {
     int64_t since_ns; /* the first; 0: none yet */
     uint64_t bytes;
@@ -244,7 +244,7 @@ struct sim {
     struct sim_event *heap;
     size_t heap_len, heap_alloc;
     uint64_t seq;
-    uint64_t steps; /* at this moment */
+    uint64_t steps; /* done since virtual time has moved last */
     uint64_t hash;
     struct buf trace;
     struct buf moves; /* "kind name: from -> to" lines, for golden traces */
@@ -266,12 +266,12 @@ struct sim {
     struct map doomed_pods; /* names of those that an operator asked to delete */
     unsigned lives;         /* of operators */
     unsigned boxes;         /* sandboxes that clients have made */
-    bool stood_still;       /* an operator did, and may have acted beside the next leader */
+    bool stood_still;       /* an operator stood still, and may have acted beside the next leader */
     unsigned known_holes;   /* see oracle_step_starts() */
     unsigned doubles;       /* second pods of a sandbox, by two operators that acted at once */
     unsigned client_seq;
-    unsigned forged;                   /* pods that were, see forged.c */
-    unsigned nasty;                    /* objects that were made, see nasty.c */
+    unsigned forged;                   /* forged pods so far, see forged.c */
+    unsigned nasty;                    /* nasty objects so far, see nasty.c */
     struct map evil_tasks;             /* task UIDs that an evil agent has told of */
     struct refusals_of_one denied;     /* see policy.c */
     struct told_progress shown;        /* see progress.c */
@@ -321,7 +321,7 @@ void api_remove(struct sim *s, struct obj *o);
 void api_delete(struct sim *s, struct obj *o);
 void api_status(struct msg *m, int code, const char *reason, const char *message);
 void api_done(struct sim *s);
-/* a: merge patch text */
+/* patch: the text of a merge patch. */
 void api_merge(struct sim *s, struct obj *o, const char *patch);
 
 /* known.c */
@@ -362,7 +362,7 @@ struct kpod {
     char *served;      /* the sandbox UID that the agent was bound to */
     struct list attempts;
     unsigned agent_life;
-    int64_t ill_ns; /* when it could not be asked last, see agent_ill() */
+    int64_t ill_ns; /* when something was wrong with it last, see agent_ill() */
     enum hostile hostile;
     struct channel_pair pair;
     struct sim_peer peers[SIM_PEERS]; /* operators that it knows */
@@ -386,31 +386,31 @@ void agent_restart(struct sim *s, struct kpod *k);
 void agent_down(struct sim *s, struct kpod *k);
 void agent_cut_off(struct sim *s, struct kpod *k);
 void agent_done(struct kpod *k);
-/* How an attempt of a task ended in the next pod that has an end of it; *pos begins with 0. Usually
- * there is one at most. False: in no more. */
+/* Finds the next pod in which this attempt has an end, and how it ended there; *pos begins with 0.
+ * Usually there is one such pod at most. False: there is no further one. */
 struct agent_truth {
     int code;
     const char *reason; /* Completed, StepFailed, ... */
     char *out;          /* all standard output, joined; owned by the agent */
-    size_t printed;     /* steps that have, the first ones */
+    size_t printed;     /* how many steps have printed: the first ones */
     const struct kpod *pod;
 };
 size_t agent_running(const struct kpod *k);
 void agent_turns_evil(struct sim *s, struct kpod *k);
-bool agent_refused(struct sim *s, const char *task_uid); /* an agent has, by a 4xx of its own */
+bool agent_refused(struct sim *s, const char *task_uid); /* an agent has refused it, by a 4xx */
 bool agent_truth(struct sim *s, size_t *pos, const char *task_uid, int64_t attempt,
                  struct agent_truth *ret);
 /* What that step prints; the caller frees it. */
 char *agent_step_text(const char *task_uid, int64_t attempt, size_t step);
 /* Something between the operators and the agent at this address is wrong just now. */
 void agent_ill(struct sim *s, const char *address);
-/* Whether whoever has asked this agent in the last `ns` has got an answer. */
+/* Whether this agent has answered whoever asked it in the last `ns`. */
 bool agent_well(const struct sim *s, const struct kpod *k, int64_t ns);
 
 /* seal.c */
 void seal_init(uint64_t seed);
 void seal_make_key(struct kpod *k, unsigned generation);
-/* Of the answer to m, by whoever has this pair. */
+/* The key of the answer to m, by whoever has this pair. */
 bool seal_key(const struct channel_pair *pair, const struct msg *m,
               unsigned char ret[CHANNEL_KEY_BYTES]);
 bool seal_open(struct kpod *k, struct msg *m); /* the body, in place */

@@ -1,5 +1,6 @@
-/* Each story again, with one fault: at every call in turn, every kind; at every watch event, every
- * kind. Nothing may be lost or done twice, and it has to end as it ends without. */
+/* Each story again with one fault: each kind of fault at each call, and each kind of watch fault at
+ * each watch event. Nothing may be lost or done twice, and the story has to end as it does without
+ * the fault. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -10,7 +11,8 @@ struct tally {
     unsigned failed;
 };
 
-/* Scripts do not wait: seconds later an accident meets other things. */
+/* Whether the story has to end as it does without the fault. A script does not wait: if the fault
+ * makes the operator some seconds late, an accident of the script meets other objects. */
 static bool comparable(const struct story *st, enum fault f, enum watch_fault wf)
 {
     bool accident = strstr(st->script, "evict") || strstr(st->script, "restart") ||
@@ -26,11 +28,12 @@ static bool comparable(const struct story *st, enum fault f, enum watch_fault wf
 /*
  * The ends that a crash may change, on purpose:
  * - An operator that finds a new task which is older than its sandbox cannot know whether one
- * before it has begun that task in an earlier sandbox of the same name. It fails the task rather
- * than perhaps run it twice (task_plan.c, begin()).
- * - To the next operator an agent is silent from then on, so that a node may be back in time.
- * - So it is where a call is answered with 429 in the agent's place: the minute of silence counts
- * from the last answer that was not believed.
+ *   before it has begun that task in an earlier sandbox of the same name. It fails the task rather
+ *   than perhaps run it twice (task_plan.c, begin()).
+ * - The next operator counts the minute of an agent's silence from its own start. So a lost node
+ *   has more time to come back.
+ * - An answer 429 in the agent's place has the same effect: the minute counts from the last answer
+ *   that was not believed.
  */
 static bool may_differ(const struct story *st, enum fault f, const char *is)
 {

@@ -15,22 +15,21 @@ struct story {
     /* Lines of "OBJECT: MOVE, MOVE"; the order between objects is not promised. */
     const char *moves;
     int procs;  /* 0: one, without a lease */
-    bool large; /* a run takes long: without faults only */
+    bool large; /* a run takes long: it is played without faults only */
 };
 
 extern const struct story stories[];
 extern const size_t story_count;
 
-/* Runs the script to its end. Of cfg what goes wrong counts; the story says the rest. */
+/* Runs the script to its end. cfg says what goes wrong; the story says the rest. */
 struct sim *story_play(const struct story *st, struct sim_config cfg);
 /* Runs the script to its end, and on until everything is at rest. */
 struct sim *story_run(const struct story *st, enum fault fault, unsigned fault_at,
                       enum watch_fault watch_fault, unsigned watch_fault_at);
 /* The moves as told, in the form of story.moves; the caller frees it. */
 char *story_moves(const struct sim *s);
-/* "OBJECT: last MOVE" of pools, sandboxes and tasks, without the reason: what may not depend on
- * accidents.
- */
+/* "OBJECT: last MOVE" of pools, sandboxes and tasks, without the reason: this must be the same
+ * whatever fault there is. */
 char *story_ends(const struct sim *s);
 
 int golden_run(void); /* prints ok and not ok lines; how many failed */
