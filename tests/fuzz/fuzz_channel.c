@@ -79,14 +79,14 @@ static void put_frame(struct sent *s, struct channel_writer *w, const uint8_t *d
     }
 }
 
-/* The header comes first. A writer goes on after the last frame here, as a bad one could. */
+/* The header comes first. This writer goes on behind its last frame, as a bad peer could. */
 static void make(struct sent *s, const uint8_t *data, size_t size)
 {
     struct channel_writer w;
     cleanup_buf struct buf head = BUF_INIT(256);
 
     property(channel_writer_begin(&w, key, 1, &head) == 0);
-    /* The writer again, as it was before it put the status. */
+    /* Sets the writer back to where it was before it wrote the status. */
     crypto_secretstream_xchacha20poly1305_init_pull(
         (crypto_secretstream_xchacha20poly1305_state *)(void *)w.state, (unsigned char *)head.data,
         key);
@@ -122,7 +122,8 @@ static void read_all(const struct sent *s, size_t piece)
     }
     property(e == 0 || e == -EBADMSG);
     property(!h.early && r.in.len <= CHANNEL_FRAME_MAX + CHANNEL_FRAME_OVERHEAD);
-    /* Bytes that are no frame may look like the beginning of one that is not all there. */
+    /* An error needs a broken stream. The opposite does not hold: bytes that are no frame may look
+     * like the beginning of a frame that is not all there. */
     property(s->broken || e == 0);
     property(h.status == s->status && h.data.len == s->plain.len);
     property(memcmp(buf_str(&h.data), buf_str(&s->plain), h.data.len) == 0);

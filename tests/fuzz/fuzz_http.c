@@ -2,14 +2,14 @@
  * The bytes of a connection against the sidecar's server as it runs in a pod: its routes, limits,
  * keys, journal and table, over a socket of the loopback, in one loop. No runner is connected.
  *
- * What must hold: an unsigned request changes nothing and is told nothing but the two answers that
- * are for everybody; whatever stands behind a signed request on its connection takes nothing of it
- * and gains nothing from it; the server ends every connection that its peer has ended, answers the
+ * What must hold: an unsigned request changes nothing and gets nothing but the answers that anybody
+ * may get. What stands behind a signed request on its connection cannot change that request and
+ * gains no rights from it. The server ends every connection that its peer has ended, answers the
  * next good request, and keeps no memory.
  *
- * The input: a byte for the mode, then the bytes of the connection, or those of a signed body, or a
- * signed request: three lines of method, path and query, and the body. Bodies are sealed; UNSEALED
- * signs bytes that were not.
+ * The input: a byte for the mode, then what the mode wants: the bytes of the connection, a body to
+ * be signed, or a request to be signed (three lines with method, path and query, then the body). A
+ * body is sealed before it is signed, but not in the mode UNSEALED.
  */
 #include <ctype.h>
 #include <arpa/inet.h>
@@ -36,7 +36,8 @@
 #define PUBLIC_KEY "lRrU542RzFpgF1sc=SbCWzY6fUnlcfRv_1b8wDTNNxkleWnIzzHO0RafwKaA"
 #define POD "pod-1"
 #define SANDBOX "sandbox-1"
-/* An attempt that has ended; its result is streamed to whoever may ask. Not to be hit by chance. */
+/* The UID of an attempt that has ended: whoever may ask gets its result as a stream. No input has
+ * this UID by chance. */
 #define ENDED "8d7ac2f0-51f3-4c9e-a1f6-0b7d3e92c645"
 #define EVENTS                                                                                     \
     "{\"seq\":1,\"type\":\"accepted\"}\n"                                                          \
@@ -55,7 +56,7 @@ enum mode { RAW, BEHIND_LIST, BEHIND_STREAM, TASK_BODY, ACKNOWLEDGE_BODY, SIGNED
 #define IN_PIECES 8
 #define CHUNKED 16
 #define HALF_CLOSE 32
-#define REPLAY 64 /* UNSEALED: it does not even say that it is sealed */
+#define REPLAY 64 /* with UNSEALED: the request does not even say that it is sealed */
 
 /* Of the sanitizers; absent without them. */
 extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
@@ -94,8 +95,8 @@ static void tidy_up(void)
     nftw(app.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* In memory where that can be had: journals are put on the disk. The secret lies there as long as
- * no runner has come. */
+/* The folder is in memory if there is any such place, since the journal waits for the disk. It
+ * holds the runner's secret, as it does until a runner has come. */
 static void make_dir(void)
 {
     cleanup_free char *sub = NULL, *secret = NULL;
@@ -185,7 +186,7 @@ struct body {
     bool untyped;
 };
 
-/* What is sent of it, and the key of the answer. */
+/* Makes the bytes that are sent as the body, and the key of the answer. */
 static void seal_body(const struct channel_exchange *x, const struct body *b, struct buf *ret)
 {
     unsigned char key[CHANNEL_KEY_BYTES];
@@ -241,7 +242,7 @@ static void put_signed(struct buf *out, const char *method, const char *path, bo
     property(put_signed_query(out, method, path, "", chunked, &b) == 0);
 }
 
-/* Takes a line off; what the line lacks to be signed is left out. */
+/* Takes a line off. Characters that cannot be in a signed request are left out. */
 static char *take_word(const uint8_t **data, size_t *size)
 {
     const uint8_t *newline = *size ? memchr(*data, '\n', *size) : NULL;
@@ -263,7 +264,7 @@ static void put_any_signed(struct buf *out, bool chunked, const uint8_t *data, s
     cleanup_free char *query = take_word(&data, &size);
     const struct body b = {.data = data, .len = size};
 
-    /* What starts a task is TASK_BODY's. */
+    /* Only the mode TASK_BODY starts tasks. */
     if (!strchr(path, '?') && *path == '/' && strcmp(method, "PUT") != 0)
         put_signed_query(out, method, path, query, chunked, &b);
 }
@@ -310,8 +311,8 @@ static void put_request(struct buf *out, unsigned flags, const uint8_t *data, si
 
 /* ---- a connection ---------------------------------------------------------------------------- */
 
-/* From an address of its own: whoever closes first keeps its port for a minute, and with one
- * address they would run out, for this program and for others. */
+/* Each connection comes from another address. The side that closes first keeps its port for a
+ * minute, so the ports of one address would run out, for other programs as well. */
 static void bind_fresh(int fd)
 {
     uint32_t host = 0x7f000000u | (uint32_t)(2 + app.dials++ % 0xfffff0u);
@@ -320,7 +321,8 @@ static void bind_fresh(int fd)
     property(bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
 }
 
-/* The kernel answers for the server. Signals of the fuzzer's clock come in between. */
+/* The kernel accepts the connection in the server's place. A signal of the fuzzer's clock may
+ * interrupt the wait. */
 static void connect_wait(int fd)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET,
@@ -394,7 +396,7 @@ static bool send_all(int fd, const char *data, size_t len, struct buf *got)
 
 /* An answer at the front of what came. */
 struct answer {
-    size_t end;       /* so many bytes are it */
+    size_t end;       /* how many bytes it has */
     int http;         /* what HTTP says */
     int status;       /* what the seal says; 0: it is not sealed */
     struct buf plain; /* the body, opened */
@@ -428,7 +430,7 @@ static void open_answer(struct answer *a, const struct buf *body)
     property(r.final);
 }
 
-/* The end of a body in chunks that begins there; 0: it is not there yet. */
+/* The end of the body in chunks that begins at `at`; 0: the end is not there yet. */
 static size_t take_chunks(const struct buf *got, size_t at, struct buf *body)
 {
     for (;;) {
@@ -486,9 +488,9 @@ static bool has_answer(const struct buf *got)
 /* How a client behaves. */
 struct manners {
     size_t first;    /* so many bytes first, the rest when nothing more comes */
-    bool patient;    /* an answer must come before it goes, since the server may drop what it was
-                        asked by a peer that is gone */
-    bool half_close; /* ends its own half and reads to the end, which must come; else it resets */
+    bool patient;    /* waits for an answer before it closes: the server may drop a request whose
+                      * peer has gone */
+    bool half_close; /* closes its own half and reads to the end, which must come; else it resets */
 };
 
 static void talk(const struct buf *out, const struct manners *m, struct buf *got)
@@ -528,7 +530,7 @@ static bool holds(const char *p, const char *end, const char *text)
     return memmem(p, (size_t)(end - p), text, strlen(text));
 }
 
-/* An answer that no handler behind the signature gives. */
+/* An answer that anybody may get: none of those that a handler behind the signature gives. */
 static bool is_for_everybody(const char *p, const char *end)
 {
     switch (strtol(p + strlen("HTTP/1.1 "), NULL, 10)) {
@@ -573,9 +575,9 @@ static unsigned count_lines(const char *head, const char *end, const char *name)
     return n;
 }
 
-/* Where the head ends: an empty line; and to libmicrohttpd, a line that begins with a colon. That
- * is its fault, but nobody reads along between the operator and here, and all that counts is
- * signed. */
+/* The end of the head: an empty line. To libmicrohttpd it is also a line that begins with a colon.
+ * That is a fault, but a harmless one: nothing else reads the request on its way, and all that
+ * counts is signed. */
 static const char *head_end(const char *head, size_t size)
 {
     static const char *const ends[] = {"\n\r\n", "\n\n", "\n:"};
@@ -590,8 +592,8 @@ static const char *head_end(const char *head, size_t size)
     return first;
 }
 
-/* The first request is one that two readers could see differently: its head, if it is beyond doubt
- * where that ends, has a field twice, or both ways to say where the body ends. */
+/* Whether two readers could see the first request differently: its head has a field twice, or both
+ * ways to say where the body ends. A head whose own end is in doubt does not count. */
 static bool is_ambiguous(const char *head, size_t size)
 {
     const char *end = head_end(head, size);
@@ -599,13 +601,13 @@ static bool is_ambiguous(const char *head, size_t size)
 
     if (!end || isspace((unsigned char)*head) || memchr(head, 0, (size_t)(end - head)))
         return false;
-    /* Nor does anybody agree on lines that are folded (RFC 9112, 5.2): libmicrohttpd makes one of
-     * them, and of which header is not told. Such a request is unsigned: 401, and nothing is done.
-     */
+    /* Readers also differ on lines that are folded (RFC 9112, 5.2): libmicrohttpd joins them and
+     * does not tell which header they belong to. Such a request counts as unsigned: it gets a 401,
+     * and nothing is done. */
     for (const char *p = head; p < end; p++)
         if ((*p == '\r' && p[1] != '\n') || (*p == '\n' && (p[1] == ' ' || p[1] == '\t')))
             return false;
-    /* The request line is none of the fields, whatever it says. */
+    /* The request line is no field, whatever it looks like. */
     head = memchr(head, '\n', (size_t)(end + 1 - head));
     lengths = count_lines(head, end, "Content-Length:");
     codings = count_lines(head, end, "Transfer-Encoding:");
@@ -613,7 +615,8 @@ static bool is_ambiguous(const char *head, size_t size)
            count_lines(head, end, "Host:") > 1;
 }
 
-/* 200 and 503: of /healthz and /readyz, 401: somebody has asked for the signature. */
+/* Such a request must be refused before anybody handles it. 200 and 503 would come from /healthz
+ * and /readyz, 401 from the check of signatures. */
 static void check_ambiguous(const char *first)
 {
     long status = first ? strtol(first + strlen("HTTP/1.1 "), NULL, 10) : 400;
@@ -645,7 +648,7 @@ static void check_first(unsigned mode, bool untyped, const struct answer *a)
     }
 }
 
-/* Returns where the answers begin that are not for a signed request. */
+/* Returns the first of the answers that are not to a signed request. */
 static const char *check_answers(unsigned flags, const struct buf *got)
 {
     CLEANUP(answer_done) struct answer a = {.plain = BUF_INIT(ANSWER_MAX)};
@@ -684,8 +687,8 @@ static void check_alive(void)
     property(strcmp(buf_str(&a.plain), sealed ? "{\"running\":[]}" : "ok\n") == 0);
 }
 
-/* A task none of whose steps needs a runner is over at once. Its result is dropped, that it was
- * there is remembered. false: there was none. */
+/* Drops the result of the task that the request has started. None of its steps needs a runner, so
+ * it is over at once. The journal goes on remembering it. False: no task was started. */
 static bool forget_task(void)
 {
     if (run_table_stats(app.table)->started == app.started)
@@ -727,12 +730,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!app.server)
         set_up();
-    /* The server answers from a state of its own, which has its place by then. */
+    /* The check at the end of the first execution makes the server allocate what it keeps. */
     if (app.runs > 0 && __sanitizer_get_current_allocated_bytes)
         before = __sanitizer_get_current_allocated_bytes();
     remembered = journal_count(app.journal);
     execute(data[0], data + 1, size - 1);
-    /* What is remembered of attempts is bounded by its number alone. */
+    /* An execution that makes the journal longer is not counted: the journal is bounded by its
+     * number of attempts. */
     if (before > 0 && journal_count(app.journal) == remembered)
         app.kept_bytes += (int64_t)__sanitizer_get_current_allocated_bytes() - (int64_t)before;
     property(app.kept_bytes < KEPT_MAX);

@@ -1,7 +1,8 @@
 /*
- * Output of steps as JSON text: whatever the bytes, the text parses and gives what a decoder of
- * another making gives, which knows the rule (one U+FFFD for each maximal part of an ill-formed
- * sequence) and no table. Lists cut by text have as many items as lists that were parsed.
+ * Output of steps as JSON text. Whatever the bytes are, the text parses and gives the same as a
+ * second decoder, which was written from the rule (one U+FFFD for each maximal part of an
+ * ill-formed sequence) and has no table. A list that is cut as text has at least as many items as
+ * one that is parsed.
  */
 #include <json-c/json.h>
 
@@ -69,7 +70,7 @@ static void decode(const uint8_t *s, size_t len, struct buf *out)
 
 /* ---- the encoder ----------------------------------------------------------------------------- */
 
-/* As the API server's encoder writes it. */
+/* How long the text is as the API server's encoder writes it. */
 static size_t stored(const char *text, size_t len)
 {
     size_t n = len;
@@ -122,7 +123,7 @@ static void split(const uint8_t *data, size_t size)
     if (r < 0 || json_parse((const char *)data, size, &o, NULL) < 0)
         return;
     items = json_get(o, "items");
-    /* json-c keeps the last of several keys of one name, the cutter takes all. */
+    /* Of several members with one name json-c keeps the last, json_split_list() takes all. */
     if (json_object_is_type(items, json_type_array))
         property(n >= json_object_array_length(items));
 }

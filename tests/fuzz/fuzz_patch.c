@@ -1,8 +1,8 @@
 /*
- * A patch and the file that it is for, with a NUL byte between them: both come from users. What
- * applies where its head says must apply backwards as well, and give the file that it began with:
- * so nothing was removed or passed over that is not in the diff. The way back is made by a reader
- * of its own. Of a patch of several files that is tried with each of them.
+ * A file, a NUL byte, and a patch for the file: both come from users. A patch that applies where
+ * its heads say must also apply backwards and give the old file again. So nothing was removed or
+ * passed over that is not in the diff. The diff is reversed by a reader of this file's own. Of a
+ * patch of several files each part is tried so.
  */
 #include "common/base/buf.h"
 #include "sidecar/runner/hunks.h"
@@ -52,8 +52,8 @@ static const char *range(const char *p, size_t *ret_start, size_t *ret_count)
     return end;
 }
 
-/* One line of a hunk and what is said about its newline, with its mark turned round. false: a line
- * of no bytes and no newline, which is in no file, so the way back can not ask for it. */
+/* Reverses one line of a hunk, and what is said about its newline. False: the line has no bytes and
+ * no newline. No file has such a line, so there is no way back. */
 static bool turn_line(struct reader *r, struct buf *out, size_t *old_left, size_t *new_left)
 {
     size_t len = line_len(r);
@@ -115,7 +115,7 @@ static bool at_hunk(const struct reader *r)
     return at(r, "@@ -");
 }
 
-/* Of a diff that applies. */
+/* Reverses a diff that applies. False: there is no way back. */
 static bool turn(const char *diff, size_t len, struct buf *out)
 {
     struct reader r = {diff, diff + len};
@@ -134,7 +134,7 @@ static bool turn(const char *diff, size_t len, struct buf *out)
     return good;
 }
 
-/* The parts of the files stand behind one another. */
+/* The hunks of the files stand in the text one behind the other. */
 static void check_files(const struct diff *d, const char *text, size_t len)
 {
     const char *end = text;
@@ -148,7 +148,7 @@ static void check_files(const struct diff *d, const char *text, size_t len)
     }
 }
 
-/* A fault is a sentence. */
+/* A patch that is refused gets a sentence that says why. */
 static bool apply(const char *old, size_t old_len, const char *text, size_t len, unsigned fuzz,
                   struct hunks_text *ret)
 {
@@ -171,7 +171,7 @@ static void check_back(const char *old, size_t old_len, const char *diff, size_t
 
     if (!turn(diff, diff_len, &back))
         return;
-    /* Other names or another mode, and not a hunk. */
+    /* The diff has no hunk: it changes names or the mode. */
     if (back.len == 0) {
         property(out->len == old_len && memcmp(out->data, old, old_len) == 0);
         return;
@@ -182,7 +182,7 @@ static void check_back(const char *old, size_t old_len, const char *diff, size_t
 
 /* ---- the target ------------------------------------------------------------------------------ */
 
-/* Each file of a patch of several, as if it had the same text before. */
+/* Tries each file of a patch of several, as if it had the same text before. */
 static void apply_each(const char *old, size_t old_len, const char *text, size_t len)
 {
     CLEANUP(diff_done) struct diff d = {0};
@@ -210,7 +210,7 @@ static void apply_both(const char *old, size_t old_len, const char *diff, size_t
 
     if (apply(old, old_len, diff, diff_len, 0, &out)) {
         property(out.len <= old_len + diff_len);
-        /* One that was moved has other numbers than its head says. */
+        /* A hunk that was applied elsewhere has other line numbers than its head says. */
         if (!out.notes)
             check_back(old, old_len, diff, diff_len, &out);
     }

@@ -1,8 +1,8 @@
 /*
  * Where a step works and where a FilePatch writes: the task's workDir, the step's and the path come
- * from users. They go the whole way, as the JSON text of a request, through its decoder, to the
- * action that reaches the runner; what comes out is held against a computation of its own, which
- * knows folders and no text.
+ * from users. They go the whole way: as the JSON text of a request, through its decoder, to the
+ * action that reaches the runner. The result is compared with that of a second computation, which
+ * works on folders and not on text.
  *
  * The input: a byte of flags, then the three texts with a byte 0xff between them.
  */
@@ -95,7 +95,7 @@ static bool has_nul(struct text t)
     return t.len > 0 && memchr(t.p, 0, t.len);
 }
 
-/* Nothing runs then. */
+/* Whether nothing of the step may run. */
 static bool must_be_refused(const struct input *in)
 {
     if (has_nul(in->step_dir))

@@ -11,7 +11,7 @@ static void check_request(const struct follow_request *r)
     size_t len = strlen(r->uid);
 
     property(len > 0 && len <= LIMIT_UID_BYTES);
-    /* It becomes a part of names of files. */
+    /* The UID becomes a part of names of files. */
     property(strspn(r->uid, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") ==
              len);
     property(r->step < LIMIT_STEPS && r->attempt <= FOLLOW_ATTEMPTS);
@@ -32,7 +32,7 @@ static void check_line(const char *data, size_t size)
     len = follow_request_format(&r, line);
     property(len == size + 1 && memcmp(line, data, size) == 0 && line[size] == '\n');
     property(follow_request_parse(line, len - 1, &again) == 0);
-    /* Neither its newline nor less than all of it is a part of a line. */
+    /* A line is exactly that: not with its newline, and not with a byte less. */
     property(follow_request_parse(line, len, &again) < 0);
     property(follow_request_parse(line, len - 2, &again) < 0);
 }

@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     property(a.gap_bytes == b.gap_bytes && a.duration_ns == b.duration_ns);
     property(!a.error == !b.error && !a.spool == !b.spool);
     property(task_event_encode(&b, &line_of_b) == 0);
-    /* Long texts are cut, and what is not UTF-8 is replaced, by more bytes: what came out short is
-     * the same from then on. */
+    /* Long texts are cut. Bytes that are not UTF-8 are replaced by more bytes. A text that came out
+     * short does not change any more. */
     if (strlen(str_or_empty(b.error)) < SHORT && strlen(str_or_empty(b.spool)) < SHORT)
         property(line.len == line_of_b.len && !memcmp(line.data, line_of_b.data, line.len));
     return 0;

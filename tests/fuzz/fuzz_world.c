@@ -36,7 +36,7 @@
 #define TURNS 6
 #define LINES 64
 #define HONEST_ROUNDS 4
-#define REQUESTS_MAX 40 /* an input that has led to more is over: they take the time */
+#define REQUESTS_MAX 40 /* then the input is over: requests take the most time */
 
 static const char letters[WORLD_KINDS] = "DPST";
 
@@ -56,7 +56,7 @@ static void turns(struct rig *r)
 {
     unsigned before = 0;
 
-    /* What a turn starts may have more to do at once. */
+    /* What a turn starts may make more work at once. */
     for (int i = 0; i < TURNS && (i == 0 || before != r->ops.started); i++) {
         before = r->ops.started;
         manager_turn(r->m);
@@ -83,7 +83,7 @@ static struct ops_call *oldest(struct rig *r, enum ops_target target, bool strea
     return NULL;
 }
 
-/* Lists that a broken watch asks for: empty ones. */
+/* Answers the lists that follow a broken watch: all are empty. */
 static void answer_lists(struct rig *r)
 {
     list_for_each_safe (it, &r->ops.calls) {
@@ -132,7 +132,7 @@ static struct ops_call *oldest_of_agent(struct rig *r)
     return call ? call : oldest(r, OPS_AGENT, true);
 }
 
-/* The world around as it should be. */
+/* The API server, the pods or an agent do what they should. */
 static void on_honest(struct rig *r, char what)
 {
     struct ops_call *call;
@@ -157,8 +157,8 @@ static void on_honest(struct rig *r, char what)
     turns(r);
 }
 
-/* Writes that are done lead to further ones, without end if two of them undo each other: not that
- * many times. */
+/* A write that is done leads to further ones; two that undo each other would go on for ever. So the
+ * number of rounds has a limit. */
 static void on_all_honest(struct rig *r)
 {
     for (int i = 0; i < HONEST_ROUNDS; i++) {
@@ -281,7 +281,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     begin(&r);
     for (int i = 0; i < LINES && at && r.ops.started < REQUESTS_MAX; i++)
         happen(&r, strsep(&at, "\n"));
-    /* What was not answered is not, then all is over. */
+    /* What was not answered by now gets no answer; then all is over. */
     fake_advance(&r.ops, 3000);
     turns(&r);
     if (size % 16 == 0)
@@ -292,7 +292,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* The corpus must go on coming to what the target is for. */
+/* The corpus must still reach what the target is for. */
 void fuzz_replayed(void)
 {
     property(reached.created > 0 && reached.claimed > 0 && reached.ready > 0 && reached.ended > 0 &&

@@ -165,8 +165,8 @@ static bool place_of(const char *path, struct place *ret)
     return ret->kind != WORLD_KINDS;
 }
 
-/* What the operator reads of containers that it made are their names. All else of a pod would be
- * most of what is parsed in an execution. */
+/* Of the containers that it made, the operator reads the names alone. To parse all the rest of a
+ * pod would take most of the time of an execution. */
 static void keep_names(struct json_object *spec, const char *list)
 {
     struct json_object *all = json_get(spec, list);

@@ -17,7 +17,7 @@
 enum world_kind { WORLD_POD, WORLD_POOL, WORLD_SANDBOX, WORLD_TASK, WORLD_KINDS };
 extern const char *const world_plurals[WORLD_KINDS];
 
-/* How often each came about. */
+/* How often each has happened. */
 struct world_reached {
     uint64_t created; /* pods */
     uint64_t claimed; /* pods */
