@@ -1,13 +1,13 @@
 /*
- * To be preloaded: makes the k-th call of a class fail, in a process and what it forks, and tells
- * how many there were. What the process executes is left alone.
+ * A library to be preloaded. It makes the k-th call of a class fail, in a process and in its forks,
+ * and counts the calls of the class. Programs that the process executes are left alone.
  *
  *   TORTURE_CLASS   one of the names below
  *   TORTURE_AT      which call fails, from 1 on; 0: none
  *   TORTURE_FILE    a file of sizeof(struct state) bytes, filled in while the process runs
- *   TORTURE_SHORT_SOCKETS  set: sockets can be short. Who watches them by edges, as libmicrohttpd
- *                   does, takes a short call for the last one before it would block, and so it is
- *                   there: so it is set for the runner only.
+ *   TORTURE_SHORT_SOCKETS  set: calls on sockets can be short. A program that watches sockets by
+ *                   edges, as libmicrohttpd does, takes a short call for the last one before it
+ *                   would block; with a real kernel that is so. So only the runner has this set.
  *
  * Errors are those that a kernel gives: see fault_of(). Sanitized programs have interceptors of
  * their own for some of this; RTLD_NEXT finds those, or libc's.
@@ -96,8 +96,8 @@ static mode_t kind(int fd)
     return r;
 }
 
-/* What a program says is how it is judged, so it may speak. A pipe can do nothing worse than be
- * interrupted: nobody here keeps on writing to one that nobody reads. */
+/* Descriptors 0 to 2 never fail: a program is judged by what it says there. A pipe can only be
+ * interrupted: no program here keeps on writing to a pipe that nobody reads. */
 static bool can_fail(int fd)
 {
     mode_t k = armed == NONE || armed == MALLOC || fd <= STDERR_FILENO ? 0 : kind(fd);
@@ -127,7 +127,7 @@ static int fault_of(enum class c, int fd)
         real;                                                                                      \
     })
 
-/* A call whose failure does not depend on what it is about. */
+/* A call that fails in the same way whatever its arguments are. */
 #define FAILS(class, error, ret, name, params, args)                                               \
     ret name params;                                                                               \
     ret name params                                                                                \
@@ -165,7 +165,7 @@ FAILS_ALL_MEMORY(__interceptor_)
 /* ---- reading and writing ----------------------------------------------------------------------
  */
 
-/* The k-th of its class fails, is interrupted, or moves one byte only. */
+/* The k-th call of its class fails, is interrupted, or moves one byte only. */
 #define MOVES(class, name, params, args, short_args)                                               \
     ssize_t name params;                                                                           \
     ssize_t name params                                                                            \
@@ -206,7 +206,7 @@ MOVES(WRITE, sendto,
       (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len),
       (fd, buf, len, flags, sa, sa_len), (fd, buf, 1, flags, sa, sa_len))
 
-/* The first byte of the first part. */
+/* The same for calls with parts: a short call moves the first byte of the first part. */
 #define MOVES_PARTS(class, name, params, args, parts, count)                                       \
     ssize_t name params;                                                                           \
     ssize_t name params                                                                            \

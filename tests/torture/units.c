@@ -1,7 +1,8 @@
 /*
  * Scenarios for torture: each does one thing that the programs do with the libraries, and prints
- * what came of it. tests/torture/run runs one again and again while a call of it fails; it may
- * then print the same, or end with status 3 and an error, or as out_of_memory() ends a program.
+ * what came of it. tests/torture/run runs a scenario again and again; each time another of its
+ * calls fails. The scenario must then print the same, or end with status 3 and an error, or end as
+ * out_of_memory() ends a program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -404,7 +405,7 @@ static int http(struct err *err)
 
 #define STARTS 4
 
-/* A file that is so long that the next start writes it anew. */
+/* Makes the file so long that the next start writes it anew. */
 static int fill_journal(const char *dir, struct err *err)
 {
     cleanup_free char *name = xasprintf("%s/started", dir);
