@@ -16,7 +16,7 @@
         7, 7, 7                                                                                    \
     }
 #define AGENT_SIDE_KEY "YlixYooR7snTD4Nq7li5n-bkwwPwN_08f_uu2ucuH1g"
-/* Of another one. */
+/* The public key of another agent. */
 #define AGENT_SIDE_OTHER_KEY "G5_L6f2F-MGyOsLlxnWgWutdpkHzK_W1SyYon-sIVGw"
 /* In the status of a pod: arl-init has told the key. */
 #define AGENT_SIDE_TOLD(key)                                                                       \

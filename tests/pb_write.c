@@ -83,7 +83,7 @@ static void write_buf(struct buf *out, uint32_t number, const struct buf *messag
     pb_write_bytes(out, number, message->len ? message->data : "", message->len);
 }
 
-/* Of each wire type one, as a later release may have them. */
+/* Unknown fields, one of each wire type, as a later release of the server may send them. */
 static void write_unknown(struct buf *out)
 {
     pb_write_int(out, 1000, UINT64_MAX);

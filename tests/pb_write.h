@@ -1,7 +1,7 @@
 /*
  * The API server's side of operator/kube/encoding.h, for tests: JSON texts become what it sends to
  * those who ask for protobuf. Members of the wrong type are left out, as are those that no table
- * names; what the server sends without need is there, too: empty texts, zeros, fields that nobody
+ * names. What the server sends without need is written, too: empty texts, zeros, fields that nobody
  * knows.
  */
 #ifndef ARL_TESTS_PB_WRITE_H
