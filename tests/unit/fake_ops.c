@@ -41,7 +41,8 @@ static char *header_of(const struct ops_call *call, const char *name)
     return xmemdup0(at + strlen(start), strcspn(at + strlen(start), "\n"));
 }
 
-/* X25519 is what a call costs most, and fuzz targets make the same ones again and again. */
+/* X25519 is the slowest part of a call, and fuzz targets make the same call again and again: the
+ * last result is kept. */
 static bool agent_shared(const struct agent_side_request *r, struct channel_shared *ret)
 {
     static char of[256];
@@ -74,7 +75,7 @@ static void agent_key_of(const struct ops_call *call, enum channel_direction dir
     assert(ok);
 }
 
-/* The body as the agent opens it. */
+/* Opens the body as the agent does. */
 static void open_body(struct ops_call *call, size_t len)
 {
     unsigned char key[CHANNEL_KEY_BYTES];
@@ -100,7 +101,7 @@ static void begin_answer(struct ops_call *call, int status, struct buf *out)
     channel_writer_begin(&call->writer, key, status, out);
 }
 
-/* In frames, as agents do; the last one may be empty. */
+/* In frames, as agents seal; the last frame may be empty. */
 static void put_sealed(struct ops_call *call, const char *data, size_t len, bool final,
                        struct buf *out)
 {

@@ -48,7 +48,7 @@ static inline char *pool_object(struct rig *r, int replicas)
     return object(r, "p", "", rest);
 }
 
-/* What the operator will call the template of pool_object(). */
+/* Learns the hash that the operator gives the template of pool_object(). */
 static inline void learn_hash(struct rig *r)
 {
     cleanup_free char *text = pool_object(r, 1);
@@ -157,7 +157,7 @@ static inline void list(struct rig *r, const char *what, char *items)
     free(items);
 }
 
-/* Without a turn of the operator after it. */
+/* The watch brings an object; the operator has no turn after it. */
 static inline void watch_only(struct rig *r, const char *plural, const char *type, char *obj)
 {
     cleanup_free char *line = xasprintf("{\"type\":\"%s\",\"object\":%s}", type, obj);

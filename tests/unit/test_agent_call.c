@@ -1,6 +1,6 @@
 /*
- * Who is believed: nothing that anybody says in the place of a pod's agent counts, however it comes
- * about, and a sandbox whose agent's place is taken says so until the agent is heard again.
+ * Who is believed. Nothing counts that somebody else says in the place of a pod's agent, in
+ * whatever way. A sandbox whose agent's place is taken says so until the agent is heard again.
  */
 #include "tests/unit/unit.h"
 
@@ -35,7 +35,8 @@ static void assert_body(struct rig *r, const char *what, const char *part)
         fail_msg("%s is not in %s", part, fake_find(&r->ops, what)->body);
 }
 
-/* The sandbox says that it is not Ready for that; the write is answered. */
+/* The sandbox's status says that somebody else answers, and that it is not Ready; the write is
+ * answered. */
 static void said_forged(struct rig *r)
 {
     assert_body(r, SANDBOX_STATUS, "\"reason\":\"AgentNotBelieved\"");
@@ -95,7 +96,7 @@ static void test_refusals_that_are_not_sealed_are_none(void **state)
 {
     static const struct {
         int status;
-        bool doubted; /* the agent itself answers so while it starts, say */
+        bool doubted; /* false: the agent itself may answer so, while it starts, say */
     } rows[] = {{400, true}, {403, true},  {404, true},  {409, true},  {410, true}, {413, true},
                 {307, true}, {401, false}, {426, false}, {500, false}, {503, false}};
 
@@ -117,7 +118,7 @@ static void test_refusals_that_are_not_sealed_are_none(void **state)
     }
 }
 
-/* That would end the task, if the agent said it. */
+/* A line that would end the task, if the agent had sent it. */
 static const char *end_line(void)
 {
     static char text[256];
@@ -130,7 +131,7 @@ static const char *end_line(void)
     return text;
 }
 
-/* What was sealed for this very request, and then made another. */
+/* An answer that was sealed for this very request and changed on its way. */
 static void test_answers_that_were_altered_are_none(void **state)
 {
     for (int how = 0; how < 4; how++) {
@@ -175,7 +176,7 @@ static void test_plain_lines_are_no_events(void **state)
     ends_well(r);
 }
 
-/* The answer to one request is none to the next one, though everything else is the same. */
+/* The answer to one request is no answer to the next one, though everything else is the same. */
 static void test_answers_are_not_believed_twice(void **state)
 {
     cleanup_buf struct buf out = BUF_INIT(1 << 20);
@@ -191,7 +192,8 @@ static void test_answers_are_not_believed_twice(void **state)
     said_forged(r);
 }
 
-/* A cut is no sign of anybody else; an end that the agent has not sealed is: its own ends are. */
+/* A stream that is cut is no sign of somebody else. A stream that ends cleanly without a seal is
+ * one: the agent seals its ends. */
 static void test_a_cut_is_no_end(void **state)
 {
     for (int clean = 0; clean < 2; clean++) {
@@ -215,7 +217,7 @@ static void test_a_cut_is_no_end(void **state)
     }
 }
 
-/* Nor is half of an answer one, nor nothing at all. */
+/* Half of an answer is no answer, and neither is an empty one. */
 static void test_a_part_of_an_answer_is_none(void **state)
 {
     for (int half = 0; half < 2; half++) {
@@ -228,7 +230,7 @@ static void test_a_part_of_an_answer_is_none(void **state)
         fake_advance(&r->ops, 0);
         fake_seal(fake_find(&r->ops, DELETE), 404, "", &out);
         resp.body = buf_str(&out);
-        /* The status, which is true, without the last frame. */
+        /* Half: the agent's own status, without the last frame. */
         resp.body_len = half ? CHANNEL_HEADER_BYTES + CHANNEL_FRAME_OVERHEAD + 2 : 0;
         fake_answer_full(fake_find(&r->ops, DELETE), &resp);
         turn(r);
@@ -314,7 +316,7 @@ static void test_a_cancel_is_not_heard_by_others(void **state)
 
 /* ---- the sandbox ----------------------------------------------------------------------------- */
 
-/* Somebody has the place of the agent for so long. */
+/* Somebody has the place of the agent for so many seconds. */
 static void taken_for(struct rig *r, int seconds)
 {
     int64_t from = r->ops.now.mono_ns;
@@ -334,8 +336,8 @@ static void taken_for(struct rig *r, int seconds)
     }
 }
 
-/* Whoever keeps the place of the agent: the task goes on as long as the sandbox waits, whatever its
- * own time limits are, and then ends with it. */
+/* Somebody takes the place of the agent and keeps it. The task goes on as long as the sandbox
+ * waits, whatever its own time limits are, and then fails with the sandbox. */
 static void test_a_place_that_stays_taken_fails_the_sandbox(void **state)
 {
     struct rig *r = *state;
@@ -362,8 +364,8 @@ static void given_back(struct rig *r)
     said_ready(r);
 }
 
-/* Long after the time of its steps, which is over after 318 s and 10 more, it tells how the task
- * ended. */
+/* The agent tells how the task ended long after the time for its steps, which is 318 s and 10 s
+ * more. */
 static void test_an_end_is_believed_however_late(void **state)
 {
     struct rig *r = *state;
@@ -384,7 +386,8 @@ static void test_an_end_is_believed_however_late(void **state)
     assert_body(r, TASK_STATUS, "\"state\":\"Succeeded\"");
 }
 
-/* But one that is heard now and then, and never about the task, is not waited for without end. */
+/* But an agent that is heard now and then, and never about the task, is not waited for without
+ * end. */
 static void test_a_place_taken_again_and_again(void **state)
 {
     struct rig *r = *state;
@@ -418,7 +421,8 @@ static void test_a_place_taken_again_and_again(void **state)
     assert_true(spells > 8);
 }
 
-/* The minute of an agent that says nothing begins when nobody else answers for it any more. */
+/* An agent may be silent for a minute. That minute begins when nobody else answers in its place any
+ * more. */
 static void test_silence_is_counted_from_the_last_doubt(void **state)
 {
     struct rig *r = *state;
@@ -446,7 +450,8 @@ static bool says(struct rig *r, const char *part)
     return c && strstr(c->body, part);
 }
 
-/* One who answers every other request is told of once in ten seconds. */
+/* Somebody answers every other request in the agent's place. The status tells of it once in ten
+ * seconds at most. */
 static void test_doubts_are_not_written_without_end(void **state)
 {
     struct rig *r = *state;
@@ -475,7 +480,7 @@ static void test_doubts_are_not_written_without_end(void **state)
     assert_in_range(writes, 2, 6);
 }
 
-/* It was written by a process that is no more: this one asks, and asks again. */
+/* The operator that wrote the doubt is no more. The next one asks the agent, and asks again. */
 static void test_doubts_outlive_the_operator(void **state)
 {
     struct rig *r = *state;
@@ -489,7 +494,7 @@ static void test_doubts_outlive_the_operator(void **state)
     assert_no_call(r, SANDBOX_STATUS);
     answer(r, GET, 200, "{\"running\":[{\"attempt\":\"uid-x/1\",\"task\":\"ns/x\"}]}");
     said_ready(r);
-    assert_no_call(r, "PUT"); /* that something ran before is not forgotten */
+    assert_no_call(r, "PUT"); /* something ran before: that is not forgotten */
 }
 
 static void test_the_key_is_pinned_with_ready(void **state)
@@ -501,7 +506,8 @@ static void test_the_key_is_pinned_with_ready(void **state)
     assert_no_call(r, SANDBOX_STATUS);
 }
 
-/* While the init container runs again its last end is the one before; then it may be told anew. */
+/* While the init container runs again, no key is told, and the sandbox stays as it is. Then it ends
+ * and tells another key: the sandbox fails. */
 static void test_the_pinned_key_holds(void **state)
 {
     static const char md[] =

@@ -88,7 +88,7 @@ static void test_made_and_kept(void **state)
     assert_memory_equal(&first, &loaded, sizeof(first));
 }
 
-/* What is damaged is no key, and another one takes its place. */
+/* A damaged file is no key: a new key takes its place. */
 static void test_damaged(void **state)
 {
     struct channel_pair first, pair;
@@ -113,7 +113,7 @@ static void test_damaged(void **state)
     assert_memory_equal(&pair, &first, sizeof(pair));
 }
 
-/* A run that was cut short has left a part of the file beside its place. */
+/* A call that was cut short has left a part of the file beside its place. */
 static void test_cut_short(void **state)
 {
     struct channel_pair pair, loaded;

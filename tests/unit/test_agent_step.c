@@ -6,7 +6,8 @@
 #define T1 (1 * NSEC_PER_SEC)
 #define T2 (2 * NSEC_PER_SEC)
 
-/* U Q A O S T C: unknown, queued, asking, outdated, silent, stopping (to be ended), clean. */
+/* A letter for each state: unknown, queued, asking, outdated, silent, stopping (T: to be ended),
+ * clean. */
 static const struct {
     enum agent_event ev;
     const char *from_each; /* in the order of enum agent_state */

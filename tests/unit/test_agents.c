@@ -14,7 +14,7 @@ static void begin(struct rig *r)
     assert_call(r, PUT);
 }
 
-/* Bytes of the stream, after which it must have been dropped. */
+/* Sends bytes of the stream, which must be dropped after them. */
 static void drops(struct rig *r, const char *data, size_t len)
 {
     assert_false(fake_data(&r->ops, fake_find(&r->ops, PUT), data, len));
@@ -22,7 +22,7 @@ static void drops(struct rig *r, const char *data, size_t len)
     assert_no_call(r, PUT);
 }
 
-/* Time passes; that the task runs by now is written. */
+/* Time passes. If the write that the task runs is due, it is answered. */
 static void pass(struct rig *r, int64_t ms)
 {
     fake_advance(&r->ops, ms);
@@ -117,8 +117,8 @@ static void test_a_pod_is_followed_to_another_address(void **state)
     assert_string_equal(fake_find(&r->ops, PUT)->address, "10.0.0.2:8080");
 }
 
-/* Attaching only was the answer to the first 409. To the next one it is a pause, or the two would
- * ask and answer without end. */
+/* To the first 409 the operator attaches. To the next one it makes a pause, or the two would ask
+ * and answer without end. */
 static void test_conflicts_are_not_answered_at_once_twice(void **state)
 {
     struct rig *r = *state;

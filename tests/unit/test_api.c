@@ -261,7 +261,7 @@ static const char *line(struct json_object *o, const char *name)
 
 #define RUNNER "\"/.arl/runner\",\"run\",\"--socket\",\"/.arl/sock\",\"--\""
 
-/* Only arl-init's own last words, in one form. */
+/* The key is the whole last message of arl-init, in one form, and nothing else. */
 static void test_agent_key_of_a_pod(void **state)
 {
 #define KEY "YlixYooR7snTD4Nq7li5n-bkwwPwN_08f_uu2ucuH1g"
@@ -415,8 +415,8 @@ static void test_pod_node_and_users(void **state)
     }
 }
 
-/* Pods outlive flags and releases; what somebody wrote there must not make an address of its own.
- */
+/* Pods outlive flags and releases. Whatever somebody writes into annotations and status, no other
+ * address comes of it. */
 static void test_pod_port_decoded(void **state)
 {
     static const struct {
@@ -492,7 +492,7 @@ static void test_pod_of_one_container_without_a_command(void **state)
     assert_false(json_get_bool(json_get(pod, "spec"), "automountServiceAccountToken", true));
 }
 
-/* Only into the volume that arl adds, and not if the template says so. */
+/* The files are copied only into the volume that arl adds, and not if the template forbids it. */
 static void test_pod_copies_the_workspace_of_the_image(void **state)
 {
 #define COPY(value) "\"metadata\":{\"annotations\":{\"arl.infra.io/copy-workspace\":\"" value "\"}}"
@@ -531,7 +531,7 @@ static void test_pod_copy_says_what_it_may_be(void **state)
                                  "it must be \"true\" or \"false\"");
 }
 
-/* A volume of the template's own in its place is the workspace. */
+/* A volume that the template itself mounts there is the workspace. */
 static void test_pod_own_mount_at_the_workspace(void **state)
 {
     cleanup_json struct json_object *pod = NULL;
@@ -572,7 +572,7 @@ static void test_pod_copy_is_a_container_of_that_image(void **state)
         "\"mountPath\":\"/.arl-workspace\",\"subPath\":\"s\"}]}");
 }
 
-/* Where the template says that the container works, steps begin; the volume stays where it is. */
+/* Steps begin in the workingDir of the template's container; the volume stays where it is. */
 static void test_pod_working_dir(void **state)
 {
     static const struct {

@@ -585,7 +585,7 @@ static void test_backoff(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         assert_int_equal(backoff_ns(rows[i].first_ms, rows[i].max_ms, rows[i].failures),
                          rows[i].ms * NSEC_PER_MSEC);
-    /* The longest one does not overflow. */
+    /* The longest pause does not overflow. */
     assert_int_equal(backoff_ns(1, year_ms, UINT_MAX), year_ms * NSEC_PER_MSEC);
     assert_int_equal(backoff_ns(year_ms - 1, year_ms, 2), year_ms * NSEC_PER_MSEC);
 }
@@ -605,7 +605,7 @@ static void on_signal(int sig)
 {
 }
 
-/* A reader of a pipe that gets so many bytes, each the last byte of its place: 0 if it does. */
+/* Reads the pipe to its end: 0 if there are so many bytes, each the low byte of its position. */
 static int read_counted(int fd, size_t len)
 {
     unsigned char data[4096];

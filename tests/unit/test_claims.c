@@ -65,7 +65,8 @@ static void test_claim_whose_answer_is_lost_takes_no_second_pod(void **state)
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "\"podName\":\"a\""));
 }
 
-/* The status took place, its answer was lost, and the pod is gone before the watch tells of it. */
+/* The write of the status took place, but its answer was lost, and the pod is gone before the watch
+ * tells of the status. */
 static void test_status_whose_answer_is_lost_takes_no_second_pod(void **state)
 {
     struct rig *r = *state;
@@ -110,7 +111,7 @@ static void test_claim_that_is_refused_says_so(void **state)
     assert_call(r, POD_A);
 }
 
-/* A conflict that nobody has caused, the pod is as it was, is a refusal; any other is none. */
+/* A conflict although the pod is as it was counts as a refusal; any other conflict does not. */
 static void test_claim_that_conflicts_with_nothing_waits(void **state)
 {
     struct rig *r = *state;
@@ -127,7 +128,7 @@ static void test_claim_that_conflicts_with_nothing_waits(void **state)
     assert_call(r, POD_A);
 }
 
-/* An answer that says nothing about what became of it, each time. */
+/* The answer leaves open what became of the claim, each time. */
 static void test_claim_that_never_takes_place_waits_between_tries(void **state)
 {
     struct rig *r = *state;
@@ -164,7 +165,7 @@ static void test_claim_after_a_crash_is_finished(void **state)
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "\"podName\":\"a\""));
 }
 
-/* The pod of sandbox s with other labels, as somebody leaves it who takes it out of service. */
+/* The pod of sandbox s with other labels, as somebody gives it who takes it out of service. */
 static char *relabelled(struct rig *r, const char *labels)
 {
     cleanup_free char *md = xasprintf(",\"labels\":{%s},\"ownerReferences\":[{\"kind\":\"Sandbox\","
@@ -184,7 +185,7 @@ static void expect_lost(struct rig *r, char *found)
         strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "pod a is not the sandbox's any more"));
 }
 
-/* Whose it is its owner says. */
+/* The owner reference says whose a pod is, not the label. */
 static void test_pod_that_loses_the_label_of_its_sandbox_stays_its(void **state)
 {
     struct rig *r = *state;
@@ -335,7 +336,7 @@ static void test_creates_refused_together_are_one_failure(void **state)
     }
 }
 
-/* Those of its wave that fail after it are no further failure. */
+/* Creates of the same wave that fail after one has succeeded are no further failure. */
 static void test_create_that_succeeds_ends_the_back_off(void **state)
 {
     struct rig *r = *state;

@@ -380,7 +380,8 @@ static void test_exec(void **state)
     kube_config_done(&c);
 }
 
-/* Told of no cluster by default; a name without a slash is for $PATH; a token makes it needless. */
+/* The plugin is told nothing of the cluster by default. A command without a slash is looked for in
+ * $PATH. With a token no plugin is needed. */
 static void test_exec_plain(void **state)
 {
     cleanup_free char *info = NULL;
@@ -421,7 +422,7 @@ static void test_exec_hostile(void **state)
     assert_int_equal(load("config", NULL, &c, &err), -EINVAL);
 }
 
-/* The environment's proxy counts where the kubeconfig names none. */
+/* The proxy of the environment counts if the kubeconfig names none. */
 static void test_env_proxy(void **state)
 {
     struct kube_config_env env = {.service_host = "10.9.0.1",

@@ -146,7 +146,7 @@ static void test_malformed(void **state)
         {"a\n", "@@ -1,5 +1,5 @@\n a\n b\n c\n d\n e\n f\n",
          "hunk 1 says 5 old lines and has more: 6 (line 7 of the patch)"},
         {"a\n", "@@ -1 +1 @@\n*a\n", "hunk 1 says 1 old lines and has 0 (line 2 of the patch)"},
-        /* What is said of a newline stands once, behind a line. */
+        /* The line about a missing newline stands once, behind another line. */
         {"a\n\n", "@@ -2 +2,2 @@\n+b\n\\\n \n",
          "hunk 1 says 1 old lines and has 0 (line 3 of the patch)"},
         {"a\n", "@@ -1 +1 @@\n" NO_NEWLINE "-a\n+b\n",
@@ -189,15 +189,15 @@ static void test_another_place(void **state)
 {
     check_applies("0\n0\nx\na\nz\n", "@@ -1,3 +1,3 @@\n x\n-a\n+b\n z\n", 0, "0\n0\nx\nb\nz\n",
                   "hunk 1 fits at line 3, not at line 1\n");
-    /* The next hunk is looked for as far away. */
+    /* The next hunk is looked for at the same distance. */
     check_applies("0\nx\na\nz\np\nq\nr\n",
                   "@@ -1,3 +1,3 @@\n x\n-a\n+b\n z\n@@ -4,3 +4,3 @@\n p\n-q\n+Q\n r\n", 0,
                   "0\nx\nb\nz\np\nQ\nr\n", "hunk 1 fits at line 2, not at line 1\n");
-    /* What has no context behind it belongs to the end. */
+    /* A hunk without context at its end belongs to the end of the file. */
     check_refused("0\nx\na\n1\n", "@@ -1,2 +1,2 @@\n x\n-a\n+b\n", EXPECTED(1, "x", 1, "0"));
     check_applies("0\nx\na\n", "@@ -1,2 +1,2 @@\n x\n-a\n+b\n", 0, "0\nx\nb\n",
                   "hunk 1 fits at line 2, not at line 1\n");
-    /* What begins the file belongs to its beginning. */
+    /* A hunk for line 1 without context in front belongs to the beginning of the file. */
     check_refused("0\na\nz\n", "@@ -1,2 +1,2 @@\n-a\n+b\n z\n", EXPECTED(1, "a", 1, "0"));
 }
 
@@ -335,7 +335,7 @@ static void test_text_between(void **state)
     check_files(FILE_OF("f") "rubbish\n", "modify f f 0 0 1;");
 }
 
-/* What may be of a hunk, or a change that is told of, is not taken for text. */
+/* A line that may belong to a hunk, or that tells of a change, is not taken for text. */
 static void test_nothing_is_lost_in_text(void **state)
 {
     static const struct {
@@ -517,7 +517,8 @@ static size_t edited(unsigned *seed, const char *old, size_t old_len, char *ret)
     return len;
 }
 
-/* One hunk for an empty file, which -U0 makes of lines in front, too. */
+/* Whether the diff has one hunk, for an empty file. With -U0, diff makes such a hunk of lines in
+ * front, too. */
 static bool is_new_file(char *diff, size_t len)
 {
     const char *first;

@@ -172,7 +172,7 @@ static void test_frames(void **state)
         assert_watching("20");
         reflector_free(refl);
         refl = NULL;
-        store_free(store); /* it would know what was deleted */
+        store_free(store); /* the store would remember what was deleted */
         store = store_new(&fake_kind_pb, on_change, NULL);
     }
 }
@@ -193,7 +193,8 @@ static void test_expired(void **state)
     make_watching("30");
 }
 
-/* A server in front of it, or an old one, has JSON only: each answer says for itself what it is. */
+/* A proxy in front of the server, or an old server, has JSON only. Each answer says itself what it
+ * is. */
 static void test_json(void **state)
 {
     cleanup_free char *toy = fake_toy_json("ns", "c", "uc", "12", "green");
@@ -339,7 +340,7 @@ static void test_objects_that_are_too_large(void **state)
     assert_seen("-wide/12: cut ");
 }
 
-/* One whose metadata are too long, too: there is a gap then, which a list fills. */
+/* The metadata are too long as well. The watch has a gap then, and a list fills it. */
 static void test_head_is_too_large(void **state)
 {
     cleanup_buf struct buf rest = BUF_INIT(MAX_BYTES), b = BUF_INIT(MAX_BYTES);
@@ -392,7 +393,7 @@ static void test_verbs(void **state)
            "\"message\":\"another version\",\"details\":{}}");
     assert_int_equal(o.reason, KUBE_CONFLICT);
     assert_string_equal(o.message, "another version");
-    /* The server sends zeros, too: there is no time to wait in this one. */
+    /* The server sends retryAfterSeconds as 0: that is no time to wait. */
     assert_int_equal(o.retry_after_ms, -1);
     kube_create(&fake.ops, KUBE_TO_CLAIM, &fake_kind_pb, "ns", "{}", on_done, &o);
     answer(call_of("POST"), 403,

@@ -93,7 +93,7 @@ static void test_repeats(void **state)
     assert_int_equal(fake.started, 4);
 }
 
-/* The same once more is a count of the same Event, written no more often than every few seconds. */
+/* The same again counts up the same Event, and is written once in a few seconds at most. */
 static void test_counts(void **state)
 {
     cleanup_json struct json_object *obj = NULL, *again = NULL;
@@ -116,7 +116,7 @@ static void test_counts(void **state)
     assert_int_equal(json_parse(call->body, strlen(call->body), &again, NULL), 0);
     assert_string_equal(json_object_to_json_string_ext(json_get(again, "count"), 0), "3");
     assert_non_null(json_get(again, "lastTimestamp"));
-    fake_answer(fake_find(&fake, ""), 404, "{}"); /* it has gone: so be it */
+    fake_answer(fake_find(&fake, ""), 404, "{}"); /* the Event is gone, and stays so */
     assert_int_equal(fake_calls(&fake), 0);
 }
 

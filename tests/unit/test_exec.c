@@ -87,7 +87,7 @@ static void test_failures_back_off(void **state)
     }
     assert_false(step(10, EXEC_EV_GOT, 10000));
     assert_true(step(8000, EXEC_EV_TIMER, 0));
-    assert_false(step(10, EXEC_EV_FAILED, 0)); /* from the beginning, and the old one is kept */
+    assert_false(step(10, EXEC_EV_FAILED, 0)); /* anew from 1 s, and the old one is kept */
     assert_int_equal(next_in_ms(), 1000);
     assert_int_equal(m.state, EXEC_HAVE);
     assert_int_equal(exec_way(&m), EXEC_SEND);
@@ -96,14 +96,14 @@ static void test_failures_back_off(void **state)
 static void test_refused(void **state)
 {
     begin();
-    assert_false(step(0, EXEC_EV_REFUSED, 0)); /* of what? */
+    assert_false(step(0, EXEC_EV_REFUSED, 0)); /* there is no credential yet */
     step(0, EXEC_EV_GOT, 3600000);
     assert_true(step(EXEC_GOOD_MS, EXEC_EV_REFUSED, 0));
-    assert_int_equal(exec_way(&m), EXEC_WAIT); /* rather than be refused as well */
+    assert_int_equal(exec_way(&m), EXEC_WAIT); /* else they would be refused as well */
     assert_false(step(0, EXEC_EV_REFUSED, 0));
     step(50, EXEC_EV_GOT, 0);
     assert_int_equal(exec_way(&m), EXEC_SEND);
-    /* Again and again, as soon as it was got: the pauses grow. */
+    /* Each credential is refused as soon as the plugin has given it: the pauses grow. */
     for (int64_t pause_ms = 1000; pause_ms <= 8000; pause_ms = pause_ms * 2) {
         assert_false(step(1, EXEC_EV_REFUSED, 0));
         assert_false(step(1, EXEC_EV_REFUSED, 0));
@@ -280,7 +280,7 @@ static void run_until(int count)
         uv_run(&loop, UV_RUN_ONCE);
 }
 
-/* The plugin fails with this, and nothing is had. */
+/* The plugin fails with this error, and there is no credential. */
 static void fails(const char *script, int64_t limit_ms, const char *want)
 {
     cleanup_free char *full = xasprintf("the credential plugin %s: %s", exec_part.command, want);
@@ -296,7 +296,7 @@ static void fails(const char *script, int64_t limit_ms, const char *want)
 
 static void test_success(void **state)
 {
-    /* Real pipes: sockets cannot be opened. */
+    /* The script opens /dev/stderr: that works with a pipe and not with a socket. */
     start(
         "set -e; echo hello >/dev/stderr; exec 3>\"$0/info\"; echo "
         "\"$KUBERNETES_EXEC_INFO|$A|$PATH_WAS\" >&3; read x || true; " PRINT("{\"token\":\"abc\"}"),
@@ -307,7 +307,7 @@ static void test_success(void **state)
     assert_int_equal(exec_plugin_way(plugin), EXEC_SEND);
 }
 
-/* The plugin's own variables beat ours, a later one an earlier one. */
+/* A variable of the plugin's own beats one of ours, and a later one beats an earlier one. */
 static void test_environment(void **state)
 {
     setenv("A", "ours", 1);
@@ -449,7 +449,7 @@ static void test_kept_when_it_fails(void **state)
     assert_int_equal(got_count, 1);
 }
 
-/* At once, once, and requests wait for it. */
+/* The plugin is run at once, and once; requests wait for it. */
 static void test_run_when_refused(void **state)
 {
     int64_t began_ns;

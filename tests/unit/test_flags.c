@@ -65,7 +65,7 @@ static void test_short_help(void **state)
     assert_int_equal(parse("--quick", "-h", "verb", &rest, NULL), 0);
     assert_true(help);
     assert_int_equal(rest, 3);
-    /* A value is a value. */
+    /* -h behind a flag that takes a value is that value. */
     help = false;
     assert_int_equal(parse("--file", "-h", NULL, &rest, NULL), 0);
     assert_false(help);

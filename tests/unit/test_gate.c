@@ -119,7 +119,7 @@ static void test_decisions(void **state)
     assert_string_equal(gate_state_str(GATE_STATES), "?");
 }
 
-/* Chance makes the pauses longer, never shorter: so it is at most one request a second. */
+/* Chance makes a pause longer, never shorter: so there is at most one request a second. */
 static void test_pause(void **state)
 {
     for (uint64_t jitter = 0; jitter < 2000; jitter += 7) {
@@ -255,8 +255,8 @@ static void test_all_is_well(void **state)
 
 #define TASKS(ns) "/apis/arl.infra.io/v1alpha1/namespaces/" ns "/tasks/"
 
-/* What is the fault of what is written is no outage, however many objects of however many
- * namespaces have it. */
+/* A write that fails by its own fault is no outage, however many objects of however many namespaces
+ * fail so. */
 static void test_own_faults(void **state)
 {
     static const char *const says[] = {
@@ -333,7 +333,8 @@ static void test_outage(void **state)
         fake_advance(&fake, 1000);
         if ((call = fake_find(&fake, "GET")))
             fake_answer(call, 503, "");
-        /* A write may have had its effect: its owner has to know. */
+        /* A write that gets a 503 may have had its effect: its owner would be told. This one was
+         * never sent. */
         else if ((call = fake_find(&fake, "PATCH")))
             fake_fail(call, -ECONNREFUSED, false);
     }
@@ -349,7 +350,8 @@ static void test_outage(void **state)
     assert_int_equal(turns, 2); /* down, and back */
 }
 
-/* A credential that is good no more: as an outage, and writes go when there is a new one. */
+/* A credential that is accepted no more counts as an outage. Writes go out when there is a new
+ * one. */
 static void test_refused(void **state)
 {
     static const char *const paths[] = {"/down/1", "/down/2", "/down/3"};
@@ -401,7 +403,8 @@ static void test_order(void **state)
     assert_int_equal(o.done, 0);
 }
 
-/* A read that is always refused takes turns with the others, so that one of them finds out. */
+/* A read that is always refused takes turns with the others, so that another one can find out that
+ * the server is back. */
 static void test_turns(void **state)
 {
     struct outcome o = {0};
@@ -448,7 +451,7 @@ static void test_what_is_told(void **state)
     assert_int_equal(fake_next_timer_ms(&fake), -1);
 }
 
-/* That a watch was accepted is news enough, even if nothing happens for minutes. */
+/* An accepted watch opens the gate, even if nothing happens for minutes. */
 static void test_watch_opens(void **state)
 {
     struct outcome w = {0}, o = {0};
@@ -471,7 +474,7 @@ static void test_watch_opens(void **state)
     assert_int_equal(w.done, 1);
 }
 
-/* As a server does whose watch caches are not filled yet: it takes all the rest. */
+/* A server whose watch caches are not filled yet refuses watches, and takes all other requests. */
 static void test_refused_watches_are_no_outage(void **state)
 {
     static const char *const paths[] = {"/w/1?watch=1", "/w/2?watch=1", "/w/3?watch=1",
@@ -496,7 +499,8 @@ static void test_refused_watches_are_no_outage(void **state)
     assert_int_equal(turns, 2);
 }
 
-/* To whoever was let go to find out, 429 is no good news either: it stays in line. */
+/* The one request that is let through is a watch, and gets 429. That does not open the gate, and
+ * the watch stays in line. */
 static void test_a_refused_watch_does_not_open(void **state)
 {
     struct outcome w = {0};
@@ -513,7 +517,7 @@ static void test_a_refused_watch_does_not_open(void **state)
     assert_int_equal(w.done, 1);
 }
 
-/* Also where nobody says that the stream is open, its first bytes do. */
+/* Nobody calls on_open(): the first bytes of the stream open the gate as well. */
 static void test_data_opens(void **state)
 {
     struct outcome w = {0}, o = {0};
@@ -526,7 +530,7 @@ static void test_data_opens(void **state)
     call = fake_find(&fake, "watch=1");
     assert_true(fake_data(&fake, call, "x", 1));
     answer("PATCH /1", 200);
-    /* Its end was to be expected: it says nothing. */
+    /* A watch is expected to end: that says nothing about the server. */
     fake_answer_full(call, &(struct ops_response){.status = 200,
                                                   .body = "",
                                                   .error = -ECONNRESET,
@@ -573,7 +577,7 @@ static void test_refused_cancelled(void **state)
     assert_int_equal(o.done, 0);
 }
 
-/* Sidecars have nothing to do with it. */
+/* Requests to sidecars do not wait at the gate. */
 static void test_agents_pass(void **state)
 {
     static const struct ops_handler handler = {.on_done = on_done};

@@ -1,5 +1,5 @@
-/* How long things are waited for, whatever the clocks of a cluster say; and what is deleted but
- * still there, by a finalizer. */
+/* How long the operator waits for things, whatever the clocks of a cluster say; and objects that
+ * are deleted but still there, by a finalizer. */
 #include "tests/unit/plan_objects.h"
 
 #define DELETED ",\"deletionTimestamp\":\"" T0_TEXT "\",\"finalizers\":[\"x/y\"]"
@@ -32,7 +32,7 @@ static void test_missing_pool_is_waited_for(void **state)
     }
 }
 
-/* From when it is missed: kubectl delete -f and apply -f take a moment. */
+/* The wait begins when the pool is missed: kubectl delete -f and apply -f take a moment. */
 static void test_pool_that_is_made_anew_is_waited_for(void **state)
 {
     struct fixture *f = *state;
@@ -64,8 +64,8 @@ static void put_pending(struct fixture *f, const char *message)
     put_sandbox(f, "s", "", status);
 }
 
-/* Who may change a pool changes what all its waiting sandboxes have to say: not a write for each
- * each time, and in the end what is true. */
+/* A change of a pool changes what all its waiting sandboxes have to say. That is not a write for
+ * each sandbox at each change, but in the end their statuses are true. */
 static void test_why_a_sandbox_waits_is_told_seldom(void **state)
 {
     struct fixture *f = *state;
@@ -106,7 +106,8 @@ static void test_pod_is_waited_for(void **state)
     }
 }
 
-/* What had waited before this process came counts as far as clocks can be trusted. */
+/* The time for which a sandbox waited before this operator came counts, as far as clocks can be
+ * trusted. */
 static void test_old_sandbox_does_not_wait_from_the_beginning(void **state)
 {
     struct fixture *f = *state;
@@ -134,8 +135,8 @@ static void test_missing_sandbox_is_waited_for(void **state)
     }
 }
 
-/* It was there when this process began to act, by a clock that is ahead: an operator before this
- * one may have begun it. */
+/* The task was there when this operator began to act, but by the server's clock, which is ahead, it
+ * is newer. So an operator before this one may have begun it. */
 static void test_task_of_a_clock_ahead_is_not_taken_for_a_new_one(void **state)
 {
     struct fixture *f = *state;
@@ -147,7 +148,7 @@ static void test_task_of_a_clock_ahead_is_not_taken_for_a_new_one(void **state)
         put_task(f, "t", ONE_STEP, "");
         fixture_plan(f, TASK, NULL);
         fixture_pass(f, 5000);
-        /* Of one that has not begun it is said at once. */
+        /* A task that has certainly not begun says at once that it waits. */
         if (ahead_s)
             assert_plan(f, TASK, "after 5000ms\n");
         else
@@ -226,7 +227,7 @@ static void test_deleted_task_gets_an_end(void **state)
     assert_plan(f, TASK, "");
 }
 
-/* What it has brought so far is written, and what runs is stopped, in one go. */
+/* The output so far is written and the attempt is cancelled, in one plan. */
 static void test_deleted_task_that_runs_is_stopped_and_ends(void **state)
 {
     const struct task_event events[] = {

@@ -14,7 +14,7 @@ static char *repeated(char c, size_t n)
     return s;
 }
 
-/* Another pod, sandbox and task behind what came: all is well. */
+/* The operator goes on working: a task that comes now begins. */
 static void assert_works(struct rig *r)
 {
     watch(r, "tasks", "ADDED", task_object(r, "t", ""));
@@ -55,7 +55,7 @@ static void test_cut_copies(void **state)
     assert_null(xstrdup_max(NULL, 3));
 }
 
-/* Each in place of a pod's owner, of its labels, of its status. */
+/* Names that are too long: in a pod's owner, in its labels, and its own. */
 static void test_pods_of_nobody(void **state)
 {
     struct rig *r = *state;
@@ -75,7 +75,7 @@ static void test_pods_of_nobody(void **state)
     watch(r, "pods", "ADDED", object(r, "c", labels, ready));
     watch(r, "pods", "ADDED", object(r, name, "", ready));
     watch(r, "pods", "DELETED", object(r, name, "", ready));
-    /* The one with an owner that is none is not idle for that. */
+    /* A pod whose owner makes no sense is not idle for that reason. */
     watch(r, "sandboxes", "ADDED", sandbox_object(r, "w", ""));
     assert_no_call(r, POD_B);
     assert_works(r);
@@ -116,7 +116,7 @@ static void test_tasks_that_name_nothing(void **state)
     assert_works(r);
 }
 
-/* What an agent says is no name, and no short one: as if it had not answered. */
+/* The agent's answer has names that are none, or is too long: that counts as no answer. */
 static void test_answers_of_an_agent(void **state)
 {
     struct rig *r = *state;
@@ -159,8 +159,8 @@ static void assert_claim_for(struct rig *r, const char *sandbox)
         fail_msg("%s is not for %s", fake_find(&r->ops, POD_A)->body, sandbox);
 }
 
-/* Whatever the sandbox in front is refused for, the next one is not to wait beside an idle pod; and
- * the first one has its place again when its pause is over. */
+/* Whatever the claim of the first sandbox is refused for, the next one must not wait beside an idle
+ * pod. The first one has its place again when its pause is over. */
 static void test_claim_that_is_refused_holds_up_nobody(void **state)
 {
     struct rig *r = *state;
@@ -178,14 +178,14 @@ static void test_claim_that_is_refused_holds_up_nobody(void **state)
     fake_advance(&r->ops, 1000);
     assert_claim_for(r, "s");
     answer_status(r, POD_A, 422, "Invalid");
-    /* It has just said that it waits. */
+    /* The status that it waits is written just now. */
     answer_object(r, "sandboxes/u/status", sandbox_object(r, "u", "\"phase\":\"Pending\""));
     assert_claim_for(r, "u");
     answer_object(r, POD_A, pod_object(r, "a", "u"));
     assert_call(r, "sandboxes/u/status");
 }
 
-/* One that ends in the line, by its own fault, makes room for the next. */
+/* A sandbox that leaves the line, here since it is deleted, makes room for the next. */
 static void test_who_leaves_the_line_wakes_the_next(void **state)
 {
     struct rig *r = *state;
@@ -194,7 +194,7 @@ static void test_who_leaves_the_line_wakes_the_next(void **state)
     watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
     watch(r, "pods", "ADDED", pod_object(r, "a", NULL));
     assert_claim_for(r, "s");
-    lose(r, POD_A); /* it is being read back: the pod is nobody's until that is told */
+    lose(r, POD_A); /* its claim is read back: until then the pod is for nobody else */
     watch(r, "sandboxes", "DELETED", sandbox_object(r, "s", ""));
     answer_object(r, "GET /api/v1/namespaces/ns/pods/a", pod_object(r, "a", NULL));
     assert_claim_for(r, "u");

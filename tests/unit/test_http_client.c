@@ -75,8 +75,8 @@ static void start_by_proxy(struct client_call *t, const char *url)
     t->call = http_client_start(client, &req, &handler, t);
 }
 
-/* The environment neither adds a proxy nor takes one away; what is for the server stays out of what
- * a proxy reads when it makes a tunnel. */
+/* The environment neither adds a proxy nor takes one away. Headers for the server are not in the
+ * request that asks a proxy for a tunnel. */
 static void test_proxy(void **state)
 {
     struct client_call direct = {0}, plain = {0}, tunnel = {0};
@@ -294,7 +294,7 @@ static void test_many(void **state)
     drop(&cancelled);
 }
 
-/* Of those that wait the most urgent goes first, and one of another group before many of one. */
+/* The most urgent request in line goes first, and one of another group before many of one group. */
 static void test_order_of_the_line(void **state)
 {
     enum { COUNT = 40 };
@@ -320,7 +320,8 @@ static void test_order_of_the_line(void **state)
     drop(&urgent);
 }
 
-/* One whose limit ends while it waits is not sent any more, although its end starts another. */
+/* A stream whose limit ends while it waits in line is not sent any more, although its end starts
+ * another call. */
 static void test_limit_that_ends_in_the_line(void **state)
 {
     struct client_call hanging[HTTP_POOL_MAX] = {0}, late = {0}, next = {0};
@@ -340,8 +341,8 @@ static void test_limit_that_ends_in_the_line(void **state)
     drop(&next);
 }
 
-/* The time in line is ours: what waits longer there than its limit is sent all the same, and one
- * that is sent has all of it. */
+/* The time in line does not count: a request that waits there for longer than its timeout_ms is
+ * sent all the same, and then has all of that time. */
 static void test_wait_is_not_counted(void **state)
 {
     struct client_call t[HTTP_POOL_MAX + 2] = {0};

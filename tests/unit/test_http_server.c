@@ -219,7 +219,7 @@ static void read_to_end(int fd, struct buf *got)
     fail_msg("the server does not close");
 }
 
-/* One request, and that its answer begins and contains so. */
+/* Makes one request. Its answer must begin with status and contain part. */
 static void ask_n(const char *request, size_t len, const char *status, const char *part)
 {
     cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
@@ -493,7 +493,7 @@ static void ask_to_end(const char *request, struct buf *got)
     close(fd);
 }
 
-/* The answer comes without a body having been sent, or whatever of it was. */
+/* The answer comes before the body: none of it was sent, or a part, or all. */
 static void test_refused_by_head(void **state)
 {
     static const char *const rows[] = {
@@ -556,7 +556,7 @@ static int send_chunk(const char *data, size_t len)
     return fd;
 }
 
-/* What one announces is not there for the others, until its request is answered. */
+/* The bytes that one request announces are not there for others, until it is answered. */
 static void test_budget(void **state)
 {
     cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
@@ -587,7 +587,7 @@ static void test_budget(void **state)
     }
 }
 
-/* What is cut in the middle is given back. */
+/* A request that is cut in the middle gives its bytes back. */
 static void test_budget_given_back(void **state)
 {
     cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
@@ -636,7 +636,7 @@ static void test_budget_of_streams(void **state)
 
 /* ---- strangers ------------------------------------------------------------------------------- */
 
-/* Any number of strangers, quick or slow, does not cost one who has proven something his place. */
+/* Any number of strangers, quick or slow, takes no place from a peer that has proven who it is. */
 static void test_strangers(void **state)
 {
     cleanup_buf struct buf got = BUF_INIT(ANSWER_MAX);
@@ -697,7 +697,8 @@ static void test_strangers_of_two_peers(void **state)
         close(fds[i]);
 }
 
-/* One that asks and asks and reads nothing can be cut as others are, by time and to make room. */
+/* A stranger that asks and asks and reads nothing is cut like the others: when its time is over,
+ * and to make room. */
 static void test_strangers_that_do_not_read(void **state)
 {
 #define GET_MUCH "GET /much HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -713,7 +714,7 @@ static void test_strangers_that_do_not_read(void **state)
     }
     begun_ms = uv_now(&loop);
     ask("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", OK, "GET|/a");
-    /* Not only when TCP gives them up. */
+    /* It ends in time, not only when TCP gives the peer up. */
     assert_true(uv_now(&loop) - begun_ms < 10000);
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         close(fds[i]);
@@ -730,7 +731,7 @@ static void ask_where(int fd, const char *status)
     close(fd);
 }
 
-/* One socket for both families; and who comes from this machine is known. */
+/* One socket serves IPv4 and IPv6, and a peer on this machine is known as one. */
 static void test_everywhere(void **state)
 {
     ask_where(dial(), OK);

@@ -66,7 +66,7 @@ static void make_leading(void)
     assert_true(lease_is_leading(&m));
 }
 
-/* A process that was stopped sees the answer of long ago before its timer. */
+/* A process that stood still sees an old answer before its timer. */
 static void test_taken_too_long_ago_is_not_led(void **state)
 {
     ev(LEASE_EV_START);
@@ -205,8 +205,7 @@ static void test_lost_to_another(void **state)
     assert_string_equal(ev(LEASE_EV_MISSING), "stop 0");
 }
 
-/* Answers and news that come when something else is already so: nothing begins, and no time is
- * lost. */
+/* Answers and news that come too late to matter: nothing begins for them, and no time is lost. */
 static void test_late_news(void **state)
 {
     assert_string_equal(ev(LEASE_EV_START), "read 10000");
@@ -231,7 +230,8 @@ static void test_late_news(void **state)
     assert_string_equal(ev(LEASE_EV_FAILED), "- 0");
 }
 
-/* A renewal that hangs costs the lease when time is over, and one that comes too late as well. */
+/* A renewal that hangs costs the lease when the time is over, and so does one that succeeds too
+ * late. */
 static void test_too_late(void **state)
 {
     make_leading();
@@ -258,8 +258,8 @@ static void test_release(void **state)
     assert_string_equal(ev(LEASE_EV_RELEASE), "stop 0");
 }
 
-/* Whoever leads gives the lease back, whatever is under way; whoever does not has nothing to give.
- */
+/* An operator that leads gives the lease back, whatever is under way. One that does not lead has
+ * nothing to give back. */
 static void test_release_in_each_state(void **state)
 {
     ev(LEASE_EV_START);

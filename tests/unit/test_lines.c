@@ -1,12 +1,12 @@
 /* Lines: sandboxes that wait for a pod, and tasks of a sandbox. A tenant makes them as long as he
- * likes; what that costs is not to be paid by those who wait behind his keys. */
+ * likes. Those who wait behind his keys must not pay for that. */
 #include "tests/unit/unit.h"
 
 #include "tests/unit/world_fixture.h"
 
 #define FEW 250
 #define MANY (16 * FEW)
-/* Between 16, which a cost for each of them comes to, and 256, for each with each. */
+/* How much more MANY may cost than FEW: a cost for each gives 16, a cost of each with each 256. */
 #define RATIO 64
 
 static void setup(struct fixture *f)
@@ -55,7 +55,7 @@ static void put_pool(struct fixture *f, int replicas)
 
 /* ---- what it costs --------------------------------------------------------------------------- */
 
-/* Of planning what has changed, which is so many keys. The fixture is done then. */
+/* The cost of planning what has changed, which must be so many keys. Ends the fixture. */
 static int64_t cost_of_planning(struct fixture *f, int keys)
 {
     int64_t begun = fixture_cpu_ns();
@@ -139,7 +139,7 @@ static void test_tasks_in_line_do_not_mind_what_changes_before_them(void **state
     world_audit(f.w, "ns", "s", "uid-s", AGENT_EV_SILENT, f.now.mono_ns);
     assert_int_equal(fixture_drain(&f), 1);
     world_audit_over(f.w, "ns", "s", "uid-s", AGENT_EV_CLEAN, "uid-t-7");
-    assert_int_equal(fixture_drain(&f), 3); /* the sandbox, who was the first, and who is */
+    assert_int_equal(fixture_drain(&f), 3); /* the sandbox, the old first task, the new one */
     put_sandbox(&f, "", "Failed");
     assert_int_equal(fixture_drain(&f), FEW + 1); /* that concerns all of them */
     fixture_done(&f);
@@ -147,7 +147,7 @@ static void test_tasks_in_line_do_not_mind_what_changes_before_them(void **state
 
 /* ---- whose turn it is ------------------------------------------------------------------------ */
 
-/* As the rule says, from scratch. */
+/* The head of the line by its rule, computed from scratch. */
 static const struct meta *head_of(struct fixture *f)
 {
     const struct index_bucket *b = index_get(&f->w->tasks_by_sandbox, "ns/s");
@@ -214,8 +214,8 @@ static void test_the_first_of_a_line_is_who_it_would_be_from_scratch(void **stat
     fixture_done(&f);
 }
 
-/* Two operators that acted at once have begun one task each. The one that we run is to be tried
- * again, and the older one goes first then: it is not waited for in vain. */
+/* Two operators that acted at once have begun one task each. When the run of our task is taken
+ * away, the older task is the first of the line, and has to be queued. */
 static void test_whoever_is_the_first_without_a_run_is_planned(void **state)
 {
     static const char running[] = "\"state\":\"Running\",\"sandboxUID\":\"uid-s\"";

@@ -107,8 +107,8 @@ static void test_what_runs_goes_first_after_a_restart(void **state)
     assert_no_call(r, PUT);
 }
 
-/* What runs there may not be joined by the next task, so that one is not sent; but it does not wait
- * for ever either, and the one behind it has a minute of its own. */
+/* The next task must not begin beside what may run there, so it is not sent. But no task waits for
+ * ever, and the one behind it has a minute of its own. */
 static void test_agent_that_does_not_tell_what_runs_is_given_up(void **state)
 {
     struct rig *r = *state;
@@ -133,7 +133,7 @@ static void test_agent_that_does_not_tell_what_runs_is_given_up(void **state)
     assert_call(r, "PUT /v1/tasks/uid-u/1");
 }
 
-/* The kill takes its time, which the agent's answers tell; what the audit finds is stopped before
+/* The kill takes its time, as the agent's answers say. What the audit finds is stopped before
  * anything begins. */
 static void test_next_task_waits_until_a_deleted_one_is_over(void **state)
 {
@@ -155,7 +155,7 @@ static void test_next_task_waits_until_a_deleted_one_is_over(void **state)
         if (fake_find(&r->ops, "tasks/u/status"))
             break;
     }
-    /* Nor for ever: see the test above. */
+    /* But not for ever: see the test above. */
     assert_non_null(strstr(fake_find(&r->ops, "tasks/u/status")->body, "AgentUnavailable"));
     answer(r, "DELETE /v1/tasks/uid-t/1", 204, "");
     answer_object(
@@ -172,7 +172,7 @@ static void test_next_task_waits_until_a_deleted_one_is_over(void **state)
     assert_call(r, "PUT /v1/tasks/uid-v/1");
 }
 
-/* A cancel and one question: what the way of a deletion costs when nothing is slow. */
+/* A cancel and one audit: more than that a deletion does not cost when nothing is slow. */
 static void test_next_task_begins_at_once_behind_what_is_over(void **state)
 {
     struct rig *r = *state;
@@ -278,7 +278,7 @@ static void test_orphan_is_cancelled(void **state)
     assert_no_call(r, "DELETE /v1/tasks");
 }
 
-/* The cache knows that they are not wanted any more: nobody has to be asked. */
+/* The cache knows that these attempts are not wanted any more: the API server is not asked. */
 static void test_attempts_of_ended_tasks_are_cancelled(void **state)
 {
     struct rig *r = *state;
@@ -322,7 +322,7 @@ static void test_task_of_a_silent_agent_fails_in_the_end(void **state)
         fake_advance(&r->ops, 2000);
     }
     assert_non_null(strstr(fake_find(&r->ops, TASK_STATUS)->body, "AgentUnavailable"));
-    /* It may run there all the same. */
+    /* The task may run there all the same. */
     answer_object(r, TASK_STATUS, task_object(r, "t", "\"state\":\"Failed\""));
     assert_call(r, "DELETE /v1/tasks/uid-t/1");
 }
@@ -344,7 +344,7 @@ static void test_task_of_an_agent_that_only_beats_goes_on(void **state)
     assert_call(r, PUT);
 }
 
-/* An operator that begins among so many Ready sandboxes. */
+/* An operator that starts among so many Ready sandboxes. */
 static void start_with_boxes(struct rig *r, int count)
 {
     char *pods = NULL, *sandboxes = NULL;
@@ -375,7 +375,7 @@ static void test_audits_after_a_start_are_bounded(void **state)
     assert_int_equal(audits, 40);
 }
 
-/* One try of each is all that agents which do not answer may take from the others. */
+/* An agent that does not answer costs the audits of the others one try, and no more. */
 static void test_silent_agents_do_not_hold_up_the_audits_of_others(void **state)
 {
     struct rig *r = *state;

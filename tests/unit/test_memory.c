@@ -76,7 +76,7 @@ static void start_many(struct rig *r)
         watch(r, "tasks", "ADDED", a_task(r, i, ""));
 }
 
-/* One event of run i on the call that is under way. False: the stream was ended by this side. */
+/* Sends one event of run i on its call. False: the operator has ended the stream. */
 static bool tell(struct rig *r, int i, struct task_event ev)
 {
     cleanup_free char *put = put_of(i);
@@ -142,8 +142,8 @@ static size_t statuses(struct rig *r)
 
 /* ---- the memory of runs ---------------------------------------------------------------------- */
 
-/* All at once, more than there is memory for: every result is whole in the end, and at no moment
- * more is held or written than the budgets say. */
+/* All runs end at once, with more output than there is memory for. Every result is whole in the
+ * end, and at no moment more is held or written than the budgets say. */
 static void test_all_end_at_once(void **state)
 {
     struct rig *r = *state;
@@ -196,7 +196,8 @@ static void test_all_end_at_once(void **state)
     assert_int_equal(metric(r, "arl_run_memory_bytes"), 0);
 }
 
-/* Those that run on give way to those that have ended; who prints little keeps what it has. */
+/* Runs that go on give way to runs that have ended. A run that has printed little keeps its
+ * output. */
 static void test_the_small_keep_their_output(void **state)
 {
     struct rig *r = *state;
@@ -213,7 +214,7 @@ static void test_the_small_keep_their_output(void **state)
     assert_non_null(strstr(status_of(r, 0)->body, "\"stdout\":\"small\""));
 }
 
-/* All have ended, and one whose output waits to be read again loses its sandbox: its number. */
+/* All runs end. One whose output waits to be read again loses its sandbox; returns its number. */
 static int one_is_lost(struct rig *r)
 {
     int waiting = -1;
@@ -234,7 +235,7 @@ static int one_is_lost(struct rig *r)
     return waiting;
 }
 
-/* Its pod goes before its output could be read again: how it ended is known all the same. */
+/* The pod goes before the output could be read again: the task still says how it ended. */
 static void test_lost_before_it_was_read_again(void **state)
 {
     struct rig *r = *state;
@@ -252,8 +253,8 @@ static void test_lost_before_it_was_read_again(void **state)
     assert_non_null(strstr(status_of(r, waiting)->body, "only the end of the output is here"));
 }
 
-/* The same, and the API server refuses its status while its turn to be read comes: the end of its
- * output stays. */
+/* The same, and the API server refuses the status of that task until it is its turn to be read: the
+ * end of its output stays. */
 static void test_lost_and_refused_before_it_was_read_again(void **state)
 {
     struct rig *r = *state;
@@ -329,7 +330,7 @@ static void test_shown_output_is_bounded(void **state)
         assert_true(shown[i]);
 }
 
-/* What the agent keeps to itself until the step ends, but for the end of it. */
+/* The agent keeps output back until the step ends, but shows the end of it. */
 static void test_the_last_output_is_shown(void **state)
 {
     struct rig *r = *state;
@@ -387,7 +388,7 @@ static void test_large_steps_are_read_when_they_start(void **state)
     answer_object(r, GET_TASK("t"), large_task(r, "t", "s", 100000));
     assert_non_null(strstr(fake_find(&r->ops, PUT)->body, "yyyyyyyy"));
     event(r, PUT, (struct task_event){.seq = 1, .type = TASK_EVENT_STEP});
-    /* A stream that breaks is attached to without them. */
+    /* When a stream breaks, the operator attaches to the attempt and sends no steps. */
     lose(r, PUT);
     fake_advance(&r->ops, 100);
     assert_no_call(r, PUT);
@@ -423,7 +424,7 @@ static char *large_sandbox(struct rig *r, const char *name, const char *status, 
     return object(r, name, "", rest);
 }
 
-/* Of a small task, too. */
+/* Also for a small task. */
 static void test_large_variables_are_read_when_a_task_starts(void **state)
 {
     struct rig *r = *state;
@@ -446,7 +447,7 @@ static void test_large_variables_are_read_when_a_task_starts(void **state)
     assert_call(r, "GET /v1/tasks/uid-t/1?after=1");
 }
 
-/* Whoever may make sandboxes makes as many as he likes. */
+/* Anybody who may make sandboxes makes as many as he likes. */
 static void test_large_variables_are_not_kept(void **state)
 {
     struct rig *r = *state;
@@ -468,7 +469,7 @@ static void test_large_variables_are_not_kept(void **state)
     }
 }
 
-/* Nor are they read by all tasks at once. */
+/* Not all tasks read them at once. */
 static void test_large_variables_take_turns(void **state)
 {
     struct rig *r = *state;
@@ -493,7 +494,7 @@ static void test_large_variables_take_turns(void **state)
     assert_in_range(reads, 1, 2);
 }
 
-/* Its steps would run without its variables, and in another directory. */
+/* The steps would run without the sandbox's variables, and in another directory. */
 static void test_nothing_is_sent_when_the_sandbox_is_gone(void **state)
 {
     struct rig *r = *state;

@@ -224,7 +224,7 @@ static void get(const char *path, struct answer *a)
     run(a);
 }
 
-/* What was asked for last is answered before what waits for a connection. */
+/* The lease is asked for last, and answered before what waits for a connection. */
 static void test_lease_goes_beside_the_line(void **state)
 {
     enum { WRITES = 50 };
@@ -296,7 +296,7 @@ static void test_cancel_and_close(void **state)
     setup(state);
 }
 
-/* Without a 401, and whether the file is written or replaced. */
+/* The new token is read without a 401, whether the file is written or replaced. */
 static void test_token_file_changes(void **state)
 {
     cleanup_free char *other = xasprintf("%s-new", token_file);

@@ -54,7 +54,8 @@ static void push(struct outlog *l, int fd, size_t from, size_t len)
     outlog_data(l, fd, data, len);
 }
 
-/* total bytes in chunks through a limit: head and tail are exact and the gap counts the rest. */
+/* Prints `total` bytes in chunks through a limit: head and tail are exact, and the gap counts the
+ * rest. */
 static void check(size_t limit, size_t total, size_t chunk)
 {
     CLEANUP(outlog_done) struct outlog l;
@@ -169,7 +170,7 @@ static bool tail_of(struct outlog *l, struct buf *scratch, struct task_event *re
     return true;
 }
 
-/* What went out, what the tail counts, and the tail are all that was printed. */
+/* The bytes that went out, those that the tail counts and those in it are all that was printed. */
 static void test_tail(void **state)
 {
     static const size_t limit = 20000;
@@ -218,8 +219,8 @@ static void test_many_small(void **state)
     assert_true(r.events < OUTLOG_EAGER_EVENTS + 100);
 }
 
-/* What lines take beside their bytes is bounded, too, however a program writes and whatever the
- * number of steps; and all that was printed is there. */
+/* Lines take memory beside their bytes. That is bounded as well, however a program writes and
+ * whatever the number of steps; and all that was printed is there. */
 static void test_small_lines_are_bounded(void **state)
 {
     static const size_t each = 2 * OUTLOG_EAGER_EVENTS;

@@ -12,7 +12,7 @@
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-/* A member of the operator's own view of itself. */
+/* A number that /debug/state shows. */
 static int64_t debug_number(struct rig *r, const char *name)
 {
     cleanup_buf struct buf out = BUF_INIT(1 << 20);
@@ -70,7 +70,8 @@ static void run_task(struct rig *r)
     run_events(r, 1);
 }
 
-/* What concerns the task does not make it try again before its time; one Event tells. */
+/* Changes of the task do not make the operator try again before its time; one Event tells of the
+ * refusal. */
 static void test_refused_result_waits(void **state)
 {
     struct rig *r = *state;
@@ -191,7 +192,7 @@ static void test_spec_without_any_room_is_told(void **state)
     assert_call(r, PUT);
 }
 
-/* It was thought to fit, and etcd knows better. */
+/* The operator took the status for small enough, and etcd refuses it. */
 static void test_sentence_that_does_not_fit_is_told(void **state)
 {
     struct rig *r = *state;
@@ -230,7 +231,7 @@ static char *task_in(struct rig *r, const char *ns, int i, const char *status)
                      ns, i, i, ++r->rv, status);
 }
 
-/* It can never run: its status says so at once. */
+/* A task that can never run: its status has to say so at once. */
 static char *bad_task(struct rig *r, const char *ns, int i)
 {
     return task_in(r, ns, i, "");
@@ -241,7 +242,8 @@ static char *ended_task(struct rig *r, const char *ns, int i)
     return task_in(r, ns, i, "\"state\":\"Succeeded\"");
 }
 
-/* The rest is to be seen where the queue is; the last one is among them. */
+/* The other keys are parked, as the metric and the debug pages say; the last task is one of
+ * them. */
 static void expect_parked(struct rig *r, size_t count)
 {
     cleanup_buf struct buf metrics = BUF_INIT(1 << 20), key = BUF_INIT(1 << 20);
@@ -256,7 +258,7 @@ static void expect_parked(struct rig *r, size_t count)
     assert_string_equal(json_get_str(json_get(obj, "queue"), "state"), "parked");
 }
 
-/* What waits takes memory, and stands before what others want written. */
+/* Writes that wait take memory, and are in front of the writes of others. */
 static void test_writes_of_a_namespace_are_bounded(void **state)
 {
     struct rig *r = *state;
@@ -282,7 +284,7 @@ static void test_writes_of_a_namespace_are_bounded(void **state)
     assert_int_equal(debug_number(r, "queueParked"), 0);
 }
 
-/* A webhook of the namespace is slow, and what is behind its writes has nothing to write. */
+/* A webhook of the namespace is slow. The keys behind its writes have nothing to write. */
 static void test_keys_that_write_nothing_do_not_wait_for_writes(void **state)
 {
     struct rig *r = *state;
@@ -302,7 +304,7 @@ static void test_keys_that_write_nothing_do_not_wait_for_writes(void **state)
     assert_int_equal(status_writes(r, "noisy"), 127);
 }
 
-/* Without a turn of the operator after it. */
+/* Answers so many writes; the operator has no turn after them. */
 static void answer_some(struct rig *r, const char *ns, int count)
 {
     cleanup_free char *path = xasprintf("/namespaces/%s/tasks/", ns);
@@ -322,7 +324,7 @@ static void expect_writes(struct rig *r, const char *ns, int first, int count)
     }
 }
 
-/* Namespaces that have nothing left to wait with take no turn from one that has. */
+/* Namespaces without parked keys take no turn from one that has some. */
 static void test_keys_that_wait_keep_their_order(void **state)
 {
     static const char *const others[] = {"b0", "b1", "b2", "b3", "b4", "b5"};
@@ -383,7 +385,7 @@ static size_t deletes(const struct rig *r)
     return n;
 }
 
-/* A few at a time, whatever it is that they go for, and in the end all. */
+/* A few pods at a time are deleted, for whatever reason, and in the end all of them. */
 static void expect_all_deleted(struct rig *r)
 {
     size_t answered = 0;

@@ -104,12 +104,12 @@ static void test_values(void **state)
             "{\"time\":\"1970-01-01T00:00:00Z\"}"),
         ROW("\x42\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 0,
             "{\"time\":\"2262-04-11T23:47:16Z\"}"),
-        /* What no table names, of each wire type. */
+        /* Fields that no table names, one of each wire type. */
         ROW("\x78\x01\x79"
             "12345678\x7a\x02hi\x7d"
             "1234\x10\x01",
             0, "{\"int\":1}"),
-        /* What is no UTF-8: the API server's JSON has the same for it. */
+        /* Bytes that are not UTF-8: the API server's JSON has the same for them. */
         ROW("\x0a\x03"
             "a\xff"
             "b",
@@ -191,7 +191,7 @@ static void test_too_large(void **state)
     }
 }
 
-/* Of a message whose end is not there: what is in front. */
+/* The end of the message is not there: what is in front of the cut is read. */
 static void test_cut(void **state)
 {
     static const char message[] = "\x0a\x02hi\x12\x06world!";

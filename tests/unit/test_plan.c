@@ -200,8 +200,8 @@ static void test_pool_gone_takes_its_idle_pods(void **state)
     assert_plan(f, POOL, "delete a PoolDeleted\n");
 }
 
-/* Pods are a pool's by its UID: those of another one of this name, or of nobody, are neither
- * counted nor bound. */
+/* A pool's pods are known by the pool's UID. Pods of an earlier pool of this name, or of none, are
+ * neither counted nor bound. */
 static void test_pool_made_anew_has_pods_of_its_own(void **state)
 {
     struct fixture *f = *state;
@@ -366,7 +366,7 @@ static void test_sandbox_gone_takes_its_pod(void **state)
     assert_plan(f, SANDBOX, "");
 }
 
-/* Its pod is neither deleted, nor in two ways at once. */
+/* The pod is not deleted, although the sandbox was gone for a moment. */
 static void test_sandbox_that_is_back_keeps_its_pod(void **state)
 {
     struct fixture *f = *state;
@@ -378,8 +378,8 @@ static void test_sandbox_that_is_back_keeps_its_pod(void **state)
     assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "delete"));
 }
 
-/* As an operator of an earlier release leaves it that has taken a pod of this one; and the CRD of
- * that release takes the key away whenever it is written. */
+/* A sandbox as an operator of an earlier release leaves it: it has taken a pod of this release. The
+ * CRD of that release drops the key whenever it is written. */
 static void test_key_that_cannot_be_kept_is_written_seldom(void **state)
 {
     struct fixture *f = *state;
@@ -598,7 +598,8 @@ static void test_task_that_has_begun_is_the_head(void **state)
     assert_plan(f, "task/ns/t2", "start t2 for s attempt 1\n");
 }
 
-/* The older one was seen only now; an operator before this one has written Running, and no more. */
+/* The older task is seen only now, and its status says Running: an operator before this one has
+ * written that, and no more. The younger one has a run. */
 static void test_task_that_runs_comes_before_one_that_is_said_to(void **state)
 {
     struct fixture *f = *state;

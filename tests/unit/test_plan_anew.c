@@ -1,7 +1,7 @@
 /* Planners that know less than they should: sandboxes made anew, caches that are behind. */
 #include "tests/unit/plan_objects.h"
 
-/* The pod was ready when it was chosen, and is not when it is the sandbox's. */
+/* The pod was ready when it was chosen, and is not ready when it belongs to the sandbox. */
 static void test_sandbox_whose_pod_is_not_ready_is_bound(void **state)
 {
     struct fixture *f = *state;
@@ -15,7 +15,7 @@ static void test_sandbox_whose_pod_is_not_ready_is_bound(void **state)
     assert_in(body, "\"phase\":\"Bound\"");
 }
 
-/* Its containers all began anew, as after a restart of its node. */
+/* All containers of the pod were started anew, as after a restart of its node. */
 static void test_sandbox_tells_the_new_address_of_its_pod(void **state)
 {
     struct fixture *f = *state;
@@ -33,7 +33,7 @@ static void test_sandbox_tells_the_new_address_of_its_pod(void **state)
     assert_plan(f, SANDBOX, "after 751000ms\n");
 }
 
-/* The answer about an earlier sandbox of the name comes late, and says nothing about this one. */
+/* An answer about an earlier sandbox of the name comes late, and says nothing about this one. */
 static void test_audit_of_a_sandbox_made_anew(void **state)
 {
     struct fixture *f = *state;
@@ -49,7 +49,7 @@ static void test_audit_of_a_sandbox_made_anew(void **state)
                 "\"spec\":{\"poolRef\":\"p\"},\"status\":{}");
     st = world_sandbox_state(f->w, "ns/s");
     fixture_plan(f, SANDBOX, NULL);
-    assert_int_equal(st->agent.state, AGENT_UNKNOWN); /* that it waits is what the cache says */
+    assert_int_equal(st->agent.state, AGENT_UNKNOWN); /* the cache says that it waits */
     world_nothing_ran(f->w, "ns/s");
     assert_int_equal(st->agent.state, AGENT_CLEAN);
     world_sandbox_state(f->w, "ns/s")->agent.state = AGENT_ASKING; /* as for one that was Ready */
@@ -60,7 +60,7 @@ static void test_audit_of_a_sandbox_made_anew(void **state)
     assert_string_equal(st->running_uid, "uid-t");
 }
 
-/* Another operator has begun it; our cache of the sandboxes is behind. */
+/* Another operator has begun the task; our cache of the sandboxes is behind. */
 static void test_task_that_runs_does_not_wait_again(void **state)
 {
     struct fixture *f = *state;
@@ -113,7 +113,7 @@ static void audit_over(struct fixture *f, enum agent_event ev, const char *runni
     world_audit_over(f->w, "ns", "s", "uid-s", ev, running_uid);
 }
 
-/* The next one begins only when the agent was asked and has answered. */
+/* The next task begins only when the agent was asked and has answered. */
 static void assert_held(struct fixture *f)
 {
     assert_plan(f, NEXT, WAITS);
@@ -131,7 +131,7 @@ static void test_what_was_given_up_is_stopped_before_the_next_task(void **state)
     struct fixture *f = *state;
 
     run_fail(two_tasks(f), "AgentUnavailable", "it is silent", true, f->now);
-    /* Nor does the task's own next attempt begin beside it. */
+    /* The next attempt of this task does not begin beside it either. */
     assert_plan(f, TASK, "status t AgentUnavailable\nevent t AgentUnavailable\n");
     put_task(f, "t", ONE_STEP, "\"state\":\"Failed\"");
     assert_plan(f, NEXT, WAITS);
@@ -140,8 +140,8 @@ static void test_what_was_given_up_is_stopped_before_the_next_task(void **state)
     assert_held(f);
 }
 
-/* The agent tells that it runs while its end is being written, by a process that has no run of it.
- */
+/* The agent says that the task runs while another operator writes its end. This operator has no run
+ * of it. */
 static void test_what_is_found_running_and_ended_is_stopped(void **state)
 {
     struct fixture *f = *state;
@@ -153,7 +153,7 @@ static void test_what_is_found_running_and_ended_is_stopped(void **state)
     assert_held(f);
 }
 
-/* The agent is being asked already: what it answers may be of before. */
+/* The agent is asked already: its answer may be older than the end. */
 static void test_what_ends_during_an_audit_needs_another(void **state)
 {
     struct fixture *f = *state;
@@ -193,7 +193,7 @@ static void test_what_was_deleted_is_over_before_the_next_task(void **state)
     assert_held(f);
 }
 
-/* What has told its end costs no question. */
+/* An attempt that has told its end needs no audit. */
 static void test_what_has_ended_holds_nothing_up(void **state)
 {
     static const char *const ends[] = {"\"state\":\"Failed\"",

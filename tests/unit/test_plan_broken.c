@@ -1,4 +1,4 @@
-/* Pods that live and are of no use any more: idle ones are replaced, sandboxes say so. */
+/* Pods that live but are of no use any more: idle ones are replaced, sandboxes say so. */
 #include "tests/unit/plan_objects.h"
 
 #include "operator/core/run.h"
@@ -101,7 +101,7 @@ static void test_idle_pod_that_was_ready_may_be_unready_for_two_minutes(void **s
     assert_true(plans(f, POOL, "delete a PodBroken\n"));
 }
 
-/* An operator that has just begun knows it by the times in the status. */
+/* An operator that has just begun knows by the times in the status that the pod was ready. */
 static void test_pod_that_was_ready_before_this_process(void **state)
 {
     struct fixture *f = *state;
@@ -115,7 +115,8 @@ static void test_pod_that_was_ready_before_this_process(void **state)
     assert_false(plans(f, POOL, "delete b"));
 }
 
-/* A template whose pods never get ready is told of; making them anew for ever helps nobody. */
+/* If no pod of a template gets ready, the pool says so: to make its pods anew for ever would help
+ * nobody. */
 static void test_pod_that_restarts_is_replaced_where_others_get_ready(void **state)
 {
     struct fixture *f = *state;
@@ -131,7 +132,7 @@ static void test_pod_that_restarts_is_replaced_where_others_get_ready(void **sta
     assert_true(plans(f, POOL, "delete a PodBroken\nevent p PodReplaced\n"));
 }
 
-/* Its runner was refused, say: the agent waits for it, and nothing begins anew. */
+/* The runner was refused, say. The agent waits for it, and no container is started anew. */
 static void test_pod_whose_runner_does_not_come(void **state)
 {
     static const struct {
@@ -142,7 +143,7 @@ static void test_pod_whose_runner_does_not_come(void **state)
          true},
         {"\"ready\":false,\"state\":{\"running\":{}}", "\"ready\":false,\"state\":{\"running\":{}}",
          true},
-        /* A probe of the user's is not at its end. */
+        /* A probe of the user's container has not succeeded yet. */
         {"\"ready\":true,\"state\":{\"running\":{}}", "\"ready\":false,\"state\":{\"running\":{}}",
          false},
         /* An image is pulled. */
@@ -184,7 +185,7 @@ static size_t deletes(const char *text)
     return n;
 }
 
-/* They are planned again and again, as each answer of a delete does. */
+/* The pool is planned again and again, as after each answer of a delete. */
 static void test_replacing_is_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -297,7 +298,8 @@ static void test_sandbox_is_bound_while_its_pod_is_not_ready(void **state)
             "\"PodNotReady\",\"message\":\"the agent in the pod does not answer yet\"}"
             "]");
     assert_false(plans(f, SANDBOX, "status"));
-    /* Ready again, and what may run there is not forgotten: see note_status() in executor.c. */
+    /* The sandbox becomes Ready again. What may run there is not forgotten: see note_status() in
+     * executor.c. */
     put_like(f, "a", "s", "Always", IS_READY);
     assert_true(plans(f, SANDBOX, "after 10000ms\n"));
     assert_false(plans(f, SANDBOX, "status"));
@@ -334,7 +336,7 @@ static void test_restart_under_a_sandbox_is_told(void **state)
     put_like(f, "a", "s", "Always", IS_READY RESTARTS(2));
     put_sandbox(f, "s", "", "");
     fixture_plan(f, SANDBOX, &bound);
-    assert_in(bound, "\"containerRestarts\":2"); /* before it was taken: nobody's loss */
+    assert_in(bound, "\"containerRestarts\":2"); /* before the claim: nobody's loss */
     put_box(f, "Ready", ",\"containerRestarts\":2");
     assert_false(plans(f, SANDBOX, "ContainerRestarted"));
     put_like(f, "a", "s", "Always", IS_READY RESTARTS(3));

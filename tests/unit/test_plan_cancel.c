@@ -48,7 +48,8 @@ static void test_what_waits_never_begins(void **state)
     check_end(f);
 }
 
-/* Its end is what the agent says, with the output; the exit code is that of a canceled task. */
+/* The end and the output are those that the agent tells; the exit code is that of a canceled
+ * task. */
 static void test_the_end_of_what_runs_is_waited_for(void **state)
 {
     struct fixture *f = *state;
@@ -62,7 +63,7 @@ static void test_the_end_of_what_runs_is_waited_for(void **state)
           (struct task_event){.type = TASK_EVENT_OUT, .fd = 1, .data = "so far", .data_len = 6});
     put_task(f, "t", CANCELED, "\"state\":\"Running\"");
     assert_plan(f, TASK, "stop t\nafter 4000ms\n");
-    /* Once. */
+    /* The stop is sent once. */
     assert_plan(f, TASK, "after 4000ms\n");
     event(f, r, (struct task_event){.type = TASK_EVENT_EXIT, .code = 143});
     event(f, r,
@@ -76,7 +77,8 @@ static void test_the_end_of_what_runs_is_waited_for(void **state)
     }
 }
 
-/* An agent that does not tell it: the task ends, and what runs is stopped behind it. */
+/* The agent does not tell the end: the task ends without it, and its attempt is cancelled
+ * afterwards. */
 static void test_the_wait_has_a_limit(void **state)
 {
     struct fixture *f = *state;
@@ -91,7 +93,7 @@ static void test_the_wait_has_a_limit(void **state)
     assert_plan(f, TASK, "cancel t\n");
 }
 
-/* It was faster. */
+/* The task ended before it could be canceled. */
 static void test_what_has_ended_keeps_its_end(void **state)
 {
     struct fixture *f = *state;
@@ -109,8 +111,8 @@ static void test_what_has_ended_keeps_its_end(void **state)
     assert_plan(f, TASK, "forget t\n");
 }
 
-/* Another operator began it, and this one has not attached yet: it is not begun in order to be
- * stopped. What runs there is found by the audit of its sandbox. */
+/* Another operator began the task, and this one has not attached yet. It does not begin the task in
+ * order to stop it: the audit of the sandbox finds what runs there. */
 static void test_what_another_operator_began(void **state)
 {
     struct fixture *f = *state;

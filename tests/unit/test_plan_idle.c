@@ -32,7 +32,7 @@ static void test_sandbox_idle_timeout(void **state)
     assert_plan(f, SANDBOX, "event s IdleTimeout\ndelete s IdleTimeout\n");
 }
 
-/* Until then it has run. */
+/* The task has run until it was deleted. */
 static void test_sandbox_is_not_idle_when_a_task_is_deleted(void **state)
 {
     struct fixture *f = *state;
@@ -46,7 +46,7 @@ static void test_sandbox_is_not_idle_when_a_task_is_deleted(void **state)
     assert_plan(f, SANDBOX, "after 601000ms\nstatus s LastTask\n");
 }
 
-/* The agent tells of what belongs to no task any more: of one that nobody saw being deleted. */
+/* The agent tells of an attempt whose task is gone: nobody saw the task being deleted. */
 static void test_sandbox_is_not_idle_when_something_ran_in_it(void **state)
 {
     struct fixture *f = *state;
@@ -60,8 +60,8 @@ static void test_sandbox_is_not_idle_when_something_ran_in_it(void **state)
     assert_plan(f, SANDBOX, "after 601000ms\nstatus s LastTask\n");
 }
 
-/* Of a sandbox that always works the time is written seldom, but it is: the next process may find
- * the tasks deleted. It allows for what may be missing. */
+/* The time of the last task is written even for a sandbox that always works, but seldom: the next
+ * operator may find the tasks deleted. That one allows for what may be missing. */
 static void test_sandbox_that_is_busy_tells_its_last_task(void **state)
 {
     struct fixture *f = *state;
@@ -93,7 +93,7 @@ static void test_sandbox_of_an_earlier_process_is_not_idle_too_early(void **stat
     assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
-/* Who waited for it has the time to see why. */
+/* People who waited for the sandbox have time to see why it failed. */
 static void test_sandbox_that_failed_after_its_idle_limit_stays(void **state)
 {
     struct fixture *f = *state;
@@ -108,7 +108,7 @@ static void test_sandbox_that_failed_after_its_idle_limit_stays(void **state)
     assert_plan(f, SANDBOX, "event s IdleTimeout\ndelete s IdleTimeout\n");
 }
 
-/* All are listed at once, and tasks may be there first. */
+/* All kinds are listed at once, and the tasks may come first. */
 static void test_sandbox_that_is_listed_after_its_tasks(void **state)
 {
     struct fixture *f = *state;
@@ -119,11 +119,12 @@ static void test_sandbox_that_is_listed_after_its_tasks(void **state)
     put_ready_sandbox(f);
     put_box(f, LAST_TASK("2025-06-15T15:06:50Z"));
     world_queue_all(f->w);
-    /* Of a clock that is ahead: no reason to wait longer. */
+    /* A completion time from a clock that is ahead is no reason to wait longer. */
     assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
-/* So that nothing is allowed for what an earlier process may have left out. */
+/* A task that ended at T0. So the operator allows for nothing that an earlier operator may not have
+ * written. */
 static void put_old_task(struct fixture *f)
 {
     put_task(f, "t", ONE_STEP, "\"state\":\"Succeeded\",\"completionTime\":\"" T0_TEXT "\"");
@@ -138,7 +139,8 @@ static void put_used(struct fixture *f, const char *at)
                 "\"spec\":{\"poolRef\":\"p\"},\"status\":{" READY_STATUS LAST_TASK(T0_TEXT) "}");
 }
 
-/* Whatever a client's clock says, it counts as when it was seen to change. */
+/* A change of the annotation counts as use at the moment in which it is seen, whatever a client's
+ * clock says. */
 static void test_used_at_is_use_when_it_changes(void **state)
 {
     static const char *const times[] = {
@@ -158,9 +160,9 @@ static void test_used_at_is_use_when_it_changes(void **state)
         fixture_pass(f, 300000);
         assert_plan(f, SANDBOX, "after 1000ms\n");
         put_used(f, times[i]);
-        /* No write, and the whole time once more. */
+        /* The operator writes nothing, and the whole time begins again. */
         assert_plan(f, SANDBOX, "after 601000ms\n");
-        /* The same once more is none. */
+        /* The same value once more is no use. */
         fixture_pass(f, 300000);
         put_used(f, times[i]);
         assert_plan(f, SANDBOX, "after 301000ms\n");
@@ -195,7 +197,7 @@ static void test_used_at_that_is_no_time(void **state)
     }
 }
 
-/* It may be old, and its clock as far behind as clocks are thought to be. */
+/* The annotation may be old, and the client's clock as far behind as clocks are thought to be. */
 static void test_used_at_that_a_process_finds(void **state)
 {
     static const struct {

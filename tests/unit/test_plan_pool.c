@@ -1,7 +1,7 @@
 /* Pools whose pods fail, and what is left of pools. */
 #include "tests/unit/plan_objects.h"
 
-/* Every time another pod. */
+/* Another pod each time. */
 static void put_ended(struct fixture *f)
 {
     cleanup_free char *name = xasprintf("ended-%llu", (unsigned long long)f->rv);
@@ -69,7 +69,7 @@ static void test_pod_that_becomes_ready_ends_the_back_off(void **state)
     assert_back_off(f, 2);
 }
 
-/* But it says nothing of a quota. */
+/* But a ready pod says nothing of a quota. */
 static void test_pod_that_becomes_ready_does_not_lift_a_quota(void **state)
 {
     struct fixture *f = *state;
@@ -86,7 +86,7 @@ static void test_pod_that_becomes_ready_does_not_lift_a_quota(void **state)
     assert_int_equal(st->failures, 1);
 }
 
-/* It wants no further one any more. */
+/* Such a pool wants no further pod any more. */
 static void test_pool_that_is_scaled_to_what_it_has_does_not_fail(void **state)
 {
     struct fixture *f = *state;
@@ -167,7 +167,7 @@ static void test_unproven_pods_are_bounded_for_all_operators(void **state)
     put_unready(f, 15, 1); /* the first of the three is there, the others are on their way */
     assert_int_equal(creates(f), 0);
     fixture_done(f);
-    fixture_init(f); /* and another one */
+    fixture_init(f); /* another operator */
     put_pool(f, 100, "wrong");
     put_unready(f, 0, 18);
     assert_int_equal(creates(f), 0);
@@ -181,7 +181,7 @@ static void test_unproven_pods_are_bounded_for_all_operators(void **state)
     fixture_init(f);
     put_pool(f, 100, "wrong");
     put_unready(f, 0, 18);
-    put_pool(f, 100, "right"); /* those of the wrong template say nothing of this one */
+    put_pool(f, 100, "right"); /* pods of the wrong template say nothing of this one */
     assert_int_equal(creates(f), 16);
 }
 
@@ -189,8 +189,8 @@ static void test_unproven_pods_are_bounded_for_all_operators(void **state)
     "\"annotations\":{\"arl.infra.io/template-hash\":\"h\",\"arl.infra.io/signing-key\":\"k\"}"
 #define LABELS(more) ",\"labels\":{\"arl.infra.io/pool\":\"p\"" more "},"
 
-/* Those that were left when their pool or their sandbox was deleted without them go; what a person
- * has made does not, nor what is somebody's. */
+/* Pods that stayed when their pool or sandbox was deleted without them are deleted. A pod that a
+ * person has made stays, and so does one that has an owner. */
 static void test_orphans_are_removed(void **state)
 {
     static const struct {
@@ -221,7 +221,7 @@ static void test_orphans_are_removed(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-/* Templates are kept, and whoever may make pools makes as many as he likes. */
+/* Templates are kept in memory, and anybody who may make pools makes as many as he likes. */
 static void test_a_template_that_is_too_large_is_refused(void **state)
 {
     const struct {

@@ -1,4 +1,5 @@
-/* What a template may not have, what is taken of its container `sidecar`, and its nulls. */
+/* What a template may not have, what is taken from its container `sidecar`, and what its nulls
+ * mean. */
 #include "tests/unit/pod_template.h"
 
 #include <errno.h>
@@ -306,7 +307,7 @@ static char *kept_template(const char *template)
     "},\"dnsConfig\":{\"options\":[{\"name\":\"x\"" more                                           \
     "}]},\"volumes\":[{\"csi\":{\"volumeAttributes\":{\"f\":" attribute "}}}]}}"
 
-/* Where Kubernetes has an empty text for it, and where it stands for nothing. */
+/* A null where Kubernetes takes it for an empty text, and one that stands for nothing. */
 static void test_nulls_of_a_template(void **state)
 {
     static const struct {

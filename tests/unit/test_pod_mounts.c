@@ -109,7 +109,7 @@ static void test_of_two_mounts_the_one_at_the_workspace_counts(void **state)
         check(&rows[i]);
 }
 
-/* The copy's container has not the variables that are named there. */
+/* The container that copies does not have the variables of the path. */
 static void test_no_copy_where_the_path_is_of_the_environment(void **state)
 {
 #define EXPR MOUNT("workspace", "/workspace", ",\"subPathExpr\":\"$(A)\"")

@@ -68,7 +68,8 @@ static const char *const pods[] = {
     "{" META MARKS "},\"status\":{\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":"
     "\"arl-init\",\"ready\":false,\"restartCount\":2,\"state\":{\"waiting\":{\"reason\":"
     "\"CrashLoopBackOff\"}},\"lastState\":{\"terminated\":{\"exitCode\":3,\"message\":\"no\"}}}]}}",
-    /* No image; no node; evicted, with what is said of the copy. */
+    /* The image is not found; no node takes the pod; the pod was evicted, and has the container
+     * that copies. */
     "{" META MARKS "},\"status\":{\"phase\":\"Pending\",\"containerStatuses\":[{\"name\":\"c\","
     "\"ready\":false,\"restartCount\":0,\"state\":{\"waiting\":{\"reason\":\"ErrImagePull\","
     "\"message\":\"not found\"}}}]}}",
@@ -248,8 +249,8 @@ static void test_refused(void **state)
     struct err err = {0};
 
     pb_write_answer(&good, &api_pod, pods[2], strlen(pods[2]));
-    /* One that ends too early is no pod, wherever that is; the last four bytes are two empty texts.
-     */
+    /* A pod that is cut anywhere is no pod. The last four bytes are two empty texts, which may be
+     * missing. */
     for (size_t len = 4; len < good.len - 4; len++) {
         cleanup_free char *exact = xmemdup0(good.data, len);
         cleanup_json struct json_object *part = NULL;

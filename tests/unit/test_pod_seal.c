@@ -148,7 +148,7 @@ static void test_pods_of_another_operator_are_not(void **state)
     assert_false(strstr(fixture_plan(f, POOL, NULL), "delete") != NULL);
 }
 
-/* What somebody makes of a pod of ours who may create pods. */
+/* Pods that somebody who may create pods makes from one of ours. */
 static void test_copies_are_not(void **state)
 {
     static const struct {
@@ -189,7 +189,7 @@ static void test_copies_are_not(void **state)
     }
 }
 
-/* With the seal of a pod that was deleted: its name is known, or the seal is too old. */
+/* A pod with the seal of a deleted pod: its name is known, or the seal is too old. */
 static void test_second_pod_of_a_name_is_not(void **state)
 {
     struct fixture *f = *state;
@@ -216,7 +216,8 @@ static void test_second_pod_of_a_name_is_not(void **state)
     assert_false(pod_of(f, "p-b")->ours);
 }
 
-/* Clocks that differ by more are no reason to take back what the API server has answered. */
+/* The API server has answered that this pod was made here. Clocks that differ by more are no reason
+ * to doubt that. */
 static void test_pod_that_was_made_here_may_have_another_time(void **state)
 {
     struct fixture *f = *state;
@@ -253,7 +254,8 @@ static void test_made_is_bounded(void **state)
 
 /* ---- what is done with those that are not ---------------------------------------------------- */
 
-/* As pods/create allows: the pool's label and owner, annotations of a pod of ours. */
+/* A pod as pods/create allows: with the pool's label and owner, and annotations of a pod of
+ * ours. */
 static void put_hand_made(struct fixture *f, const char *name, const char *owners)
 {
     cleanup_free char *text = pod_text(f, "p-a", &fixture_policy.pod, f->now.wall_ns);
@@ -302,7 +304,7 @@ static void test_hand_made_pod_is_not_claimed(void **state)
     assert_in(fixture_plan(f, SANDBOX, NULL), "claim p-b for s");
 }
 
-/* It says itself that the sandbox owns it, before the sandbox has a pod. */
+/* The pod itself says that the sandbox owns it, before the sandbox has a pod. */
 static void test_hand_made_pod_does_not_bind_itself(void **state)
 {
     struct fixture *f = *state;
@@ -316,8 +318,7 @@ static void test_hand_made_pod_does_not_bind_itself(void **state)
     assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "delete"));
 }
 
-/* Those of an operator that sealed none: idle ones go, bound ones serve on. */
-/* p-old, as an operator that sealed none made it. */
+/* p-old, as an operator of a release without seals made it. */
 static struct json_object *pod_of_old_release(struct fixture *f)
 {
     struct pod_build_opts opts = fixture_policy.pod;
@@ -331,6 +332,7 @@ static struct json_object *pod_of_old_release(struct fixture *f)
     return pod;
 }
 
+/* Pods of a release without seals: idle ones are deleted, bound ones serve on. */
 static void test_pods_of_an_old_release(void **state)
 {
     struct fixture *f = *state;
@@ -352,7 +354,7 @@ static void test_pods_of_an_old_release(void **state)
     assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "PodLost"));
 }
 
-/* Somebody may make thousands of them. */
+/* Somebody may make thousands of such pods. */
 static void test_an_unsealed_pod_that_was_told_of_is_on_no_shelf(void **state)
 {
     struct fixture *f = *state;
@@ -365,7 +367,7 @@ static void test_an_unsealed_pod_that_was_told_of_is_on_no_shelf(void **state)
     assert_int_equal(shelf_count(world_shelf(f->w, "ns/p"), MARK_FOREIGN), 1);
     assert_in(fixture_plan(f, POOL, NULL), "event p ForeignPod\n");
     assert_int_equal(shelf_count(world_shelf(f->w, "ns/p"), MARK_FOREIGN), 0);
-    /* This operator begins to act anew: whether an old release has left the pod is open again. */
+    /* This operator begins to act anew. So the pod may be one of an old release again. */
     world_act_since(f->w, T0_WALL);
     assert_int_equal(shelf_count(world_shelf(f->w, "ns/p"), MARK_FOREIGN), 1);
     assert_in(fixture_plan(f, POOL, NULL), "delete p-old NotSealed\n");

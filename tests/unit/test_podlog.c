@@ -84,7 +84,7 @@ static void test_long_lines_are_broken(void **state)
     assert_string_equal(taken(), want);
 }
 
-/* Two thousand lines of two bytes: their labels count. */
+/* Two thousand lines of two bytes: their labels count against the limit. */
 static void test_a_step_has_a_limit(void **state)
 {
     static const char last[] = "[task/step] (further output of this step is not shown here)\n";
@@ -106,7 +106,7 @@ static void test_a_step_has_a_limit(void **state)
     assert_string_equal(taken(), "");
 }
 
-/* A log that nobody reads never holds a step up; what was lost is told when there is room. */
+/* A log that nobody reads does not hold a step up. What was lost is told when there is room. */
 static void test_a_full_pipe_drops(void **state)
 {
     fill_pipe();
@@ -118,7 +118,7 @@ static void test_a_full_pipe_drops(void **state)
     assert_string_equal(taken(), "[task/step] kept\n[task/step] (17 bytes were lost here)\n");
 }
 
-/* What others write to stays as it was: its writes may wait. */
+/* Others write to the same pipe: it stays blocking for them. */
 static void test_the_descriptor_is_not_changed(void **state)
 {
     assert_int_equal(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0);
@@ -179,7 +179,7 @@ static void test_what_could_move_a_terminal_is_escaped(void **state)
     assert_string_equal(taken(), "[t/\\xe2\\x80\\xae\xc3\xa4] x\n");
 }
 
-/* Four bytes for one: broken further, and counted as what they take. */
+/* One byte becomes four: such lines are broken further, and count as what they take. */
 static void test_escaped_lines_are_broken(void **state)
 {
     static char text[PODLOG_LINE_BYTES + 1];
@@ -254,7 +254,7 @@ static void test_a_long_line_is_broken_and_marked_again(void **state)
     assert_string_equal(taken(), want);
 }
 
-/* The command waits; a step's lines are lost meanwhile rather than mixed with it. */
+/* The command waits. Lines of a step are lost meanwhile: they are not mixed with its lines. */
 static void test_a_full_log_holds_the_main_command_up(void **state)
 {
     struct pollfd fd;

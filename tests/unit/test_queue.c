@@ -46,7 +46,7 @@ static void test_after(void **state)
     queue_after(q, "same2", QUEUE_NORMAL, 20);
     queue_after(q, "moved", QUEUE_NORMAL, 50);
     queue_after(q, "moved", QUEUE_NORMAL, 10); /* earlier wins */
-    queue_after(q, "late", QUEUE_URGENT, 40);  /* later does not, but the lane does */
+    queue_after(q, "late", QUEUE_URGENT, 40);  /* the later time does not win, the lane does */
     assert_int_equal(queue_next_due(q), 10);
     assert_takes(q, 9, NULL);
     assert_takes(q, 10, "moved");
@@ -59,13 +59,13 @@ static void test_after(void **state)
     queue_after(q, "x", QUEUE_NORMAL, 1000);
     queue_add(q, "x", QUEUE_NORMAL);
     assert_int_equal(queue_next_due(q), 0);
-    queue_after(q, "x", QUEUE_NORMAL, 2000); /* it is ready: nothing to wait for */
+    queue_after(q, "x", QUEUE_NORMAL, 2000); /* it is ready, so it does not wait */
     assert_takes(q, 0, "x");
     assert_takes(q, 5000, NULL);
     queue_free(q);
 }
 
-/* Due of the only delayed key after one more failure; takes it out again. */
+/* When the only delayed key is due after one more failure; takes it out again. */
 static int64_t fail_once(struct queue *q, uint64_t jitter)
 {
     int64_t due;

@@ -117,7 +117,7 @@ static void assert_watching(const char *rv)
     assert_int_equal(fake_calls(&fake), 1);
     assert_string_equal(call->path + strlen(call->path) - strlen(end), end);
     assert_true(call->stream);
-    /* Three bookmarks late, and long before the server ends it. */
+    /* Three bookmarks are late then, and the server would end the watch much later. */
     assert_true(call->idle_timeout_ms >= 150000 && call->idle_timeout_ms < 300000);
     assert_true(call->answer_timeout_ms > 0 && call->answer_timeout_ms <= 30000);
 }
@@ -361,7 +361,7 @@ static void test_kick_and_stats(void **state)
     assert_string_equal(st.state, "watching");
 }
 
-/* What a watch has kept back is found by the list after it, and counted. */
+/* The list after a watch finds what the watch has kept back, and counts it. */
 static void test_relist_repairs(void **state)
 {
     struct reflector_stats stats;
@@ -379,7 +379,8 @@ static void test_relist_repairs(void **state)
     assert_int_equal(stats.repairs, 2);
     assert_string_equal(last_note, "listing -> watching");
 
-    /* What is newer than the watch's last word is no repair; nor is anything after a failure. */
+    /* A change that is newer than the last event of the watch is no repair; nor is anything after a
+     * failure. */
     fake_advance(&fake, 600000);
     send_event("MODIFIED", "a", "9");
     assert_seen("~a/9 ");

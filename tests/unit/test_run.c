@@ -93,8 +93,8 @@ static void test_output_beyond_the_limit_is_counted_and_not_kept(void **state)
     assert_true(r->result->output_bytes <= RUN_OUTPUT_MAX);
 }
 
-/* A tail is shown and is no part of the result: it counts no event, and what comes of its stream
- * takes its place. */
+/* A tail is shown and is no part of the result. It has no number among the events, and the stream's
+ * own output takes its place. */
 static void test_a_tail_is_no_output(void **state)
 {
     struct run *r = *state;

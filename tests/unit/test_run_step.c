@@ -152,7 +152,7 @@ static void test_files(void **state)
 #define CONTINUE(name)                                                                             \
     "{\"name\":\"" name "\",\"type\":\"Command\",\"command\":[\"x\"],\"onError\":\"Continue\"}"
 
-/* Those behind a step that fails run all the same; the code is that of the first that failed. */
+/* Steps behind one that fails run all the same; the exit code is that of the first that failed. */
 static void test_steps_that_go_on(void **state)
 {
     CLEANUP(tear_down) struct fixture f;
@@ -169,7 +169,8 @@ static void test_steps_that_go_on(void **state)
     expect(&f.acts, "flush\nexit 2: 0 after 40 (-)\ntimer 0\nend 3 after 150 StepFailed\n");
 }
 
-/* One that lets them go on after its time is over, one that does not. */
+/* Step a lets the others go on: they do so when its time is over, too. The second step does not,
+ * and fails. */
 static void test_going_on_after_a_time_limit(void **state)
 {
     const struct now now = {.mono_ns = 1000};
@@ -188,7 +189,7 @@ static void test_going_on_after_a_time_limit(void **state)
     expect(&f.acts, "flush\nexit 1: 9 after 40 (-)\ntimer 0\nend 124 after 100 StepFailed\n");
 }
 
-/* What is canceled or lost does not go on. */
+/* After a cancel, or a lost runner, nothing goes on. */
 static void test_nothing_goes_on_after_a_cancel(void **state)
 {
     const struct now now = {.mono_ns = 1000};
@@ -369,7 +370,8 @@ static void test_timeout(void **state)
     expect(&f.acts, LAUNCHED);
     run_on_timer(&f.run, &now, &f.acts);
     expect(&f.acts, "kill in executor after 2000\ntimer 15000\n");
-    /* A second reason changes nothing, and neither does that it ended well in the last moment. */
+    /* A second reason changes nothing. Neither does it that the step ended well in the last
+     * moment. */
     run_on_cancel(&f.run, &now, &f.acts);
     expect(&f.acts, "");
     done(&f, FRAME_EXITED, 0);
@@ -415,7 +417,7 @@ static void test_lost(void **state)
            "flush\ntext 2 arl: the runner in the container was lost while step \"a\" ran\n"
            "exit 0: 255 after 200 (the runner in the container was lost while step \"a\" ran)\n"
            "timer 0\nend 255 after 200 AgentLost\n");
-    /* Whatever is late finds nothing to change. */
+    /* Events that come too late find nothing to change. */
     done(&f, FRAME_EXITED, 0);
     run_on_timer(&f.run, &now, &f.acts);
     run_on_cancel(&f.run, &now, &f.acts);
@@ -423,8 +425,8 @@ static void test_lost(void **state)
     expect(&f.acts, "");
 }
 
-/* Its container is ended from outside, with the whole pod perhaps: nothing is said of the step
- * until it is known that this agent goes on. */
+/* Somebody ends the step's container, perhaps with the whole pod. Nothing is said of the step until
+ * it is certain that this agent goes on. */
 static void test_container_stopped(void **state)
 {
     CLEANUP(tear_down) struct fixture f;

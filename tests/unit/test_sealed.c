@@ -290,7 +290,7 @@ static void test_bodies_that_were_not_sealed(void **state)
         refused(operator_key, CHANNEL_CONTENT_TYPE, &sealed, 0, -EBADMSG);
         sealed.data[i] ^= 1;
     }
-    /* Sealed for the answer's direction, or by another operator. */
+    /* Sealed with the key of the answer. */
     buf_clear(&sealed);
     derive(&app.operator, CHANNEL_ANSWER, key);
     channel_seal(key, "body", 4, &sealed);
@@ -299,7 +299,7 @@ static void test_bodies_that_were_not_sealed(void **state)
 
 static void test_keys_that_are_none(void **state)
 {
-    /* Of small order: with these anybody knows what comes out. */
+    /* Keys of small order: with these, anybody knows the shared secret. */
     static const unsigned char small[][CHANNEL_KEY_BYTES] = {{0}, {1}};
     cleanup_buf struct buf empty = BUF_INIT(1);
     char text[CHANNEL_KEY_TEXT];
@@ -313,7 +313,7 @@ static void test_keys_that_are_none(void **state)
     }
 }
 
-/* More operators than are kept: who is forgotten is worked out again, and comes out the same. */
+/* More operators than are kept: a forgotten one's secret is computed again, and is the same. */
 static void test_many_operators(void **state)
 {
     cleanup_buf struct buf empty = BUF_INIT(1);
@@ -374,7 +374,7 @@ static void on_drain(void *arg)
         sealed_stream_write(app.stream, data, len);
         buf_append(&app.told, data, len);
     }
-    /* Full: not even an empty last frame goes in, and nothing has happened. */
+    /* The queue is full: not even an empty last frame goes in, and nothing has changed. */
     assert_int_equal(sealed_stream_end(app.stream, "", 0), -ENOBUFS);
     assert_true(sealed_stream_queued(app.stream) > QUEUE_MAX - CHANNEL_FRAME_OVERHEAD - 1);
 }
@@ -409,7 +409,7 @@ static void test_stream(void **state)
     assert_int_equal(app.gone, 0);
 }
 
-/* A cut ends the stream at once; who reads it sees whether that was its end. */
+/* A cut ends the stream at once: with a last frame if there is room for it, else without. */
 static void cut_empty(struct sealed_exchange *x)
 {
     sealed_stream_cut(begin_stream(x));

@@ -53,7 +53,7 @@ static void test_groups_go_in_turn(void **state)
     assert_next(6);
     assert_next(1);
     assert_next(5);
-    /* Nothing is remembered of a group of which nobody waited. */
+    /* A group whose entries have all gone is forgotten. */
     send_line_add(&line, &e[7], 1, "b");
     assert_next(7);
     assert_next(2);

@@ -1,10 +1,11 @@
-/* Shelves: what a pool's pods are is known without walking over them, whatever changes. */
+/* Shelves: they tell what a pool's pods are, whatever changes, and nobody walks over the pods. */
 #include "tests/unit/plan_objects.h"
 
 #define FEW 250
 #define MANY (16 * FEW)
 #define CHANGES 200
-/* Between 1, which a cost of the change alone comes to, and 16, for all that the pool has. */
+/* How much more MANY may cost than FEW: a cost of the change alone gives 1, one of all the pool's
+ * pods 16. */
 #define RATIO 4
 
 static void put_numbered_pod(struct fixture *f, int i, bool ready)

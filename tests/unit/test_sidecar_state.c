@@ -119,7 +119,7 @@ static void test_grows(void **state)
     journal_free(j);
 }
 
-/* As journal.c has them. */
+/* As journal.c makes them. */
 static void make_record(char ret[64], char type, const struct journal_key *key)
 {
     static const unsigned char check_key[crypto_shorthash_KEYBYTES] = "arl journal";
@@ -130,8 +130,8 @@ static void make_record(char ret[64], char type, const struct journal_key *key)
     crypto_shorthash((unsigned char *)ret + 8, (const unsigned char *)ret, 64, check_key);
 }
 
-/* As many records as are remembered, and half as many more, so that old ones go: they are read in a
- * time that a look through all of them for each would pass a hundredfold. */
+/* Half as many records again as are remembered, so that old ones go. If each record were looked for
+ * among all others, it would take a hundred times as long. */
 static void test_many_are_read_at_once(void **state)
 {
     enum { COUNT = JOURNAL_REMEMBERED * 3 / 2 };
@@ -166,8 +166,8 @@ static void test_many_are_read_at_once(void **state)
     journal_free(j);
 }
 
-/* A file that has become too long is written anew, with what counts. Its length is made up: that
- * many starts take too long. */
+/* A file that has become too long is written anew, with the records that count. The test fills the
+ * file itself: so many real starts take too long. */
 static void test_compacts(void **state)
 {
     cleanup_free char *name = xasprintf("%s/started", state_dir);
@@ -202,8 +202,8 @@ static void test_compacts(void **state)
     journal_free(j);
 }
 
-/* A record in the middle is not what it was: it is not taken for one that was never whole, or what
- * has begun since would be forgotten, and begin again. */
+/* A record in the middle is damaged. It must not be taken for the last record, half written: all
+ * that has begun since would be forgotten, and begin again. */
 static void test_damage_in_the_middle(void **state)
 {
     cleanup_free char *name = xasprintf("%s/started", state_dir);
@@ -221,8 +221,8 @@ static void test_damage_in_the_middle(void **state)
     assert_non_null(strstr(err.msg, "started is damaged at byte 64: "));
 }
 
-/* The last record at any stage of being written, and with any byte of it wrong: it and it alone is
- * not believed, and the next one takes its place. */
+/* The last record is half written, to any length, or has any wrong byte. Only this record is not
+ * believed, and the next one takes its place. */
 static void test_torn(void **state)
 {
     cleanup_free char *name = xasprintf("%s/started", state_dir);
@@ -312,7 +312,7 @@ static void test_no_folder(void **state)
     assert_string_equal(err.msg, "make /nosuch/folder: No such file or directory");
 }
 
-/* Keys are of the pair, not of its text run together. */
+/* A key is made of the pair, not of the two texts in a row. */
 static void test_keys(void **state)
 {
     struct journal_key a = journal_key_of("t-1", 12), b = journal_key_of("t-11", 2);
@@ -384,7 +384,7 @@ static void test_skew(void **state)
     }
 }
 
-/* What has been forgotten does not become new when the clock goes back. */
+/* A nonce that was forgotten is not new when the clock goes back. */
 static void test_clock_back(void **state)
 {
     CLEANUP(auth_done) struct auth a;
@@ -459,7 +459,8 @@ static void fill(struct spool_file *f, size_t len)
     }
 }
 
-/* Each file, and all of them together; the oldest goes, but none that is being written. */
+/* Each file has a limit, and all of them together. The oldest file goes, but none that is being
+ * written. */
 static void test_spool_limits(void **state)
 {
     struct spool *s = open_spool();
@@ -526,7 +527,7 @@ static void test_spool_restart(void **state)
     spool_free(s);
 }
 
-/* What is open somewhere keeps nothing on the disk once its file has gone. */
+/* A file that somebody has open takes no room on the disk once it was removed. */
 static void test_spool_gone_is_empty(void **state)
 {
     cleanup_free char *path = xasprintf("%s/output/a", dir);
@@ -557,7 +558,8 @@ static void test_spool_gone_is_empty(void **state)
     spool_free(s);
 }
 
-/* Nothing goes for a spare file, not even to have a place; one that has lost bytes is not kept. */
+/* No file is removed for a spare file, neither for its bytes nor for its place. A spare file that
+ * has lost bytes is not kept. */
 static void test_spool_spare(void **state)
 {
     struct spool *s = open_spool();
@@ -587,7 +589,7 @@ static void test_spool_spare(void **state)
     spool_free(s);
 }
 
-/* Places are as bytes are. */
+/* The number of files is limited as their bytes are. */
 static void test_spool_spare_count(void **state)
 {
     struct spool *s = open_spool();
@@ -604,7 +606,7 @@ static void test_spool_spare_count(void **state)
     spool_free(s);
 }
 
-/* A file that goes has no name any more when it is emptied. */
+/* A file that is removed loses its name before it is emptied. */
 static void test_spool_goes_by_name_first(void **state)
 {
     cleanup_free char *path = xasprintf("%s/output/a", dir);
@@ -624,7 +626,7 @@ static void test_spool_goes_by_name_first(void **state)
     spool_free(s);
 }
 
-/* The one that reads has opened the file when it goes: the lease holds it up there. */
+/* The file is removed when the reader has opened it: the lease holds the reader up there. */
 static void test_spool_cat_of_one_that_goes(void **state)
 {
     cleanup_free char *path = xasprintf("%s/output/a", dir);

@@ -115,7 +115,8 @@ static void test_tombstones(void **state)
     end_store(s);
 }
 
-/* The watch selects by a label: taken away it is a removal, put back an addition. */
+/* The watch selects by a label. If the label is taken away, that is a removal; if it is put back,
+ * an addition. */
 static void test_what_was_not_selected_comes_back(void **state)
 {
     struct store *s = new_store();
@@ -168,7 +169,7 @@ static void test_replace(void **state)
     end_store(s);
 }
 
-/* The answer to a write of long ago, when the object is no more. */
+/* The answer to an old write comes when the object is no more. */
 static void test_late_answer_after_a_list(void **state)
 {
     struct store *s = new_store();

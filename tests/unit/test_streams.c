@@ -1,6 +1,6 @@
 /*
- * More tasks run than may be listened to at once (--max-streams): their streams take turns, who
- * waits is no loss, and what an agent told meanwhile comes later.
+ * More tasks run than may be listened to at once (--max-streams). Their streams take turns. Nothing
+ * is lost while a task waits: what its agent told meanwhile comes later.
  */
 #include "tests/unit/unit.h"
 
@@ -186,7 +186,7 @@ static void test_more_tasks_than_streams_take_turns(void **state)
     pass(r, SLICE - 2000);
     assert_open(r, "01-");
     pass(r, 1000);
-    assert_open(r, "0-2");                                     /* 0 for 2, and then 1 for 0 */
+    assert_open(r, "0-2");                                     /* 0 gave way to 2, then 1 to 0 */
     assert_non_null(strstr(stream_of(r, 0)->path, "after=1")); /* goes on where it was */
     tell_step(r, 2);
     pass(r, SLICE);
@@ -253,7 +253,8 @@ static void test_after_a_restart_who_waits_is_not_lost(void **state)
     }
 }
 
-/* Its time is over while it waits: it is asked once more when its turn comes, and has told more. */
+/* The time of a task is over while its stream waits. The agent is asked once more when its turn
+ * comes, and has told more. */
 static void test_a_limit_that_passes_in_line(void **state)
 {
     struct rig *r = *state;
@@ -274,7 +275,7 @@ static void test_a_limit_that_passes_in_line(void **state)
     assert_succeeds(r, 1);
 }
 
-/* Taking turns keeps no agent alive that says only that the task runs. */
+/* An agent that says nothing but that the task runs is given up, although streams take turns. */
 static void test_who_never_ends_is_given_up(void **state)
 {
     struct rig *r = *state;
@@ -292,7 +293,7 @@ static void test_who_never_ends_is_given_up(void **state)
     }
 }
 
-/* An agent is given up after a minute of silence: the time in line is none. */
+/* An agent is given up after a minute of silence. The time in line does not count. */
 static void test_the_time_in_line_is_no_silence(void **state)
 {
     struct rig *r = *state;

@@ -157,7 +157,7 @@ static void pods_end(struct fixture *f)
     put_pod(f, "a", NULL, "\"phase\":\"Failed\",\"reason\":\"Evicted\",\"message\":\"disk full\"");
     fixture_plan(f, "pool/ns/p", NULL);
     fixture_remove(f, &api_pod, "a");
-    fixture_pass(f, 2000); /* those that end together are one failure */
+    fixture_pass(f, 2000); /* pods that end together are one failure */
     put_pod(f, "b", NULL, "\"phase\":\"Failed\",\"reason\":\"Evicted\",\"message\":\"disk full\"");
     pool_state(f)->status_mono_ns = 0;
 }
@@ -568,7 +568,8 @@ static void test_waiting_sandboxes_hear_of_their_pool(void **state)
     }
 }
 
-/* One pod that is evicted is replaced, and nobody need be told; nor is it told for ever. */
+/* One pod that is evicted is replaced, and nobody need be told. Nor does the pool speak of it for
+ * ever. */
 static void test_one_pod_that_ends_is_no_failure(void **state)
 {
     struct fixture *f = *state;

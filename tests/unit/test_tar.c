@@ -186,7 +186,8 @@ static void test_kinds(void **state)
     assert_false(is_there("x"));
 }
 
-/* Links that are in the way lead nowhere: not those of the archive, nor those of somebody else. */
+/* Links that are in the way are not followed: neither those of the archive nor those of somebody
+ * else. */
 static void test_through_links(void **state)
 {
     put_text("out/kept", "kept");

@@ -75,7 +75,7 @@ static void test_what_is_taken_is_counted(void **state)
 {
     turns_take(&turns, &t[0], "a/1", 150);
     assert_true(turns_over(&turns));
-    /* What was not asked for keeps nobody from one turn, but from a second one. */
+    /* Parts that were taken without asking keep nobody from one turn, but from a second one. */
     assert_true(turns_ask(&turns, &t[2], "b/2", 20));
     assert_false(turns_ask(&turns, &t[1], "b/1", 20));
     turns_end(&turns, &t[2]);
@@ -133,7 +133,7 @@ static void check_row(const struct row *row)
     turns_done(&ts);
 }
 
-/* The namespace that has most gives way, but who has half takes turns with itself. */
+/* The namespace that has most gives way. One that has its half takes turns with itself. */
 static void test_who_gives_way(void **state)
 {
     static const struct row rows[] = {

@@ -23,7 +23,7 @@ static void test_put(void **state)
     assert_int_equal(call("put --size 5 --sha256 " HELLO_HASH " --mode 0750 %s/a/b/c", root), 0);
     has(out, "\"created\":false");
     assert_int_equal(mode_of("a/b/c") & 07777, 0750);
-    /* Kept, as nothing else is said. */
+    /* The mode is kept, as no other is given. */
     put_text("a/b/c", "");
     has(out, EMPTY_HASH);
     assert_int_equal(mode_of("a/b/c") & 07777, 0750);
@@ -32,7 +32,7 @@ static void test_put(void **state)
     assert_true(is_there("a/b/d") && is_there("a/-e"));
 }
 
-/* Whatever is wrong with the body, the file that was there is there. */
+/* Whatever is wrong with the body, the old file stays as it was. */
 static void test_put_fails_whole(void **state)
 {
     cleanup_free char *folder = path("a");
@@ -73,7 +73,7 @@ static void test_put_framed(void **state)
     check_file("f", "hello");
 }
 
-/* Of two names, one would keep the old text. */
+/* The file has two names: if it were replaced, the other name would keep the old text. */
 static void test_put_in_place(void **state)
 {
     cleanup_free char *a = path("a"), *b = path("b");
@@ -88,7 +88,7 @@ static void test_put_in_place(void **state)
     check_file("b", "short");
 }
 
-/* A new text for the file `f`, in whose place another one is put once it was found. */
+/* Writes a new text to the file `f`. After `f` was found, another file is put in its place. */
 static struct replace replace_exchanged(const char *other)
 {
     cleanup_free char *file = path("f"), *from = path(other);
@@ -104,8 +104,7 @@ static struct replace replace_exchanged(const char *other)
     return r;
 }
 
-/* Whose file it is, who may read it, and its attributes: none of them is of one file and the rest
- * of another. */
+/* Owner, mode and attributes are those of one file, never some of one and some of the other. */
 static void test_put_over_one_that_was_exchanged(void **state)
 {
     cleanup_free char *f = path("f"), *other = path("other");
@@ -355,7 +354,7 @@ static void test_rm(void **state)
 
 /* ---- what runs beside them ------------------------------------------------------------------- */
 
-/* Their descriptors are nobody's but root's then, see proc(5). */
+/* Their descriptors then belong to root alone, see proc(5). */
 static void test_not_dumpable(void **state)
 {
     char verb[] = "ls", help[] = "--help", *argv[] = {verb, help, NULL};

@@ -263,7 +263,7 @@ static void test_relist(void **state)
     assert_string_equal(ended(KUBE_OK), "watch");
 }
 
-/* Each outage is waited out by itself, and no longer than it lasts. */
+/* Each outage has a back-off of its own, which ends with the outage. */
 static void test_gate_turned(void **state)
 {
     struct watch_event back = {.type = WATCH_EV_GATE_TURNED};
@@ -284,7 +284,7 @@ static void test_gate_turned(void **state)
     assert_string_equal(step(back), "watch");
 }
 
-/* One that is cut again and again, each time after a while of events, gets on each time. */
+/* A watch that is cut again and again, each time after some events, gets on each time. */
 static void test_backoff_of_watches_that_get_on(void **state)
 {
     make_watching();
@@ -296,7 +296,8 @@ static void test_backoff_of_watches_that_get_on(void **state)
     assert_string_equal(ended(KUBE_NO_ANSWER), "wait 1600");
 }
 
-/* A watch that worked ends what failed before it, however short the time between two outages. */
+/* A watch that worked ends the back-off for earlier failures, however short the time between two
+ * outages. */
 static void test_backoff_after_a_good_watch(void **state)
 {
     make_watching();

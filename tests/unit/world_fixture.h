@@ -32,7 +32,7 @@ struct fixture {
     struct now now;
     struct buf text;
     uint64_t rv;
-    bool unchecked; /* for what measures: world_check() costs what the world has */
+    bool unchecked; /* for measurements: world_check() takes longer with each object */
 };
 
 static inline void fixture_init(struct fixture *f)
@@ -139,7 +139,7 @@ static inline const char *fixture_plan(struct fixture *f, const char *key, char 
     return buf_str(&f->text);
 }
 
-/* Plans what is queued; returns how many keys that were. */
+/* Plans all queued keys; returns how many there were. */
 static inline size_t fixture_drain(struct fixture *f)
 {
     size_t n = 0;
@@ -162,7 +162,7 @@ static inline int64_t fixture_cpu_ns(void)
     return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
 }
 
-/* Of several tries: others use the machine's caches, too. */
+/* The least of several tries: other programs use the machine's caches, too. */
 static inline int64_t fixture_least(int64_t (*cost)(int count), int count)
 {
     int64_t best = cost(count);
