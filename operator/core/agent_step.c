@@ -6,7 +6,7 @@
  *    │ │  └──────────▶ CLEAN                ▼ │ ▼ │                     │
  *    │ │                              SILENT┘   STOPPING   (sent: back) │
  *    │ │                                                                │
- *    │ │ any answer                doubt                                │
+ *    │ │ clean                     doubt                                │
  *    │ └──────────── OUTDATED ◀──────────── ASKING                      │
  *    └────────────────────────── doubt, forged ─────────────────────────┘
  *
@@ -99,7 +99,7 @@ bool agent_step(struct agent_view *a, enum agent_event ev, int64_t now_mono_ns)
         a->not_believed_since_mono_ns = now_mono_ns;
     if (ev == AGENT_EV_GENUINE && a->not_believed_since_mono_ns) {
         a->not_believed_since_mono_ns = 0;
-        a->in_vain_since_mono_ns = 0; /* that was not its fault */
+        a->in_vain_since_mono_ns = 0; /* not the agent's fault: others answered */
     }
     assert(a->state != AGENT_CLEAN || a->in_vain_since_mono_ns == 0);
     assert(!a->genuine || a->not_believed_since_mono_ns == 0);

@@ -2,12 +2,12 @@
  * What may be running in a sandbox's pod, as far as this process knows (pure). The diagram is in
  * agent_step.c.
  *
- * A task begins only in AGENT_CLEAN. What brings a sandbox there is an audit: its agent is asked
- * what runs in the pod, what no Task wants is cancelled, and the agent is asked again until nothing
- * of that is left. A sandbox that this process has just bound is clean without an audit.
+ * A task begins only in AGENT_CLEAN. An audit brings a sandbox there: the operator asks the agent
+ * what runs in the pod, cancels what no Task wants, and asks again until nothing of that is left. A
+ * sandbox that this process has just bound is clean without an audit.
  *
- * Whether the agent's answers are its own is told apart from that: while only somebody else answers
- * in its place (not_believed_since_mono_ns), audits go on, and no answer of that kind counts.
+ * Whether an answer is the agent's own is a separate question. While only somebody else answers
+ * in the agent's place (not_believed_since_mono_ns), audits go on, and no such answer counts.
  */
 #ifndef ARL_OPERATOR_CORE_AGENT_STEP_H
 #define ARL_OPERATOR_CORE_AGENT_STEP_H
@@ -16,7 +16,7 @@
 #include "common/base/sm.h"
 
 enum agent_state {
-    AGENT_UNKNOWN, /* nobody has asked; so also while the pod has no address, or the agent no key */
+    AGENT_UNKNOWN, /* nobody has asked; or nobody can: the pod has no address or the agent no key */
     AGENT_QUEUED,  /* the audit waits for its turn */
     AGENT_ASKING,  /* the agent is being asked */
     AGENT_OUTDATED, /* it is being asked, and what it answers does not count: see AGENT_EV_DOUBT */
@@ -49,9 +49,9 @@ struct agent_view {
         not_believed_since_mono_ns; /* since when only others have answered; 0: that is not so */
 };
 
-/* Begins as {0}. An event that has no meaning in a state, such as the late answer of an audit that
- * was for an earlier life of the sandbox's name, changes nothing. Returns whether anything has
- * changed but `genuine`. */
+/* Begins as {0}. An event that has no meaning in a state changes nothing: for example the late
+ * answer to an audit of an earlier sandbox of the same name. Returns whether anything has changed
+ * but `genuine`. */
 bool agent_step(struct agent_view *a, enum agent_event ev, int64_t now_mono_ns);
 
 #endif
