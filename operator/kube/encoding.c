@@ -54,7 +54,7 @@ bool encoding_is_pb(const char *data, size_t len)
     return len >= MAGIC_BYTES && memcmp(data, magic, MAGIC_BYTES) == 0;
 }
 
-/* What an envelope says of its message. */
+/* The parts of an envelope that count. */
 struct envelope {
     struct pb_part kind;
     struct pb_part message;
@@ -94,7 +94,7 @@ static int other_kind(struct pb_part kind, struct err *err)
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-/* The metadata alone, which a table has first. */
+/* The tree of the metadata alone. They are the first row of each kind's table. */
 static int pb_head(const struct api_kind *kind, struct pb_part message, bool is_cut,
                    struct json_object **ret, struct err *err)
 {
@@ -182,7 +182,7 @@ static void pb_item_of(const struct items *i, struct pb_part message)
     i->item(obj, &err, i->arg);
 }
 
-/* PodList, as the lists of all kinds: metadata = 1, items = 2. */
+/* PodList and the lists of all other kinds: metadata = 1, items = 2. */
 static int pb_list(const struct items *i, struct pb_part list, struct json_object **ret_meta,
                    struct err *err)
 {
