@@ -41,7 +41,7 @@ static const struct pb_field waiting[] = {
     {0},
 };
 
-static const struct pb_field running[] = {{0}}; /* that it is there */
+static const struct pb_field running[] = {{0}}; /* only whether it is there is read */
 
 static const struct pb_field terminated[] = {
     {1, PB_INT, "exitCode"},
