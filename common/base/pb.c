@@ -8,7 +8,7 @@
 #include "common/base/json.h"
 
 #define VARINT_BYTES 10
-#define NUMBER_MAX 536870911u /* 2^29 - 1: field numbers */
+#define NUMBER_MAX 536870911u /* 2^29 - 1: the largest field number */
 
 /* ---- the wire -------------------------------------------------------------------------------- */
 
@@ -180,7 +180,7 @@ static int make_text(struct builder *b, const char *name, struct pb_part part,
         mended = json_to_utf8(part.data, part.len, &part.len);
         part.data = mended;
     }
-    assert(part.len <= INT32_MAX); /* a room is smaller by far */
+    assert(part.len <= INT32_MAX); /* the room is far smaller */
     return made(b, json_object_new_string_len(part.data ? part.data : "", (int)part.len), ret);
 }
 
@@ -242,7 +242,8 @@ static int add_member(struct builder *b, struct json_object *to, const char *nam
     return err_set(b->err, -ENOMEM, "out of memory");
 }
 
-/* An entry of a map is a message: key = 1, value = 2. Of one key twice the last one counts. */
+/* An entry of a map is a message: key = 1, value = 2. If a key is there twice, the last entry
+ * counts. */
 static int add_entry(struct builder *b, const char *name, struct pb_part entry,
                      struct json_object *map)
 {

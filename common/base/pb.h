@@ -1,14 +1,14 @@
 /*
- * Protocol buffers in (protobuf.dev, "Encoding"): a reader of the wire, and trees by tables. There
- * are no generated structs: a table names the few fields that are wanted, and a message becomes the
- * tree that json_parse() would make of the same object, without all other members. So there is one
- * decoder of each object, whatever its encoding.
+ * A reader of protocol buffers (protobuf.dev, "Encoding"): of single fields, and of whole messages,
+ * which become trees. There are no generated structs: a table names the few fields that are wanted.
+ * A message becomes the tree that json_parse() would make of the same object, without all other
+ * members. So there is one decoder of each object, whatever its encoding.
  *
  * Limits: a message nests as deep as its table and no deeper, since what no table names is passed
  * over unread. A tree takes max_tree_bytes at most, counted before each value is made (-EMSGSIZE).
- * All lengths are checked against the bytes that are there. A field of another type than its
- * table's, a singular one that is there twice, groups and numbers that are too long are -EINVAL
- * with the field's name.
+ * All lengths are checked against the bytes that are there. These are -EINVAL: a field of another
+ * type than its table's or a singular one that is there twice, with the field's name; a group; a
+ * number that is too long.
  */
 #ifndef ARL_COMMON_BASE_PB_H
 #define ARL_COMMON_BASE_PB_H
@@ -29,11 +29,11 @@ enum pb_wire {
 struct pb_reader {
     const unsigned char *p;
     const unsigned char *end;
-    bool is_cut; /* it may end within a field: what is there of that one is given */
+    bool is_cut; /* it may end within a field: the bytes of it that are there are given */
 };
 
 struct pb_part {
-    const char *data; /* in the message that it is a part of */
+    const char *data; /* points into the message */
     size_t len;
 };
 
@@ -41,7 +41,7 @@ struct pb_item {
     uint32_t number;
     enum pb_wire wire;
     uint64_t value;      /* PB_WIRE_VARINT */
-    struct pb_part part; /* PB_WIRE_BYTES */
+    struct pb_part part; /* all others: the bytes */
 };
 
 struct pb_reader pb_reader_of(struct pb_part message, bool is_cut);
@@ -49,15 +49,15 @@ struct pb_reader pb_reader_of(struct pb_part message, bool is_cut);
 int pb_next(struct pb_reader *r, struct pb_item *ret, struct err *err);
 
 /* The bytes of the field of this number (a text, a message), empty if it is absent; name is for the
- * error. All of the message is looked at. */
+ * error. The whole message is read, since the field may be there twice. */
 int pb_bytes(struct pb_part message, bool is_cut, uint32_t number, const char *name,
              struct pb_part *ret, struct err *err);
 
 enum pb_type {
-    PB_TEXT, /* an empty one is left out, as Kubernetes leaves it out of JSON; of bytes that are not
-              * UTF-8 come U+FFFD, which is what the API server's JSON has for them */
+    PB_TEXT, /* an empty one is left out, as in Kubernetes' JSON; bytes that are not UTF-8 become
+              * U+FFFD, as in the API server's JSON */
     PB_INT,  /* int32 or int64 */
-    PB_INT_OR_NONE, /* one that Kubernetes leaves out of JSON if it is 0; so it is here */
+    PB_INT_OR_NONE, /* the same, but left out if it is 0, as in Kubernetes' JSON */
     PB_BOOL,
     PB_MESSAGE,
     PB_REPEATED, /* messages: becomes an array */
