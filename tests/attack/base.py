@@ -1,4 +1,4 @@
-"""What the attacks have in common: who attacks and who is to be left alone, how it is seen, and the table."""
+"""What the attacks have in common: the tenant who attacks, the tenant who must not notice, what reports an attack, and the table."""
 import base64
 import contextlib
 import glob
@@ -18,7 +18,7 @@ import harness
 from harness import IMAGES, PATIENCE, ROOT, ApiError, Failed, expect, patch, path_of, sh, wait
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-# The signing client of the suite integ, whose module has the name of another one.
+# The signing client of the suite integ. Its module is called harness, as that of e2e is: so it is loaded under another name.
 loader = importlib.machinery.SourceFileLoader("integ_harness", os.path.join(ROOT, "tests", "integ", "harness.py"))
 INTEG = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
 loader.exec_module(INTEG)
@@ -28,12 +28,13 @@ with open(os.path.join(ROOT, "sidecar", "runner", "frames.h"), encoding="utf-8")
     FRAMES_VERSION = int(re.search(r"#define FRAMES_VERSION (\d+)", frames.read())[1])
 OLD_FRAMES_VERSION = 4      # of commit 4f97371
 FORGED = "100 of 100 tests passed\n"
-HONEST_S = 10               # in which a task of another sandbox has to end right
+HONEST_S = 10               # a task of another sandbox has to end right within this time
 SEEN_S = 20
 WORK = "/workspace"
 EXECUTOR = {"name": "executor", "image": IMAGES["python"]}
 USER = {"runAsUser": 1000, "runAsGroup": 1000}
-# Who attacks: root as containers are by default (with NET_RAW), a user, and the two side by side in one pod.
+# Pools to attack from. root: root as containers have it by default (with NET_RAW). user: uid 1000. two: a container of each in one pod.
+# suid: an image with a set-uid program. tty: a terminal. never: restartPolicy Never.
 POOLS = {
     "root": {"containers": [{**EXECUTOR, "command": ["sleep", "1000000"]}]},
     "user": {"containers": [{**EXECUTOR, "securityContext": USER}]},
@@ -46,7 +47,7 @@ REPLICAS = {"root": 3, "user": 2, "two": 2}
 ATTACKS = []
 
 
-# Why nothing tells of an attack but what its author is told.
+# Reasons why only the attack's author is told: no metric, Event or condition reports the attack.
 REFUSED = "the API server refuses it, and tells who asked"
 OWN = "it is in the author's own sandbox, and its task says what came of it"
 IGNORED = "the kernel, or the runner, does nothing of what is asked for: nothing happens"
@@ -57,10 +58,11 @@ ADMIN = "only an administrator can do it"
 
 
 def attack(ref, mechanism, then=True, alone=False, seen=None, untold=None):
-    """ref: the issue's number of it, or "". then: it succeeds with the images of 4f97371 (None: it is told, and either will do).
-    seen: what must tell of it, any of: "metric REGEX" (of the operators), "agent REGEX" (a metric of an agent of the case's sandboxes),
-    "event REGEX", "condition REGEX". untold: why nothing does but an answer to its author. One of the two.
-    The function returns None if nothing came of it, or what was won."""
+    """Adds the function to the list of attacks. The function returns None if the attack was refused, else a text that says what was won.
+
+    ref: the attack's number in docs/reliability.md, or "". then: whether it succeeds with the images of 4f97371 (None: either).
+    seen: reports, one of which must come: "metric REGEX" (of the operators), "agent REGEX" (a metric of an agent of the case's
+    sandboxes), "event REGEX" or "condition REGEX". untold: why there is no report. Give either seen or untold."""
     def add(f):
         expect(bool(seen) != bool(untold), f"{f.__name__}: what tells of it?")
         ATTACKS.append({"name": f.__name__, "ref": ref, "mechanism": mechanism, "then": then, "alone": alone, "seen": seen or [],
@@ -70,7 +72,7 @@ def attack(ref, mechanism, then=True, alone=False, seen=None, untold=None):
 
 
 class OperatorKey(INTEG.Key):
-    """The operators' signing key, as an administrator can read it, with a pair of one's own: what an operator is to an agent."""
+    """A client that agents take for an operator: it has the operators' signing key, from the Secret, and a pair of its own."""
 
     def __init__(self, seed):
         super().__init__()
@@ -79,7 +81,7 @@ class OperatorKey(INTEG.Key):
 
 
 def quick(look, limit):
-    """Whether it came, for what an attack wants: where it is refused, that takes the whole limit."""
+    """Whether look() becomes true within the limit. For what an attack wants: when the attack is refused, the whole limit passes."""
     end = time.monotonic() + limit
     while not look():
         if time.monotonic() > end:
@@ -89,7 +91,7 @@ def quick(look, limit):
 
 
 class TenantApi:
-    """The API as a ServiceAccount with the rights of `edit`, of kubectl debug and of arl's users in one namespace. Requests say whom they are made for."""
+    """The API as a ServiceAccount with the rights of `edit`, of kubectl debug and of arl's users in one namespace, by impersonation."""
 
     def __init__(self, api, ns, account):
         self.api = api
@@ -148,7 +150,7 @@ class Env(harness.Env):
         self.honest.box("honest", name="honest", idleTimeoutSeconds=0)
 
     def shared(self):
-        return "none"   # each case is told its own
+        return "none"   # there is no shared namespace: Attack sets that of each case
 
     def make_tenant(self):
         ns = self.evil
@@ -171,18 +173,18 @@ class Env(harness.Env):
         return kind
 
     def restarts(self):
-        """How often the operators' containers have begun again, by pod."""
+        """How often the operator's container was restarted, by pod."""
         return {p["metadata"]["name"]: self.operator.restarts(p["metadata"]["name"]) for p in self.operator.pods()}
 
     def metrics_of(self, pod):
-        """{"name{labels}": value} of an operator."""
+        """The metrics of an operator, as {"name{labels}": value}."""
         port = next((p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", [])), 8080)
         status, text = self.api.request("GET", path_of(Env.system(), "pods", f"{pod['metadata']['name']}:{port}/proxy/metrics"))
         found = re.findall(r"^([a-z_]+(?:\{[^}]*\})?) ([0-9.e+]+)$", text, re.M) if status == 200 else []
         return {name: float(value) for name, value in found}
 
     def metrics(self):
-        """The sums over the operators."""
+        """The metrics of all operators, added up."""
         total = {}
         for pod in self.operator.pods():
             for name, value in self.metrics_of(pod).items():
@@ -190,7 +192,7 @@ class Env(harness.Env):
         return total
 
     def agent_metrics(self, box, pod):
-        """Those of the agent of a sandbox's pod."""
+        """The metrics of the agent in a sandbox's pod."""
         if not self.key:
             secret = self.api.get(path_of(Env.system(), "secrets", "arl-signing-key"))["data"]["key"]
             self.key = OperatorKey(INTEG.channel.unurl64(base64.b64decode(secret).decode().strip().partition(":")[2]))
@@ -207,7 +209,7 @@ class Env(harness.Env):
 
     @staticmethod
     def processor_time(pod_uid):
-        """Seconds that the operator's process of that pod has run; the node's processes are this machine's."""
+        """Seconds of processor time of the operator in that pod. The processes of the local cluster's node are processes of this machine."""
         for path in glob.glob("/proc/[0-9]*/comm"):
             folder = os.path.dirname(path)
             with contextlib.suppress(OSError), open(path, encoding="ascii") as comm, open(f"{folder}/cgroup", encoding="ascii") as groups:
@@ -222,7 +224,7 @@ class Env(harness.Env):
         return harness.Operator.NS
 
     def honest_task(self):
-        """Seconds that a task of the other tenant's took; Failed if it did not end right."""
+        """How many seconds a task of the other tenant takes. Raises Failed if the task does not end right."""
         began = time.monotonic()
         word = f"honest-{time.time_ns()}"
         name = self.honest.task("honest", sh(f"echo {word}"))
@@ -234,7 +236,7 @@ class Env(harness.Env):
 
 
 class Attack(harness.Case):
-    """One of them under way. Works in the attacker's namespace."""
+    """An attack under way, in the attacker's namespace."""
 
     def __init__(self, env, number, a):
         self.a = a
@@ -244,15 +246,16 @@ class Attack(harness.Case):
         self.undo = []
 
     def tell(self, text):
-        """A figure, for the table."""
+        """Adds a figure to the attack's line."""
         self.details.append(text)
 
     def comes(self, look, limit):
-        """Whether it came, for what arl has to do: with patience, but on the images of then, which may not do it at all."""
+        """Whether look() becomes true within the limit. For what arl has to do: the limit is PATIENCE times as long, but not with old
+        images, which may never do it."""
         return quick(look, limit * (1 if self.env.old else PATIENCE))
 
     def ends(self, name, limit):
-        """Whether the task came to its end."""
+        """Whether the task ends within the limit."""
         return self.comes(lambda: self.get("Task", name).get("status", {}).get("state") in ("Succeeded", "Failed"), limit)
 
     # -- sandboxes of the attacker's
@@ -261,7 +264,7 @@ class Attack(harness.Case):
         return self.box(self.env.pool(kind), idleTimeoutSeconds=0, **spec)
 
     def armed(self, kind, **spec):
-        """A sandbox with the program in it."""
+        """A sandbox with inside.py in its workspace."""
         box = self.sandbox_of(kind, **spec)
         self.arm(box)
         return box
@@ -271,7 +274,7 @@ class Attack(harness.Case):
         expect(s["state"] == "Succeeded", f"the attacker's program could not be written: {s}")
 
     def daemon(self, box, *args, container=None):
-        """Leaves the program behind in the sandbox with these arguments, and waits until it says that it is about to do its work."""
+        """Leaves inside.py behind as a daemon in the sandbox, and waits until it has called up()."""
         text, up = " ".join(str(a) for a in args), self.unique("up")
         script = (f"cd {WORK}; UP={up} setsid python3 inside.py {text} </dev/null >log 2>&1 & cd {WORK}; "
                   f"while [ ! -e {up} ] && kill -0 $! 2>/dev/null; do sleep 0.05; done; cat log; [ -e {up} ]")
@@ -279,23 +282,23 @@ class Attack(harness.Case):
         expect(s["state"] == "Succeeded", f"the attacker's daemon: {s}")
 
     def program(self, box, *args, limit=60, **step):
-        """The program as a step; returns the task's status."""
+        """Runs inside.py as a step. Returns the task's status."""
         return self.run(box, sh(f"python3 {WORK}/inside.py " + " ".join(str(a) for a in args), **step), limit=limit)
 
     def inside(self, box, script, container="executor", fails=False):
-        """What a look from outside says, past arl."""
+        """Runs a script in the sandbox's container by kubectl exec, past arl. Returns its stdout."""
         r = self.env.run_kubectl("-n", self.ns, "exec", self.get("Sandbox", box)["status"]["podName"], "-c", container, "--", "sh", "-c", script)
         expect(fails or r.returncode == 0, f"exec {script!r}: {r.stderr}")
         return r.stdout
 
     def on_the_node(self, box, name):
-        """A file of the workspace, past the container, in which nothing may work any more."""
+        """The content of a file of the workspace, read on the node: in the container nothing may work any more."""
         uid = self.pod_of(box)["metadata"]["uid"]
         return self.env.cluster_command("exec", "cat", f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/workspace/{name}").stdout
 
     @staticmethod
     def port(pod):
-        """Where the pod's agent listens."""
+        """The port on which the pod's agent listens."""
         c = next(c for c in pod["spec"]["containers"] + pod["spec"].get("initContainers", []) if c["name"] == "sidecar")
         return c["ports"][0]["containerPort"]
 
@@ -306,7 +309,7 @@ class Attack(harness.Case):
         return next(c["restartCount"] for c in self.pod_of(box)["status"]["containerStatuses"] if c["name"] == container)
 
     def agent_ended(self, box):
-        """Its container is ended from outside; it is ready again afterwards."""
+        """Kills the agent's container from outside, and waits until it is ready again."""
         def again():
             c = next(c for c in self.pod_of(box)["status"]["containerStatuses"] if c["name"] == "sidecar")
             return c["restartCount"] > before and c["ready"]
@@ -318,30 +321,31 @@ class Attack(harness.Case):
         return ",".join(p["status"]["podIP"] for p in self.env.operator.pods())
 
     def neighbour(self, box, victim_pod, mode, seconds=6, wanted="PUT", peers=None):
-        """A daemon that answers the operators for that pod's address, until so many seconds after it was first asked that."""
+        """Leaves a daemon that takes the victim's address and answers the operators in the victim's place. It ends the given number of
+        seconds after the first request with the wanted method."""
         self.daemon(box, "neighbour", victim_pod["status"]["podIP"], self.port(victim_pod), peers or self.peers(), mode, seconds, wanted)
-        time.sleep(1.2)     # a host keeps an address for a second, whoever says otherwise
+        time.sleep(1.2)     # for a second after it has learned a MAC address, a host believes no other one
 
     def gave(self, box, to="PUT"):
-        """Whether the neighbour there has given its answer to an operator that asked this."""
+        """Whether the false agent in this sandbox has answered an operator's request with this method."""
         return f" to {to} /v1/" in self.said(box)
 
     def said(self, box, name="said", container="executor"):
-        """A file that the program keeps."""
+        """The content of a file into which inside.py writes; empty if there is none."""
         return self.inside(box, f"cat {WORK}/{name} 2>/dev/null", container, fails=True)
 
     def true_result(self, s, code, out):
-        """What was won if a task did not end so, nor as unavailable; None: nothing."""
+        """None if the task ended with this exit code and stdout, or because its agent was unavailable. Else what was won."""
         if s["state"] == "Failed" and "Unavailable" in json.dumps(s.get("conditions", [])):
             return None
         if (s["exitCode"], s.get("stdout", "")) == (code, out) and (s["state"] == "Succeeded") == (code == 0):
             return None
         return f"the task ended as {s['state']}, exit {s['exitCode']}, stdout {s.get('stdout', '')[:80]!r}"
 
-    # -- how it is seen
+    # -- what reports the attack
 
     def look(self, before):
-        """The first of what must tell of the attack; None: nothing did."""
+        """The first report of the attack that is found within SEEN_S; None: there is none."""
         def found():
             for want in self.a["seen"]:
                 kind, _, pattern = want.partition(" ")
@@ -361,7 +365,7 @@ class Attack(harness.Case):
         return [k for k, v in now.items() if v > before["metrics"].get(k, 0)]
 
     def look_at_agent(self, _):
-        """What has been counted since the agent began: its pod is this case's own."""
+        """All counters above 0 of the agents of this case's sandboxes. Nobody else uses these pods, so there is no need to compare."""
         out = []
         for kind, name in self.made:
             box = self.find(kind, name) if kind == "Sandbox" else None
@@ -392,7 +396,7 @@ class Attack(harness.Case):
 
 
 class Runner:
-    """Runs the attacks, prints a line for each, and the table at the end."""
+    """Runs attacks, prints a line for each and, at the end, the table."""
 
     def __init__(self, env, old):
         self.env, self.old = env, old
@@ -456,7 +460,7 @@ class Runner:
         return f"; the operators' containers began again {again} times" if again else ""
 
     def recover(self):
-        """The next attack begins with operators that work."""
+        """Waits until the operators work again, for the next attack."""
         with contextlib.suppress(Failed, ApiError):
             wait("the operators to work again", lambda: self.env.operator.ready() and self.env.honest_task() < 60, 60)
 

@@ -1,10 +1,10 @@
-"""Results, forged: by who speaks for the agent on the wire, takes its port or its address, or its runner's place."""
+"""Forged results. The attacker writes into the agent's connection, or takes the agent's port, its address, or its runner's place."""
 import time
 
 from base import FORGED, NO_DOOR, PASSIVE, WORK, attack, quick
 from harness import Failed, expect, sh, wait
 
-# An agent that has begun again knows what has run, but not which requests it has had.
+# After a restart an agent knows from its journal what has run, but not which requests it has answered.
 RETRIED = "the agent takes it for the operator's own question what became of it, and answers in seals that nobody else opens"
 NOT_BELIEVED = ["metric not_believed", "condition AgentNotBelieved"]
 FAILS = sh("sleep 2; echo 3 of 100 tests passed; exit 1")
@@ -12,7 +12,7 @@ TRUTH = (1, "3 of 100 tests passed\n")
 
 
 def injected(t, kind, what, step=FAILS, truth=TRUTH, container=None):
-    """A daemon of an earlier step writes into the stream of the next task's answer."""
+    """A daemon of an earlier step writes into the agent's answer to the next task. Returns what it won."""
     box = t.armed(kind)
     t.daemon(box, "inject", t.port_of(box), what, container=container)
     s = t.run(box, step, limit=100)
@@ -46,7 +46,7 @@ def a_clean_end_of_the_stream(t):
 
 
 def recorded(t, box):
-    """A whole answer to an honest task lies in the sandbox's recorded then."""
+    """Runs an honest task, and records the agent's whole answer into the file `recorded` of the sandbox."""
     t.daemon(box, "listen", t.port_of(box))
     s = t.run(box, sh("sleep 0.5; echo good"))
     expect(s["stdout"] == "good\n", f"the task that is recorded: {s}")
@@ -68,7 +68,7 @@ def port_taken(t, kind):
     port = t.port_of(box)
     before = t.restarts_of(box, "sidecar")
     t.daemon(box, "serve", port, "forge")
-    # By itself, since the task that begins it may never be heard of again.
+    # The flood is a daemon: if the agent is killed, nobody hears of the task that started the flood.
     name = t.task(box, sh(f"setsid python3 {WORK}/inside.py flood 127.0.0.1 {port} 24 4190000 8 </dev/null >{WORK}/flood 2>&1 & sleep 0.2"))
     took = wait("the flood to be over, or to have killed", lambda: t.restarts_of(box, "sidecar") > before or t.said(box) or t.said(box, "flood"), 60)
     expect(t.ends(name, 60), "the task that floods did not end")
@@ -95,7 +95,7 @@ def neighbour(t, mode, step=FAILS, truth=TRUTH, thief=None, box=None):
     """Another pod answers for the address of a sandbox. Returns what it won."""
     thief, box = thief or t.armed("root"), box or t.sandbox_of("user")
     t.neighbour(thief, t.pod_of(box), mode)
-    # One that the agent has answered before the address was taken is no attack.
+    # A task that the agent has answered before the address was taken is no attack: try again.
     for _ in range(5):
         won = t.true_result(t.run(box, step, limit=100), *truth)
         if won or t.gave(thief):
@@ -174,7 +174,7 @@ def tiny_events_without_end(t):
     name = t.task(box, sh("sleep 1; echo slept"), timeout="3s")
     wait("the neighbour to be asked", lambda: t.gave(thief), 20)
     began, used = time.monotonic(), t.env.processor_time(leader)
-    time.sleep(5)   # how much it takes in that time is what is tested
+    time.sleep(5)   # the operator's processor time in these seconds is what is tested
     share = (t.env.processor_time(leader) - used) / (time.monotonic() - began)
     t.delete("Task", name)
     t.tell(f"the operator takes {100 * share:.0f} % of a processor")
@@ -189,10 +189,12 @@ def long_texts_beside_the_output(t):
 # ---- answers to the question what runs
 
 def asked_what_runs(t, kind):
-    """The operator asks the agent of a sandbox what runs there, and a neighbour answers. Then: when a task that runs is deleted. Now:
-    when the stream of one is broken and somebody answers who is not believed, before the cancel of a task is."""
+    """The operator asks the agent of a sandbox what runs there, and a neighbour answers.
+
+    The old operator asks when a task that runs is deleted. Ours asks, after a stream is broken and an answer was not believed, before
+    it cancels a task."""
     thief, box = t.armed("root"), t.sandbox_of("user")
-    # The operator's end of the stream is told that there is none, as soon as it acknowledges something.
+    # The task prints, so that the operator acknowledges bytes of the stream: the neighbour answers these with a reset.
     name = t.task(box, sh("while :; do echo x; sleep 0.2; done"))
     t.state(name, "Running")
     t.neighbour(thief, t.pod_of(box), f"running:{kind}", wanted="GET")
@@ -245,7 +247,8 @@ def a_false_nothing_runs_here(t):
 # ---- replays
 
 def heard(t, box):
-    """The request of a task, as it was on the wire, lies in the sandbox's heard then. The task appends to count. Returns the port."""
+    """Runs a task that appends a line to the file `count`, and records its request from the wire into the file `heard`. Returns the
+    agent's port."""
     port = t.port_of(box)
     t.daemon(box, "listen", port)
     s = t.run(box, sh(f"echo x >>{WORK}/count"))
@@ -276,8 +279,8 @@ def requests_sent_again_after_a_restart(t):
     t.agent_ended(box)
     told = sent_again(t, box, "127.0.0.1", port)
     count = t.inside(box, f"cat {WORK}/count")
-    # An agent that has begun again does not know which requests it has had. It may answer, in seals that only the operator opens; but
-    # nothing may come of it.
+    # After a restart the agent does not know which requests it has answered. It may answer again, in a seal that only the operator can
+    # open, but it must not run the step again.
     won = t.true_result(t.run(box, sh("echo next")), 0, "next\n")
     return won or (None if count == "x\n" else f"answered: {told}, the step ran {count.count('x')} times")
 
@@ -350,7 +353,7 @@ def hello_beside_the_runner(t):
 @attack("", "HELLO dialed again and again while the container begins anew (root; kill of every process)", then=None, seen=["event ContainerRestarted", "condition ContainerRestarted"])
 def hello_while_the_container_begins_anew(t):
     box = t.armed("two")
-    # The other container's user dials the socket of its own container only; this one is ended from outside.
+    # The attacker, root in the container `grader`, can dial only the socket of that container. The container `executor` is killed.
     t.daemon(box, "greet", t.env.frames_version, 100, container="grader")
     t.env.kill_container(t.pod_of(box), "executor")
     wait("the container to begin again", lambda: t.restarts_of(box, "executor") > 0, 60)

@@ -1,4 +1,4 @@
-"""What anybody who reaches a pod's address can send, and what can be had from the operator's."""
+"""What can be sent to a pod by anybody who reaches its address, and what can be read from the operator's address."""
 import http.client
 import json
 import time

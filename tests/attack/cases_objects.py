@@ -1,4 +1,4 @@
-"""Objects that are too large, too many, or have names that no other object can bear."""
+"""Objects that are too large or too many, and objects with names that are too long for the labels of other objects."""
 import concurrent.futures
 import contextlib
 import json
@@ -13,7 +13,7 @@ API = "arl.infra.io/v1alpha1"
 
 
 def offer(t, kind, name, spec, **labels):
-    """An object by the tenant. Returns whether the API server took it."""
+    """Creates an object as the tenant. Returns whether the API server took it."""
     status, text = t.tenant.request("POST", path_of(t.ns, kind), {"apiVersion": API, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec})
     if status >= 300 and status not in (400, 413, 422, 500):
         raise ApiError(status, text)
@@ -21,7 +21,7 @@ def offer(t, kind, name, spec, **labels):
 
 
 def make(t, name, steps, box):
-    """A task by the tenant, which goes at the end. Returns whether the API server took it."""
+    """Creates a task as the tenant; the end of the case deletes it. Returns whether the API server took it."""
     taken = offer(t, "Task", name, {"sandboxRef": box, "steps": steps})
     if taken:
         t.made.append(("Task", name))
@@ -29,7 +29,8 @@ def make(t, name, steps, box):
 
 
 def offer_many(t, kind, specs):
-    """The names of those that were taken. They go at the end, all at once."""
+    """Creates an object of each spec as the tenant; the end of the case deletes them with one request. Returns the names of those that
+    the API server took."""
     names, label = [t.unique("many") for _ in specs], t.unique("all")
     t.undo.append(lambda: t.api.call("DELETE", path_of(t.ns, kind) + f"?labelSelector=attack={label}"))
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
@@ -38,7 +39,7 @@ def offer_many(t, kind, specs):
 
 
 def claims(t, count=5):
-    """How long claims of the other tenant's take, median. Pods are there for them: how fast a node starts others is not arl's."""
+    """The median time of the other tenant's claims. Each finds a warm pod: how fast a node starts pods is not measured."""
     took = []
     for _ in range(count):
         t.env.honest.warm(2)
@@ -161,13 +162,13 @@ def a_claim_that_is_refused(t):
     wait("the policy to be in force", lambda: t.api.request("PATCH", path_of(t.ns, "pods", pod) + "?dryRun=All", {"metadata": {"labels": {"arl.infra.io/sandbox": "unwanted-x"}}},
                                                             "application/merge-patch+json")[0] >= 400, 30)
     box = t.sandbox(pool, name="unwanted-1")
-    # Before the next one comes, which takes the pod that this one is refused.
+    # Wait before the next sandbox is made: it takes the pod whose claim is refused here.
     t.comes(lambda: any(c["reason"] == "ClaimRefused" for c in t.get("Sandbox", box).get("status", {}).get("conditions", [])), 12)
     return None if held_up(t, pool) is None else "the next sandbox waits"
 
 
 def in_a_namespace(t, kind, obj):
-    """A namespace with a limit, in which a pool is made. Returns whether it becomes ready."""
+    """Makes a pool in a namespace with this limit. Returns None if the pool becomes ready, else why it does not."""
     ns = t.env.make_namespace(f"limited-{t.number}")
     t.undo.append(lambda: t.env.drop_namespace(ns))
     t.api.call("POST", path_of(ns, kind), obj)
@@ -201,7 +202,7 @@ FUZZ = {
 
 @attack("R10", "200 objects of all kinds with names, labels, owners and annotations that are too long or strange", alone=True, then=None, untold=ADMIN)
 def strange_objects(t):
-    """By the administrator: what no policy refuses the operator has to bear."""
+    """The administrator creates them: no policy refuses them, and the operator must cope with them."""
     specs = {"WarmPool": lambda: pool_object("x", "busybox", replicas=0)["spec"], "Sandbox": lambda: {"poolRef": "p" * 253},
              "Task": lambda: {"sandboxRef": "s" * 253, "timeout": "9" * 15 + "h", "traceID": "t" * 5000, "steps": [{"name": "n" * 5000, "type": "Command", "command": ["x"] * 1000}]},
              "pods": lambda: {"containers": [{**EXECUTOR, "command": ["sleep", "9"]}], "nodeSelector": {"none": "such"}, "terminationGracePeriodSeconds": 0}}

@@ -1,4 +1,4 @@
-"""Pods made or changed by hand by a tenant, and what else the API lets him try."""
+"""Pods that a tenant makes or changes by hand, and what else a tenant can try by the API."""
 import copy
 import json
 import subprocess
@@ -11,7 +11,7 @@ API = "arl.infra.io/v1alpha1"
 
 
 def refused(call):
-    """The answer's status where the API server refused; None where it did not."""
+    """The HTTP status if the API server refuses the call; None if it does not."""
     try:
         call()
     except ApiError as e:
@@ -43,7 +43,7 @@ def is_ending(t, name):
 
 
 def copied(pod):
-    """Labels, annotations and owner of a pod of arl's, for one made by hand."""
+    """The labels, annotations and owner of a pod of arl's, for a pod made by hand."""
     m = pod["metadata"]
     return copy.deepcopy({k: m[k] for k in ("labels", "annotations", "ownerReferences") if k in m})
 
@@ -59,7 +59,7 @@ def a_pod_by_hand_is_claimed(t):
         spec.pop(gone, None)
     for c in spec["containers"] + spec["initContainers"]:
         c["volumeMounts"] = [m for m in c.get("volumeMounts", []) if "serviceaccount" not in m["mountPath"]]
-    # In the moment between a claim and the pod that is made in its place: later it would be one too many.
+    # A claim comes first: until the pool has replaced the claimed pod, the pod made by hand is not one too many.
     t.box(pool)
     name = tenants_pod(t, meta, spec=spec)
     if not name:
@@ -144,7 +144,7 @@ def an_owner_with_a_long_name(t):
     owner = {"apiVersion": API, "kind": "Sandbox", "name": "a" * 600, "uid": "6b9b6f0e-0000-4000-8000-000000000001", "controller": True}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": t.unique("hand"), "labels": {"arl.infra.io/pool": "x"}, "ownerReferences": [owner]},
            "spec": {"containers": [{**EXECUTOR, "command": ["sleep", "1000"]}], "terminationGracePeriodSeconds": 0}}
-    # By the administrator, whom no policy holds up: it is the operator that has to bear it.
+    # The administrator creates it: no policy refuses it, and the operator must cope with it.
     with_policy = refused(lambda: t.api.call("POST", path_of(t.ns, "pods"), pod))
     if not with_policy:
         removes(t, path_of(t.ns, "pods", pod["metadata"]["name"]))
@@ -212,7 +212,7 @@ def exec_into_the_agents_container(t):
 
 
 def by_the_agents_program(t, pod, argv):
-    """What came of it; exit code 0 where it goes on, as no refusal does."""
+    """Runs arl-sidecar with these arguments in the agent's container. The exit code is 0 if it still runs after 30 s: a refusal ends."""
     command = ["-n", t.ns, "exec", pod, "-c", "sidecar", "--", "/usr/bin/arl-sidecar", *argv]
     try:
         return t.env.run_kubectl(*command, limit=30)
@@ -258,7 +258,7 @@ def tail_in_the_agents_container(t):
 
 
 def ephemeral(t, box, **container):
-    """Whether the tenant may put such a container into the sandbox's pod."""
+    """Whether the tenant may add this ephemeral container to the sandbox's pod."""
     path = path_of(t.ns, "pods", t.pod_of(box)["metadata"]["name"]) + "/ephemeralcontainers"
     body = {"spec": {"ephemeralContainers": [{"name": t.unique("debug"), "image": EXECUTOR["image"], "command": ["sleep", "1000"], **container}]}}
     return not refused(lambda: t.tenant.strategic(path, body))
@@ -313,7 +313,7 @@ def a_pool_made_again(t):
     t.create(obj)
     box = t.sandbox(pool)
     wait("the sandbox to wait", lambda: t.get("Sandbox", box).get("status", {}).get("phase") == "Pending", 10)
-    time.sleep(11)      # longer than a pool that is not there is waited for
+    time.sleep(11)      # longer than a sandbox waits for a pool that does not exist
     t.delete("WarmPool", pool)
     time.sleep(1)
     t.api.call("POST", path_of(t.ns, "WarmPool"), {**obj, "spec": {**obj["spec"], "replicas": 1}})

@@ -1,4 +1,4 @@
-"""An agent that is ended in the middle of something, while somebody else waits for its port; operators that follow each other."""
+"""An agent is killed in the middle of a request, while an attacker waits for its port. One operator takes over from another."""
 from base import FORGED, WORK, attack
 from cases_answers import FAILS, NOT_BELIEVED, TRUTH, recorded
 from harness import expect, path_of, sh, wait
@@ -7,8 +7,10 @@ LOST = "AgentRestarted"
 
 
 def port_lost(t, box, asked, mode="forge"):
-    """The agent is ended from outside. A daemon in its sandbox, which waits for that, has the port first and answers the operator;
-    three seconds later it gives the port back."""
+    """Prepares the loss of the agent's port, and returns a function that does it.
+
+    A daemon in the sandbox waits for the port. The function kills the agent's container from outside. The daemon takes the port before
+    the next agent, answers the operator, and gives the port back three seconds later."""
     before = t.restarts_of(box, "sidecar")
     t.daemon(box, "serve", t.port_of(box), mode, 3)
 
@@ -20,14 +22,14 @@ def port_lost(t, box, asked, mode="forge"):
 
 
 def as_it_was(t, s):
-    """What was won, if the end of the task is neither its own nor that of a lost agent."""
+    """None if the task has its own end, or ended because its agent was restarted. Else what was won."""
     if s["state"] == "Failed" and FORGED not in s.get("stdout", "") and s["conditions"][0]["reason"] == LOST:
         return None
     return t.true_result(s, *TRUTH)
 
 
 def goes_on(t, box):
-    """The sandbox is its owner's again."""
+    """None if the sandbox runs its owner's next task right. Else what was won."""
     return t.true_result(t.run(box, sh("echo next"), limit=100), 0, "next\n")
 
 
@@ -95,7 +97,7 @@ def an_answer_to_the_operator_before(t):
     leader = t.env.operator.leader()
     t.api.call("DELETE", path_of(t.env.system(), "pods", leader["metadata"]["name"]))
     follower = wait("another operator to lead", lambda: (lambda p: p and p["metadata"]["uid"] != leader["metadata"]["uid"] and p)(t.env.operator.leader()), 60)
-    # Its own request, by its own key, on the way to the same agent.
+    # The follower asks the same agent, with a key of its own. The neighbour answers with what was recorded for the operator before.
     t.neighbour(thief, t.pod_of(box), "recorded", peers=follower["status"]["podIP"])
     wait("the neighbour to be asked", lambda: t.gave(thief), 60)
     doubts = t.env.metrics_of(follower).get("arl_agent_not_believed_total", 0)

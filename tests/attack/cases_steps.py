@@ -1,4 +1,4 @@
-"""Steps that outlive their end, run twice, hang, or reach what is not theirs."""
+"""Steps that leave processes behind, run twice, hang, or reach files and processes of others."""
 import time
 
 from base import IGNORED, NO_ATTACK, OWN, WORK, attack, quick
@@ -9,9 +9,9 @@ LOG = "whoever reads the log sees it there, marked as what it is"
 
 
 def lives(t, box, name):
-    """Whether a process goes on writing its sign of life."""
+    """Whether a process still writes into its file."""
     first = t.inside(box, f"cat {WORK}/{name}", fails=True)
-    time.sleep(1.3)     # some images' date knows whole seconds
+    time.sleep(1.3)     # the `date` of some images prints whole seconds only
     return first != t.inside(box, f"cat {WORK}/{name}", fails=True)
 
 
@@ -42,10 +42,11 @@ def a_fifo_in_place_of_a_patched_file(t):
 
 
 def timed_out(t, box, step, runs, limits=(4, 20, 60)):
-    """The end of a step by its time limit. On a busy machine it may be over before the attacker runs: then again, with more time."""
+    """Runs a step that ends by its time limit. On a busy machine the limit may come before the attacker's process runs: then the step
+    runs again with a longer limit. Returns the task's status."""
     for seconds in limits:
         s = t.run(box, step, timeout=f"{seconds}s", limit=100)
-        # The container may have been ended by it, and begin again first.
+        # The step may have ended its container: wait until the container runs again.
         wait("the container to run", lambda: t.inside(box, "echo it runs", fails=True), 60)
         if runs():
             return s
@@ -57,7 +58,7 @@ def survivor(t, how, kind="user"):
     s = timed_out(t, box, sh(f"exec python3 {WORK}/inside.py survive {how} beat"), lambda: t.inside(box, f"cat {WORK}/beat", fails=True))
     if s["state"] == "Succeeded":
         return "the step counts as a success"
-    t.run(box, sh("true"), limit=60)    # what begins next has to be alone
+    t.run(box, sh("true"), limit=60)    # when the next task begins, no process of an earlier one may be left
     return "a process lives on beside the next task" if lives(t, box, "beat") else None
 
 
@@ -190,7 +191,7 @@ def an_idle_pod_that_is_dead(t):
 # ---- files
 
 def through_a_link(t, make, path, patch_step=None, secret="/etc/passwd"):
-    """uid 1000 in one container lays a link; a FilePatch with the other container, which is root, follows it."""
+    """uid 1000 makes a link in one container. A FilePatch as root in the other container has the link in its path. Returns what was won."""
     box = t.sandbox_of("two")
     before = t.inside(box, f"cat {secret}", "grader")
     t.run(box, sh(make))
@@ -248,7 +249,7 @@ def a_folder_exchanged_for_a_link(t):
 # ---- what is told
 
 def log_with(t, box, text):
-    """The log of the executor, once that stands in it."""
+    """The log of the container executor, once it has the text."""
     def look():
         log = t.env.run_kubectl("-n", t.ns, "logs", t.pod_of(box)["metadata"]["name"], "-c", "executor").stdout
         expect(text in log, log[-300:])

@@ -1,4 +1,4 @@
-"""Templates that take what no tenant's pod may have: the pool is told so, and no pod is made."""
+"""Templates that ask for rights which no pod of arl's may have: a condition of the pool says so, and no pod is made."""
 import copy
 
 from base import EXECUTOR, attack
@@ -65,7 +65,7 @@ def pods_of(t, pool):
 
 
 def sidecar_is_ours(t, pool):
-    """It is made, with an agent that is ours whatever the template says of it."""
+    """The pod is made, and its agent is arl's own, whatever the template says of the container sidecar."""
     if not t.comes(lambda: pods_of(t, pool) or t.get("WarmPool", pool).get("status", {}).get("conditions"), 8) or not pods_of(t, pool):
         return None
     c = next(c for c in pods_of(t, pool)[0]["spec"]["containers"] if c["name"] == "sidecar")

@@ -1,6 +1,6 @@
-"""What hostile code in a sandbox runs: inside.py COMMAND ARGUMENT... It is put there by a FilePatch and needs nothing but Python.
+"""The attacker's program inside of a sandbox: inside.py COMMAND ARGUMENT... A FilePatch puts it there. It needs nothing but Python.
 
-It speaks Ethernet, IP and TCP by itself, since that is how a neighbour's address is taken, and the frames of the runner's socket.
+It makes Ethernet, ARP, IP and TCP packets itself, to take another pod's address, and it speaks the frames of the runner's socket.
 """
 import array
 import ctypes
@@ -27,7 +27,7 @@ def note(name, text):
 
 
 def up():
-    """Said by a daemon that is about to do what it was left for: whoever has left it waits for that."""
+    """Tells the step that has started this daemon that the daemon is ready to attack: the step waits for that."""
     if "UP" in os.environ:
         note(os.environ["UP"], "up")
 
@@ -65,7 +65,7 @@ def tcp_frame(macs, ends, seq, ack, flags, data=b""):
 
 
 class Packet:
-    """A frame that was seen; None of make() if it is no TCP."""
+    """A TCP packet from the network. make() returns None for a frame that is no TCP."""
 
     @classmethod
     def make(cls, frame):
@@ -87,7 +87,7 @@ def raw_socket(protocol=3):
     return s
 
 
-# ---- what an agent would say
+# ---- answers of a false agent
 
 def chunk(text):
     data = text if isinstance(text, bytes) else text.encode()
@@ -104,7 +104,7 @@ FORGED_64 = "MTAwIG9mIDEwMCB0ZXN0cyBwYXNzZWQK"
 
 
 def false_end(seq):
-    """The events that make a success of a task of one step, from this number on."""
+    """The last events of a task of one step that succeeds, numbered from seq."""
     return chunk(line(seq=seq, type="out", step=0, fd=1, data=FORGED_64)
                  + line(seq=seq + 1, type="exit", step=0, code=0, durationNs=9)
                  + line(seq=seq + 2, type="end", code=0, durationNs=9, reason="Completed")) + b"0\r\n\r\n"
@@ -120,30 +120,30 @@ def whole(status, body=b"{}", kind="application/json"):
 
 
 def answer(mode, method, target):
-    """What a false agent answers, piece by piece. mode is WHAT or WHAT:DETAIL."""
+    """The answer of a false agent, in pieces. mode is WHAT or WHAT:DETAIL."""
     what, _, detail = mode.partition(":")
     if target in ("/readyz", "/healthz"):
         yield whole(200)
-    elif what == "refuse":      # one status for whatever is asked
+    elif what == "refuse":      # the same status for each request
         yield whole(int(detail))
-    elif what == "running":     # an answer to the question what runs here
+    elif what == "running":     # a false list of the attempts that run here
         yield whole(200, RUNNING[detail]()) if method == "GET" and target.startswith("/v1/tasks") else whole(404)
-    elif what == "recorded":    # bytes that were seen on another connection
+    elif what == "recorded":    # an answer that was recorded on another connection
         with open("/workspace/recorded", "rb") as f:
             yield f.read()
-    elif what == "sealed":      # the form is right, the content noise
+    elif what == "sealed":      # the form of a sealed answer, with noise as content
         yield b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.arl.sealed\r\nTransfer-Encoding: chunked\r\n\r\n"
         yield chunk(os.urandom(24) + struct.pack("<I", 100) + os.urandom(100)) + b"0\r\n\r\n"
     elif method != "PUT":
         yield whole(404)
     elif what == "forge":
         yield begin() + false_end(3)
-    elif what == "beat":        # a sign of life, for ever
+    elif what == "beat":        # a heartbeat each second, for ever
         yield begin()
         while True:
             time.sleep(1)
             yield chunk("\n")
-    elif what == "tiny":        # as many events as it can
+    elif what == "tiny":        # small events, as fast as they can be sent
         yield begin()
         seq = 3
         while True:
@@ -153,7 +153,7 @@ def answer(mode, method, target):
         yield b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.arl.sealed\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(os.urandom(24))
         while True:
             yield chunk(struct.pack("<I", 65000) + os.urandom(65000))
-    elif what == "errors":      # long texts beside the output
+    elif what == "errors":      # long texts in fields other than the output
         yield begin()
         yield chunk(line(seq=3, type="exit", step=0, code=1, durationNs=9, error="e" * 20000, spool="s" * 20000)
                     + line(seq=4, type="end", code=1, durationNs=9, reason="StepFailed")) + b"0\r\n\r\n"
@@ -169,13 +169,13 @@ RUNNING = {
 }
 
 
-# ---- R1: words put into the sidecar's mouth
+# ---- R1: bytes injected into an answer of the agent
 
 def inject(port, what):
-    """Waits for an answer's stream that falls silent and goes on with it. what: forge, reset, garbage, recorded, end."""
+    """Waits until an answer's stream is silent for 0.4 s, and injects the next bytes. what: forge, reset, garbage, recorded or end."""
     s = raw_socket()
     up()
-    streams = {}        # the other side's port: [the last packet, when, the answer's text]
+    streams = {}        # port of the operator's side: [last packet, its time, text of the answer]
     while True:
         if select.select([s], [], [], 0.1)[0]:
             p = Packet.make(s.recv(65600))
@@ -200,18 +200,17 @@ def inject(port, what):
 
 
 def recorded():
-    """The frames of an answer that was recorded, as many as fit into one of the network."""
+    """The sealed frames of a recorded answer, cut to what fits into one packet."""
     with open("/workspace/recorded", "rb") as f:
         return f.read().partition(b"\r\n\r\n")[2][:1300]
 
 
-# ---- what another container's steps are asked to do
+# ---- eavesdropping
 
 def listen(port):
-    """Keeps what comes in and goes out on the port, as it is on the wire: all requests in heard, in recorded the last whole answer
-    to a PUT."""
+    """Records the packets of the port: all requests into the file `heard`, the last whole answer to a PUT into `recorded`."""
     s = raw_socket()
-    answers = {}        # to requests that began on a connection since: by the other side's port
+    answers = {}        # port of the operator's side: the answer so far, of connections on which a PUT was seen
     up()
     with open("/workspace/heard", "ab", buffering=0) as heard:
         while True:
@@ -233,9 +232,10 @@ def listen(port):
 # ---- R3: a neighbour's address
 
 class Neighbour:
-    """Answers for another pod's address on the bridge, to some hosts, until some seconds after it was first asked what it wants
-    to be asked (a method; at most 200 s). Then it gives the address back, so that nobody has to wait until the hosts look for it
-    again."""
+    """Takes another pod's address on the bridge by ARP, and answers the peers in that pod's place.
+
+    It ends the given number of seconds after the first request with the wanted method, at the latest after 200 s. Then it tells the
+    peers the true MAC address again, so that nobody has to wait until they ask for it."""
 
     def __init__(self, ip, port, peers, mode, seconds, wanted):
         self.ip, self.port, self.mode, self.seconds, self.wanted = ip, port, mode, seconds, wanted
@@ -300,7 +300,7 @@ class Neighbour:
             return
         c = self.conns.get(key)
         if not c:
-            if not p.flags & RST:       # of a connection from before
+            if not p.flags & RST:       # a connection that began before the address was taken
                 self.send({"mac": p.from_mac, "peer": key, "seq": p.ack, "ack": p.seq + len(p.data)}, RST | ACK)
             return
         c["acked"] = max(c["acked"], p.ack if p.flags & ACK else 0)
@@ -337,7 +337,7 @@ class Neighbour:
         c["busy"] = False
 
     def give(self, c, piece, ahead):
-        """Sends it, and waits until the other side has taken all but so many bytes of what was sent."""
+        """Sends the piece, and waits until at most `ahead` bytes of all that was sent are not acknowledged."""
         with self.lock:
             seq = c["seq"]
             self.send(c, PSH | ACK, piece)
@@ -354,7 +354,7 @@ class Neighbour:
 # ---- R2: the port
 
 def serve(port, mode, seconds=1000):
-    """Takes the port as soon as it is free, and answers as the agent, until so many seconds after its first answer to an operator."""
+    """Takes the port as soon as it is free, and answers in the agent's place. Ends that many seconds after its first answer."""
     up()
     while True:
         s = socket.socket()
@@ -399,7 +399,8 @@ def serve_one(c, mode, seconds):
 
 
 def flood(host, port, connections, size, seconds):
-    """Unsigned requests with bodies of size bytes, all of which are held open. Prints how many were cut."""
+    """Keeps that many unsigned requests open, each with a body of size bytes whose last byte never comes. Prints how many connections
+    it has opened and how many are still open."""
     head = f"PUT /v1/tasks/6b9b6f0e-0000-4000-8000-000000000001/1 HTTP/1.1\r\nHost: pod\r\nContent-Length: {size + 1}\r\n\r\n".encode()
     held, end = {}, time.monotonic() + seconds
     block = b"x" * 65536
@@ -434,7 +435,7 @@ def flood(host, port, connections, size, seconds):
 
 
 def knock(host, port, count):
-    """Short unsigned requests, one after the other."""
+    """Sends short unsigned requests, one after the other. Prints how often each status came."""
     got = {}
     for i in range(count):
         try:
@@ -448,7 +449,7 @@ def knock(host, port, count):
 
 
 def resend(host, port, path):
-    """What was heard, once more: the requests of the file, each on a connection of its own. Prints the statuses."""
+    """Sends the recorded requests of the file again, each on a connection of its own. Prints the statuses."""
     with open(path, "rb") as f:
         requests = re.split(rb"(?=(?:PUT|GET|POST|DELETE) /v1/)", f.read())
     for r in requests:
@@ -477,7 +478,8 @@ def hello(version, token=b"A" * 32):
 
 
 def be_runner(s, version, token=b"A" * 32):
-    """Says HELLO and, when it is believed, ends every step as a success without running it. Returns whether it was believed."""
+    """Says HELLO as a runner does. If the agent believes that, it ends each step as a success without running it, until the connection
+    ends. Returns False then."""
     s.settimeout(3)
     data = b""
     try:
@@ -508,7 +510,7 @@ def dial(path="/.arl/sock"):
 
 
 def hand_over(count):
-    """Connects to this container's socket and gives the connections to another container."""
+    """Connects to this container's runner socket, and passes the connections to another container."""
     way = socket.socket(socket.AF_UNIX)
     way.connect("/workspace/way")
     fds = [dial() for _ in range(count)]
@@ -517,7 +519,7 @@ def hand_over(count):
 
 
 def take_over(version, count):
-    """Takes connections of another container's and tries one after the other to be its runner."""
+    """Takes the connections that hand_over() of another container passes, and tries to be that container's runner on each in turn."""
     way = socket.socket(socket.AF_UNIX)
     way.bind("/workspace/way")
     os.chmod("/workspace/way", 0o777)
@@ -532,7 +534,7 @@ def take_over(version, count):
 
 
 def keep_folder():
-    """Gives a descriptor of this container's folder of the runner to another container."""
+    """Passes a descriptor of /.arl, the runner's folder in this container, to another container."""
     way = socket.socket(socket.AF_UNIX)
     way.connect("/workspace/way")
     socket.send_fds(way, [b"x"], [os.open("/.arl", os.O_RDONLY | os.O_DIRECTORY)])
@@ -540,7 +542,7 @@ def keep_folder():
 
 
 def use_folder(version, seconds):
-    """Looks into the other container's folder for the runner's secret, and dials the socket there with it."""
+    """Reads the runner's secret in the folder that keep_folder() of another container passes, and dials the socket there with it."""
     way = socket.socket(socket.AF_UNIX)
     way.bind("/workspace/way")
     os.chmod("/workspace/way", 0o777)
@@ -560,7 +562,7 @@ def use_folder(version, seconds):
 
 
 def greet(version, seconds):
-    """Dials again and again and says HELLO."""
+    """Dials this container's runner socket and says HELLO, again and again."""
     up()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -572,7 +574,7 @@ def greet(version, seconds):
 
 
 def unfinished(connections, size):
-    """Callers that each leave a HELLO unfinished."""
+    """Opens connections to the runner's socket, each with an unfinished HELLO."""
     held = []
     for _ in range(connections):
         try:
@@ -594,7 +596,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def survive(how, name):
-    """Leaves a process that outlives its step, and touches a file every 50 ms."""
+    """Leaves a process that tries to outlive its step, and writes into a file every 50 ms."""
     if how == "clone":
         child = libc.syscall(56, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
     else:
@@ -618,7 +620,7 @@ def survive(how, name):
 
 
 def fifo_as_null(seconds):
-    """Lays a FIFO where /dev/null was, opens it so much later, and puts the old one back."""
+    """Puts a FIFO in place of /dev/null, writes into it that many seconds later, and then restores /dev/null."""
     os.unlink("/dev/null")
     os.mkfifo("/dev/null", 0o666)
     if os.fork():
@@ -632,7 +634,7 @@ def fifo_as_null(seconds):
             fd = os.open("/dev/null", os.O_WRONLY | os.O_NONBLOCK)
             os.write(fd, b"hostile\n")
             os.close(fd)
-        except OSError:     # nobody reads
+        except OSError:     # nobody has the FIFO open for reading
             pass
         time.sleep(0.1)
     os.unlink("/dev/null")
@@ -640,7 +642,7 @@ def fifo_as_null(seconds):
 
 
 def pry(pid):
-    """All ways to get at another process. Prints those that worked."""
+    """Tries all ways to read or change another process. Prints those that worked."""
     pid = int(pid)
     won = []
 
@@ -665,7 +667,7 @@ def pry(pid):
 
 
 def starve(pid):
-    """No more files and processes for another process."""
+    """Sets another process's limits of open files and of processes to 3."""
     for what in (7, 6):
         print(what, libc.prlimit(int(pid), what, struct.pack("QQ", 3, 3), None), flush=True)
 
