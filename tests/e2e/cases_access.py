@@ -54,7 +54,7 @@ def a_pod_serves_its_own_sandbox_only(t):
 @case(shared=True)
 def the_operator_says_how_it_is(t):
     if t.env.operator.argv:
-        return      # beside the cluster it listens where its command line says
+        return      # an operator beside the cluster listens where its command line says
     pod = wait("an operator to lead", t.env.operator.leader, 30)
     base = f"/api/v1/namespaces/arl-system/pods/{pod['metadata']['name']}:8080/proxy"
     for path in ("/healthz", "/readyz"):
@@ -85,7 +85,7 @@ def sidecar_is_confined(t):
 
 @case(shared=True)
 def network_policy_selects_the_pods_and_admits_the_operator(t):
-    """As deploy/networkpolicy.yaml is applied. The cluster of the tests has nothing that enforces it: so what it selects is what counts."""
+    """Applies deploy/networkpolicy.yaml and compares what it selects: nothing in the cluster of the tests enforces network policies."""
     done = t.env.run_kubectl("apply", "-n", t.ns, "-f", os.path.join(ROOT, "deploy", "networkpolicy.yaml"))
     equal(done.returncode, 0, f"kubectl apply: {done.stderr}")
     policy = t.api.get(f"/apis/networking.k8s.io/v1/namespaces/{t.ns}/networkpolicies/arl-sandboxes")["spec"]
@@ -107,7 +107,7 @@ def network_policy_selects_the_pods_and_admits_the_operator(t):
 
 
 def role_of_the_docs():
-    """The least Role of a client, as docs/clients.md has it."""
+    """The least Role that a client needs, from docs/clients.md."""
     with open(os.path.join(ROOT, "docs", "clients.md"), encoding="utf-8") as f:
         block = re.search(r"```yaml\n(apiVersion: rbac[^`]*)```", f.read())
     expect(block, "docs/clients.md has no Role")
@@ -115,7 +115,7 @@ def role_of_the_docs():
 
 
 def allowed(t, user, verb, resource, namespace=None, group="arl.infra.io"):
-    """What the API server says of it; a resource may have a subresource."""
+    """Whether the API server allows the user this verb. resource is NAME or NAME/SUBRESOURCE."""
     name, _, sub = resource.partition("/")
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": user, "resourceAttributes": {
         "namespace": namespace or t.ns, "verb": verb, "group": group, "resource": name, "subresource": sub}}}
@@ -123,7 +123,7 @@ def allowed(t, user, verb, resource, namespace=None, group="arl.infra.io"):
 
 
 def kubeconfig_of(t, account):
-    """One that signs in as the ServiceAccount and knows nothing else."""
+    """The path of a kubeconfig that signs in as the ServiceAccount, and in no other way."""
     config = json.loads(t.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
     config["users"] = [{"name": "client", "user": {"token": t.kubectl("create", "token", account).strip()}}]
     config["contexts"][0]["context"].update(user="client", namespace=t.ns)

@@ -1,4 +1,4 @@
-"""The published Python client; what each function does stands in client_side.py."""
+"""The published Python client arl-env. Each case runs a function of client_side.py."""
 from harness import IMAGES, PLACEHOLDER_SIDECAR, case, equal, expect, wait
 
 REFERENCE = "0.1.5"
@@ -6,7 +6,7 @@ MOUNT = [{"name": "workspace", "mountPath": "/workspace"}]
 
 
 def pool(t, image="busybox", replicas=1):
-    """A pool of the shape that the client makes."""
+    """Makes a pool as the client's WarmPoolManager does."""
     return t.pool(replicas=replicas, spec={
         "containers": [{"name": "executor", "image": IMAGES[image], "command": ["/bin/sh", "-c", "sleep infinity"], "volumeMounts": MOUNT},
                        {"name": "sidecar", "image": PLACEHOLDER_SIDECAR, "imagePullPolicy": "Always", "volumeMounts": MOUNT}],

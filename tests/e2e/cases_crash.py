@@ -1,4 +1,4 @@
-"""Whatever crashes: a step starts at most once for each attempt, and exactly once while its pod lives."""
+"""Crashes. Whatever crashes, a step starts at most once in an attempt, and exactly once if its pod lives."""
 import json
 import time
 from datetime import datetime
@@ -14,7 +14,7 @@ def finished(status):
 
 @case(alone=True)
 def operator_killed_in_mid_task(t):
-    """An operator restart ran the task again once."""
+    """An old defect: a restart of the operator ran the task again."""
     t.pool(replicas=3)
     boxes = [t.box() for _ in range(3)]
     long = [t.task(b, sh(COUNT + "while [ ! -e go ]; do sleep 0.1; done; echo finished", name="long"), sh("echo after", name="after")) for b in boxes]
@@ -42,7 +42,7 @@ def operator_killed_in_mid_task(t):
 
 @case(alone=True)
 def operator_killed_in_a_burst(t):
-    """Claims and short tasks under way: none is lost, none happens twice."""
+    """Claims and short tasks are under way: none is lost, and none happens twice."""
     t.pool(replicas=3)
     boxes = [t.sandbox() for _ in range(6)]
     tasks = {b: [t.task(b, sh("echo x >> count; wc -l < count")) for _ in range(5)] for b in boxes}
@@ -68,7 +68,7 @@ def lease_records(t, limit=120):
 
 @case(alone=True)
 def leader_told_to_end(t):
-    """Of two operators the other one leads long before the lease runs out, goes on with what runs, and runs nothing twice."""
+    """The other operator leads long before the lease runs out. It goes on with the task that runs, and no step runs twice."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     wait("two operators to be ready", lambda: len([p for p in t.env.operator.pods() if is_ready(p)]) == 2, 120)
     t.pool(replicas=2)
@@ -76,7 +76,7 @@ def leader_told_to_end(t):
     long = t.task(box, sh(COUNT + "sleep 10; echo finished"))
     t.state(long, "Running")
     records = lease_records(t)
-    next(records)    # may be that of an operator which was killed and has not come back
+    next(records)    # the holder may be an operator that was killed and is not up again
     holder = next(records)["holderIdentity"]
     quick = [t.task(other, sh("echo x >> count; wc -l < count")) for _ in range(10)]
     r = t.env.run_kubectl("-n", "arl-system", "delete", "pod", holder.split("_")[0], "--wait=false")
@@ -85,7 +85,7 @@ def leader_told_to_end(t):
     taken = next(r for r in records if r["holderIdentity"])
     expect(taken["holderIdentity"] != holder, "the old leader leads again")
     gap = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(given_up["renewTime"])
-    # Not by the end of the lease, which is 15 s away; how fast it is, by the median of many, is judged in the suite faults.
+    # Much less than the 15 s after which the lease runs out. The suite faults judges the median of many hand-overs.
     expect(gap.total_seconds() < 5, f"the lease was free for {gap}")
     equal(t.finished(long)["stdout"], "finished\n", "stdout")
     for i, name in enumerate(quick):
@@ -96,7 +96,7 @@ def leader_told_to_end(t):
 
 @case(alone=True)
 def leader_without_a_processor(t):
-    """A leader that stands still, as on a node that has too much to do, is not ended: the other one leads, and nothing runs twice."""
+    """A leader that stands still, as on an overloaded node, is not ended by the kubelet. The other one leads, and no step runs twice."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     t.pool(replicas=2)
     box = t.box()
@@ -106,12 +106,12 @@ def leader_without_a_processor(t):
     name = leader["metadata"]["name"]
     before = t.env.operator.restarts(name)
 
-    # The kubelet's own count: of its Events it drops those of a pod that has had 25, which leave out some of these.
+    # The kubelet's own counter. Its Events may be missing: it drops those of a pod that has had 25.
     def missed():
         return t.env.probes_failed(leader, "operator", "Liveness")
     seen = missed()
     with t.env.stopped(leader, "operator"):
-        # By its default it ends the container now.
+        # With the default failureThreshold, 3, the kubelet would end the container now.
         wait("the kubelet to have missed three answers", lambda: missed() >= seen + 3, 30)
         t.kubectl("exec", t.pod_of(box)["metadata"]["name"], "-c", "executor", "--", "touch", "/workspace/go")
         equal(t.finished(long)["stdout"], "finished\n", "stdout")
@@ -123,7 +123,7 @@ def leader_without_a_processor(t):
 
 @case(alone=True)
 def sidecar_killed_in_mid_step(t):
-    """The step is not run again by itself; the sandbox goes on when the agent answers again."""
+    """The step does not run again without a retry. The sandbox runs tasks again as soon as its agent answers again."""
     t.pool(replicas=2)
     box, other = t.box(), t.box()
     name = t.task(box, sh(COUNT + "sleep 8; echo finished"))

@@ -36,7 +36,7 @@ def md5(text):
 
 @case(shared=True)
 def an_existing_file_is_replaced_as_a_whole(t):
-    """Who has the old one open reads the old one to its end; a file of several names is written in place, as a shell does it."""
+    """A process that has the old file open still reads the old one. A file with several names is written in place, as a shell does it."""
     box = t.box()
     out = t.out(box, patch("f", "a long first content\n"), sh("tail -f f >seen & sleep 0.5"), patch("f", "new\n"), sh("kill $(pidof tail); cat seen; cat f; rm seen; ls -A"))
     equal(out, "File created: f\nFile created: f\na long first content\nnew\nf\n", "the old file, and the new one")

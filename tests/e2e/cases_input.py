@@ -1,4 +1,4 @@
-"""Bad input: a clear message each, and everything else goes on."""
+"""Bad input: each gets a clear message, and all other work goes on."""
 from harness import ApiError, Failed, GROUP, case, command, condition, contains, equal, expect, patch, path_of, pool_object, sh, wait
 
 
@@ -154,7 +154,7 @@ def unknown_container_and_work_dir_are_failed_steps(t):
 
 @case(shared=True)
 def one_bad_object_fails_alone(t):
-    """Good tasks go on while objects around them are bad in each way that the API server lets through."""
+    """Good tasks run on beside objects that are bad in each way that the API server accepts."""
     box = t.box()
     bad = [t.task(box, {"name": "p", "type": "FilePatch", "content": "x"}), t.task("nobody", sh("true")),
            t.task(box, command("nosuch")), t.task(box, sh("true", workDir="/none")),
@@ -190,7 +190,7 @@ def bad_pod_templates_are_refused_by_field(t):
 
 @case()
 def templates_that_reach_for_the_host_make_no_pod(t):
-    """What no pod can be made of is said in the condition; a good pool next to it is not disturbed."""
+    """The pool's condition says why no pod is made, and a good pool beside it is not disturbed."""
     t.pool("good")
     spec = {"hostNetwork": True, "containers": [{"name": "executor", "image": "localhost/arl-test/busybox:1"}]}
     t.pool("bad", spec=spec, ready=False)

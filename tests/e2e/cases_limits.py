@@ -1,4 +1,4 @@
-"""What is too large or too much of one task, and stays with it."""
+"""Tasks that are too large or print too much: nobody else suffers."""
 import re
 import time
 
@@ -6,13 +6,13 @@ from harness import case, equal, expect, patch, sh, wait
 
 
 def large(characters):
-    """`<` takes six bytes where the API server stores it, and one where its characters are counted."""
+    """A step with a large text of `<`, which the API server counts as one character and stores as six bytes."""
     return patch("/tmp/large", "<" * characters)
 
 
 @case(shared=True)
 def a_spec_that_leaves_no_room_for_a_status(t):
-    """It fits into etcd, its status does not: it is not started, and says why as far as there is room."""
+    """The spec fits into etcd, but not together with a result. The task is not started, and its status says why."""
     box = t.box()
     s = t.run(box, large(261_000))
     equal((s["state"], s["exitCode"], s["conditions"][0]["reason"]), ("Failed", 1, "SpecTooLarge"), "the task")
@@ -22,7 +22,7 @@ def a_spec_that_leaves_no_room_for_a_status(t):
 
 @case(shared=True)
 def a_spec_that_leaves_no_room_at_all(t):
-    """Three of them once made the operator believe that the API server was down, for everybody."""
+    """An old defect: after three such tasks the operator took the API server for down, and everybody waited."""
     box = t.box()
     names = [t.task(box, large(261_600)) for _ in range(4)]
     for name in names:
@@ -31,7 +31,7 @@ def a_spec_that_leaves_no_room_at_all(t):
     began = time.monotonic()
     other = t.box()
     t.alive(other)
-    t.alive(box)    # which has them in its line
+    t.alive(box)    # the tasks stand in the line of this sandbox
     expect(time.monotonic() - began < 20, "others wait for them")
 
 

@@ -9,7 +9,7 @@ LIMIT_S = 600
 
 
 def all_tasks(t):
-    """Every Task of the namespace by name, by pages."""
+    """All tasks of the namespace by name, listed in pages."""
     found, more = {}, ""
     while True:
         page = t.api.get(path_of(t.ns, "Task") + f"?limit=250{'&continue=' + more if more else ''}")
@@ -21,7 +21,7 @@ def all_tasks(t):
 
 @case(slow=True)
 def a_thousand_echoes_over_twenty_sandboxes(t):
-    """52 of 300 came back without stdout once."""
+    """An old defect: 52 of 300 tasks ended without stdout."""
     t.pool(replicas=SANDBOXES, ready=False)
     t.pool_ready("pool", LIMIT_S)
     boxes = [t.sandbox() for _ in range(SANDBOXES)]
@@ -37,7 +37,7 @@ def a_thousand_echoes_over_twenty_sandboxes(t):
     def ended():
         done = sum(o.get("status", {}).get("state") in ("Succeeded", "Failed") for o in all_tasks(t).values())
         if done < TASKS:
-            time.sleep(1)   # a thousand objects each time
+            time.sleep(1)   # each look lists a thousand objects
             raise Failed(f"{done} of {TASKS} have ended")
         return True
     wait("all tasks to end", ended, LIMIT_S)

@@ -1,4 +1,4 @@
-"""Output is exact bytes up to the limit; over it head and tail are kept with a marker that counts what was dropped."""
+"""Output up to the limit is kept byte for byte. Of more, head and tail are kept, with a marker between them that counts the rest."""
 import json
 import re
 import subprocess
@@ -16,7 +16,7 @@ def lines(n):
 
 
 def cut(text, full, what):
-    """The text is head, marker and tail of full, and the marker's count is right (one byte a character)."""
+    """Checks that the text is the head of full, a marker, and the tail of full, and that the marker counts the characters between."""
     marks = list(MARKER.finditer(text))
     expect(len(marks) == 1, f"{what}: {len(marks)} markers in {shorten(text)}")
     head, tail, dropped = text[:marks[0].start()], text[marks[0].end():], int(marks[0].group(1))
@@ -45,7 +45,8 @@ def two_hundred_kilobytes_come_back_whole(t):
 
 @case(shared=True)
 def while_it_runs_the_last_output_is_shown(t):
-    """Also of what comes after the part that the agent sends at once; the result is whole all the same."""
+    """After a while the agent sends only the tail of an output that goes on. The task still shows the last lines, and its result is
+    whole."""
     name = t.task(t.box(), sh("seq 1 40000; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo over"))
 
     def shown():
@@ -85,7 +86,7 @@ def a_line_of_a_megabyte_keeps_head_and_tail(t):
 
 @case(shared=True)
 def four_megabytes_keep_head_and_tail(t):
-    """It looped for ever once."""
+    """An old defect: this looped for ever."""
     box = t.box()
     full = lines(600_000)   # 4,088,895 bytes
     name = t.task(box, sh("seq 1 600000; seq 1 600000 >&2", name="both"), sh("echo after", name="after"))
@@ -191,7 +192,7 @@ def the_whole_of_a_cut_output_is_in_the_pod(t):
 
 @case(shared=True)
 def output_is_followed_as_it_comes(t):
-    """The step waits for a file that is made when its first lines were read."""
+    """The step waits for a file, which the test makes after it has read the step's first lines."""
     box = t.box()
     name = t.task(box, sh("echo one; echo two >&2; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo three; exit 3"))
     pod, uid = t.pod_of(box)["metadata"]["name"], t.get("Task", name)["metadata"]["uid"]
@@ -231,7 +232,7 @@ def the_containers_log_has_what_steps_print(t):
 
 @case(shared=True)
 def output_is_shown_while_the_step_runs(t):
-    """At a bounded rate: a write a second at most, and two for its state."""
+    """The rate is limited: at most one write of the Task a second, and two more for its state."""
     box = t.box()
     name = t.task(box, sh("for i in 1 2 3 4 5; do echo line $i; sleep 1; done"), timeout="60s")
     shown, versions = [""], set()

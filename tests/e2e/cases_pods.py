@@ -1,4 +1,4 @@
-"""Pods that are not arl's, pods that are of no use any more, and templates that ask for too much."""
+"""Pods that are not arl's, pods that became useless, and templates that ask for too much."""
 import json
 import os
 import subprocess
@@ -16,7 +16,7 @@ def stoppable(policy="Always"):
 
 
 def copy_of(pod, name, owners=True):
-    """What somebody makes of it who may create pods: it gets ready by itself, and nobody of arl's is in it."""
+    """A copy of a warm pod, as anybody who may create pods can make it: it becomes ready, but has neither agent nor runner."""
     md = pod["metadata"]
     return {"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "labels": md["labels"], "annotations": md["annotations"], "ownerReferences": md["ownerReferences"] if owners else []},
@@ -88,7 +88,7 @@ class Tenant:
 @case()
 def tenants_cannot_say_that_a_pod_is_arls(t):
     if t.env.operator.argv:
-        return      # beside a cluster without the manifests
+        return      # an operator beside the cluster: the manifests need not be installed
     t.pool()
     idle = t.pods(status="idle")[0]
     tenant = Tenant(t)
@@ -132,14 +132,14 @@ def a_container_that_ends_for_good_fails_its_sandbox_at_once(t):
     reason = [c for c in status["conditions"] if c["type"] == "Ready"][0]
     equal(reason["reason"], "PodBroken", "why the sandbox failed")
     contains(reason["message"], "container executor has ended", what="the message")
-    # The agent has lost its runner, and may say so before the kubelet does.
+    # The agent sees that its runner is gone, and may say so before the kubelet reports the pod's end.
     t.finished("under-way", 10)
     expect(condition(t.get("Task", "under-way"), "Finished")["reason"] in ("AgentRestarted", "SandboxFailed"), "why the task that ran failed")
     after = t.task(box, sh("true"))
     s = t.finished(after, 10)
     equal(condition(t.get("Task", after), "Finished")["reason"], "SandboxFailed", "why the next task failed")
     contains(s["stderr"], "container executor has ended", what="its stderr")
-    # Idle ones are replaced.
+    # The pool replaces its idle pods.
     t.pool_ready("pool")
     idle = t.pods(status="idle")[0]["metadata"]
     t.kubectl("exec", idle["name"], "-c", "executor", "--", "touch", "/workspace/stop")
@@ -188,7 +188,7 @@ def limit_ranges_and_quotas_can_be_satisfied(t):
 
 
 def budget(t, name, generation=1):
-    """What the disruption controller has counted, once it has seen this generation. A budget that it cannot count is SyncFailed."""
+    """The budget's status, once the disruption controller has counted for this generation. If it cannot count, it says SyncFailed."""
     def look():
         s = t.api.get(f"/apis/policy/v1/namespaces/{t.ns}/poddisruptionbudgets/{name}").get("status", {})
         expect(s.get("observedGeneration", 0) >= generation and s["currentHealthy"] == s["expectedPods"] > 0, f"{s}")
@@ -198,7 +198,7 @@ def budget(t, name, generation=1):
 
 
 def evict(t, pod):
-    """As kubectl drain does. The refusal; empty if there is none."""
+    """Evicts a pod as kubectl drain does. Returns the message of the refusal; "" if there is none."""
     try:
         t.api.call("POST", path_of(t.ns, "pods", pod) + "/eviction", {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}})
     except ApiError as e:
@@ -209,7 +209,7 @@ def evict(t, pod):
 
 @case(slow=True)
 def disruption_budgets_count_pods_in_use_and_idle_ones(t):
-    """deploy/poddisruptionbudget.yaml: maxUnavailable as a number and in percent ask the scale of what owns the pods."""
+    """deploy/poddisruptionbudget.yaml. For maxUnavailable the controller asks the scale of the pods' owners, WarmPool and Sandbox."""
     t.pool(replicas=2)
     box, other = t.box(), t.box()
     t.warm(2)

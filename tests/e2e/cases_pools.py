@@ -62,8 +62,8 @@ def scaling_down_removes_idle_pods_only(t):
 
 
 def events_of_idle_pods(t, version):
-    """What a watch tells of the pool's idle pods since then: (type, pod)."""
-    conn = t.api.connect(POOL_LIMIT_S * PATIENCE)   # without an event
+    """Watches the pool's idle pods from this resourceVersion on. Yields (event type, pod)."""
+    conn = t.api.connect(POOL_LIMIT_S * PATIENCE)   # the longest time without an event
     conn.request("GET", path_of(t.ns, "pods") + f"?watch=1&labelSelector=arl.infra.io%2Fpool%3Dpool%2Carl.infra.io%2Fstatus%3Didle&resourceVersion={version}")
     for line in iter(conn.getresponse().readline, b""):
         event = json.loads(line)
@@ -72,7 +72,7 @@ def events_of_idle_pods(t, version):
 
 @case(slow=True)
 def a_changed_template_rolls_idle_pods_only(t):
-    """Of four at most one is away at a time, by what the pods themselves say, at every change of any of them."""
+    """While four idle pods are replaced, at least three of them are ready: checked at each event of a watch of the pods."""
     t.pool(replicas=4, spec=env_pool("one"))
     box = t.box()
     taken = t.pod_of(box)["metadata"]["uid"]
@@ -122,7 +122,7 @@ def template_metadata_is_kept_and_ours_is_not_taken_from_it(t):
 
 @case()
 def placeholder_sidecar_images_and_bare_templates_work(t):
-    """What the Python client makes, and what people with kubectl give."""
+    """Templates as the Python client makes them, and as people write them for kubectl."""
     mount = [{"name": "workspace", "mountPath": "/data"}]
     t.pool("client", spec={
         "containers": [{"name": "executor", "image": BUSYBOX, "command": ["/bin/sh", "-c", "sleep infinity"], "volumeMounts": mount},
@@ -202,7 +202,7 @@ def an_idle_pod_that_is_deleted_is_replaced(t):
 
 @case()
 def a_pool_that_is_made_anew_has_pods_of_its_own(t):
-    """A sandbox of the new one gets a pod of its template, never one that the old one left."""
+    """A sandbox of the new pool gets a pod of the new template, never one that the old pool has left."""
     t.pool("pool", replicas=2, spec=env_pool("old"))
     t.delete("WarmPool", "pool")
     t.create(pool_object("pool", replicas=1, spec=env_pool("new")))

@@ -141,7 +141,7 @@ def a_lost_pod_fails_the_sandbox_for_good(t):
 
 @case()
 def a_pod_that_ends_fails_the_sandbox(t):
-    """As with an eviction: the pod object stays, with phase Failed."""
+    """As after an eviction: the pod object is still there, with phase Failed."""
     t.pool()
     box = t.box()
     t.api.merge(path_of(t.ns, "pods", t.pod_of(box)["metadata"]["name"]), {"spec": {"activeDeadlineSeconds": 1}})
@@ -167,7 +167,7 @@ def an_empty_pool_is_waited_for_first_come_first_served(t):
     t.kubectl("scale", "wp", "pool", "--replicas=1")
 
     def all_ready():
-        phases = [t.get("Sandbox", b)["status"]["phase"] for b in reversed(boxes)][::-1]   # the last one first: it is behind
+        phases = [t.get("Sandbox", b)["status"]["phase"] for b in reversed(boxes)][::-1]   # the last in line is read first
         ready = [p == "Ready" for p in phases]
         expect(ready == sorted(ready, reverse=True), f"out of turn: {phases}")
         return all(ready)
@@ -188,14 +188,14 @@ def a_pool_may_come_after_its_sandbox(t):
 
 @case()
 def a_pool_deleted_and_applied_again_fails_nobody_who_waits(t):
-    """The grace for a pool that is not there begins when it is missed, not with the sandbox."""
+    """The time that a sandbox waits for a missing pool counts from the pool's deletion, not from the sandbox's creation."""
     def pool(replicas):
         return json.dumps({**pool_object("pool"), "spec": {**pool_object("pool")["spec"], "replicas": replicas}})
     t.kubectl("apply", "-f", "-", body=pool(0))
     boxes = [t.sandbox(), t.sandbox()]
     for b in boxes:
         t.phase(b, "Pending", limit=10)
-    time.sleep(11)      # longer than a pool is waited for that does not come
+    time.sleep(11)      # longer than a sandbox waits for a pool that does not exist
     t.kubectl("delete", "wp", "pool")
     for b in boxes:
         wait("it to be missed", lambda n=b: condition(t.get("Sandbox", n), "Ready")["reason"] == "WaitingForPool", 10)
@@ -212,7 +212,8 @@ def a_sandbox_whose_name_no_label_can_bear_is_refused(t):
 
 
 def refuse_claims(t, prefix):
-    """A policy of the cluster's: in this namespace no pod may become that of a sandbox whose name begins so. Returns what ends it."""
+    """Adds an admission policy: in this namespace no pod can be bound to a sandbox whose name begins with the prefix. Returns a
+    function that removes the policy."""
     name, base = t.ns, "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
     label = "object.metadata.labels['arl.infra.io/sandbox']"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods"]}
@@ -312,7 +313,7 @@ def idle_time_counts_from_the_end_of_the_last_task(t):
 
 @case()
 def used_at_counts_as_use(t):
-    """Whatever its clock says; and only as long as it changes."""
+    """Each new value of the annotation counts as use, whatever time it names. A value that stays the same does not."""
     t.pool()
     box = t.box(idleTimeoutSeconds=15)
     for at in ("2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "2001-01-01T00:00:01.5+01:00", "2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z"):
@@ -336,7 +337,7 @@ def max_lifetime_ends_a_sandbox_even_while_it_works(t):
 
 @case(slow=True)
 def ten_at_once_take_ten_pods_and_leave_none_behind(t):
-    """One sandbox sometimes took two pods, and one of them leaked."""
+    """An old defect: a sandbox sometimes took two pods, and one of them was never deleted."""
     t.pool(replicas=3)
     boxes = [t.sandbox() for _ in range(10)]
     for b in boxes:

@@ -1,4 +1,4 @@
-"""Several releases side by side on one cluster, each of which serves one namespace (deploy/sharded)."""
+"""Several releases on one cluster, each of which serves one namespace (deploy/sharded)."""
 import contextlib
 import copy
 import json
@@ -64,7 +64,8 @@ def in_namespace(t, ns):
 
 
 def take_binding(t):
-    """Their policy lets nobody else make pods of arl's, in all namespaces. Returns what to create again; None: there is none."""
+    """Removes the binding of the cluster-wide policy, under which no other release could make pods of arl's. Returns the object to
+    create again; None if there was no binding."""
     found = kubectl(t, "get", BINDING, "--ignore-not-found", "-o", "json")
     if not found:
         return None
@@ -76,7 +77,7 @@ def take_binding(t):
 
 @contextlib.contextmanager
 def without_arl(t):
-    """While the operators that serve all namespaces are away, and their policy."""
+    """Within the block, the operators that serve all namespaces are scaled to 0 and their policy is not in force."""
     replicas = t.api.get(ARL)["spec"]["replicas"]
     scale(t, "arl-system", 0)
     binding = take_binding(t)
@@ -112,7 +113,7 @@ def rights_end_at_the_namespace(a, b, releases):
 
 @case(alone=True)
 def two_releases_side_by_side(t):
-    """Neither sees, needs or touches what the other serves; one that is applied again does not change."""
+    """Neither release sees, needs or touches what the other one serves. Applying a release again changes nothing."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     container = t.api.get(ARL)["spec"]["template"]["spec"]["containers"][0]
     images = (container["image"], next(v["value"] for v in container["env"] if v["name"] == "ARL_SIDECAR_IMAGE"))
@@ -144,14 +145,14 @@ def idle_uids(t):
 
 
 def rolled(t, before):
-    """Whether all operators are new ones. before: the uids of the old ones."""
+    """Whether all operator pods are new. before: the uids of the old ones."""
     pods = t.env.operator.pods()
     return len(pods) == 2 and all(is_ready(p) and p["metadata"]["uid"] not in before for p in pods)
 
 
 @case(alone=True)
 def operators_rolled_under_load(t):
-    """A rollout ends every operator, the leader too: what runs goes on, what comes is served, warm pods stay, nothing twice."""
+    """A rollout ends each operator, also the leader. Tasks that run go on, new ones are served, warm pods stay, no step runs twice."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     t.pool(replicas=2)
     box, other = t.box(), t.box()
@@ -191,7 +192,7 @@ def set_sidecar_image(t, image):
 
 @contextlib.contextmanager
 def another_sidecar_image(t):
-    """The operators' sidecar image by another name, which the node has, too. Afterwards all is as it was."""
+    """Within the block, the operators make pods with the same sidecar image under another tag, which the node has as well."""
     expect(t.env.cluster, "this case needs the local cluster, whose node can be reached")
     old = next(e["value"] for e in t.api.get(ARL)["spec"]["template"]["spec"]["containers"][0]["env"] if e["name"] == "ARL_SIDECAR_IMAGE")
     new = f"localhost/arl-test/sidecar:{t.env.id}"
@@ -210,7 +211,7 @@ def another_sidecar_image(t):
 
 @case(alone=True)
 def an_upgrade_keeps_warm_pods(t):
-    """Operators with another sidecar image: idle pods stay as they are and are used, only what replaces them has the new one."""
+    """Operators get another sidecar image. Idle pods stay and are used as they are; only pods made from then on have the new image."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     t.pool(replicas=3)
     box = t.box()
@@ -233,7 +234,7 @@ def an_upgrade_keeps_warm_pods(t):
 
 @case(alone=True)
 def a_namespace_that_cannot_be_is_refused(t):
-    """A shard whose variable is missing must not end up serving everything."""
+    """An operator whose --namespace has no value must refuse to start: it must not serve all namespaces instead."""
     expect(not t.env.operator.argv, "this case needs the cluster's own operators")
     pod = wait("an operator to lead", t.env.operator.leader, 60)["metadata"]["name"]
     for value in ("", "$(ARL_NAMESPACE)", "-x", "Team"):

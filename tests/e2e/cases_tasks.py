@@ -101,7 +101,7 @@ def time_limit_is_exact_and_for_each_step(t):
 
 @case(shared=True, slow=True)
 def a_long_task_is_limited_by_spec_timeout_only(t):
-    """The predecessor's own limit of 30 s for a request beat spec.timeout."""
+    """An old defect: a limit of 30 s for requests ended tasks before spec.timeout."""
     s = t.run(t.box(), sh("sleep 33; echo late"), timeout="90s", limit=90)
     equal((s["state"], s["exitCode"], s["stdout"], s.get("stderr", "")), ("Succeeded", 0, "late\n", ""), "a task of 33 s")
     expect(seconds(s["duration"]) >= 33, f"duration {s['duration']}")
@@ -290,7 +290,7 @@ def cancel(t, name):
 
 @case(shared=True)
 def a_task_that_runs_is_canceled(t):
-    """It ends within five seconds, with what it has printed; nothing of it runs then, and the next task is not held up."""
+    """The task ends within five seconds, with what it has printed. None of its processes runs on, and the next task starts."""
     box = t.box()
     name = t.task(box, sh("echo begun; (setsid sh -c 'while :; do touch /workspace/alive; sleep 0.1; done' &); trap '' TERM; while :; do sleep 1; done",
                           name="long"), sh("touch /workspace/second"), timeout="600s", retries=3)

@@ -1,4 +1,4 @@
-"""Files of any size by the verbs of /.arl/runner (docs/files.md), called by pods/exec."""
+"""Files of any size, moved by the verbs of /.arl/runner (docs/files.md), which are called by pods/exec."""
 import glob
 import hashlib
 import io
@@ -16,7 +16,7 @@ MEMORY_KIB_MAX = 2048
 
 
 def verb(t, pod, *argv, body=b"", status=0, limit=120):
-    """Exit status, standard output and the JSON lines on standard error."""
+    """Calls a verb. Returns exit status, standard output, and the JSON lines of standard error."""
     r = subprocess.run([*t.env.kubectl, "-n", t.ns, "exec", "-i", pod, "-c", "executor", "--", "/.arl/runner", *argv], input=body,
                        capture_output=True, timeout=limit)
     equal((r.returncode, r.stderr[-600:] if r.returncode != status else b""), (status, b""), f"exit status of {argv}")
@@ -34,7 +34,7 @@ def fails(t, pod, code, *argv, body=b"", status=1):
 
 
 def processes(name):
-    """Those of a verb, seen from the node of the local cluster."""
+    """The folders in /proc of a verb's processes; the processes of the local cluster's node are this machine's."""
     found = []
     for path in glob.glob("/proc/[0-9]*/cmdline"):
         try:
@@ -48,7 +48,7 @@ def processes(name):
 
 
 class Watch(Sampler):
-    """The most memory of a verb's process while it runs, in KiB; of the local cluster only."""
+    """The most memory that a process of a verb has while the block runs, in KiB. Works on the local cluster only."""
 
     def __init__(self, name):
         super().__init__(0.05)

@@ -1,4 +1,4 @@
-"""What a user of arl-env writes, with checks. Runs in a venv: client_side.py FUNCTION; the namespace is in E2E_NAMESPACE."""
+"""Programs as users of arl-env write them, with checks. Runs in a venv: client_side.py FUNCTION, with the namespace in E2E_NAMESPACE."""
 import os
 import sys
 import threading
@@ -64,7 +64,7 @@ def make_pool(name, **more):
 
 
 def basics():
-    """Pool, session, commands, files and removal: what all of 0.1.x can."""
+    """Pool, session, commands, files and removal: the parts that all versions 0.1.x have."""
     manager = make_pool("basics", replicas=1)
     with session("basics") as s:
         ok(s.execute([cmd("echo", "Hello, World!", name="hello")]), "Hello, World!\n", "hello")
@@ -85,7 +85,7 @@ def basics():
 
 
 def quick_start():
-    """The seed text's Quick Start, Basic Usage and WarmPool Management, as 0.1.x can say them."""
+    """Quick Start, Basic Usage and WarmPool Management of the seed text (tests/python/seed-text.md), written for 0.1.x."""
     manager = WarmPoolManager(namespace=NS)
     manager.create_warmpool(name="python-39-std", image=os.environ["E2E_IMAGE"], sidecar_image=PLACEHOLDER, replicas=2)
     manager.wait_for_warmpool_ready("python-39-std")
@@ -270,7 +270,7 @@ def idle_timeouts():
 
 
 def two_sessions():
-    """Names of arl-env are made of whole seconds, so the second one is begun in another second."""
+    """arl-env makes names from the time in whole seconds, so the second session begins in another second."""
     first, second = session(), session()
     results = {}
     with first:
@@ -321,7 +321,7 @@ def testbed():
 
 
 def failed_sandbox():
-    """The pod is deleted under a session: the client's own way to ask again tells why."""
+    """The pod of a session is deleted. When the client waits for the sandbox again, its error says why the sandbox failed."""
     s = session()
     s.create_sandbox()
     pod = sandbox_of(s)["status"]["podName"]

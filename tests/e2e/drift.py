@@ -1,4 +1,4 @@
-"""What GitOps does again and again: apply, diff and replace of objects that have not changed must change nothing."""
+"""As GitOps tools do again and again: apply, diff and replace of files that have not changed must change no object."""
 import json
 import re
 
@@ -10,13 +10,13 @@ def by_name(text):
 
 
 def without_version(o):
-    """What a user can write, with generation."""
+    """The object without status, resourceVersion and managedFields: what a user can write, and generation."""
     md = {k: v for k, v in o["metadata"].items() if k not in ("resourceVersion", "managedFields")}
     return {**{k: v for k, v in o.items() if k != "status"}, "metadata": md}
 
 
 def unchanged(before, after, what):
-    """Not even the version: but for objects whose status somebody else has written meanwhile."""
+    """Checks that no object has changed. An object's resourceVersion may differ only if its status was written meanwhile."""
     equal(sorted(after), sorted(before), f"the objects after {what}")
     for name, o in before.items():
         equal(without_version(after[name]), without_version(o), f"{name} after {what}")
@@ -31,7 +31,8 @@ def no_nulls(value):
 
 
 def same_generation(before, after, what):
-    """A null may go, which is the same as nothing. Of a Deployment the generation counts changes of annotations, too."""
+    """Checks spec and generation. A null may be dropped, since it means the same as no field. The generation of a Deployment is not
+    compared: it also counts changes of annotations."""
     for name, o in before.items():
         equal(no_nulls(after[name].get("spec")), no_nulls(o.get("spec")), f"spec of {name} after {what}")
         if after[name].get("spec") == o.get("spec") and o["kind"] != "Deployment":
@@ -39,15 +40,17 @@ def same_generation(before, after, what):
 
 
 def all_unchanged(out, what):
-    """What kubectl apply says of each object. Of some it says "configured" in any case, since it sends a patch that changes nothing:
-    of each PodDisruptionBudget (its selector), and of a custom resource with a null inside of a list."""
+    """Checks that kubectl apply says "unchanged" of each object. It says "configured" of some objects, for which it always sends a patch
+    that changes nothing: of each PodDisruptionBudget (its selector), and of a custom resource with a null inside of a list."""
     equal([line for line in out.splitlines() if not re.search(r" unchanged$|^poddisruptionbudget|^warmpool.arl.infra.io/brought ", line)], [],
           f"objects that {what} says to have changed")
 
 
 def no_drift(run, look, replace=True):
-    """run(verb, flag...) calls kubectl with the files, look() gets their objects. They have been applied once and are settled.
-    replace is not for Deployments: it takes their controller's annotations away, which come back."""
+    """Checks that applying, comparing and replacing the files again changes nothing. They were applied once, and nothing is under way.
+
+    run(verb, flag...) calls kubectl with the files; look() gets their objects. replace=False is for Deployments: a replace removes the
+    annotations of their controller, which writes them again."""
     seen = look()
 
     def again(what, *verb, first=False):
@@ -65,6 +68,6 @@ def no_drift(run, look, replace=True):
     all_unchanged(again("a second one", "apply"), "a second apply after server-side ones")
     if not replace:
         return
-    again("a first replace", "replace", first=True)        # it drops the annotation that apply keeps
+    again("a first replace", "replace", first=True)        # it drops apply's annotation, last-applied-configuration
     again("a second replace", "replace")
     again("an apply after replace", "apply", first=True)

@@ -1,7 +1,7 @@
-"""What the cases are written with: the API server, kubectl, the operator's process, waits, and expectations.
+"""What cases use: the API server, kubectl, the operator, waits and expectations.
 
-A case is a function that takes a Case and raises Failed. It works in a namespace of its own, or, with
-shared=True, in one that holds a pool of warm busybox pods for all such cases.
+A case is a function that takes a Case, and raises Failed if an expectation does not hold. It works in a namespace of its own, or,
+with shared=True, in one with a pool of warm busybox pods that all such cases share.
 """
 import atexit
 import contextlib
@@ -26,16 +26,16 @@ GROUP = "/apis/arl.infra.io/v1alpha1"
 PLURALS = {"WarmPool": "warmpools", "Sandbox": "sandboxes", "Task": "tasks"}
 IMAGES = {name: f"localhost/arl-test/{name}:1" for name in ("busybox", "scratch", "python", "nonroot")}
 PLACEHOLDER_SIDECAR = "your-registry/arl-sidecar:latest"
-POOL_LIMIT_S = 120      # until pods are ready, on a machine that is busy with two other cases
+POOL_LIMIT_S = 120      # for pods to become ready, on a machine that is busy with two other cases
 TASK_LIMIT_S = 60
-PATIENCE = 3            # limits of waits are those of an idle machine, and cost nothing where what is waited for comes
+PATIENCE = 3            # wait() takes so many times its limit, which is that of an idle machine
 POLL_S = 0.1
 SHARED_POOL = "shared"
 SHARED_REPLICAS = 4
 
 
 class Failed(Exception):
-    """An expectation does not hold; the text says what was seen."""
+    """An expectation does not hold. The text says what was seen."""
 
 
 class ApiError(Exception):
@@ -72,7 +72,7 @@ def shorten(value, limit=600):
 
 
 def wait(what, look, limit):
-    """Calls look() until it returns something true, and returns that. look may raise Failed to say what it saw."""
+    """Calls look() until it returns something true, and returns that. look() may raise Failed, whose text tells what it saw last."""
     limit *= PATIENCE
     end = time.monotonic() + limit
     while True:
@@ -135,7 +135,7 @@ class Api:
         self.proxy.wait()
 
     def connect(self, limit):
-        """A connection of one's own. limit: seconds without a byte."""
+        """A new connection, for one caller. limit: how many seconds may pass without a byte."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit)
 
     def request(self, method, path, body=None, content_type="application/json", limit=60):
@@ -146,7 +146,7 @@ class Api:
             if conn is None:
                 conn = self.local.conn = self.connect(limit)
             elif time.monotonic() - self.local.used > 30:
-                conn.close()    # the other side may have, by now; http.client opens it again
+                conn.close()    # the proxy may have closed the connection; http.client opens another one
             self.local.used = time.monotonic()
             try:
                 conn.request(method, path, data, {"Content-Type": content_type} if data is not None else {})
@@ -168,7 +168,7 @@ class Api:
         return self.call("GET", path)
 
     def find(self, path):
-        """The object, or None where there is none."""
+        """The object; None if there is none."""
         try:
             return self.get(path)
         except ApiError as e:
@@ -192,7 +192,7 @@ def is_ready(pod):
 
 
 class Operator:
-    """Either the Deployment of the cluster or, while developing, a command that runs beside it."""
+    """The operator: the cluster's Deployment, or a command that runs beside the cluster."""
 
     NS = "arl-system"
     SELECTOR = "app.kubernetes.io%2Fcomponent%3Doperator"
@@ -231,7 +231,7 @@ class Operator:
                    for s in p["status"].get("containerStatuses", []))
 
     def ready(self):
-        """It acts: the process that was started, or the pod that leads."""
+        """Whether an operator acts: the process that was started runs, or there is a leader and its pod is ready."""
         if self.argv:
             expect(self.process.poll() is None, f"the operator ended with status {self.process.returncode}")
             return True
@@ -241,7 +241,7 @@ class Operator:
         return False
 
     def kill(self):
-        """SIGKILL; it comes back by itself, or is started again."""
+        """Kills the operator with SIGKILL. The kubelet starts it again, or this function does."""
         if self.argv:
             self.process.kill()
             self.process.wait()
@@ -302,7 +302,7 @@ class Env:
         return name
 
     def shared(self):
-        """The namespace of the shared pool, made when first asked for."""
+        """The namespace with the shared pool. The first call makes it."""
         with self.lock:
             if self.shared_ns:
                 return self.shared_ns
@@ -323,7 +323,7 @@ class Env:
         self.signal_container(pod, name, "SIGKILL")
 
     def signal_container(self, pod, name, signal):
-        """To the first process of a container, from outside of it: only where the node is at hand."""
+        """Sends a signal to the first process of a container, from outside of the container. Needs the local cluster."""
         expect(self.cluster, "this case needs the local cluster, whose node can be reached")
         ids = [s["containerID"] for s in pod["status"]["containerStatuses"] if s["name"] == name]
         expect(ids, f"pod {pod['metadata']['name']} has no running container {name}")
@@ -332,18 +332,18 @@ class Env:
 
     @contextlib.contextmanager
     def stopped(self, pod, name):
-        """The first process of a container stands still within."""
+        """Within the block, the first process of a container is stopped (SIGSTOP)."""
         self.signal_container(pod, name, "SIGSTOP")
         try:
             yield
         except Failed:
-            with contextlib.suppress(Failed):  # what happened within says more
+            with contextlib.suppress(Failed):  # the error of the block says more
                 self.signal_container(pod, name, "SIGCONT")
             raise
         self.signal_container(pod, name, "SIGCONT")
 
     def probes_failed(self, pod, name, kind):
-        """How often the kubelet has found that a probe of a container fails: kind is Liveness, Readiness or Startup."""
+        """How often a probe of a container has failed, by the kubelet's counter. kind: Liveness, Readiness or Startup."""
         metrics = self.run_kubectl("get", "--raw", f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/metrics/probes")
         equal(metrics.returncode, 0, "the kubelet's counters")
         wanted = (f'container="{name}"', f'pod_uid="{pod["metadata"]["uid"]}"', f'probe_type="{kind}"', 'result="failed"')
@@ -351,7 +351,7 @@ class Env:
                    if line.startswith("prober_probe_total{") and all(w in line for w in wanted))
 
     def finish(self):
-        """Removes what is left and says whether every namespace went away."""
+        """Removes the run's namespaces, and fails if one of them does not go."""
         for name in self.namespaces:
             self.drop_namespace(name)
 
@@ -369,7 +369,7 @@ def pool_object(name, image="busybox", replicas=1, spec=None, template_meta=None
 
 
 class Case:
-    """One test: where it works, and short words for what it does."""
+    """A test under way: its namespace, and short methods for what tests do."""
 
     def __init__(self, env, number, name, shared):
         self.env, self.api, self.name, self.number = env, env.api, name, number
@@ -382,7 +382,7 @@ class Case:
     # -- kubectl and the API
 
     def kubectl(self, *args, body=None, fails=False, limit=120):
-        """Its output (stdout, or stderr where a refusal is what is wanted)."""
+        """Runs kubectl in the case's namespace. Returns stdout, or, with fails=True, the stderr of the refusal."""
         r = self.env.run_kubectl("-n", self.ns, *args, body=body, limit=limit)
         expect(fails == (r.returncode != 0), f"kubectl {' '.join(args)}: exit {r.returncode}: {(r.stderr or r.stdout).strip()[:1500]}")
         return r.stderr if fails else r.stdout
@@ -393,7 +393,7 @@ class Case:
         return made
 
     def refused(self, obj, *texts):
-        """The object is refused by kubectl, with these texts in the message."""
+        """Checks that kubectl cannot create the object, and that the message has these texts."""
         said = self.kubectl("create", "-f", "-", body={"apiVersion": "arl.infra.io/v1alpha1", **obj}, fails=True)
         contains(said, *texts, what="the refusal")
 
@@ -445,7 +445,7 @@ class Case:
         return wait(f"WarmPool {name} to be ready", look, limit)
 
     def warm(self, count, limit=POOL_LIMIT_S):
-        """The uids of so many idle and ready pods, as they say themselves: a pool's status may be a second old."""
+        """Waits for so many idle and ready pods, and returns their uids. It looks at the pods: a pool's status may be a second old."""
         def look():
             pods = [p for p in self.pods(status="idle") if "deletionTimestamp" not in p["metadata"]]
             ready = {p["metadata"]["uid"] for p in pods if is_ready(p)}
@@ -454,7 +454,7 @@ class Case:
         return wait(f"{count} idle and ready pods", look, limit)
 
     def sandbox(self, pool=None, name=None, **spec):
-        """Creates one and does not wait."""
+        """Creates a sandbox and does not wait. Returns its name."""
         name = name or self.unique("box")
         pool = pool or (SHARED_POOL if self.is_shared else "pool")
         self.create({"kind": "Sandbox", "metadata": {"name": name}, "spec": {"poolRef": pool, **spec}})
@@ -468,7 +468,7 @@ class Case:
         return wait(f"Sandbox {name} to be {want}", look, limit)
 
     def box(self, pool=None, name=None, **spec):
-        """A sandbox that is Ready."""
+        """Creates a sandbox and waits until it is Ready. Returns its name."""
         name = self.sandbox(pool, name, **spec)
         self.phase(name, "Ready")
         return name
@@ -479,13 +479,13 @@ class Case:
     # -- tasks
 
     def task(self, box, *steps, name=None, **spec):
-        """Creates one and does not wait."""
+        """Creates a task and does not wait. Returns its name."""
         name = name or self.unique("task")
         self.create({"kind": "Task", "metadata": {"name": name}, "spec": {"sandboxRef": box, "steps": list(steps), **spec}})
         return name
 
     def finished(self, name, limit=TASK_LIMIT_S):
-        """The status of the task, once it has ended."""
+        """Waits until the task has ended. Returns its status."""
         def look():
             s = self.get("Task", name).get("status", {})
             expect(s.get("state") in ("Succeeded", "Failed"), f"{s.get('state')}: {s.get('conditions')}")
@@ -503,13 +503,13 @@ class Case:
         return self.finished(self.task(box, *steps, **spec), limit)
 
     def out(self, box, *steps, **spec):
-        """The stdout of a task that succeeds."""
+        """Runs a task that must succeed. Returns its stdout."""
         s = self.run(box, *steps, **spec)
         equal((s["state"], s["exitCode"], s.get("stderr", "")), ("Succeeded", 0, ""), "state, exit code and stderr")
         return s.get("stdout", "")
 
     def alive(self, box):
-        """Everything else goes on."""
+        """Checks that the sandbox still runs tasks."""
         equal(self.out(box, sh("echo still here")), "still here\n", "a good task's stdout")
 
     # -- the Python client
@@ -534,7 +534,7 @@ class Case:
                     self.delete(kind, name)
 
     def report(self):
-        """What a person would look at: the objects, shortened, and the operator's last lines."""
+        """What to look at after a failure: the namespace's objects, shortened, and the operator's last lines."""
         r = self.env.run_kubectl("-n", self.ns, "get", "wp,sbx,tsk,pods", "-o", "yaml", "--show-managed-fields=false")
         keep = [name for _, name in self.made]
         text = r.stdout
@@ -549,7 +549,7 @@ class Case:
 
 
 def venv(cache, version):
-    """The python of a venv with arl-env, kept in the cache; made again when it does not work."""
+    """The python of a venv with this version of arl-env. The cache keeps the venv; one that is not complete is made again."""
     folder = os.path.join(cache, "venv", f"arl-env-{version}-py{sys.version_info.major}.{sys.version_info.minor}")
     python = os.path.join(folder, "bin", "python")
     os.makedirs(os.path.dirname(folder), exist_ok=True)
@@ -570,11 +570,11 @@ def venv(cache, version):
 # ---- the list of cases
 
 CASES = []
-LEFT_OUT = []    # what the last line names, as the caller wanted it to be left out
+LEFT_OUT = []    # what the caller wanted to be left out; the last line names it
 
 
 def case(shared=False, alone=False, slow=False):
-    """alone: nothing else may run beside it. slow: started first, so that the run is not longer than it must be."""
+    """Adds the function to the list of cases. alone: no other case may run beside it. slow: it starts first, to make the run shorter."""
     def add(f):
         module = f.__module__.replace("cases_", "")
         CASES.append({"name": f"{module}.{f.__name__}", "run": f, "shared": shared, "alone": alone, "slow": slow})

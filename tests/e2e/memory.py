@@ -1,4 +1,4 @@
-"""What containers of the local cluster's pods have of memory, by the kernel's own account."""
+"""How much memory containers of the local cluster's pods have, as the kernel counts it."""
 import contextlib
 import os
 import re
@@ -10,7 +10,7 @@ EVERY_S = 0.2
 
 
 def group_file(pid):
-    """Where the kernel tells the memory of a process' container, and as what."""
+    """The file with the memory of a process' container, and the key of anonymous memory in that file."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
         for line in f:
             _, names, path = line.strip().split(":", 2)
@@ -42,8 +42,7 @@ class Sampler:
 
 
 class Memory(Sampler):
-    """The containers in which this program runs, of some pods: the most anonymous memory that each has had, looked at again and
-    again while the block runs."""
+    """The most anonymous memory that containers have while the block runs: in each pod, the container in which the program runs."""
 
     def __init__(self, pods, program="arl-sidecar"):
         super().__init__()
@@ -70,7 +69,7 @@ class Memory(Sampler):
         self.looks += 1
 
     def check(self, limit):
-        """The most of all of them, which is below the limit."""
+        """Checks that no container has had more than the limit. Returns the most that one has had, in bytes."""
         name, most = max(self.most.items(), key=lambda kv: kv[1])
         expect(self.looks > 2, f"only {self.looks} looks at the memory of {self.program}")
         expect(min(self.most.values()) > 0, f"{self.program} without memory")
