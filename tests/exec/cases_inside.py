@@ -1,4 +1,4 @@
-"""What hostile code in a pod reaches: the agent's endpoints, its socket, secrets. It gets nothing, and the operator is served meanwhile."""
+"""Hostile code in a pod tries the agent's endpoints, its socket and secrets. It gets nothing, and the agent still serves the operator."""
 import base64
 import io
 import json
@@ -10,7 +10,7 @@ from tools import INTEG, figure
 
 SLOW_CONNECTIONS = 500
 
-# Sends what is in requests.json; prints one status a line, and the body of a sealed answer.
+# Sends the requests of requests.json. Prints a line for each: its name, the status, and the body if the answer is sealed.
 SENDER = r"""
 import base64, json, socket, sys
 for what, raw in json.load(open('requests.json')):
@@ -30,7 +30,7 @@ for what, raw in json.load(open('requests.json')):
 
 
 class Signer:
-    """Signs as the operator does, with the key of its Secret, and seals as it could."""
+    """The operator's signing key, from its Secret: for requests that are signed and sealed as the operator's are."""
 
     def __init__(self, t):
         secret = t.api.get(f"/api/v1/namespaces/{tools.SYSTEM}/secrets/arl-signing-key")
@@ -42,7 +42,7 @@ class Signer:
 
 
 def agent_key(pod):
-    """What the first init container has told."""
+    """The public key of the pod's agent, from the message of the container arl-init."""
     state = [s["state"] for s in pod["status"]["initContainerStatuses"] if s["name"] == "arl-init"][0]
     message = state["terminated"]["message"]
     expect(len(message) == 14 + 43 and message.startswith("arl-agent-key:"), f"the message of arl-init: {message!r}")
@@ -56,7 +56,8 @@ def raw(method, target, headers, body=b"", length=None):
 
 
 def forgeries(signer, agent, pod, sandbox, uid):
-    """(what, request, the status that is due, and who can open the answer) for every endpoint and every way to get a signature wrong."""
+    """Yields a request for each endpoint and each way to get a signature wrong: its name, its bytes, the status that it must get, and
+    the request that can open a sealed answer."""
     body = json.dumps({"sandboxUID": sandbox, "task": "x/intruder", "workDir": "/workspace", "timeoutMs": 5000, "outputLimit": 1024,
                        "steps": [sh("touch /workspace/intruder")]}).encode()
     other = INTEG.Key()
@@ -92,8 +93,8 @@ def forgeries(signer, agent, pod, sandbox, uid):
         yield made("with one bit of the signature changed", {**good, "Signature": flipped(good["Signature"])})
         yield made("with another method", method="DELETE" if method != "DELETE" else "PUT")
         yield made("with another path", target=target + "0")
-        # One that takes no body is refused by the length that the head announces, before the digest could be. The head is the
-        # operator's own, so that the refusal is sealed for it.
+        # An endpoint without a body refuses by the Content-Length, before it compares the digest. The head is correctly signed, so the
+        # refusal is sealed.
         yield made("with another body", body=sealed + b" ", **({} if data else {"due": "sealed 413", "opener": q}))
         if data:
             yield made("with half of its body", length=len(sealed) // 2)
@@ -102,7 +103,7 @@ def forgeries(signer, agent, pod, sandbox, uid):
 
 
 def status_of(status, sealed, opener=None):
-    """The status of the head, or the true one, if this request's answer is sealed."""
+    """The status in the head of the answer; if the answer is sealed and opener is given, "sealed" and the status inside."""
     if not opener or status != "200":
         return status
     return f"sealed {INTEG.channel.Answer(io.BytesIO(base64.b64decode(sealed)), opener.answer_key).status}"
@@ -121,7 +122,7 @@ def every_endpoint_refuses_what_the_operator_did_not_sign(t):
     t.finished(first)
     uid = t.get("Task", first)["metadata"]["uid"]
     good = raw("GET", "/v1/tasks", INTEG.Request(signer.key, agent, "GET", "/v1/tasks", pod=pod, sandbox=sandbox).headers)
-    # A good one first, so that what follows fails for its own reason; then the same again.
+    # First a good request, which shows that the others fail for their own reasons; then the good one again, twice.
     requests = [("a good one", good, "200", None), ("the same, replayed", good, "401", None), ("and again", good, "401", None)]
     requests += list(forgeries(signer, agent, pod, sandbox, "6b9b6f0e-0000-4000-8000-000000000001"))
     requests += [("no HTTP", base64.b64encode(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").decode(), None, None),
@@ -138,7 +139,7 @@ def every_endpoint_refuses_what_the_operator_did_not_sign(t):
     expect(got["no HTTP"] in ("400", "closed"), f"what is no HTTP: {got['no HTTP']}")
     equal(s["steps"][3]["stdout"], "requests.json\nsend.py\n", "files in the workspace")
     figure(f"{len(requests)} requests from inside of a pod, {sum(v == '401' for v in got.values())} refused with 401")
-    # In place of its sandbox, a signature of the operator itself does nothing either.
+    # The operator's own signature for another sandbox is refused as well.
     target = f"/v1/tasks/{uid}/1"
     q = INTEG.Request(signer.key, agent, "DELETE", target, pod=pod, sandbox="00000000-0000-4000-8000-000000000000")
     s = t.run(box, {"name": "w", "type": "FilePatch", "path": "requests.json", "content": json.dumps([("other", raw("DELETE", target, q.headers))])},
@@ -177,8 +178,9 @@ open('slow.end', 'w').write('end')
 
 @case(shared=True, alone=True)
 def slow_connections_hold_up_nobody(t):
-    """They come from a daemon that a step left behind, and are opened again when they are cut; an ordinary task is a signed request of the operator. It has just begun, so
-    that it has no connection from before."""
+    """A daemon that a step has left behind holds slow connections to the agent, and opens cut ones again. Tasks are served meanwhile.
+
+    The operator is restarted first, so that it must open new connections to the agent."""
     box = t.box()
     s = t.run(box, {"name": "program", "type": "FilePatch", "path": "slow.py", "content": SLOW},
               sh(f"setsid python3 slow.py {SLOW_CONNECTIONS} 300 >slow.log 2>&1 & for i in $(seq 100); do [ -s slow.held ] && break; sleep 0.1; done; cat slow.held"))
@@ -196,7 +198,7 @@ def slow_connections_hold_up_nobody(t):
     contains(out, "slow.held", what="files")
     expect("slow.end" not in out, f"they had ended: {out}")
     figure(f"{SLOW_CONNECTIONS} slow connections: tasks took " + ", ".join(f"{x:.2f}" for x in took) + f" s; {out.splitlines()[0]} held and opened")
-    # Whoever waited for a slow one would wait for ten seconds.
+    # A task that had to wait for a slow connection would take ten seconds.
     expect(sorted(took)[len(took) // 2] < 1.0 and max(took) < 5.0, f"tasks took {[round(x, 2) for x in took]} s beside {SLOW_CONNECTIONS} slow connections ({out.splitlines()[0]})")
 
 
@@ -290,7 +292,7 @@ print(len(shapes) * 3, spoke)
 
 @case(shared=True)
 def hostile_bytes_on_the_agents_socket(t):
-    """The runner keeps its connection; nobody else is let in or gets a word of the agent's."""
+    """The runner keeps its connection. Nobody else is let in, and no other caller gets a byte from the agent."""
     box = t.box()
     before = t.pod_of(box)
     s = t.run(box, INTEG.command("python3", "-c", KNOCK), limit=100)

@@ -15,7 +15,7 @@ def key_ids(pod):
 
 
 def set_keys(t, **keys):
-    """The Secret gets these, and the operator is started again."""
+    """Puts these keys into the Secret, and restarts the operator."""
     data = {name: base64.b64encode(text.encode()).decode() if text else None for name, text in keys.items()}
     t.api.merge(SECRET, {"data": data})
     t.env.operator.stop()
@@ -24,7 +24,7 @@ def set_keys(t, **keys):
 
 
 def idle_pod_knows(t, key_id):
-    """An idle pod, ready, that was made with this key first."""
+    """Whether an idle and ready pod was made with this key as the first one."""
     def look():
         pods = [p for p in t.pods(status="idle") if key_ids(p)[0] == key_id and "deletionTimestamp" not in p["metadata"]]
         return [p for p in pods if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", []))]
@@ -55,7 +55,7 @@ def two_keys_at_once_and_then_the_new_one_alone(t):
         t.alive(second)
         set_keys(t, key=new, previous=None)
         equal(t.out(second, sh("echo new alone")), "new alone\n", "a task when the earlier key is gone")
-        # The one in reserve may have been made while the earlier key was still there, and accept it: docs/threat-model.md says so.
+        # The idle pod may have been made while the earlier key was in the Secret, and may accept that key: see docs/threat-model.md.
         t.kubectl("delete", "pods", "-l", "arl.infra.io/status=idle")
         equal(key_ids(idle_pod_knows(t, ids["new"])), [ids["new"]], "the keys of a pod made now")
         s = t.run(first, sh("touch never"), limit=120)

@@ -1,7 +1,7 @@
-"""Kills in mid-step. A task has three steps; each appends a line to a file of its own, goes on for a while, and appends one to a second file.
+"""Kills during a step. A task has three steps. Each appends a line to a file of its own when it begins, and to another one at its end.
 
-At most one line for each attempt; every task ends, in one state; a success has all its lines. The files lie on the node, so
-that they can be counted without the pod.
+A step begins at most once in an attempt. Each task ends, in one state. A task that succeeded has all lines. The files lie on the
+node, so that their lines can be counted after the pod is gone.
 """
 import concurrent.futures
 import itertools
@@ -29,8 +29,8 @@ class Kills:
         self.numbers = itertools.count()
         self.lock = threading.Lock()
         self.tasks = {}         # name: number of retries
-        self.ends = {}          # reason: how often
-        self.hits = [0] * STEPS     # kills in mid-step, by step
+        self.ends = {}          # state and reason of an end: how often
+        self.hits = [0] * STEPS     # kills that came during a step, by step
         self.slowest_s = 0.0
 
     def file(self, name, step, part):
@@ -49,7 +49,7 @@ class Kills:
         return name
 
     def inside(self, name):
-        """The step that runs just now, as its files tell; None between two."""
+        """The number of the step that runs now, by its files; None between two steps."""
         for i in range(STEPS):
             began, ended = len(lines(self.file(name, i, "begin"))), len(lines(self.file(name, i, "end")))
             if began > ended:
@@ -57,7 +57,7 @@ class Kills:
         return None
 
     def mid_step(self, name):
-        """Waits until a step chosen by chance runs, and a while more; returns the step that runs then."""
+        """Waits until a randomly chosen step has begun, and a random while longer. Returns the step that runs then, or None."""
         wanted = random.randrange(STEPS)
         if not quick(lambda: os.path.exists(self.file(name, wanted, "begin")), BEGIN_S):
             return None
@@ -72,7 +72,7 @@ class Kills:
         return self.goal - sum(self.hits)
 
     def check(self, name, s, reasons):
-        """The oracle: what holds for every task, whatever was killed."""
+        """Checks what must hold for each task, whatever was killed. s: the task's final status. reasons: those that a failure may have."""
         attempts = s.get("attempt", 1)
         begun, ended = self.count(name, "begin"), self.count(name, "end")
         seen = f"{name}: {s['state']}, {attempts} attempts, begun {begun}, ended {ended}, status {s}"
@@ -91,7 +91,7 @@ class Kills:
             self.ends[key] = self.ends.get(key, 0) + 1
 
     def done(self):
-        """Nothing was lost: every task that was made has its end, and kept it."""
+        """Checks that each task that was made is there, has ended, and has never changed its end."""
         items = {o["metadata"]["name"]: o for o in self.t.api.get(path_of(self.t.ns, "Task"))["items"]}
         equal(sorted(items), sorted(self.tasks), "the tasks that are there")
         open_ones = [n for n, o in items.items() if o.get("status", {}).get("state") not in FINAL]
@@ -102,7 +102,7 @@ class Kills:
         expect(self.missing() <= 0, f"{sum(self.hits)} of {self.goal} kills hit a step")
 
     def rounds(self, one):
-        """one(i) until the goal is reached, a few at once; a round whose kill came between two steps does not count."""
+        """Calls one(i), AT_ONCE at a time, until enough kills came during a step. A kill between two steps does not count."""
         budget = itertools.count()
 
         def work():
@@ -124,7 +124,7 @@ class Kills:
 
 @case(alone=True)
 def sidecars_killed_in_mid_step(t):
-    """A sandbox for each, since Kubernetes lets a container that fell twice wait longer and longer."""
+    """Each kill gets a new sandbox, since the kubelet delays each further restart of a container longer."""
     k = Kills(t, "sidecar")
 
     def one(i):
@@ -147,7 +147,7 @@ def sidecars_killed_in_mid_step(t):
 
 @case(alone=True)
 def operators_killed_in_mid_step(t):
-    """The pods live, so that every task succeeds at its first attempt, each of its steps run exactly once."""
+    """The pods are not touched: so each task succeeds at its first attempt, and each of its steps runs exactly once."""
     k = Kills(t, "operator")
     boxes = [t.box(name=f"box-{i}") for i in range(AT_ONCE)]
     now = {b: k.begin(b, retries=0) for b in boxes}     # sandbox: its task
@@ -164,7 +164,7 @@ def operators_killed_in_mid_step(t):
 
     def kill():
         try:
-            # How many tries it takes depends on how busy the machine is: between two tasks there is no step to hit.
+            # A kill between two tasks hits no step. How many kills that are depends on how busy the machine is.
             end = time.monotonic() + 300 + 3 * k.goal
             while k.missing() > 0 and time.monotonic() < end:
                 step = k.mid_step(now[random.choice(boxes)])
@@ -190,7 +190,7 @@ def operators_killed_in_mid_step(t):
 
 @case(alone=True)
 def pods_deleted_in_mid_step(t):
-    """With their grace and without. The workspace is gone with the pod, so no further attempt can follow."""
+    """Half of the pods get their grace period, the others none. The workspace goes with the pod, so there is no further attempt."""
     k = Kills(t, "pod")
 
     def one(i):
@@ -214,7 +214,7 @@ def pods_deleted_in_mid_step(t):
 
 @case()
 def a_step_that_fails_twice_then_succeeds(t):
-    """What a pool of such a workspace is for: the first two attempts lose their agent, in one pod."""
+    """The workspace outlives attempts in one pod: the first attempt loses its agent, the second one exits with 9, the third succeeds."""
     folder = t.env.host_pool(t, 1)
     box = t.box()
     uid = t.get("Sandbox", box)["status"]["podUID"]

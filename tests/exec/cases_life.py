@@ -1,4 +1,4 @@
-"""What stops when its Task, its Sandbox or its operator is gone, and what a sandbox gives to its steps."""
+"""What stops when a Task, a Sandbox or the operator goes, and what a sandbox gives to its steps."""
 import contextlib
 import os
 import signal
@@ -8,13 +8,13 @@ import tools
 from harness import ApiError, case, command, condition, contains, equal, expect, is_ready, path_of, sh, wait
 from tools import WORK, figure, lines, quick
 
-STOP_S = 5.0        # the promise is one second; this machine may be busy with other things
+STOP_S = 5.0        # arl promises one second; a busy machine needs more
 DEAF = 'trap "" TERM HUP INT; '
 BEAT = 'while :; do read up rest < /proc/uptime; echo $up >> $0; sleep 0.05; done'
 
 
 def beating(t, folder, box, name, trap=DEAF):
-    """A task whose step writes the time into a file until it is killed, and a daemon of it does so, too."""
+    """Makes a task whose step, and a daemon of that step, write the time into a file each until they are killed. Returns the files."""
     step = sh(f"setsid sh -c '{trap}{BEAT}' {WORK}/{name}.daemon & exec sh -c '{trap}{BEAT}' {WORK}/{name}.step", name="beat")
     t.task(box, step, name=name, timeout="600s")
     files = [os.path.join(folder, f"{name}.{part}") for part in ("step", "daemon")]
@@ -24,19 +24,19 @@ def beating(t, folder, box, name, trap=DEAF):
 
 
 def stopped(files, since):
-    """How long after that time the last of them was still alive."""
+    """Waits until nothing writes into the files any more. Returns how many seconds after `since` the last line was written."""
     sizes = []
 
     def still():
         sizes.append([os.path.getsize(f) for f in files])
-        return len(sizes) > 10 and sizes[-1] == sizes[-11]      # a second without a line, twenty times its period
+        return len(sizes) > 10 and sizes[-1] == sizes[-11]      # no line for a second; a process that lives writes one each 50 ms
     wait("the step's processes to be gone", still, 30)
     return max(max(float(lines(f)[-1]) for f in files) - since, 0.0)
 
 
 @case()
 def deletion_of_a_task_or_its_sandbox_stops_it(t):
-    """In under a second; what ignores SIGTERM has a grace of two until SIGKILL."""
+    """Within a second. A process that ignores SIGTERM gets SIGKILL two seconds later."""
     folder = t.env.host_pool(t, 2)
     for kind in ("Task", "Sandbox"):
         for how, trap in (("end with", ""), ("ignore", DEAF)):
@@ -113,7 +113,7 @@ def spec_env_of_a_sandbox_is_below_that_of_a_step(t):
 
 @case(alone=True)
 def an_operator_stopped_in_mid_step_finds_the_end(t):
-    """SIGTERM and an outage that is longer than the task."""
+    """The operator is stopped by SIGTERM, and starts again after the task's end."""
     folder = t.env.host_pool(t, 1)
     box = t.box()
     t.task(box, sh(f"echo x >> {WORK}/runs; sleep 2; echo done; touch {WORK}/end"), name="long")
@@ -121,7 +121,7 @@ def an_operator_stopped_in_mid_step_finds_the_end(t):
     t.env.operator.stop()
     equal(t.env.operator.process.returncode, 0, "how the operator ended")
     wait("the step to end", lambda: os.path.exists(os.path.join(folder, "end")), 20)
-    time.sleep(1)       # an outage that goes on
+    time.sleep(1)       # the operator stays away for a while after the end
     t.env.operator.start()
     s = t.finished("long")
     equal((s["state"], s["stdout"], len(lines(os.path.join(folder, "runs")))), ("Succeeded", "done\n", 1), "state, stdout, how often it ran")
@@ -130,7 +130,7 @@ def an_operator_stopped_in_mid_step_finds_the_end(t):
 
 @case()
 def a_pod_whose_containers_all_begin_anew(t):
-    """As after a restart of its node: idle ones get ready again, and a bound one serves its sandbox on, without what ran."""
+    """As after a restart of the node. An idle pod becomes ready again. A bound pod serves its sandbox again, but what ran is lost."""
     folder = t.env.host_pool(t, 1)
     box = t.box()
     idle = wait("a pod in reserve", lambda: [p for p in t.pods(status="idle") if is_ready(p)], 60)[0]
@@ -140,7 +140,8 @@ def a_pod_whose_containers_all_begin_anew(t):
         os.kill(tools.processes(pod["metadata"]["uid"], "pause")[0], signal.SIGKILL)
     s = t.finished("lost", 150)
     equal((s["state"], len(lines(os.path.join(folder, "runs")))), ("Failed", 1), "state of the task that ran, and how often it began")
-    # The kubelet ends what still runs with SIGTERM, if it is sooner than the agent's end. If not, the agent is asked again at the pod's new address.
+    # If the kubelet ends the step with SIGTERM before the agent ends, the step fails. Else the operator asks the agent again, at the
+    # pod's new address.
     expect((condition({"status": s}, "Finished")["reason"], s["exitCode"]) in (("StepFailed", 143), ("AgentRestarted", 255)), f"its end: {s}")
 
     def again():

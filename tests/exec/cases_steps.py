@@ -1,13 +1,13 @@
-"""Steps that mean harm, or fall badly: each has its stated result, and the sandbox goes on after it."""
+"""Steps that do harm or end badly: each has the result that the documents state, and the sandbox runs the next task."""
 import re
 
 from cases_output import LIMIT, MARKER, OBJECT_LIMIT, object_size
 from harness import IMAGES, ApiError, case, command, contains, equal, expect, seconds, sh, shorten
 from tools import Peak, figure, sidecar_pid
 
-NOBODY = 54321      # an id that nothing else on the machine has: the limit of processes counts all of a user's
+NOBODY = 54321      # a user id that nothing else on the machine has: the limit of processes counts all of a user's processes
 EURO = "€"
-AGENT_KIB = 4096    # that a sidecar may need under load
+AGENT_KIB = 4096    # the most memory that an agent may need under load
 KERNEL_MAX = 131072 # bytes of an argument or variable, with its NUL (MAX_ARG_STRLEN)
 
 
@@ -29,7 +29,7 @@ def kept(text):
 
 @case()
 def fork_bomb_up_to_the_limit_of_processes(t):
-    """Every process forks until no more can be; all of them die with the step's time."""
+    """Processes fork until the limit. All of them are gone after the step's time limit."""
     t.pool(image="python", spec={"securityContext": {"runAsUser": NOBODY, "runAsGroup": NOBODY},
                                  "containers": [{"name": "executor", "image": IMAGES["python"]}]})
     box = t.box()
@@ -45,7 +45,7 @@ def fork_bomb_up_to_the_limit_of_processes(t):
 
 @case(shared=True)
 def a_hundred_megabytes(t):
-    """All of it is counted, little of it is kept: the agent's memory has the same limit as ever."""
+    """All bytes are counted, and few are kept: the agent needs no more memory than for other outputs."""
     box = t.box()
     with Peak(sidecar_pid(t.pod_of(box)["metadata"]["uid"])) as agent:
         name = t.task(box, sh("head -c 100000000 /dev/zero | tr '\\0' x"))
@@ -93,7 +93,7 @@ def a_program_that_crashes(t):
 
 @case()
 def a_step_that_eats_all_memory(t):
-    """Killed alone or, where the kernel ends all of a container, with its agent; never a success, and the sandbox goes on."""
+    """The kernel kills the step alone, or all processes of its container. The task fails in both cases, and the sandbox goes on."""
     t.pool(image="python", spec={"containers": [{"name": "executor", "image": IMAGES["python"],
                                                  "resources": {"limits": {"memory": "64Mi"}}}]})
     box = t.box()
@@ -109,7 +109,7 @@ def a_step_that_eats_all_memory(t):
 def arguments_too_long_and_arguments_with_nul(t):
     box = t.box()
     failed(t.run(box, command("echo", "x" * 200_000)), 126, "echo", "too long")
-    # The kernel counts "BIG=" and a NUL with the value, admission the value alone.
+    # The kernel limits the length of "BIG=", the value and a NUL. The API server's check limits the value alone, so this one passes it.
     failed(t.run(box, sh("exit 0", env={"BIG": "z" * KERNEL_MAX})), 126, "sh", "too long")
     for field, step in (("env.BIG", sh("exit 0", env={"BIG": "z" * (KERNEL_MAX + 1)})), ("command[1]", command("echo", "a" * (2 << 20)))):
         try:
@@ -180,7 +180,7 @@ print('end')
 
 @case(shared=True)
 def the_runner_cannot_be_traced_or_read(t):
-    """PID 1 and the keepers: the token for the agent's socket is in their memory."""
+    """The runner, PID 1, and its keepers have the token for the agent's socket in their memory."""
     box = t.box()
     s = t.run(box, python(REACH))
     equal((s["state"], s["stdout"]), ("Succeeded", "2\nend\n"), f"what a step as root reaches ({shorten(s.get('stderr'))})")
@@ -190,7 +190,7 @@ def the_runner_cannot_be_traced_or_read(t):
 
 @case(shared=True)
 def daemons_stay_after_a_step_that_ended_and_go_with_one_that_timed_out(t):
-    """The rule of background work."""
+    """The rule for processes that a step leaves behind."""
     box = t.box()
     server = ("import http.server, socketserver\n"
               "class H(http.server.BaseHTTPRequestHandler):\n"

@@ -1,4 +1,4 @@
-"""What the cases of this suite have beyond those of e2e: an operator beside the cluster, the node's files and processes, a record of states."""
+"""What the cases of this suite use beside e2e's tools: an operator beside the cluster, the node's files and processes, watches."""
 import atexit
 import contextlib
 import glob
@@ -42,7 +42,7 @@ def figure(text):
 
 
 def load(name, *path):
-    """A file of another suite as a module, whatever it is called."""
+    """Loads a file of another suite as a module with this name. The file need not end with .py."""
     loader = importlib.machinery.SourceFileLoader(name, os.path.join(ROOT, "tests", *path))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
     loader.exec_module(module)
@@ -51,7 +51,7 @@ def load(name, *path):
 
 INTEG = load("integ_harness", "integ", "harness.py")    # the signing client of the suite integ
 Runner = load("e2e_run", "e2e", "run").Runner
-harness.CASES.clear()                                   # the other suite's
+harness.CASES.clear()                                   # the cases of e2e: the loading above has added them
 
 
 class ExecEnv(harness.Env):
@@ -79,7 +79,7 @@ class ExecEnv(harness.Env):
                 f"--listen=127.0.0.1:{self.port} --allow-privileged-templates --identity=beside-{os.getpid()}")
 
     def take_over(self):
-        """Stops the cluster's own operator until the end of the suite; returns the sidecar's image."""
+        """Scales the cluster's own operator to 0 until the end of the suite. Returns the image of the sidecar."""
         def kubectl(*args):
             r = subprocess.run(["kubectl", "-n", SYSTEM, *args], capture_output=True, text=True, timeout=120)
             expect(r.returncode == 0, f"kubectl {' '.join(args)}: {r.stderr.strip()}")
@@ -101,7 +101,8 @@ class ExecEnv(harness.Env):
         wait("the operator to be ready", look, 60)
 
     def host_pool(self, t, replicas, name="pool", **spec):
-        """A pool whose workspace is a folder of this machine, the same one for all its pods; spec: more of its pods'. Returns the folder."""
+        """Makes a pool whose workspace is a folder of this machine, which all its pods share. spec: further fields of the pods' spec.
+        Returns the folder."""
         folder = tempfile.mkdtemp(dir=self.folder)
         os.chmod(folder, 0o777)
         t.pool(name, replicas=replicas, spec={
@@ -112,7 +113,7 @@ class ExecEnv(harness.Env):
 
 
 def uptime():
-    """The clock that a step reads in /proc/uptime."""
+    """The time of the clock that a step reads in /proc/uptime."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -129,7 +130,7 @@ def lines(path):
 
 
 def processes(pod_uid, command):
-    """The ids of a pod's processes that are called so; the node's are this machine's."""
+    """The ids of a pod's processes with this name. The processes of the local cluster's node are processes of this machine."""
     found = []
     for path in glob.glob("/proc/[0-9]*/comm"):
         folder = os.path.dirname(path)
@@ -145,7 +146,7 @@ def sidecar_pid(pod_uid):
 
 
 class Peak(Sampler):
-    """The most anonymous memory of a process, in KiB, while the block runs."""
+    """The most anonymous memory that a process has while the block runs, in KiB."""
 
     def __init__(self, pid):
         super().__init__(0.02)
@@ -157,7 +158,7 @@ class Peak(Sampler):
 
 
 def quick(look, limit=30):
-    """As wait(), for what lasts milliseconds. False if it did not come."""
+    """As wait(), but looks every few milliseconds, and returns False if look() does not become true in time."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
         if look():
@@ -184,7 +185,7 @@ class Watch:
         self.version = answer["metadata"]["resourceVersion"]
 
     def watch(self):
-        # kubectl proxy does not say that the API server behind it was killed: so a watch that is silent is begun again.
+        # kubectl proxy does not close a watch when the API server behind it is killed: so a silent watch is begun again.
         conn = self.t.api.connect(15)
         conn.request("GET", f"{path_of(self.t.ns, self.kind)}?watch=1&timeoutSeconds=60&resourceVersion={self.version}")
         answer = conn.getresponse()
@@ -193,7 +194,7 @@ class Watch:
             if self.stopping:
                 break
             if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
-                self.list()     # too old: the API server was started again
+                self.list()     # the resourceVersion is too old: the API server was restarted
                 break
             self.version = event["object"]["metadata"]["resourceVersion"]
             self.take(event["type"], event["object"])
@@ -206,7 +207,7 @@ class Watch:
 
 
 class States(Watch):
-    """Keeps every final status of the tasks of a namespace that was ever visible."""
+    """Records each final status that a task of the namespace ever shows, and each change after that."""
 
     def __init__(self, t):
         self.finals = {}
@@ -221,7 +222,7 @@ class States(Watch):
                 seen.append(now)
 
     def check(self, names):
-        """Each task has reached one final state and never left it."""
+        """Checks that each task has reached a final state, and has never changed it."""
         wait("the watch to have seen every end", lambda: all(n in self.finals for n in names), 30)
         self.stop()
         several = {n: f for n, f in self.finals.items() if len(f) != 1}
