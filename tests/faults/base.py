@@ -1,4 +1,4 @@
-"""What the cases have in common: an operator behind the proxy, work whose effects can be counted, and what must hold of it."""
+"""What the cases share: an operator behind the proxy, work whose effects can be counted, and the checks of that work."""
 import atexit
 import base64
 import functools
@@ -22,18 +22,18 @@ from tools import SYSTEM, WORK, lines
 
 LONG = os.environ.get("ARL_LONG") == "1"
 POOL = 3
-END_S = 90      # for a task to end, whatever was done to its operator
+END_S = 90      # within this time a task ends, whatever was done to its operator
 
 
 class DirectApi(harness.Api):
-    """Without `kubectl proxy`, which holds on to its connection to an API server that was killed, for up to a minute."""
+    """The API without `kubectl proxy`, which keeps its connection to an API server that was killed for up to a minute."""
 
     def __init__(self, config):  # pylint: disable=super-init-not-called
         url = urllib.parse.urlsplit(config["clusters"][0]["cluster"]["server"])
         self.address = (url.hostname, url.port or 443)
         user = config["users"][0]["user"]
         self.tls = ssl.create_default_context(cadata=base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode())
-        with tempfile.NamedTemporaryFile() as f:    # ssl reads files only
+        with tempfile.NamedTemporaryFile() as f:    # ssl loads certificates and keys from files only
             f.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
             f.flush()
             self.tls.load_cert_chain(f.name)
@@ -62,7 +62,7 @@ class FaultsEnv(tools.ExecEnv):
         return super().operator_command() + f" --kubeconfig={self.kubeconfig()} --sandbox-wait=30m"
 
     def kubeconfig(self):
-        """One of the operator's own service account that goes through the proxy."""
+        """The path of a kubeconfig for the operator: it names the proxy, and a token of the operator's service account."""
         token = subprocess.run(["kubectl", "-n", SYSTEM, "create", "token", "arl-operator", "--duration=24h"],
                                check=True, capture_output=True, text=True).stdout.strip()
         path = os.path.join("/var/tmp", f"arl-faults-{os.getpid()}.kubeconfig")
@@ -87,7 +87,7 @@ class FaultsEnv(tools.ExecEnv):
 
 
 def persist(call, limit=300):
-    """The API server may be away: again until it answers. What was made already is made."""
+    """Makes the call again while the API server is away. AlreadyExists counts as success: an earlier try has made the object."""
     end = time.monotonic() + limit
     while True:
         try:
@@ -104,7 +104,7 @@ def persist(call, limit=300):
 
 
 class Owners(tools.Watch):
-    """Which sandboxes a pod ever belonged to, and which pods a sandbox ever had; how many pods were there at once."""
+    """Records the sandboxes that each pod ever belonged to, the pods that each sandbox ever had, and the most pods that were idle at once."""
 
     def __init__(self, t):
         self.sandboxes, self.pods = {}, {}
@@ -124,7 +124,8 @@ class Owners(tools.Watch):
             self.most_idle = max(self.most_idle, len(self.idle))
 
     def check(self, leader=True):
-        """leader: no two operators acted at once. Where they do, each may bind a pod to a sandbox, of which one has to go again."""
+        """Checks that no pod had two sandboxes and, with leader=True, that no sandbox had two pods. leader=False: two operators acted at
+        once. Then each may bind a pod to the same sandbox, and one of the pods must go again."""
         two = {k: v for k, v in self.sandboxes.items() if len(v) > 1}
         expect(not two, f"pods with more than one owner: {two}")
         if not leader:
@@ -134,7 +135,7 @@ class Owners(tools.Watch):
 
 
 class Work:
-    """Sandboxes and tasks of a case. Each step of a task appends a line to a file of its own, on the node."""
+    """The sandboxes and tasks of a case. Each step of a task appends a line to a file of its own, on the node."""
 
     def __init__(self, t, replicas=POOL, **spec):
         self.t, self.replicas = t, replicas
@@ -154,7 +155,7 @@ class Work:
 
     def sandbox(self):
         name = f"box-{next(self.numbers)}"
-        # What takes long here is what is tested: no sandbox may go meanwhile because nobody used it.
+        # Cases take long: no sandbox may be deleted meanwhile because it is idle.
         persist(lambda: self.t.create({"kind": "Sandbox", "metadata": {"name": name}, "spec": {"poolRef": "pool", "idleTimeoutSeconds": 0}}))
         return name
 
@@ -167,7 +168,7 @@ class Work:
         return name
 
     def ended(self, name, limit=END_S):
-        """Waits for its end by the watch, which costs the API server nothing."""
+        """Waits until the watch has told the task's end: this makes no further requests."""
         wait(f"task {name} to end", lambda: self.states.finals.get(name), limit)
 
     def drop(self, box):
@@ -182,7 +183,8 @@ class Work:
             equal(len(lines(os.path.join(self.folder, f"{name}.{i}"))), 1, f"how often step {i} of {name} began")
 
     def settle(self, boxes=(), leader=True):
-        """All tasks have ended right and once; without its sandboxes the pool is what it was. leader: see Owners.check()."""
+        """Waits for the end of all tasks, and checks that each ended right and only once. Then deletes the sandboxes, and waits until
+        there are as many idle pods as at the beginning, and no others. leader: see Owners.check()."""
         for name, steps in self.made:
             self.ended(name)
             self.check_task(name, steps)

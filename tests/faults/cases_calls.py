@@ -1,4 +1,4 @@
-"""SIGKILL of the operator at each of its calls, at three moments, and calls that go wrong by themselves."""
+"""The operator is killed by SIGKILL at each of its calls, at three moments. And: calls that fail."""
 import itertools
 import threading
 import time
@@ -11,14 +11,14 @@ from tools import figure
 MOMENTS = ("before", "applied", "after")
 SAMPLES = 12
 DISPATCH_S = 2
-# A life has a few calls more or less than the one before it, as Events and statuses come together or not. When its work is done
-# it renews its lease every 2 s, so that each number comes sooner or later.
+# Two runs of the same work differ by a few calls, since Events and statuses are put together or not. An operator whose work is done
+# still renews its lease every 2 s, so it reaches the wanted call a little later: wait for so long.
 MORE_S = 20
 TRIES = 3
 
 
 class Round:
-    """Work that waits for an operator: made while none runs, done by the next ones."""
+    """A sandbox and two tasks that are made while no operator runs. The next operators do this work."""
 
     def __init__(self, w):
         self.w, self.operator, self.proxy = w, w.t.env.operator, w.t.env.proxy
@@ -39,7 +39,7 @@ class Round:
         return time.monotonic()
 
     def kill_at(self, number, moment):
-        """Starts the operator and kills it there. False if it never came to that."""
+        """Starts the operator and kills it at this call. False if the operator never made that call."""
         killed = threading.Event()
 
         def hook(when, request):
@@ -74,14 +74,14 @@ def first_claim(proxy, began):
 
 @case(alone=True)
 def operator_killed_at_each_call(t):
-    """Whatever it had sent, or had been told: the next one brings the same work to the same end, each step run once."""
+    """Whatever the killed operator had sent or heard, the next one finishes the same work, and each step runs once."""
     with Work(t) as w:
         proxy = t.env.proxy
         r = Round(w)
         r.start()
         for name in r.tasks:
             w.ended(name)
-        calls = len(proxy.requests)     # not those of the clearing up, whose number depends on how long it takes
+        calls = len(proxy.requests)     # without the calls of finish(), whose number depends on how long that takes
         r.finish()
         expect(calls > 10, f"only {calls} calls: {proxy.requests}")
         places = list(itertools.product(range(1, calls + 1), MOMENTS))
@@ -97,7 +97,7 @@ def operator_killed_at_each_call(t):
             r.finish()
             if waiting:
                 claim = first_claim(proxy, began)
-                # One that the dead one had sent may have been applied a moment after the look.
+                # A claim that the killed operator had sent may have been applied a moment after r.claimed() looked.
                 expect(sent or claim is not None, f"killed {moment} call {number}: no claim was seen")
                 if claim is not None:
                     waits.append(claim)
@@ -112,7 +112,7 @@ def operator_killed_at_each_call(t):
 
 
 def every(n, result, moment="before", of=lambda r: True):
-    """A hook that lets every n-th call of a sort fail."""
+    """A hook for the proxy that lets every n-th call fail, of those for which of(request) is true."""
     count = itertools.count(1)
 
     def hook(when, request):
@@ -128,7 +128,7 @@ def is_write(request):
 
 @case(alone=True)
 def calls_that_fail(t):
-    """Each kind of failure for every third call while work goes on."""
+    """While work goes on, every third call fails; each kind of failure in turn."""
     with Work(t) as w:
         proxy = t.env.proxy
         kinds = {
@@ -156,7 +156,7 @@ def calls_that_fail(t):
 
 @case(alone=True)
 def answers_that_say_gone(t):
-    """410 in both forms, for lists and watches: the operator lists again and goes on."""
+    """410 as the answer to a watch, and as an ERROR event in one: the operator lists again and goes on."""
     with Work(t) as w:
         proxy = t.env.proxy
         box = w.sandbox()

@@ -1,4 +1,4 @@
-"""The clock of the operator's machine is moved under load (libfaketime); what measures time must not mind."""
+"""The operator's wall clock jumps under load (libfaketime). Limits of time must not be affected."""
 import http.client
 import os
 import re
@@ -9,15 +9,15 @@ from cases_server import Load
 from harness import case, condition, equal, expect, seconds, wait
 from tools import figure
 
-JUMPS_S = (45, -45)             # signatures are good for 300 s either way
-OFF_S = (3600, -3600)           # the agents refuse what is signed now
-LASTING_S = 0.3                 # each step
-BUSY_S = 40                     # less than a jump, and more than a busy machine adds to a task
-IDLE_S = 900                    # more than a busy machine needs for the jumps, and they
+JUMPS_S = (45, -45)             # agents accept signatures that are up to 300 s off
+OFF_S = (3600, -3600)           # agents refuse what is signed at these times
+LASTING_S = 0.3                 # of each step
+BUSY_S = 40                     # less than a jump, but more than a busy machine adds to a task's time
+IDLE_S = 900                    # more than the jumps themselves, and the time that a busy machine needs for them
 
 
 class Clock:
-    """An operator whose wall clock is what a file says; the suite's own one stands aside."""
+    """Within the block, the suite's operator runs with libfaketime: its wall clock is off by what set() says."""
 
     def __init__(self, t):
         self.t = t
@@ -39,7 +39,7 @@ class Clock:
         self.t.env.operator_answers()
 
     def refusals(self):
-        """How often a stream to an agent had to be begun again."""
+        """How often the operator has attached to a stream again: it does so after each refusal."""
         c = http.client.HTTPConnection("127.0.0.1", self.t.env.port, timeout=5)
         c.request("GET", "/metrics")
         return int(re.search(r"^arl_task_attaches_total (\d+)", c.getresponse().read().decode(), re.M).group(1))
@@ -54,7 +54,7 @@ class Clock:
 
 
 def left_alone(t):
-    """Sandboxes whose limits are longer than the jumps: one waits for a pod, one is idle."""
+    """Checks that the jumps have not ended two sandboxes, of which one waits for a pod and one is idle."""
     s = t.get("Sandbox", "waits")["status"]
     equal((s["phase"], condition({"status": s}, "Ready").get("reason")), ("Pending", "WaitingForPod"), "the sandbox that waits")
     equal(t.get("Sandbox", "idle")["status"]["phase"], "Ready", "the phase of the sandbox that is idle")
@@ -73,7 +73,7 @@ def clock_moved_under_load(t):
         for offset in (*JUMPS_S, 0):
             clock.set(offset)
             load.ends(9)
-            for name in ("waits", "idle"):  # so that they are looked at now
+            for name in ("waits", "idle"):  # a change makes the operator plan them now
                 t.merge("Sandbox", name, {"metadata": {"annotations": {"offset": str(offset)}}})
             load.ends(3)
             left_alone(t)

@@ -1,6 +1,6 @@
-"""What the operator says it is changes while it works: tokens, client certificates, the CA, a credential plugin; and proxies in its way.
+"""The operator's credentials change while it works: tokens, client certificates, the CA, a credential plugin. And: HTTP proxies.
 
-Here the operator speaks TLS to the API server, with a kubeconfig of the case's own.
+In these cases the operator speaks TLS to the API server, with a kubeconfig of the case's own.
 """
 import base64
 import contextlib
@@ -25,13 +25,14 @@ ROUNDS = 10 if LONG else 1
 ACCOUNT = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/arl-operator"
 SECRETS = f"/api/v1/namespaces/{SYSTEM}/secrets"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-BACK_S = 10     # from the moment at which it can work again until it does, and twice what the tasks take without a fault
+BACK_S = 10     # how long the operator may take to work again, once it can; added to twice the time of tasks without a fault
 PLUGIN_BACK_S = BACK_S + 10     # a plugin that has failed for long is run every 10 s
-LASTING_S = 45  # a certificate, while it is used and for the wait until it is good no more
+LASTING_S = 45  # life of a client certificate: it is used for a part of it, and the rest is waited for
 
 
 class Beside:
-    """An operator with a kubeconfig of this case instead of the suite's one. Its files are in self.folder, by relative names."""
+    """An operator with a kubeconfig of this case instead of the suite's. The kubeconfig names its files, which lie in self.folder, by
+    relative paths."""
 
     def __init__(self, t, variables=None):
         self.t, self.variables, self.process = t, variables or {}, None
@@ -55,12 +56,12 @@ class Beside:
         return os.path.join(self.folder, name)
 
     def write(self, name, text, mode=0o600):
-        """In place, as an editor might."""
+        """Writes a file in place, as some editors do."""
         with open(self.path(name), "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, mode)) as f:
             f.write(text)
 
     def replace(self, name, text, mode=0o600):
-        """All at once."""
+        """Replaces a file by a rename, all at once."""
         self.write(name + ".new", text, mode)
         os.replace(self.path(name + ".new"), self.path(name))
 
@@ -110,7 +111,7 @@ class Beside:
             self.t.api.call("DELETE", path)
 
     def token(self, name):
-        """A token of the operator's account that is good as long as the Secret of that name is there."""
+        """Makes a token of the operator's account that is good as long as a Secret exists. Returns the name of the Secret and the token."""
         name = f"{self.t.env.id}-{self.t.number}-{name}"
         secret = self.t.api.call("POST", SECRETS, {"metadata": {"name": name}})
         self.made.append(f"{SECRETS}/{name}")
@@ -120,7 +121,7 @@ class Beside:
         return name, answer["status"]["token"]
 
     def revoke(self, name, token):
-        """And waits until the server, which remembers tokens for some seconds, refuses it."""
+        """Deletes the token's Secret, and waits until the API server refuses the token: it remembers good tokens for some seconds."""
         self.delete(f"{SECRETS}/{name}")
         wait("the old token to be refused", lambda: self.status(token=token) == 401, 60)
 
@@ -134,7 +135,7 @@ class Beside:
 
 
 def goes_on(w, since="", limit=60):
-    """Tasks that were not even made yet end. How long that took: each sandbox has a task to end first."""
+    """Waits until three tasks have ended that are made from now on: so also their sandboxes' present tasks. Returns how long it took."""
     before, began = len(w.made), time.monotonic()
 
     def look():
@@ -150,7 +151,7 @@ def log_count(b, text, since):
 
 @case(alone=True)
 def token_file_replaced(t):
-    """Each token stops being good as soon as the next one is in the file, or a moment before."""
+    """Each token is revoked as soon as the next one is in the file, or a moment before."""
     with Beside(t) as b:
         name, token = b.token("0")
         b.write("token", token)
@@ -185,7 +186,7 @@ def openssl(*argv, text=None):
 
 
 class Authority:
-    """Signs certificates; of the folder and name of files that are there, or a new one."""
+    """A certificate authority whose certificate and key are the files NAME.crt and NAME.key of the folder. Missing files are made."""
 
     def __init__(self, folder, name):
         self.cert, self.key = os.path.join(folder, name + ".crt"), os.path.join(folder, name + ".key")
@@ -195,7 +196,7 @@ class Authority:
                     "-addext", "basicConstraints=critical,CA:TRUE")
 
     def issue(self, subject, usage, names="", lasting_s=86400):
-        """Certificate and key, as texts."""
+        """Signs a new certificate. Returns the certificate and its key as texts."""
         with tempfile.TemporaryDirectory() as d:
             key, request, extensions = (os.path.join(d, n) for n in ("key", "request", "extensions"))
             openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
@@ -218,7 +219,7 @@ class Authority:
 
 
 def allow(b, user):
-    """What the operator's account may do. Returns the paths of what says so."""
+    """Gives the user the rights of the operator's account. Returns the paths of the bindings."""
     before = len(b.made)
     subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
     for folder, kind in ((f"{RBAC}/clusterrolebindings", "ClusterRole"), (f"{RBAC}/namespaces/{SYSTEM}/rolebindings", "Role")):
@@ -229,7 +230,7 @@ def allow(b, user):
 
 @case(alone=True)
 def client_certificate_rotated(t):
-    """Each is another user's. The old one expires, and its user loses all rights."""
+    """Each new certificate is for another user. The old user loses its rights, and the old certificate expires."""
     authority = Authority(os.path.join(os.path.dirname(os.environ["KUBECONFIG"]), "pki"), "ca")
     look = f"/apis/arl.infra.io/v1alpha1/namespaces/{t.ns}/tasks"
     with Beside(t) as b:
@@ -252,7 +253,7 @@ def client_certificate_rotated(t):
                 usual = max(usual, goes_on(w))
                 old, (rights, cert, key) = rights, issue(i, LASTING_S if i < ROUNDS else 86400)
                 b.write("me.crt", cert)
-                time.sleep(0.05)  # the moment in which the pair does not fit is what is tested
+                time.sleep(0.05)  # tested: for a moment the certificate and the key do not belong together
                 b.write("me.key", key)
                 took.append(goes_on(w, "with the new certificate"))
                 for path in old:
@@ -269,7 +270,7 @@ def client_certificate_rotated(t):
 
 
 class Relay:
-    """Passes bytes between two sockets, one thread each way; ends both when one ends."""
+    """Passes bytes between two sockets, with a thread for each direction. When one socket ends, it ends the other one."""
 
     def __init__(self, near, far, done):
         self.ends = (near, far)
@@ -290,7 +291,7 @@ class Relay:
 
 
 class Front:
-    """Takes connections and relays each to where open() says."""
+    """A server that relays each connection to the socket that open() returns."""
 
     def __init__(self):
         self.relays, self.closing = set(), False
@@ -333,7 +334,7 @@ class TlsFront(Front):
         super().__init__()
 
     def use(self, authority, folder):
-        """From the next connection on; the present ones are cut."""
+        """Uses a certificate of this authority from the next connection on, and cuts the present connections."""
         cert, key = authority.issue("/CN=front", "serverAuth", names="IP:127.0.0.1")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         for name, text in (("front.crt", cert), ("front.key", key)):
@@ -355,7 +356,7 @@ class TlsFront(Front):
 
 @case(alone=True)
 def ca_bundle_replaced(t):
-    """The server comes back with a certificate of another authority; the file with that one is there before, or a moment later."""
+    """The server comes back with a certificate of another authority. The CA file has that authority before, or a moment later."""
     with Beside(t) as b, contextlib.closing(TlsFront(t.env.proxy)) as front:
         authorities = [Authority(b.folder, f"authority-{i}") for i in range(2 * ROUNDS + 1)]
         front.use(authorities[0], b.folder)
@@ -417,7 +418,7 @@ def plugin_with_tokens_of_seconds(t):
                 b.revoke(*held.pop(0))
                 goes_on(w, "without the one before")
                 answer(held[-1][1], 6)
-            # A plugin that fails takes nothing away; without a token that is good, work waits, and goes on.
+            # While the plugin fails, the last token is used. When that is revoked, work waits until the plugin gives a good one.
             b.write("broken", "")
             before = len(lines(b.path("runs")))
             wait("the plugin to fail", lambda: len(lines(b.path("runs"))) > before + 1, 30)
@@ -462,7 +463,7 @@ class Connect(Front):
 
 
 def by_proxy(t, variables, cluster, used):
-    """Some work with these settings; whether the proxy was used, and for nothing but the API server."""
+    """Does some work with these settings. Checks whether the proxy was used, and that it was used for nothing but the API server."""
     with contextlib.closing(Connect()) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
         with Beside(t, {k: v.format(url) for k, v in variables.items()}) as b:

@@ -1,4 +1,4 @@
-"""The node of the pods is lost: nobody hears of it any more, and everything on it goes on."""
+"""The node of the pods is lost: nothing on it can be reached any more, but its processes run on."""
 import contextlib
 import datetime
 import os
@@ -10,16 +10,16 @@ from base import Work
 from harness import case, condition, contains, equal, expect, is_ready, sh, wait
 from tools import WORK, lines
 
-# The node is taken for lost after 50 s (kube-controller-manager, --node-monitor-grace-period), and its pods are deleted so much
-# later; 300 s if nothing is said. A task is given up when its agent has not answered for a minute: between the two.
+# kube-controller-manager takes the node for lost after 50 s (--node-monitor-grace-period), and deletes its pods this much later (300 s
+# by default). Between the two, after a minute without an answer of its agent, a task is given up.
 TOLERATION_S = 60
 LOST_S = 50 + TOLERATION_S
 BEAT_S = 5
 
 
 class OtherNode:
-    """A node that is well, and no more than an object. If no node is well, kube-controller-manager deletes no pods: it thinks that
-    it is the one that is cut off."""
+    """A healthy node that is only an object. Without a healthy node kube-controller-manager deletes no pods: it takes itself for cut
+    off."""
 
     def __init__(self, api):
         self.api, self.name, self.stopping = api, f"other-{os.getpid()}", threading.Event()
@@ -53,7 +53,7 @@ class OtherNode:
 
 @contextlib.contextmanager
 def cut_off(t, pod_uids):
-    """What does not answer is cut off: the kubelet and the agents stand still, and the steps go on."""
+    """Within the block, the node looks cut off: the kubelet and the agents are stopped, so they do not answer. Steps run on."""
     def kubelet(how):
         r = t.env.cluster_command("exec", "pkill", f"-{how}", "-f", "kubelet --config=")
         equal(r.returncode, 0, f"pkill: {r.stderr}")
@@ -70,7 +70,7 @@ def cut_off(t, pod_uids):
 
 
 def one_is_lost(t, w, box):
-    """While it is lost, from the first sign to the last."""
+    """Checks what is to be seen while the node is lost, from the first sign to the last."""
     s = wait("the task to be given up", lambda: w.states.finals.get("long") and t.get("Task", "long")["status"], LOST_S)
     equal((s["state"], condition({"status": s}, "Succeeded").get("reason")), ("Failed", "AgentUnavailable"), "the task's end")
     equal(t.get("Sandbox", box)["status"]["phase"], "Ready", "the phase of a sandbox whose pod may come back")

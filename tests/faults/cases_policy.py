@@ -1,4 +1,4 @@
-"""What a policy of the cluster refuses is asked for less and less often, and done once the policy is gone."""
+"""A policy of the cluster refuses a write. The operator tries it less and less often, and succeeds once the policy is gone."""
 import time
 
 from base import Work
@@ -11,7 +11,7 @@ API = "admissionregistration.k8s.io/v1"
 
 
 def policy(t):
-    """Of this namespace's pods only what the kubelet deletes goes."""
+    """A policy with its binding: in this namespace only the kubelet may delete pods."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["pods"]}
     return [
         {"apiVersion": API, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": NAME},
@@ -53,7 +53,7 @@ def a_policy_refuses_deletes(t):
             def tries():
                 return [r for r in list(proxy.requests) if r.method == "DELETE" and r.path.startswith(pod)]
             wait("a delete to be refused", lambda: [r for r in tries() if r.status == 403], 30)
-            time.sleep(LASTING_S)   # how often in that time is what is tested
+            time.sleep(LASTING_S)   # tested: the number of tries in this time
             count = len(tries())
         figure(f"a pod whose deletion a policy refuses: {count} tries in {LASTING_S} s")
         expect(3 <= count <= 20, f"{count} tries in {LASTING_S} s")

@@ -1,4 +1,4 @@
-"""The API server dies, is not available for long, and its streams break."""
+"""The API server is killed, is unavailable for a long time, and its streams break."""
 import itertools
 import os
 import random
@@ -17,7 +17,7 @@ BOXES = 3
 
 
 class Load:
-    """Each sandbox gets a task as soon as its last one has ended."""
+    """Tasks, one after the other in each of some sandboxes."""
 
     def __init__(self, w, boxes=BOXES, lasting=0.3, patience=END_S):
         self.w, self.stopping, self.errors, self.patience = w, False, [], patience
@@ -39,7 +39,7 @@ class Load:
             raise RuntimeError(f"the load: {self.errors}")
 
     def ends(self, count, limit=60):
-        """Waits for so many more of the tasks to end."""
+        """Waits until so many more tasks have ended."""
         before = len(self.w.states.finals)
 
         def look():
@@ -55,7 +55,7 @@ class Load:
 
 
 def done_since(proxy, since):
-    """When the first write that matters was taken after that moment; None: not yet."""
+    """When the first write of a task, sandbox or pod after that moment was sent that the server accepted; None: there is none yet."""
     return next((r.began for r in list(proxy.requests) if r.began >= since and r.writes("tasks", "sandboxes", "pods")
                  and r.status and r.status < 300), None)
 
@@ -85,7 +85,7 @@ def api_server_killed_under_load(t):
 
 @case(alone=True)
 def not_available_for_long(t):
-    """503 for everything: about one request a second in all, and work as soon as it is over."""
+    """503 for each request: the operator makes about one request a second in all, and works again soon after the outage."""
     with Work(t) as w:
         load = Load(w, boxes=2, patience=OUTAGE_S + END_S)
         proxy = t.env.proxy
@@ -94,7 +94,7 @@ def not_available_for_long(t):
         proxy.hook = lambda when, request: Answer(503, "ServiceUnavailable") if when == "before" else None
         proxy.end_watches()
         began = time.monotonic()
-        time.sleep(OUTAGE_S)  # the length of the outage is what is tested
+        time.sleep(OUTAGE_S)  # tested: a long outage
         requests = [r for r in list(proxy.requests) if r.began - began > 5]
         proxy.hook = None
         over = time.monotonic()
@@ -107,7 +107,7 @@ def not_available_for_long(t):
 
 
 def cut_somewhere(data, how=Cut):
-    """Every fifth part ends its watch at a byte chosen by chance."""
+    """Ends the watch within every fifth part, at a random byte."""
     if random.random() < 0.8:
         yield data
         return
@@ -126,7 +126,7 @@ def single_bytes(data):
 
 
 def late(data):
-    time.sleep(random.uniform(0, 0.5))  # the delay is what is tested
+    time.sleep(random.uniform(0, 0.5))  # tested: a delay
     yield data
 
 
@@ -150,16 +150,16 @@ def streams_cut_split_and_late(t):
 
 @case(alone=True)
 def calls_that_are_late_or_never_answered(t):
-    """Each kind for a while: late on the way there and on the way back, then some writes of which nobody hears again."""
+    """First each call is late, on the way there and on the way back. Then some writes are never answered: not sent on, or applied."""
     def late_call(when, request):
         if when != "after" and not request.is_watch and "/leases/" not in request.path:
-            time.sleep(random.uniform(0, 1))  # the delay is what is tested
+            time.sleep(random.uniform(0, 1))  # tested: a delay
 
     def unheard(when, request):
         if when != moment or not request.writes("tasks", "sandboxes", "pods"):
             return None
         n = next(silences)
-        return SILENCE if n % 4 == 0 and (LONG or n == 0) else None     # each is waited for for half a minute
+        return SILENCE if n % 4 == 0 and (LONG or n == 0) else None     # the operator waits half a minute for each
     with Work(t) as w:
         for moment, hook in (("", late_call), ("before", unheard), ("applied", unheard)):
             silences = itertools.count()
@@ -174,8 +174,10 @@ def calls_that_are_late_or_never_answered(t):
 
 
 class Muted:
-    """Watches that stay open and bring nothing any more, as of a peer that vanished behind a proxy; those begun after the first of
-    them was given up are well. A watch has a thread of its own in the proxy."""
+    """Makes the present watches silent: they stay open but bring nothing, as if the server behind a proxy had vanished.
+
+    When the operator has given one of them up and begins another, that one works, and so do all later ones. In the proxy each watch has
+    a thread of its own, by which the silent ones are known."""
 
     def __init__(self, proxy):
         self.proxy, self.more, self.threads = proxy, True, set()
@@ -191,7 +193,7 @@ class Muted:
             self.more = False
 
 
-if LONG:    # it takes as long as a silent watch is trusted: three minutes (operator/kube/reflector.c, WATCH_SILENCE_MS)
+if LONG:    # the operator gives a silent watch up after three minutes (operator/kube/reflector.c, WATCH_SILENCE_MS)
     @case(alone=True)
     def watches_that_fall_silent(t):
         with Work(t) as w:
@@ -206,13 +208,13 @@ if LONG:    # it takes as long as a silent watch is trusted: three minutes (oper
 
 @case(alone=True)
 def watches_ended_again_and_again(t):
-    """Each end is followed by a watch from where it was, without a list."""
+    """After a clean end the operator begins the watch again where it ended, without a list."""
     with Work(t) as w:
         load = Load(w, boxes=2, lasting=0.05)
         load.ends(4)
         t.env.proxy.reset()
         for _ in range(5):
-            # One that ended at once and had told nothing comes back a moment later.
+            # A watch that ended soon and without an event is begun again after a pause.
             wait("four watches", lambda: len(t.env.proxy.watches) >= 4, 30)
             t.env.proxy.end_watches()
             load.ends(4)

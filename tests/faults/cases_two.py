@@ -1,4 +1,4 @@
-"""Two operators: hand-overs, one that stands still, and two that act at once."""
+"""Two operators: hand-overs, a leader that stands still, and two operators that act at once."""
 import os
 import random
 import signal
@@ -15,15 +15,16 @@ from tools import figure
 HANDOVERS = int(os.environ.get("ARL_HANDOVERS", "50" if LONG else "4"))
 STILL_S = 60 if LONG else 20
 CROWD, CROWD_PODS = (300, 100) if LONG else (24, 8)
-HANDOVER_S = 1      # by the median
-LEASE_FREE_S = 5    # each: not by the end of the lease, which is 15 s away
-# Pods that two operators may have under way unknown to each other: 16 each (CREATES_AT_ONCE of pool_plan.c), with room for late watches.
+HANDOVER_S = 1      # limit of the median of hand-overs
+LEASE_FREE_S = 5    # limit of each: much less than the 15 s after which the lease runs out
+# How many pods too many two operators may make that do not know of each other's creates: 16 each (CREATES_AT_ONCE of pool_plan.c), and
+# some more, since watches may be late.
 AT_ONCE = 50
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases/arl-operator"
 
 
 class Pair:
-    """Operators beside the cluster that elect a leader, or that all act. The suite's own one stands aside."""
+    """Two operators beside the cluster. With elect they elect a leader, else both act. The suite's own operator is stopped."""
 
     def __init__(self, t, elect=True):
         self.t, self.elect, self.lives = t, elect, 0
@@ -44,7 +45,7 @@ class Pair:
         return self.t.api.get(LEASE)["spec"].get("holderIdentity", "")
 
     def leader(self, other_than="", limit=30):
-        """Its identity, looked for every few milliseconds."""
+        """Waits for a leader, and returns its identity. Looks every few milliseconds, to measure hand-overs."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             name = self.holder()
@@ -72,7 +73,7 @@ class Pair:
 
 @case(alone=True)
 def hand_overs_under_load(t):
-    """By SIGTERM, and every fifth by SIGKILL, where the lease has to run out."""
+    """The leader is ended by SIGTERM, and every fifth time by SIGKILL, after which the lease has to run out."""
     with Work(t) as w, Pair(t) as pair:
         leader = pair.leader()
         load = Load(w)
@@ -94,7 +95,7 @@ def hand_overs_under_load(t):
 
 @case(alone=True)
 def a_leader_stands_still(t):
-    """Longer than its lease; when it goes on, another one leads."""
+    """The leader is stopped for longer than its lease lasts. When it goes on, the other one leads."""
     with Work(t) as w, Pair(t) as pair:
         load = Load(w)
         for _ in range(2):
@@ -105,7 +106,7 @@ def a_leader_stands_still(t):
             began = time.monotonic()
             other = pair.leader(other_than=leader)
             taken = time.monotonic() - began
-            time.sleep(max(0, STILL_S - taken))  # how long it stands still is what is tested
+            time.sleep(max(0, STILL_S - taken))  # tested: the leader stands still for STILL_S in all
             stopped.send_signal(signal.SIGCONT)
             load.ends(6)
             expect(pair.holder() == other, f"{pair.holder()} leads, not {other}")
@@ -116,7 +117,7 @@ def a_leader_stands_still(t):
 
 
 def crowd(t, elect):
-    """Sandboxes for which there are not enough pods, and two operators. Returns how many pods were idle or coming at once, at most."""
+    """Two operators serve more sandboxes than there are pods. Returns the largest number of pods that were idle or starting at once."""
     with Work(t, replicas=CROWD_PODS) as w, Pair(t, elect=elect):
         boxes = [w.sandbox() for _ in range(CROWD)]
         served = set()
@@ -126,7 +127,7 @@ def crowd(t, elect):
             name = w.task(box, steps=1)
             if random.random() < 0.5:
                 w.ended(name)
-            # The node has room for 250 pods: who is served goes, so that the rest can come.
+            # The node has room for 250 pods: served sandboxes are deleted, so that the others get pods.
             if len(served) > CROWD_PODS // 2:
                 gone = served.pop()
                 for n, _ in w.made:
@@ -147,13 +148,14 @@ def crowd(t, elect):
 
 @case(alone=True)
 def a_crowd_and_two_of_which_one_leads(t):
-    """A pod may be made while the claim of the one that it is to replace is under way: that is the surge, a quarter as of a Deployment."""
+    """A replacement may be made while the claim of the idle pod is still under way. So a quarter more idle pods than replicas are
+    allowed, as a Deployment allows by default."""
     most = crowd(t, elect=True)
     expect(most <= CROWD_PODS + CROWD_PODS // 4, f"{most} idle pods for {CROWD_PODS} replicas")
 
 
 @case(alone=True)
 def a_crowd_and_two_that_act(t):
-    """They know nothing of each other: each may make what the other makes at the same moment, and whatever else they do must be right."""
+    """The operators do not know of each other: both may make pods for the same lack at the same moment. All else must be right."""
     most = crowd(t, elect=False)
     expect(most <= CROWD_PODS + min(CROWD_PODS, AT_ONCE), f"{most} idle pods for {CROWD_PODS} replicas")

@@ -1,4 +1,4 @@
-"""Pools whose pods cannot become ready: one that wants more pods than are ever made of such a template, and a small one."""
+"""Pools whose pods cannot become ready: a large one, which gets only a few of its pods, and a small one."""
 import time
 
 import tools
@@ -15,7 +15,7 @@ POOLS = {   # name: replicas, the container, and what the condition must name
 
 
 class Made(tools.Watch):
-    """Every pod that there ever was, by pool."""
+    """The uids of all pods that ever existed, by pool."""
 
     def __init__(self, t):
         self.uids = {name: set() for name in POOLS}
@@ -31,7 +31,7 @@ def pods_that_never_get_ready(t):
     made = Made(t)
     for name, (replicas, container, _) in POOLS.items():
         t.create(pool_object(name, replicas=replicas, spec={"containers": [{"name": "executor", **container}]}))
-    time.sleep(LASTING_S)   # how long it lasts is what is tested
+    time.sleep(LASTING_S)   # tested: the number of pods made in this time
 
     def failing(name):
         c = condition(t.get("WarmPool", name), "PodsFailing")

@@ -1,4 +1,4 @@
-"""A proxy between an operator and the API server that breaks things to order.
+"""A proxy between an operator and the API server, which breaks requests and answers as a test wants.
 
 The operator speaks plain HTTP/1.1 to it on loopback (its kubeconfig says http://127.0.0.1:PORT and its own token); the
 proxy speaks TLS to the API server and passes on everything else as it is. Every request has a number, from 1 on since the
@@ -7,8 +7,8 @@ last reset().
     proxy.hook = f       f(moment, request) is called "before" a request is forwarded, when it is "applied" (the server has
                          answered, the operator does not know), and "after" its answer was passed on (of a watch, its head). It may return
                          RESET, SILENCE, or an Answer that is given instead. An exception in it resets the connection.
-    proxy.chop = f       f(data) -> an iterable of pieces in which a part of a watch is passed on; raising Cut ends the watch
-                         there, in the middle of whatever it was; HalfCut does, but goes on to read
+    proxy.chop = f       f(data) -> an iterable of pieces in which this part of a watch is passed on. Cut, raised by f, ends the
+                         watch there, perhaps within an event. HalfCut does that, too, but keeps the connection half open
     proxy.end_watches()  ends all that are under way
 
 Hooks are called from the threads of their connections, several at once.
@@ -27,16 +27,16 @@ import urllib.parse
 
 RESET = object()
 SILENCE = object()      # no answer, ever, on a connection that stays open
-SILENCE_S = 120         # until then the other side must have hung up
+SILENCE_S = 120         # the operator must have closed the connection within this time
 HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 
 
 class Cut(Exception):
-    """Ends a watch."""
+    """Raised by chop: ends the watch."""
 
 
 class HalfCut(Cut):
-    """Ends what is sent; the connection stays half open until the other side closes it."""
+    """Raised by chop: nothing more is sent, and the connection stays half open until the other side closes it."""
 
 
 class Answer:
@@ -54,7 +54,7 @@ class Request:
         self.is_watch = bool(re.search(r"[?&]watch=(1|true)(&|$)", path, re.IGNORECASE))
 
     def writes(self, *kinds):
-        """Whether it changes an object of one of these plurals."""
+        """Whether the request writes an object of one of these kinds, given as plurals."""
         return self.method != "GET" and any(f"/{k}/" in self.path or f"/{k}?" in self.path for k in kinds)
 
     def __repr__(self):
@@ -81,12 +81,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pass
 
     def reset(self):
-        """So that the other side sees a reset, not an end."""
+        """Closes the connection so that the other side sees a reset instead of a clean end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.close_connection = True
 
     def outwait(self):
-        """Reads on until the other side has hung up."""
+        """Answers nothing, and waits until the other side has closed the connection."""
         self.close_connection = True
         self.connection.settimeout(SILENCE_S)
         while self.connection.recv(4096):
@@ -101,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def hooked(self, moment, request):
-        """True if the hook has taken the request over."""
+        """Calls the hook. True if the hook has decided the request's answer, so that nothing else is to be done."""
         hook = self.server.proxy.hook
         result = hook(moment, request) if hook else None
         if result is RESET:
@@ -120,7 +120,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.upstream.getresponse()
 
     def stream(self, request, answer):
-        """The body of a watch, as it comes."""
+        """Passes the body of a watch on as it comes."""
         proxy = self.server.proxy
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -180,7 +180,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             self.serve()
         except (OSError, http.client.HTTPException):
-            # The server is away, or the operator is: as if the proxy was not there.
+            # The server or the operator is gone: the other side sees a reset, as it would without the proxy.
             self.reset()
 
 
@@ -222,7 +222,7 @@ class Proxy:
         return request
 
     def end_watches(self):
-        """Returns how many there were."""
+        """Ends all watches. Returns how many there were."""
         watches = list(self.watches)
         for w in watches:
             try:
