@@ -1,6 +1,6 @@
-"""What GitOps does again and again: apply, diff, replace and prune of objects that have not changed must change nothing.
+"""As GitOps tools do again and again: apply, diff, replace and prune of files that have not changed must change no object.
 
-The samples are those of the documents and of deploy/, and a pool as people bring it; the cluster's own installation is applied again, too.
+The files are the samples of the documents and of deploy/, a pool as other tools write it, and the manifests of the installation.
 """
 import json
 import os
@@ -16,7 +16,7 @@ BUSYBOX = "localhost/arl-test/busybox:1"
 RECIPES = ("deepagents", "inspect", "mcp", "minisweagent")
 LIMIT_S = 240
 
-# A template as other tools write it: nulls, numbers as quantities, two variables of one name, fields with Kubernetes' own defaults.
+# A template as other tools write it: nulls, quantities as numbers, two variables with one name, fields that have their defaults.
 BROUGHT = """
 apiVersion: arl.infra.io/v1alpha1
 kind: WarmPool
@@ -46,7 +46,7 @@ spec:
       - {name: work, emptyDir: {}}
       - {name: token, projected: {sources: [{serviceAccountToken: {path: token}}]}}
 """
-# Of each kind, all that its user can say and that can be changed.
+# An object of each kind, with all fields that its user may change.
 CHANGED = """
 apiVersion: arl.infra.io/v1alpha1
 kind: WarmPool
@@ -101,7 +101,7 @@ def read(*path):
 
 
 def samples():
-    """All that a reader can copy and apply, with an image that the cluster has."""
+    """All samples that a reader can copy and apply, with an image that the cluster has."""
     texts = [next(b for b in re.findall(r"```yaml\n(.*?)```", read("README.md"), re.S) if "kind: WarmPool" in b),
              re.search(r"^objects\(\) \{\n *cat <<Y\n(.*?)^Y$", read("deploy", "quickstart"), re.S | re.M)[1].replace(r"\$", "$"),
              re.search(r"```yaml\n(apiVersion: rbac.*?)```", read("docs", "clients.md"), re.S)[1],
@@ -116,7 +116,7 @@ def images(text):
 
 
 class Files:
-    """A file of objects, and kubectl with it in the namespace of the case."""
+    """A file of objects, and calls of kubectl with it in the namespace of the case."""
 
     def __init__(self, t, text):
         self.t, self.folder = t, tempfile.mkdtemp(dir=t.env.work)
@@ -155,21 +155,21 @@ def samples_that_are_applied_again_do_not_change(t):
 
 @case(slow=True)
 def samples_that_are_applied_by_the_server_first_do_not_change(t):
-    """As Flux does, and Argo CD if it is told to. Without pods: the sandboxes wait."""
+    """Flux applies so, and Argo CD can. The pool has no replicas, so the sandboxes only wait."""
     p = Files(t, samples().replace("replicas: 2", "replicas: 0"))
     p.apply("--server-side", "--field-manager=gitops")
     before = p.objects()
     p.apply("--server-side", "--field-manager=gitops")
     unchanged(before, p.objects(), "a second server-side apply")
     equal(p.run("diff", "--server-side", "--field-manager=gitops"), "", "what diff --server-side tells")
-    p.apply("--server-side", "--field-manager=somebody-else")      # no conflict: it is all the same
+    p.apply("--server-side", "--field-manager=somebody-else")      # no conflict: all values are the same
     same_generation(before, p.objects(), "a server-side apply by somebody else")
     p.apply()
     same_generation(before, p.objects(), "an apply after it")
 
 
 def on_cluster(t):
-    """kubectl without a namespace of its own."""
+    """A function that calls kubectl outside of the case's namespace."""
     def call(*args):
         r = t.env.run_kubectl(*args, limit=LIMIT_S + 60)
         expect(r.returncode == 0, f"kubectl {' '.join(args)}: exit {r.returncode}: {(r.stdout + r.stderr)[-2000:]}")
@@ -195,7 +195,7 @@ def installation(kubectl, work):
 
 @case(slow=True)
 def an_installation_that_is_applied_again_does_not_change(t):
-    """No rollout, no new version, and the key that the operator made stays."""
+    """No rollout and no new resourceVersion; and the signing key that the operator made stays."""
     kubectl = on_cluster(t)
     key = kubectl("-n", "arl-system", "get", "secret", "arl-signing-key", "-o", "jsonpath={.metadata.uid}")
     work = tempfile.mkdtemp(dir=t.env.work)
@@ -210,7 +210,7 @@ def an_installation_that_is_applied_again_does_not_change(t):
 
 @case(slow=True)
 def a_field_that_is_taken_out_goes_back_to_its_default(t):
-    """Three ways: what the file had and has no more goes; what others have added stays."""
+    """In each of three ways to apply, a field that was removed from the file goes, and fields that others have added stay."""
     p = Files(t, CHANGED)
     for flags in ((), ("--server-side",)):
         p.write(CHANGED)
@@ -236,7 +236,7 @@ def a_field_that_is_taken_out_goes_back_to_its_default(t):
 
 @case(slow=True)
 def prune_takes_what_is_gone_from_the_files_and_nothing_else(t):
-    """The pods bear the template's label, and the task of a client has it, too: neither was applied."""
+    """Prune selects by a label. The pods and a client's task have the label as well, but were not applied: they stay."""
     kinds = [f"--prune-allowlist=arl.infra.io/v1alpha1/{kind}" for kind in ("WarmPool", "Sandbox", "Task")]
     p = Files(t, PRUNED + GOES)
     p.apply()

@@ -1,4 +1,4 @@
-"""The commands of CONTRIBUTING.md that need no cluster, as they stand. Those that need one are run by tests/quickstart."""
+"""Runs the commands of CONTRIBUTING.md that need no cluster, as they stand there. tests/quickstart runs the others."""
 import os
 import re
 import subprocess
@@ -7,7 +7,7 @@ import tempfile
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("ARL_BUILD_SAN", os.path.join(ROOT, "build-gcc-san"))
 CASES = []
-# What is to be built is only named: the programs are there, and other suites run them at this moment.
+# ninja only lists what it would build: the programs are built already, and other suites run them at this moment.
 PRELUDE = """set -euo pipefail
 ninja() { command ninja -n "$@" >/dev/null; }
 """

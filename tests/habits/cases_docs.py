@@ -1,4 +1,4 @@
-"""Pages of commands: their files are written and their lines run, as they stand. On the real cluster."""
+"""Runs the commands on pages of docs/ as they stand there, with the files that the pages show. On the real cluster."""
 import os
 import re
 import stat
@@ -12,7 +12,7 @@ sys.path.append(os.path.join(ROOT, "tests", "python"))
 import recipes  # noqa: E402
 import tools  # noqa: E402
 
-# A follower is let go after a while; what it has printed is kept.
+# Commands that follow something are ended after a while; what they have printed is kept.
 PRELUDE = """set -euo pipefail
 kubectl() {
     if [ "$1 $2" = "logs -f" ]; then timeout 5 kubectl "$@" || [ $? = 124 ]; else command kubectl "$@"; fi
@@ -31,7 +31,7 @@ def readme_objects():
 
 
 class Page:
-    """A page's blocks, each under its heading; run(heading) runs the lines there and returns what they print."""
+    """The blocks of a page by their headings. run(heading) runs a block and returns what it prints."""
 
     def __init__(self, t, name):
         self.blocks, self.folder = {}, os.path.join(t.env.work, f"{t.ns}-page")
@@ -98,7 +98,7 @@ esac
 
 @case()
 def pages_of_other_clusters_name_what_is_there(t):
-    """The programs kind, minikube and k3s are stand-ins, and nothing is changed: the API server is only asked whether it takes the manifests."""
+    """Scripts stand in for kind, minikube and k3s. Nothing is changed: the API server only says whether it would take the manifests."""
     work = os.path.join(t.env.work, f"{t.ns}-others")
     os.mkdir(work)
     for name in ("kind", "minikube", "sudo", "kubectl"):

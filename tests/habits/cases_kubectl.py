@@ -1,4 +1,4 @@
-"""kubectl as people are used to it. On the real cluster."""
+"""What people do with kubectl. On the real cluster."""
 import os
 import shutil
 import subprocess

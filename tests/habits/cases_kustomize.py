@@ -75,7 +75,7 @@ def equal(got, want):
 
 
 def build(kustomization, **files):
-    """What kubectl makes of it, by kind. The shipped configurations lie beside it."""
+    """Builds a kustomization with kubectl; the files of deploy/kustomize lie beside it. Returns the objects by kind."""
     with tempfile.TemporaryDirectory() as work:
         for name in ("arl.yaml", "arl-openapi.yaml"):
             shutil.copy(os.path.join(ROOT, "deploy", "kustomize", name), work)
@@ -139,7 +139,7 @@ CHANGES = """
       hostAliases: [{ip: 1.2.3.4, hostnames: [i]}]
       topologySpreadConstraints: [{topologyKey: host, whenUnsatisfiable: DoNotSchedule, maxSkew: 2}]
 """
-# Kinds whose lists have keys: what kustomize's own file says of them, ours has to say, too.
+# Kubernetes' kinds with lists that merge by keys. arl-openapi.yaml replaces kustomize's own file, so it must have their keys as well.
 OTHERS = """
 apiVersion: batch/v1
 kind: CronJob
@@ -179,7 +179,7 @@ def of_kind(group, kind, text):
 
 @case
 def a_patch_of_a_pool_merges_as_that_of_a_deployment():
-    """The same template and the same patch: kustomize's own file for the one, ours for the other."""
+    """One template and one patch, in a Deployment (merged by kustomize's own file) and in a WarmPool (by arl-openapi.yaml)."""
     plain = "resources: [all.yaml]\npatches: [{path: patch.yaml}]\n"
     deployment = build(plain, all=of_kind("apps/v1", "Deployment", TEMPLATE), patch=of_kind("apps/v1", "Deployment", CHANGES))
     pool, group = "WarmPool", "arl.infra.io/v1alpha1"

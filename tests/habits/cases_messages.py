@@ -1,13 +1,13 @@
-"""What a step says of its end: exit code, stderr, and the sentence of its result.
+"""What is told about a step's end: exit code, stderr, and the message of the task's condition.
 
-A row is a case, and runs twice: on a real sidecar and runner, in the folder of the suite's pod, and as a Task of a sandbox on the
-cluster, where people read the sentence in the condition. A pod is what has run(steps); see on_cluster.py.
+Each row is a case. It runs twice: on the suite's own sidecar and runner, without a cluster, and as a Task of a sandbox on the cluster.
+`pod` in a case is either of the two: it has run(steps), see on_cluster.py.
 """
 import base64
 
 CASES = []
 WELL = "every step exited with 0"
-LABEL = 'step "it": '     # stands in front of some sentences; the condition has it already
+LABEL = 'step "it": '     # some sentences begin with this in stderr; the condition names the step in another way
 TRY_SH = "chmod +x, or name its interpreter, as in sh FILE"
 
 
@@ -40,7 +40,7 @@ def script(name, text, mode="0755"):
 
 
 def told(steps, exits):
-    """What the operator makes of it for the condition, see failed_step_text() in operator/api/task_result.c."""
+    """The condition's message that the operator makes of these exits: as failed_step_text() in operator/api/task_result.c does it."""
     failed = [i for i, e in sorted(exits.items()) if e["code"] != 0]
     if not failed:
         return WELL
@@ -52,7 +52,7 @@ def told(steps, exits):
 
 
 def ends(pod, steps, code, message, stderr):
-    """message: that of the condition."""
+    """Runs the steps, and checks exit code, stderr and the condition's message."""
     r = pod.run(steps)
     message_is = r.message if hasattr(r, "message") else told(steps, r.exits)
     equal((r.code, r.err.decode(), message_is), (code, stderr, message))
@@ -60,20 +60,20 @@ def ends(pod, steps, code, message, stderr):
 
 
 def row(name, steps, code, message, stderr=None):
-    """message: that of the condition. stderr: that of the task; None: the message's sentence, as arl says it."""
+    """Adds a case. message: the condition's. stderr: the task's; None: "arl: " and the last sentence of the message."""
     if stderr is None:
         stderr = "arl: " + message.split(f"exit code {code}: ", 1)[1] + "\n"
     add(name, lambda pod: ends(pod, steps, code, message, stderr))
 
 
 def cannot(name, data, code, why, mode="0755"):
-    """A program that is there and cannot be executed."""
+    """Adds a case: a step runs a file that exists but cannot be executed."""
     row(name, [script(name, data, mode), command(f"./{name}", name="run")], code,
         f'step "run" (2 of 2): exit code {code}: ./{name}: cannot execute: {why}')
 
 
 def refused(name, step, why, code=1, before=()):
-    """A step that fails with a sentence of arl's."""
+    """Adds a case: arl refuses a step with this sentence."""
     n = len(before) + 1
     row(name, [*before, {**step, "name": "it"}], code, f'step "it" ({n} of {n}): exit code {code}: {why.removeprefix(LABEL)}', f"arl: {why}\n")
 
@@ -92,7 +92,7 @@ row("killed_by_a_signal", [sh("kill -9 $$", name="run")], 137, 'step "run" (1 of
 row("ended_by_a_signal", [sh("kill -TERM $$", name="run")], 143, 'step "run" (1 of 1): exit code 143: killed by signal 15 (SIGTERM)',
     'arl: step "run" was killed by signal 15 (SIGTERM)\n')
 
-# ---- programs that are there and cannot be executed
+# ---- files that exist but cannot be executed
 cannot("windows_line_ends", "#!/bin/sh\r\necho hi\r\n", 127,
        'its first line ends in a carriage return (CR), which makes the interpreter "/bin/sh\\r": save the file with LF line ends')
 cannot("an_interpreter_that_is_missing", "#!/opt/no/such\n", 127, "its interpreter /opt/no/such does not exist")
@@ -114,7 +114,7 @@ row("a_long_argument", [command("echo", "x" * 140000, name="run")], 126,
     'step "run" (1 of 1): exit code 126: echo: an argument is longer than 128 KiB, or all are too long together: write it into a file with a '
     "FilePatch step, or give it as stdin")
 
-# ---- where and as whom
+# ---- working directories and users
 refused("a_folder_that_is_missing", command("true", workDir="/no/such"), "workDir /no/such: No such file or directory")
 refused("a_folder_that_is_a_file", command("true", workDir="/etc/hosts"), "workDir /etc/hosts: Not a directory")
 refused("stdin_from_nowhere", command("cat", stdinFile="nosuch"), "stdinFile nosuch: No such file or directory")
@@ -172,7 +172,7 @@ refused("a_mode_for_a_patch_without_a_path", diff("--- a/p14\n+++ b/p14\n" + HUN
 refused("a_patch_without_a_name", diff(HUNK), "the patch does not name its file, and the step has no path")
 
 
-# ---- what goes well, and what stdout says of it
+# ---- steps that succeed, and their stdout
 def says(name, steps, out):
     add(name, lambda pod: equal(ends(pod, steps, 0, WELL, "").out.decode(), out))
 

@@ -1,4 +1,4 @@
-"""FilePatch with patches: what the headers of git say, refusals, and files that cannot be replaced. On a real sidecar and runner."""
+"""FilePatch with patches: git's headers, refusals, and files that cannot be replaced. On a real sidecar and runner."""
 import base64
 import os
 import shutil
@@ -55,7 +55,7 @@ class Tree:
         return sorted(os.path.relpath(os.path.join(d, f), self.root) for d, _, fs in os.walk(self.root) for f in fs)
 
     def apply(self, diff, **more):
-        """Exit code, stdout, stderr."""
+        """Applies a patch with a FilePatch step. Returns exit code, stdout and stderr."""
         r = self.pod.run([{"name": "d", "type": "FilePatch", "patch": diff, "workDir": self.root, **more}])
         return r.code, r.out.decode(), r.err.decode()
 
@@ -65,7 +65,7 @@ class Tree:
 
 
 def mount(pod, tree, script):
-    """In the container's own namespace of mounts."""
+    """Runs a script as a step, since mounts must be made in the container's own mount namespace."""
     r = pod.run([{"name": "s", "type": "Command", "command": ["sh", "-c", script], "workDir": tree.root}])
     equal((r.code, r.err), (0, b""))
 
@@ -93,7 +93,7 @@ def all_or_nothing(pod):
 
 @case
 def what_cannot_be_put_in_place_puts_the_others_back(pod):
-    """The last of three files is one that cannot be written: the two before it are as they were."""
+    """The last of three files cannot be written: the first two get their old content back."""
     t = Tree(pod, "back", a="a\n", b="a\n")
     os.mkdir(t.path("ro"))
     t.put("ro/c", "a\n")
@@ -179,7 +179,7 @@ def a_file_becomes_a_folder_and_a_folder_a_file(pod):
         equal([n for n in os.listdir(t.root) if n.startswith(".")], [])
     t = Tree(pod, "emptyfolder")
     os.mkdir(t.path("d"))
-    equal(t.apply(made("d", "n"))[0::2], (0, ""))    # git removes an empty one, too
+    equal(t.apply(made("d", "n"))[0::2], (0, ""))    # an empty folder is removed for the file, as git does
     equal((t.names(), os.listdir(t.root)), (["d"], ["d"]))
 
 
@@ -202,7 +202,7 @@ def a_folder_that_keeps_something_does_not_become_a_file(pod):
 
 @case
 def nothing_is_left_of_a_patch_that_cannot_be_put_in_place(pod):
-    """The last file that goes is a mount and stays, when all else was done already."""
+    """The last file to be deleted is a mount and cannot be deleted: all that was done before is taken back."""
     t = Tree(pod, "takenback", x="a\n", gone="a\n", stays="a\n")
     t.put("d/f", "a\n", 0o600)
     os.chmod(t.path("d"), 0o2770)
@@ -233,7 +233,7 @@ def folders_that_were_made_go_with_what_failed(pod):
 
 @case
 def a_large_file_is_moved_and_gets_its_mode(pod):
-    """Above the limit of texts that are patched; what needs no text of it works."""
+    """The file is too large to be patched as a text, but it can be renamed and copied, and its mode can be changed."""
     large, other = b"x\n" * (5 << 20), b"y\n" * (5 << 20)
     copied = renamed("f", "d/c").replace("rename", "copy")
     mode = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n"
@@ -263,7 +263,7 @@ def a_large_file_is_moved_and_gets_its_mode(pod):
 
 @case
 def a_mode_alone_leaves_the_text_where_it_is(pod):
-    """A file with several names keeps them, and the mode goes back if another part fails."""
+    """A change of the mode alone: a file with several names keeps them, and the old mode comes back if another part fails."""
     t = Tree(pod, "modealone", f="a\n", gone="a\n")
     os.link(t.path("f"), t.path("g"))
     mode = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n"
@@ -305,7 +305,7 @@ def what_cannot_be_applied_is_refused_by_name(pod):
 
 @case
 def nothing_that_a_patch_tells_of_is_left_out(pod):
-    """What git itself skips without a word, cut answers of models among them."""
+    """arl refuses changes that git would skip without a word, also patches that a model has not written to the end."""
     t = Tree(pod, "leftout", f="a\n", r="a\n")
     git = "diff --git a/{0} b/{1}\n".format
     f = names("f") + HUNK
@@ -336,7 +336,7 @@ def nothing_that_a_patch_tells_of_is_left_out(pod):
 
 @case
 def text_around_a_patch(pod):
-    """Sentences that only look like something, signatures without their blank, blank lines at the end, a byte order mark."""
+    """Text that only looks like a part of a patch, mail signatures without their blank, blank lines at the end, a byte order mark."""
     mail = "From 0 Mon Sep 17 00:00:00 2001\nSubject: [PATCH] x\n\n{}\n---\n f | 2 +-\n\n".format
     f = "diff --git a/f b/f\n" + names("f") + HUNK
     t = Tree(pod, "around")
@@ -355,7 +355,7 @@ def text_around_a_patch(pod):
 
 @case
 def a_series_of_commits_as_git_shows_it(pod):
-    """Two commits that change the same lines, one that makes a file: git applies them in their order, and so do we."""
+    """Two commits change the same lines, and one of them makes a file: arl applies them in their order, as git does."""
     repo = Tree(pod, "seriesrepo", f="a\n1\n2\n3\n4\n5\n6\n7\nz\n")
     corpus.git(repo.root, "init", "-q")
     for text in ("a", "b", "c"):
@@ -380,7 +380,7 @@ def a_series_of_commits_as_git_shows_it(pod):
 
 @case
 def text_between_files(pod):
-    """As git skips it; what may be of a hunk is refused, although git skips that, too."""
+    """arl skips text between files, as git does. But it refuses lines that may belong to a hunk, which git skips as well."""
     first, second = "diff --git a/f b/f\n" + names("f") + HUNK, names("g") + HUNK
     for number, text in enumerate(("And now g.\n", "\nThe other file:\n\n- a point\n- `code`\n  more of it\n\n---\n\n", "\n\tindented\n", "1. one\n> two\n",
                                    "From now on\n", "-- \n2.39.5\n\n+1 from me\n")):
@@ -434,7 +434,7 @@ def what_other_programs_put_between_files(pod):
 
 @case
 def dates_of_diff_N(pod):
-    """The beginning of 1970 stands for a file that is not there; blanks may stand for the tab."""
+    """diff -N writes the beginning of 1970 as the date of a file that does not exist. Blanks may stand in place of the tab."""
     t = Tree(pod, "dates")
     for epoch in ("1970-01-01 00:00:00.000000000 +0000", "1969-12-31 19:00:00.000000000 -0500", "1970-01-01 01:00:00 +0100"):
         for sep in ("\t", "  "):
@@ -472,7 +472,7 @@ def one_file_by_two_names(pod):
 
 @case
 def a_file_in_two_parts_of_a_patch(pod):
-    """As a series of mails has it: no part takes away what another one has made."""
+    """A patch names a file twice, as a series of mails does: each part keeps what another part has done."""
     t = Tree(pod, "series", f="a\n")
     rename = "diff --git a/f b/g\nsimilarity index 100%\nrename from f\nrename to g\n"
     equal(t.apply("diff --git a/f b/f\nold mode 100644\nnew mode 100755\n" + names("f") + HUNK + rename)[0], 0)
@@ -484,7 +484,7 @@ def a_file_in_two_parts_of_a_patch(pod):
     equal((t.names(), t.get("g")), (["g"], "x\n"))
     copy = "diff --git a/g b/h\nsimilarity index 100%\ncopy from g\ncopy to h\n"
     equal(t.apply("diff --git a/g b/g\nold mode 100644\nnew mode 100755\n" + copy)[0], 0)
-    equal((t.mode("g"), t.get("h"), t.mode("h")), (0o755, "x\n", 0o644))    # git copies what was there before
+    equal((t.mode("g"), t.get("h"), t.mode("h")), (0o755, "x\n", 0o644))    # the copy has the old mode, as with git
 
 
 @case
@@ -536,7 +536,7 @@ def content_without_a_path(pod):
     equal((r.code, r.err), (1, b"FilePatch step requires 'path' field\n"))
 
 
-# ---- files that cannot be replaced, or are not to be
+# ---- files that cannot or must not be replaced by a rename
 
 @case
 def a_mode_stays(pod):
@@ -571,7 +571,7 @@ def owner_attributes_and_acls_stay(pod):
 
 @case
 def a_file_that_is_a_mount_is_written_in_place(pod):
-    """As /etc/hosts and /etc/resolv.conf of a container are."""
+    """/etc/hosts and /etc/resolv.conf of a container are such files."""
     t = Tree(pod, "mount", source="old and long\n", target="")
 
     def sh(script):

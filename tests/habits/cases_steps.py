@@ -1,4 +1,4 @@
-"""Steps beyond their command: standard input, another user, steps that go on. On a real sidecar and runner."""
+"""Fields of steps beside the command: standard input, user and the like. On a real sidecar and runner."""
 import base64
 import hashlib
 import os
@@ -19,7 +19,7 @@ def equal(got, want):
 
 
 def run(pod, *steps):
-    """Exit code, stdout, stderr."""
+    """Runs steps. Returns exit code, stdout and stderr."""
     r = pod.run([s if isinstance(s, dict) else {"type": "Command", "command": s} for s in steps])
     return r.code, r.out, r.err.decode()
 
@@ -54,7 +54,7 @@ def stdin_from_a_file(pod):
 
 @case
 def another_user(pod):
-    """By the machine's own passwd and group: nobody has its group, and a home that is not there."""
+    """Users and groups come from the machine's /etc/passwd and /etc/group. The home of nobody there does not exist."""
     os.chmod(pod.dir, 0o755)
     show = ("sh", "-c", 'echo "$(id -u):$(id -g) $(id -G) $HOME"')
     equal(run(pod, step(*show, user="nobody")), (0, b"65534:65534 65534 /nonexistent\n", ""))
@@ -95,10 +95,10 @@ def an_argument_that_is_too_long(pod):
                              "FilePatch step, or give it as stdin\n"))
 
 
-# ---- programs that are there and cannot be executed
+# ---- files that exist but cannot be executed
 
 def program(pod, name, data, mode=0o755):
-    """A file below programs/, by its relative name."""
+    """Makes a file below programs/. Returns its relative name."""
     path = os.path.join(pod.work, "programs", name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as f:
@@ -157,7 +157,7 @@ def what_is_no_program_of_this_machine(pod):
 
 @case
 def a_program_whose_loader_is_missing(pod):
-    """As a program for musl is in an image of glibc."""
+    """Like a program for musl in an image with glibc."""
     with open("/bin/true", "rb") as f:
         data = f.read()
     loader = b"/lib64/ld-linux-x86-64.so.2\0"
@@ -177,7 +177,7 @@ def a_link_to_nowhere(pod):
 
 @case
 def what_is_found_in_path_and_cannot_be_executed(pod):
-    """Another folder of the PATH may have it; if none does, the first one that is there is told of."""
+    """The search goes on in the next folders of PATH. If none has a file that can be executed, the error names the first file found."""
     bad = os.path.dirname(os.path.join(pod.work, program(pod, "path/tool", b"#!/bin/sh\r\n")))
     cannot(pod, "tool", 127, f'{bad}/tool: its first line ends in a carriage return (CR), which makes the interpreter "/bin/sh\\r": '
            "save the file with LF line ends", env={"PATH": f"{bad}:/usr/bin:/bin"})
@@ -199,7 +199,7 @@ CAPABILITIES = bytes.fromhex("0100000200040000000000000000000000000000")
 
 
 def workspace(pod, name):
-    """A folder as an image may have it, and an empty volume beside it."""
+    """Makes a folder like the /workspace of an image, and an empty volume."""
     source, target = (os.path.join(pod.dir, name, part) for part in ("image", "volume"))
     os.makedirs(os.path.join(source, "sub", "empty"))
     os.makedirs(target)
@@ -239,7 +239,7 @@ def the_workspace_of_an_image_is_copied(pod):
 
 @case
 def a_copy_happens_once(pod):
-    """The init container of a pod runs again when the pod's sandbox is made anew: what is there is the user's."""
+    """An init container runs again when the kubelet makes the pod's containers anew. The files are the user's then: they stay."""
     source, target = workspace(pod, "once")
     equal(copy(pod, source, target), (0, "", ""))
     os.unlink(os.path.join(target, "run"))
@@ -279,12 +279,12 @@ def no_workspace_in_the_image_and_no_room_in_the_volume(pod):
         subprocess.run(["umount", target], check=True)
 
 
-# A user of its own, and a root of which little is left.
+# A user without rights, and a root with few capabilities.
 USERS = {"user": ["--reuid", "1000", "--regid", "1000", "--clear-groups"], "root": ["--bounding-set", "-all,+chown,+setuid,+setgid"]}
 
 
 def copy_as(pod, folder, user):
-    """From `image` to `volume` in the folder, which that user need not be able to reach by its path."""
+    """Copies `image` to `volume` in the folder as this user. The paths are relative: the user may not be able to reach the folder."""
     shutil.copy(os.path.join(pod.build, "sidecar", "runner", "arl-runner"), os.path.join(folder, "runner"))
     r = subprocess.run(["setpriv", *USERS[user], "./runner", "copy-workspace", "image", "volume"],
                        capture_output=True, text=True, timeout=60, check=False, cwd=folder)
@@ -292,7 +292,7 @@ def copy_as(pod, folder, user):
 
 
 def image_of_user(pod, name):
-    """Folders of user 1000 that may not be written, and a volume as Kubernetes makes it."""
+    """Makes an image's folders, which belong to user 1000 and are partly read-only, and a volume with the mode that Kubernetes gives it."""
     folder = os.path.join(pod.dir, name)
     source, target = os.path.join(folder, "image"), os.path.join(folder, "volume")
     for path in ("ro/deep", "rw"):
@@ -311,7 +311,7 @@ def image_of_user(pod, name):
 
 @case
 def folders_that_may_not_be_written_are_copied(pod):
-    """Also by a run after one that was cut off, wherever that was."""
+    """Read-only folders are copied as well, also by a run that follows one that was cut off at any place."""
     for user in USERS:
         folder, source, target = image_of_user(pod, "ro " + user)
         equal(copy_as(pod, folder, user), (0, "", ""))
@@ -324,7 +324,7 @@ def folders_that_may_not_be_written_are_copied(pod):
                 os.rename(os.path.join(target, entry), os.path.join(target, there, entry))
             if there == ".arl-copying":
                 os.unlink(os.path.join(target, "file"))
-            elif "ro" not in moved:     # moved, but without its attributes yet
+            elif "ro" not in moved:     # the folder was moved, but has not its attributes yet
                 os.chmod(os.path.join(target, "ro"), 0o700)
                 os.chown(os.path.join(target, "ro"), 1000 if user == "user" else 0, -1)
             equal(copy_as(pod, folder, user), (0, "", ""))

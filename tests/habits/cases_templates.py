@@ -1,4 +1,4 @@
-"""Templates as teams have them: what is taken, what is refused, and what a pool says when its pods fail. On the real cluster."""
+"""Templates as teams write them: what is used, what is refused, and what a pool says when its pods fail. On the real cluster."""
 import base64
 import functools
 import json
@@ -16,12 +16,12 @@ LOADED = []
 
 
 def copy(value):
-    """The metadata of a template that says whether the image's files come into the workspace."""
+    """Metadata of a template with the annotation that says whether the image's /workspace is copied."""
     return {"annotations": {"arl.infra.io/copy-workspace": value}}
 
 
 def files_image(t):
-    """busybox with files below /workspace, packed and loaded once."""
+    """The name of an image: busybox with files below /workspace. The first call packs and loads it."""
     with LOCK:
         if LOADED:
             return FILES
@@ -43,12 +43,12 @@ def files_image(t):
 
 
 def pod(*more, **fields):
-    """A pod of one container; fields are the container's."""
+    """The spec of a pod with a container `executor` that has these fields."""
     return {"containers": [{"name": "executor", "image": BUSYBOX, **fields}, *more]}
 
 
 def failing(t, pool, reason, *texts, limit=120):
-    """The pool says so, and its Event does. Returns the message."""
+    """Waits until the pool's condition PodsFailing and its Event have the reason and the texts. Returns the message."""
     def look():
         c = condition(t.get("WarmPool", pool), "PodsFailing")
         if not (c.get("status") == "True" and c["reason"] == reason and all(x in c["message"] for x in texts)):
@@ -101,7 +101,7 @@ def numbers_and_nulls_are_taken_from_every_kind_of_apply(t):
 
 @case()
 def metadata_that_pods_do_not_get_is_told(t):
-    """As each unknown field of an object: kubectl refuses it, other clients are warned, and it is dropped."""
+    """As with each unknown field: kubectl refuses the object, other clients get a warning, and the API server drops the field."""
     for field, value in (("namespace", "other"), ("generateName", "x-"), ("finalizers", ["a/b"]),
                          ("ownerReferences", [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "x"}])):
         obj = pool_object("pool", replicas=0, spec=pod())
@@ -116,7 +116,7 @@ def metadata_that_pods_do_not_get_is_told(t):
 
 @case()
 def a_container_of_ones_own_that_is_named_sidecar_is_warned_of(t):
-    """What is not used of it: kubectl shows the warnings of the API server."""
+    """arl does not use such a container. A warning of the API server says so, and kubectl shows it."""
     def warnings(**fields):
         obj = pool_object("pool", replicas=0, spec=pod({"name": "sidecar", **fields}))
         r = t.env.run_kubectl("-n", t.ns, "create", "--dry-run=server", "-f", "-", body={"apiVersion": "arl.infra.io/v1alpha1", **obj})
@@ -127,7 +127,7 @@ def a_container_of_ones_own_that_is_named_sidecar_is_warned_of(t):
              "Warning: ", "the container sidecar is arl's own, and only its resources are used, not command, args, env, image: give a container "
              "of yours another name", what="the warning")
     contains(warnings(image="registry.example/team/proxy:1"), "not image: ", what="the warning")
-    # As the Python clients write it, and what many tools write.
+    # Such containers are written by the Python clients and by other tools: no warning.
     equal(warnings(image="your-registry/arl-sidecar:latest", imagePullPolicy="Always", ports=[{"containerPort": 8080, "name": "http"}],
                    volumeMounts=[{"name": "workspace", "mountPath": "/workspace"}], env=None, command=[]), "", "the warnings")
     equal(warnings(resources={"limits": {"memory": "64Mi"}}), "", "the warnings")
@@ -164,7 +164,7 @@ def the_images_files_are_in_the_workspace(t):
 
 @case(slow=True)
 def the_images_files_as_another_user(t):
-    """What that user may not read is left out; the rest is its own."""
+    """Files that the user may not read are left out. The copies belong to the user."""
     t.pool(spec={"containers": [{"name": "executor", "image": files_image(t), "securityContext": {"runAsUser": 1000, "runAsNonRoot": True}}]},
            template_meta=copy("true"))
     equal(t.out(t.box(), sh("ls -A; stat -c %u README; ./bin/run")), "README\nbin\nlink\n1000\nrun\n", "what is in it")
@@ -172,7 +172,7 @@ def the_images_files_as_another_user(t):
 
 @case()
 def no_copy_where_nobody_wants_one(t):
-    """The annotation says no; the volume is the template's own; so is the mount."""
+    """There is no copy if the annotation says no, or if the template has its own volume or mount for the workspace."""
     executor = {"name": "executor", "image": files_image(t)}
     mounted = {**executor, "volumeMounts": [{"name": "data", "mountPath": "/workspace"}]}
     t.pool("off", spec={"containers": [executor]}, template_meta=copy("false"))
@@ -219,7 +219,7 @@ def an_init_container_that_fails(t):
 
 @case(slow=True)
 def a_program_that_insists_on_pid_1(t):
-    """As s6-overlay's /init does."""
+    """Like /init of s6-overlay."""
     init = "[ $$ = 1 ] || { echo starting; echo 's6-overlay-suexec: fatal: can only run as pid 1' >&2; exit 100; }; sleep 1000"
     t.pool(spec=pod(command=["sh", "-c", init]), ready=False)
     failing(t, "pool", "CrashLoopBackOff", "container executor ended with exit code 100; see kubectl logs ", " -c executor --previous",
@@ -263,7 +263,7 @@ def a_node_that_does_not_exist(t):
 
 @case(slow=True)
 def a_creation_that_is_refused_is_one_event_that_counts(t):
-    """Each try has another name for the pod: neither message nor Event has it."""
+    """Each try gives the pod another name, so the name is in no message: the Events are one Event that counts."""
     t.kubectl("create", "quota", "q", "--hard=pods=0")
     t.pool(ready=False)
     message = failing(t, "pool", "QuotaExceeded", "a pod could not be created: pods \"pool-*\" is forbidden: exceeded quota: q")
@@ -294,12 +294,12 @@ def a_sandbox_says_why_its_pool_has_no_pods(t):
 
 @case(slow=True)
 def a_step_that_takes_too_much_memory(t):
-    """The kernel kills it, and counts that in the container's control group."""
+    """The kernel kills the step, and counts that in the container's control group: so the message can say why."""
     t.pool(spec=pod(resources={"limits": {"memory": "48Mi"}}))
     box = t.box()
     s = t.run(box, sh("exec tail /dev/zero", name="eat"))
     fin = condition({"status": s}, "Finished")
-    if fin["reason"] == "AgentRestarted":       # a node with cgroup v2: the whole container goes
+    if fin["reason"] == "AgentRestarted":       # a node with cgroup v2: the kernel ends the whole container
         c = wait("the sandbox to say why", lambda: condition(t.get("Sandbox", box), "ContainerRestarted"), 60)
         contains(c["message"], "OOMKilled: out of memory", what="ContainerRestarted")
         return
@@ -316,10 +316,10 @@ def a_step_that_takes_too_much_memory(t):
 # ---- pods that are lost under a task
 
 def lost(t, end, *texts, spec=None):
-    """A task runs, somebody ends its pod: both the sandbox and the task say who."""
+    """end() ends the pod of a task that runs. The task's and the sandbox's condition must say how the pod was lost."""
     t.pool(spec=spec or pod())
     box = t.box()
-    # It ends by itself when it is told to end, with its own exit code: that must not be taken for the end of the step.
+    # The step exits with 9 on SIGTERM. The task must not take that for the step's own end.
     task = t.task(box, sh("trap 'exit 9' TERM; touch /workspace/runs; while true; do sleep 0.1; done", name="run"))
     t.state(task, "Running")
     name = t.pod_of(box)["metadata"]["name"]
@@ -346,7 +346,7 @@ def a_pod_that_is_evicted_under_a_task(t):
 
 @case(slow=True)
 def a_pod_that_reaches_its_deadline_under_a_task(t):
-    """The kubelet ends the containers first and tells afterwards."""
+    """The kubelet ends the containers first, and writes the pod's status afterwards."""
     lost(t, lambda name: t.kubectl("patch", "pod", name, "--type=merge", "-p", '{"spec":{"activeDeadlineSeconds":1}}'),
          "has ended: DeadlineExceeded: Pod was active on the node longer than the specified deadline")
 
@@ -360,7 +360,7 @@ def a_pod_that_fills_its_disk_under_a_task(t):
 
 @case(slow=True)
 def a_container_that_the_kubelet_restarts_is_not_the_pods_end(t):
-    """A liveness probe ends one container: the pod lives, and so does the sandbox."""
+    """A liveness probe lets the kubelet restart one container: the pod and the sandbox live on."""
     probe = {"exec": {"command": ["sh", "-c", "[ ! -e /workspace/sick ]"]}, "periodSeconds": 1, "failureThreshold": 1}
     t.pool(spec=pod(command=["sleep", "1000"], livenessProbe=probe))
     box = t.box()

@@ -1,4 +1,4 @@
-"""Patches as git makes them, and the trees before and after: everything comes from a seed."""
+"""Patches that git makes, with the trees before and after. All of it follows from a seed."""
 import os
 import random
 import shutil
@@ -13,8 +13,8 @@ WORDS = ["alpha", "beta", "gamma", "x = 1", "\tif (a)", "", "}", "// t\u00e4xt",
 OPTIONS = [[], ["-M"], ["-M", "-C", "--find-copies-harder"], ["--full-index"], ["-U1"], ["-U5"], ["--patience", "-M"], ["--no-renames"]]
 KINDS = ["edit", "edit", "edit", "new", "delete", "rename", "rename and edit", "copy", "mode", "mode and edit", "empty", "line ends",
          "last newline"]
-SPECIAL = ["link", "binary"]    # cannot be applied
-# What people and models write between files.
+SPECIAL = ["link", "binary"]    # changes that arl cannot apply
+# Text as people and models write it between the files of a patch.
 BETWEEN = ["The next one.\n", "\nThen there is:\n\n- one thing\n- **another**\n\n---\n\n", "\n\twords(\"and code\")\n", "> said somebody\n\n",
            "From now on\n\n* a point\n"]
 
@@ -22,10 +22,10 @@ BETWEEN = ["The next one.\n", "\nThen there is:\n\n- one thing\n- **another**\n\
 @dataclass
 class Patch:
     diff: bytes
-    ours: str       # a copy of the tree before
-    theirs: str     # what git makes of it
+    ours: str       # a tree to which arl applies the patch
+    theirs: str     # the same tree, after git has applied the patch
     before: dict
-    special: bool   # it has something that cannot be applied
+    special: bool   # the patch has a change that arl cannot apply
 
 
 def git(folder, *args, fails=False):
@@ -36,7 +36,7 @@ def git(folder, *args, fails=False):
 
 
 def tree(root):
-    """What can be compared: names, whether they are executable, content; empty folders as well."""
+    """The tree in a form that can be compared: names, content, and which files are executable; also empty folders."""
     found = {}
     for folder, folders, files in os.walk(root):
         if not folders and not files and folder != root:
@@ -82,7 +82,7 @@ def edit(rnd, path):
 
 
 def change(rnd, root, kind):
-    """One change."""
+    """Makes a random change of this kind."""
     files = sorted(n for n, v in tree(root).items() if isinstance(v, tuple) and not n.startswith(".git"))
     if kind == "new":
         put(root, rnd.choice(["n/new.txt", "new \u00fc.txt", "new.sh"]), text(rnd), rnd.choice([0o644, 0o755]))
@@ -122,7 +122,7 @@ def change(rnd, root, kind):
 
 
 def with_words(rnd, diff):
-    """With text in front of files and at the end, which git skips."""
+    """Adds text in front of files and at the end of the patch, which git skips."""
     lines = diff.splitlines(keepends=True)
     starts = [i for i, line in enumerate(lines) if line.startswith(b"diff --git ")] + [len(lines)]
     for i in reversed(starts):
@@ -132,7 +132,7 @@ def with_words(rnd, diff):
 
 
 def attempt(folder, rnd, special):
-    """A Patch, or None if nothing came of it, or git itself does not apply it."""
+    """Makes a Patch of random changes. None if nothing has changed, or if git does not apply its own patch."""
     work = os.path.join(folder, "work")
     os.makedirs(work)
     git(work, "init", "-q")
@@ -166,7 +166,7 @@ def attempt(folder, rnd, special):
 
 
 def make(folder, seed, special):
-    """The first patch of this seed that git applies. special: with something that cannot be applied."""
+    """The first patch of this seed that git applies. special: with a change that arl cannot apply."""
     rnd = random.Random(seed)
     for number in range(100):
         patch = attempt(os.path.join(folder, str(number)), rnd, special)

@@ -28,7 +28,7 @@ class Tasks:
         return Ended(self.end(name))
 
     def end(self, name):
-        """Its status, once it has ended, by a watch."""
+        """Waits for the task's end by a watch. Returns its status."""
         connection = self.t.api.connect(TASK_LIMIT_S)
         try:
             connection.request("GET", f"{path_of(self.t.ns, 'Task')}?watch=1&fieldSelector=metadata.name%3D{name}&timeoutSeconds={TASK_LIMIT_S}")
