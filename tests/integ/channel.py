@@ -1,6 +1,6 @@
-"""The operator's side of the sealed channel, written from docs/protocol.md and not from common/wire/channel.c.
+"""The operator's side of the sealed channel, written after docs/protocol.md: it shares nothing with common/wire/channel.c.
 
-X25519, XChaCha20-Poly1305 and the secretstream are libsodium's, through ctypes; BLAKE2b is Python's own.
+X25519, XChaCha20-Poly1305 and secretstream come from libsodium, by ctypes. BLAKE2b is Python's own.
 """
 import base64
 import ctypes
@@ -22,11 +22,11 @@ if SODIUM.sodium_init() < 0:
 
 
 class NotBelieved(Exception):
-    """An answer that the agent did not make for this request."""
+    """The answer was not made by the agent for this request."""
 
 
 class CutShort(NotBelieved):
-    """One that ends without its last frame."""
+    """The answer ends without its last frame."""
 
 
 def url64(data):
@@ -53,7 +53,7 @@ class Pair:
         self.text = url64(self.public)
 
     def shared(self, agent_key, pod):
-        """The secret that this operator has with the agent of a pod."""
+        """The secret that the owner of this pair shares with the agent of a pod."""
         point = ctypes.create_string_buffer(32)
         if SODIUM.crypto_scalarmult(point, self.secret, agent_key) != 0:
             raise ValueError("the agent's key is none")
@@ -73,7 +73,7 @@ def seal(key, plain):
 
 
 class Answer:
-    """A sealed answer, read frame by frame out of a file: the status first, then lines or all the rest."""
+    """A sealed answer that is read from a file: the status first, then line by line or all at once."""
 
     def __init__(self, file, key):
         self.file, self.waiting, self.final, self.frames = file, b"", False, 0
@@ -110,7 +110,7 @@ class Answer:
         return plain.raw[:length.value]
 
     def readline(self):
-        """b"" at the end."""
+        """The next line; b"" at the end."""
         while b"\n" not in self.waiting and not self.final:
             self.waiting += self.frame()
         line, newline, self.waiting = self.waiting.partition(b"\n")

@@ -1,7 +1,6 @@
-"""What the integration tests need: a client that signs and seals, a sidecar and a runner on loopback.
+"""What the integration tests use: a client that signs and seals, and a sidecar and a runner on loopback.
 
-The signature's form is common/wire/signature.h; Ed25519 comes from libsodium, which the sidecar is linked
-to, through ctypes. channel.py seals.
+common/wire/signature.h describes the signature. Ed25519 comes from libsodium, by ctypes. channel.py seals.
 """
 import base64
 import ctypes
@@ -34,7 +33,7 @@ def std64(data):
 
 
 class Key:
-    """What an operator has: a key that signs, and a pair to which answers are sealed."""
+    """The keys of an operator: one that signs requests, and a pair to which answers are sealed."""
 
     def __init__(self):
         self.public = ctypes.create_string_buffer(32)
@@ -53,7 +52,7 @@ class Key:
 
 
 def signed_headers(key, method, target, body, pod=POD, sandbox=SANDBOX, created=None, nonce=None):
-    """For a body as it is sent."""
+    """The headers of a signed request. body: as it is sent, so it is sealed already."""
     path, _, query = target.partition("?")
     digest = "sha-256=:%s:" % std64(hashlib.sha256(body).digest())
     params = '%s;created=%d;nonce="%s";keyid="%s";alg="ed25519"' % (
@@ -66,7 +65,7 @@ def signed_headers(key, method, target, body, pod=POD, sandbox=SANDBOX, created=
 
 
 class Request:
-    """A request for the agent of a pod, sealed and signed; it can be sent more than once."""
+    """A sealed and signed request to the agent of a pod. It can be sent more than once."""
 
     def __init__(self, key, agent_key, method, target, plain=b"", pod=POD, sandbox=SANDBOX, created=None, shared=None):
         path, _, query = target.partition("?")
@@ -81,7 +80,7 @@ class Request:
 
 
 def in_the_clear(status):
-    """What status() gives for an answer that is not sealed."""
+    """What status() returns for an answer that is not sealed."""
     return "%d in the clear" % status
 
 
@@ -128,7 +127,7 @@ class Stream:
             if not line.strip():
                 continue
             event = json.loads(line)
-            if event["type"] != "tail":     # no part of the result, and not numbered
+            if event["type"] != "tail":     # a tail has no number and is no part of the result
                 return event
             self.tails.append(event)
 
@@ -156,7 +155,7 @@ class Stream:
 
 
 def namespace():
-    """How to start something as PID 1 of a process namespace; [] where that is not allowed."""
+    """The command line that runs a program as PID 1 of a new process namespace; [] if that is not allowed here."""
     args = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if os.getuid() != 0:
         args[1:1] = ["--user", "--map-current-user"]
@@ -186,7 +185,7 @@ class Pod:
         self.sidecar = self.runner = None
         self.runners = []
         self.host, self.port = "127.0.0.1", 0
-        self.listen = None      # another address than the one that is dialled, as IPv6 in brackets
+        self.listen = None      # where the sidecar listens, if that is not self.host: an IPv6 address in brackets
         self.work = os.path.join(self.dir, "work")
         os.mkdir(self.work)
         self.count = 0
@@ -202,7 +201,7 @@ class Pod:
         self.install()
 
     def install(self):
-        """What the first init container does."""
+        """Does what the container arl-init does: installs the runner, and reads the agent's public key from the message."""
         subprocess.run([self.sidecar_file(), "install", "--dir", self.dir, "--state", os.path.join(self.dir, "state"),
                         "--termination-log", os.path.join(self.dir, "message"), "--runner", os.path.join(self.build, "sidecar/runner", self.runner_name)] +
                        [a for c in self.containers for a in ("--container", c)], check=True)
@@ -213,7 +212,7 @@ class Pod:
         self.agent_key = channel.unurl64(self.message.removeprefix(channel.KEY_PREFIX))
 
     def secret(self, container="executor"):
-        """What the runner says who it is by, until it was let in."""
+        """The secret by which the agent knows the next runner. It is there until that runner was let in."""
         with open(os.path.join(self.dir, container, "secret"), "rb") as f:
             return f.read()
 
@@ -247,7 +246,7 @@ class Pod:
         return self.log_from(os.path.join(self.dir, "sidecar.log"), 0).decode()
 
     def start_runner(self, command=(), container="executor", env=None, prefix=None, root=None, cwd=None):
-        """In a process namespace of its own where that is allowed, as in a container: PID 1."""
+        """Starts the runner, as PID 1 of a process namespace if that is allowed, as it is in a container."""
         if prefix is None:
             prefix = self.namespace
         base = os.path.join(root or self.dir, container)
@@ -274,7 +273,7 @@ class Pod:
         return self.sidecar.wait(PATIENCE_S)
 
     def kill_runner(self):
-        """unshare passes its own end on, by --kill-child."""
+        """Kills the process that start_runner() has started. If that is unshare, the runner ends with it (--kill-child)."""
         self.runner.kill()
         self.runner.wait(PATIENCE_S)
 
@@ -301,7 +300,7 @@ class Pod:
             c.close()
 
     def sealed(self, method, target, plain=b"", key=None, **more):
-        """The shared secret is kept, as the operator does it."""
+        """Makes a Request. The shared secret is computed once and kept, as the operator does."""
         key, pod = key or self.key, more.get("pod", POD)
         which = (key, self.agent_key, pod)
         if which not in self.shared:
@@ -314,7 +313,8 @@ class Pod:
         return c, c.getresponse()
 
     def request(self, method, target, plain=b"", send=None, **sign):
-        """(status, connection, answer): the true status of a sealed answer, in_the_clear() of another one. send: a Request."""
+        """Sends a request. Returns (status, connection, answer). The status is the one inside of a sealed answer, or in_the_clear() of
+        another answer. send: a Request that is to be sent instead of a new one."""
         q = send or self.sealed(method, target, plain, **sign)
         c, r = self.send(q.method, q.target, q.body, q.headers)
         if r.status != 200:
@@ -331,7 +331,7 @@ class Pod:
         return status
 
     def clear_status(self, method, target, body=b"", headers=None):
-        """The status of a request that is sent as it is given."""
+        """Sends a request as it is given, neither signed nor sealed. Returns the status."""
         c, r = self.send(method, target, body, headers or {})
         r.read()
         c.close()
