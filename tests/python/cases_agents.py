@@ -83,7 +83,7 @@ with Sandbox.create("pool", namespace=NS) as s:
 
 @case()
 def mcp(t):
-    """A client of the SDK starts the program and goes through all of its tools."""
+    """A client of the MCP SDK starts the program and calls each of its tools."""
     t.pool(image="busybox", replicas=1)
     run(t, r"""
 import asyncio, base64

@@ -1,4 +1,4 @@
-"""The cases of arl-env, with our package in its place: the same programs, the same expectations."""
+"""The cases of e2e for arl-env, with arl-wrapper in its place: the same programs and expectations."""
 import os
 import subprocess
 
@@ -7,7 +7,7 @@ import tools
 from harness import expect
 
 OURS = "arl-wrapper"
-# They look at what only arl-env has.
+# These cases test what only arl-env has.
 NOT_OURS = {
     "basics_0_1_3": "the same as basics_0_1_5 with an older release",
     "failed_sandbox_message_reaches_the_caller": "it calls a private function; see sandbox.a_pod_that_is_lost",

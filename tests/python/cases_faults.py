@@ -20,7 +20,7 @@ COMMANDS = 60 if LONG else 12
 KILLS = 20 if LONG else 2
 EXECUTES = 200 if LONG else 60
 
-# Each command leaves a line. What is told of each: its result, or the error's class and reason.
+# Each command appends a line to a file. The program prints the result of each, or the class and reason of its error.
 WORK = HEAD + r"""
 import json
 with Sandbox.create("pool", namespace=NS, idle_timeout=0) as s:
@@ -86,7 +86,7 @@ def check(lines, allowed=()):
 
 
 def under(t, *, hook=None, chop=None, allowed=()):
-    """The work while the proxy does this."""
+    """Runs WORK behind a proxy with this hook and chop, and checks what it printed. Returns the client and the results."""
     pool(t)
     b = Behind(t)
     b.proxy.hook, b.proxy.chop = hook, chop
@@ -96,7 +96,7 @@ def under(t, *, hook=None, chop=None, allowed=()):
 
 @case()
 def watches_that_are_cut(t):
-    """In the middle of an event, and after each of them."""
+    """Watches are cut in the middle of an event, and after an event."""
     cuts = []
 
     def chop(data):
@@ -113,7 +113,7 @@ def watches_that_are_cut(t):
 
 @case()
 def versions_that_are_too_old(t):
-    """As the answer to each third watch, and as an event behind the first ones of all others."""
+    """Each third watch is answered with 410. All others get their first events, and then an event with 410."""
     watches = []
 
     def hook(moment, request):
@@ -134,7 +134,7 @@ def versions_that_are_too_old(t):
 
 @case()
 def a_server_that_is_busy(t):
-    """429 with Retry-After for every other request, 503 and resets in between; some answers are lost after all was done."""
+    """Every other request fails: with 429 and Retry-After, with 503, or with a reset. Some POSTs are applied, but their answers are lost."""
     counts = {}
 
     def hook(moment, request):
@@ -150,7 +150,7 @@ def a_server_that_is_busy(t):
 
 @case()
 def credentials_that_are_refused(t):
-    """Some calls fail with NotAllowed; a wait survives a refusal in between."""
+    """A call whose POST is refused fails with NotAllowed. A wait goes on after a refused watch."""
     counts = {"watch": 0, "POST": 0}
 
     def hook(moment, request):
@@ -161,7 +161,7 @@ def credentials_that_are_refused(t):
                 return proxy.Answer(401, "Unauthorized")
         return None
 
-    def chop(data):     # so that there are many watches
+    def chop(data):     # ends each watch early, so that there are many
         yield data
         raise proxy.Cut
     _, results = under(t, hook=hook, chop=chop, allowed=("NotAllowed",))
@@ -171,7 +171,7 @@ def credentials_that_are_refused(t):
 
 @case(alone=True)
 def an_api_server_that_is_killed(t):
-    """Under a client that runs commands, and under one that moves files."""
+    """The API server is killed while one client runs commands and another one moves files."""
     pool(t, replicas=2)
     b = Behind(t)
     work = b.start(WORK, str(COMMANDS), direct=True)
@@ -213,7 +213,7 @@ print("null")
 
 @case(alone=True)
 def execute_returns_with_its_event(t):
-    """How long after the last byte of the watch event has been sent; told, not judged."""
+    """Prints how long after the last byte of the watch event a call returns. There is no limit for that time."""
     pool(t)
     b = Behind(t)
     ends = {}
@@ -225,7 +225,7 @@ def execute_returns_with_its_event(t):
                 try:
                     ends.setdefault(json.loads(line)["object"]["metadata"]["name"], at)
                 except ValueError:
-                    pass    # a part of an event
+                    pass    # the line is only a part of an event
         yield data
     b.proxy.chop = chop
     p = b.start(HEAD + r"""

@@ -12,7 +12,7 @@ CHECKS = 44
 
 @case(slow=True)
 def all_checks_of_inspect_ai(t):
-    """None may be skipped or expected to fail. The container runs as root, and the samples' user does not."""
+    """No check may be skipped or be expected to fail. The container runs as root, but the samples run as another user."""
     t.pool(image="python", replicas=1)
     python = tools.frameworks(t.env.cache)
     r = tools.call(python, "-m", "pytest", "-c", os.path.join(HERE, "pytest.ini"), "-p", "no:cacheprovider", "-q", "-rA",

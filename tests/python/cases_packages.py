@@ -9,7 +9,7 @@ import zipfile
 import tools
 from harness import IMAGES, case, equal, expect
 
-IMPORT_MS_MAX = 150     # of processor time, which a busy machine hardly lengthens
+IMPORT_MS_MAX = 150     # of processor time: it is hardly longer on a busy machine
 
 
 @case()
@@ -29,7 +29,7 @@ def style(t):
 
 @case()
 def types(t):
-    """Our own code, and a program of a user that uses all of it."""
+    """Types of our own code, and of a user's program that uses all of it."""
     python = tools.tools(t.env.cache)
     tools.call(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-e", os.path.join(tools.PYTHON, "arl-client"),
                "-e", os.path.join(tools.PYTHON, "arl-wrapper"))
@@ -51,7 +51,7 @@ def units(t):
 
 @case()
 def units_with_other_pythons(t):
-    """Of 3.10 to 3.13 those that are there."""
+    """Runs the unit tests with each of Python 3.10 to 3.13 that is installed."""
     pythons = tools.others(t.env.cache)
     with concurrent.futures.ThreadPoolExecutor() as e:
         list(e.map(run_units, pythons))
@@ -71,7 +71,7 @@ def wheels_and_sdists(t):
 
 @case()
 def import_is_quick(t):
-    """What the package loads of its own, as the interpreter counts it; kubernetes itself takes most of the time."""
+    """Limits the time that the package's own modules take, as the interpreter counts it: most of an import is that of kubernetes."""
     python = tools.installed(t.env.cache)
     text = tools.call(python, "-X", "importtime", "-c", "import kubernetes, arl").stderr
     loaded = [line.rsplit("|", 1)[1].strip() for line in text.splitlines() if "|" in line]
@@ -80,7 +80,7 @@ def import_is_quick(t):
         expect(heavy not in after, f"import arl loads {heavy}, which is not needed by everybody")
     clock = "import time; a = time.process_time(); import kubernetes; b = time.process_time(); import arl; print(b - a, time.process_time() - b)"
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    tools.call(python, "-c", clock, env=env)    # so that it is compiled
+    tools.call(python, "-c", clock, env=env)    # the first run compiles the modules
     times = [[float(x) for x in tools.call(python, "-c", clock, env=env).stdout.split()] for _ in range(20 if os.environ.get("ARL_LONG") == "1" else 5)]
     theirs, ours = (1000 * statistics.median(column) for column in zip(*times))
     expect(ours <= IMPORT_MS_MAX, f"import arl takes {ours:.0f} ms of processor time more than import kubernetes alone")
@@ -89,7 +89,7 @@ def import_is_quick(t):
 
 @case()
 def readme_in_an_empty_uv_project(t):
-    """`uv add arl-wrapper`, then the first Python block of the package's README, whose output is compared."""
+    """`uv add arl-wrapper`, then the first Python block of the package's README; its output is compared."""
     tools.installed(t.env.cache)
     uv = os.path.join(os.path.dirname(tools.tools(t.env.cache)), "uv")
     with open(os.path.join(tools.PYTHON, "arl-wrapper", "README.md"), encoding="utf-8") as f:

@@ -30,7 +30,7 @@ def run(t, text, *argv, **more):
 
 
 def none_left(t):
-    """Neither a sandbox nor a pod of one."""
+    """Waits until there is neither a sandbox nor a pod of one."""
     wait("no sandbox to be left", lambda: t.api.get(f"/apis/arl.infra.io/v1alpha1/namespaces/{t.ns}/sandboxes")["items"] == [], 60)
     wait("no pod of a sandbox to be left", lambda: not t.pods(status="allocated"), 60)
 
@@ -137,7 +137,7 @@ s.run(["sleep", "600"], timeout=600)
 
 @case()
 def nothing_is_left_by_a_client_that_ends(t):
-    """By an exception, Ctrl-C and SIGTERM in the middle of a command."""
+    """The client ends by an exception, or in the middle of a command by Ctrl-C or SIGTERM."""
     pool(t)
     r = run(t, 'Sandbox.create("pool", namespace=NS)\nraise KeyError("mine")', fails=True)
     expect(r.returncode == 1 and "KeyError: 'mine'" in r.stderr, f"an exception of the user's: {r.stderr[-500:]}")
@@ -168,7 +168,7 @@ equal((e.reason, "not repeated" in e.hint), ("SandboxDeleted", True))
 
 @case()
 def a_pod_that_is_lost(t):
-    """Under a command, and before the next one: both say so, and neither hangs."""
+    """The pod is lost while a command runs. That command and the next one raise an error that says so, and neither hangs."""
     pool(t)
     run(t, r"""
 import threading
@@ -189,7 +189,7 @@ with SandboxSession("pool", namespace=NS) as session:
 
 @case()
 def a_sandbox_that_is_not_ready_for_a_while(t):
-    """It goes back to Bound under a client, then to Failed: a command waits, and then says so."""
+    """While a client uses it, its phase goes back to Bound, and later to Failed. Commands wait at Bound, and raise at Failed."""
     pool(t)
     run(t, r"""
 from kubernetes import client
@@ -211,7 +211,7 @@ s.delete()
 
 @case()
 def nothing_is_left_by_a_client_that_is_killed(t):
-    """Its sandbox goes when its idle time is over, and its task a while after it has ended."""
+    """The client's sandbox goes after its idle time, and the task has a ttlSecondsAfterFinished."""
     pool(t)
     p = subprocess.Popen([tools.installed(t.env.cache), "-c", HEAD + """
 s = Sandbox.create("pool", namespace=NS, idle_timeout=3)
@@ -233,7 +233,7 @@ SMALL = {"name": "sidecar", "resources": {"requests": {"cpu": "1m"}, "limits": {
 
 @case(alone=True)
 def requests_are_counted(t):
-    """Many sandboxes at once, of a pool that is full: two writes to make and run, one to delete, and no GET."""
+    """Many sandboxes at once, from a pool with enough pods. Each needs two POSTs, to make it and to run a command, one DELETE, no GET."""
     t.pool(replicas=MANY, spec={"containers": [{"name": "executor", "image": IMAGES["busybox"]}, SMALL]})
     out = run(t, r"""
 import collections, json

@@ -1,4 +1,4 @@
-"""The text that users know the system by: its blocks run as they stand, in order."""
+"""seed-text.md, the text by which users know the system: its blocks run in order, as they stand there."""
 import os
 import re
 
@@ -40,7 +40,7 @@ def blocks():
 
 
 def drop(t, name):
-    """The pool of an earlier block, with all of its pods."""
+    """Deletes the pool of an earlier block, and waits until its pods are gone."""
     t.env.run_kubectl("-n", NAMESPACE, "delete", "wp", name, "--ignore-not-found", "--wait", "--cascade=foreground", "--timeout=120s")
 
 

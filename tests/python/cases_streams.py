@@ -8,9 +8,9 @@ from memory import Memory
 
 LONG = os.environ.get("ARL_LONG") == "1"
 BIG_MIB = 1024 if LONG else 64
-FLAT_MIB = 16    # of a container, whatever goes through it
+FLAT_MIB = 16    # the most memory that a container may have, however much goes through it
 
-# A pod that ends may answer for some seconds more.
+# A pod may still answer for some seconds while it ends.
 GONE = r"""
 def until_gone(s):
     from kubernetes import client
@@ -81,7 +81,7 @@ def folders(f, here):
 
 @case()
 def files_and_folders(t):
-    """In an image with a shell and in one that has nothing at all."""
+    """In an image with a shell, and in an empty one."""
     pool(t)
     t.pool(name="scratch", spec={"containers": [{"name": "main", "image": IMAGES["scratch"]}]})
     run(t, FILES + GONE + r"""
@@ -124,8 +124,9 @@ asyncio.run(main())
 
 @case(alone=True)
 def a_large_file_up_and_down(t):
-    """Byte for byte, with flat memory of all who have a part in it, also in an image that has nothing at all. How fast, next to
-    `kubectl exec cat` in the same run, is told."""
+    """The bytes are the same, and the memory of client, runner, agent and operator stays small; also in an empty image.
+
+    Prints the speed, next to that of `kubectl exec cat` in the same run."""
     pool(t)
     t.pool(name="scratch", spec={"containers": [{"name": "executor", "image": IMAGES["scratch"]}]})
     pods = t.pods(status="idle")
@@ -170,7 +171,7 @@ with tempfile.TemporaryDirectory(dir="/var/tmp") as here:
 
 @case()
 def output_as_it_comes(t):
-    """Each piece is read while the command waits for the next one to be asked for, so none came at its end."""
+    """After each piece the command waits until the reader has seen that piece. So no piece comes only at the command's end."""
     pool(t)
     run(t, r"""
 import subprocess
@@ -223,7 +224,7 @@ asyncio.run(main())
 
 @case()
 def output_byte_for_byte(t):
-    """What the status cannot tell: bytes that are no text, a character in two pieces, attempts that are over at once, and a lot."""
+    """Output that a status cannot show: bytes that are no text, a character in two pieces, a short first attempt, a long output."""
     pool(t)
     run(t, r"""
 with Sandbox.create("pool", namespace=NS) as s:
@@ -250,7 +251,7 @@ with Sandbox.create("pool", namespace=NS) as s:
 
 @case()
 def output_without_the_right_to_exec(t):
-    """From the status, which shows it once a second."""
+    """The output comes from the task's status, which shows it once a second."""
     pool(t)
     run(t, r"""
 from arl import process

@@ -1,7 +1,7 @@
-"""Runs what a page of docs/recipes shows: its files are written, its commands run, and what they print is compared.
+"""Runs a page of docs/recipes: writes its files, runs its commands, and compares what they print.
 
-A block whose head names a file is that file. A block `sh` runs; `pip` is uv, which finds our wheels. A block `console` has
-commands behind "$ " and what they print, where a line "..." stands for any lines. Only the name of the image is mapped.
+A block whose head names a file is that file. A block `sh` is run; `pip` in it is uv, which finds our wheels. A block `console` has
+commands behind "$ ", and what they print; a line "..." there stands for any lines. Only the name of the image is replaced.
 """
 import os
 import re
@@ -22,7 +22,7 @@ def matches(text, pattern):
 
 
 def commands(block):
-    """The commands of a console block, each with what it prints."""
+    """Yields (command, what it prints) of a console block."""
     for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
@@ -38,7 +38,7 @@ def write(folder, name, text):
 
 
 def run(t, name, python):
-    """The page, with the programs of this venv; returns the folder's files as they are at the end."""
+    """Runs a page with the programs of this venv. Returns the files that the folder has at the end."""
     with open(os.path.join(tools.ROOT, "docs", "recipes", f"{name}.md"), encoding="utf-8") as f:
         page = f.read()
     equal(re.findall(r"^## (.*)$", page, re.M), HEADINGS, f"the headings of docs/recipes/{name}.md")

@@ -1,4 +1,4 @@
-"""The packages as a user has them: built once a run, installed from their wheels into a venv of the cache."""
+"""The packages as users get them: built once a run, and installed from their wheels into a venv of the cache."""
 import glob
 import hashlib
 import os
@@ -25,7 +25,7 @@ def call(*argv, limit=600, fails=False, **more):
 
 
 def _venv(cache, name, install):
-    """A venv of the cache whose content is named by what is installed."""
+    """The python of a venv in the cache. The venv's name has a digest of the packages to install."""
     key = hashlib.sha256("\n".join(install).encode()).hexdigest()[:12]
     folder = os.path.join(cache, "venv", f"{name}-{key}-py{sys.version_info.major}.{sys.version_info.minor}")
     python = os.path.join(folder, "bin", "python")
@@ -39,7 +39,7 @@ def _venv(cache, name, install):
 
 
 def tools(cache):
-    """The python of a venv with all tools of development."""
+    """The python of a venv with the tools for development."""
     with _lock:
         return _venv(cache, "python-tools", TOOLS)
 
@@ -63,7 +63,7 @@ def installed(cache):
         return _installed[cache]
 
 
-# The frameworks that arl.integrations is for, as they were when it was written. inspect-ai does not go with kubernetes 37.
+# The frameworks of arl.integrations, in the versions for which it was written. inspect-ai does not work with kubernetes 37.
 FRAMEWORKS = ["inspect-ai==0.3.285", "mini-swe-agent==2.4.6", "deepagents==0.7.32", "mcp==2.3.0", "kubernetes==36.0.3", "pydantic>=2",
               "pytest==9.2.0", "pytest-asyncio==1.5.0"]
 UNITS = ["kubernetes==37.0.2", "pydantic>=2", "python-dateutil", "pytest"]
@@ -72,7 +72,7 @@ NO_HARBOR = "ARL_NO_HARBOR"
 
 
 def find_python(*minors):
-    """A Python 3 of one of these minor versions, the first that is there; None where there is none."""
+    """The first Python 3 with one of these minor versions that is installed; None if there is none."""
     for minor in minors:
         names = [shutil.which(f"python3.{minor}"), *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/python")))]
         for path in filter(None, names):
@@ -86,7 +86,7 @@ def version_of(python):
 
 
 def _with_uv(cache, name, python, install):
-    """As _venv, by uv: these are hundreds of packages."""
+    """As _venv, but by uv, which is fast with hundreds of packages."""
     uv = os.path.join(os.path.dirname(tools(cache)), "uv")
     env = {**os.environ, "UV_CACHE_DIR": os.path.join(cache, "uv")}
     version = version_of(python)
@@ -122,13 +122,13 @@ def harbor(cache):
 
 
 def others(cache):
-    """Of each other version of Python that arl-wrapper is for, and that is there: its python with our wheels."""
+    """The pythons of venvs with our wheels: one for each other version that arl-wrapper supports and that is installed."""
     found = [find_python(minor) for minor in (10, 11, 12, 13) if minor != sys.version_info[1]]
     return [_with_uv(cache, "units", python, UNITS) for python in found if python]
 
 
 def typed(cache, python, *modules):
-    """mypy --strict of modules of arl.integrations, with the frameworks of this python."""
+    """Checks modules of arl.integrations by mypy --strict, against the frameworks of this python."""
     folder = os.path.join(PYTHON, "arl-wrapper")
     version = version_of(python)
     call(tools(cache), "-m", "mypy", "--strict", "--config-file", os.path.join(folder, "pyproject.toml"), "--follow-imports", "silent",
@@ -138,7 +138,7 @@ def typed(cache, python, *modules):
 
 
 def kubeconfig(t, folder):
-    """A kubeconfig whose namespace is that of the case."""
+    """Writes a kubeconfig with the case's namespace. Returns an environment that names it."""
     path = os.path.join(folder, "kubeconfig")
     with open(path, "w", encoding="utf-8") as f:
         f.write(t.env.run_kubectl("config", "view", "--raw", "--flatten").stdout)
@@ -148,6 +148,6 @@ def kubeconfig(t, folder):
 
 
 def program(t, text, *argv, limit=240, **more):
-    """Runs a program with our package; returns what it printed."""
+    """Runs a program with our package. Returns the CompletedProcess."""
     env = {**os.environ, "E2E_NAMESPACE": t.ns, "PYTHONDONTWRITEBYTECODE": "1"}
     return call(installed(t.env.cache), "-c", text, *argv, env=env, limit=limit, **more)

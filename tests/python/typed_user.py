@@ -47,7 +47,7 @@ def commands() -> CommandResult:
 
 
 def files_and_shells(sandbox: Sandbox) -> str:
-    """What is no task."""
+    """What a sandbox does beside tasks."""
     sandbox.files.write("a", "text", mode=0o755, user="nobody")
     sandbox.files.write_many({"b": b"bytes", "c": "text"})
     sandbox.files.upload_dir(".", "/tmp/here")

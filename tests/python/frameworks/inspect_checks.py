@@ -6,7 +6,8 @@ from inspect_ai.util._sandbox.self_check import *  # noqa: F403
 
 from arl.integrations.inspect import ArlSandboxConfig, ArlSandboxEnvironment
 
-# Not root: two checks want to be refused a file. Others want to become root, so that the container runs as root.
+# The user is not root, since in two checks access to a file must be refused. In other checks the user becomes root, so the
+# container runs as root.
 USER = "nobody"
 
 

@@ -1,4 +1,4 @@
-"""Pauses before something is asked again are short: no test waits for one but those that are about it, which set their own."""
+"""Pauses before a repeated request are short in all tests. Tests about a pause set their own."""
 
 import pytest
 from arl import _connection, _hub, process

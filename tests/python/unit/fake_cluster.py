@@ -13,9 +13,9 @@ LIMIT_S = 60
 
 
 class Cluster:
-    """Sandboxes are ready and tasks end as soon as they are made. fault(moment, method, is_watch) breaks things.
+    """Sandboxes are ready, and tasks end, as soon as they are made. fault(moment, method, is_watch) says what to break.
 
-    With ``endless`` tasks have no end before they are cancelled.
+    With ``endless``, tasks end only when they are cancelled.
     """
 
     def __init__(self, fault=lambda moment, method, watch: None, endless=False):

@@ -1,4 +1,4 @@
-"""An API server that knows pods/exec and portforward alone, and says and does what the test tells it to."""
+"""An API server with pods/exec and portforward only, which says and does what the test tells it to."""
 
 import base64
 import hashlib
@@ -57,7 +57,7 @@ class Peer:
         return data
 
     def finish(self):
-        """Reads what the client still sends: a connection that is closed before loses what is on its way to the client."""
+        """Reads what the client still sends. A connection that is closed with unread input loses what is on its way to the client."""
         self.sock.shutdown(socket.SHUT_WR)
         self.sock.settimeout(LINGER_S)
         while self.sock.recv(65536):
@@ -76,7 +76,7 @@ class Peer:
         return first & 15, bytes(b ^ key[i % 4] for i, b in enumerate(data))
 
     def stdin(self):
-        """All of standard input, up to its CLOSE."""
+        """Reads all of standard input, up to its CLOSE frame."""
         data = b""
         while True:
             kind, payload = self.receive()
@@ -87,8 +87,11 @@ class Peer:
 
 
 class FakePod:
-    """serve(peer) is called for each connection, which is closed at once if that raises EOFError; refuse holds (status,
-    body, headers) to give before, a body that is a str as it is, or None: the connection is cut when the request has come."""
+    """Calls serve(peer) for each connection. If serve raises EOFError, the connection is closed at once.
+
+    The first requests get the entries of refuse instead: (status, body, headers), where a body that is a str is sent as it is, or
+    None, with which the connection is cut after the request.
+    """
 
     def __init__(self, serve, protocols=(V5, V4)):
         self.serve, self.protocols, self.refuse, self.seen, self.failure = serve, protocols, [], [], None

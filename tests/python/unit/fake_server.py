@@ -14,7 +14,7 @@ from kubernetes import client
 
 
 class Request:
-    """What was asked: method, path, query (lists), body (a dict), headers."""
+    """A request that came: method, path, query (lists), body (a dict), headers."""
 
     def __init__(self, handler):
         address = urlsplit(handler.path)
@@ -44,7 +44,7 @@ class JsonHandler(BaseHTTPRequestHandler):
 
 
 def loopback(handler):
-    """A server of these handlers on a port of its own, and a connection to it."""
+    """Starts a server with this handler on a free port. Returns the server and a connection to it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -54,8 +54,10 @@ def loopback(handler):
 
 
 class Server:
-    """answer(request) returns (status, body) or (status, body, headers), or None: the connection is cut. A body that is a str is
-    sent as text, a list as the events of a watch that stays open. seen has each request as text."""
+    """answer(request) returns (status, body), (status, body, headers), or None, with which the connection is cut.
+
+    A body that is a str is sent as it is. A list is sent as the events of a watch, which stays open. seen has each request as text.
+    """
 
     def __init__(self, answer):
         self.answer, self.seen, self.closing = answer, [], threading.Event()
@@ -104,12 +106,12 @@ def serving(answer):
 
 
 def refusal(status, reason, message, **more):
-    """A Status of the API server."""
+    """The API server's answer to a refused request: (status, a Status object)."""
     return status, {"kind": "Status", "code": status, "reason": reason, "message": message, **more}
 
 
 def unanswered(call):
-    """How long it takes until this call, given a connection to a server that says nothing, raises ClusterUnreachable."""
+    """Makes the call with a connection to a server that never answers. Returns after how long it raised ClusterUnreachable."""
     server = Server(lambda request: server.closing.wait(20) and None)
     began = time.monotonic()
     try:

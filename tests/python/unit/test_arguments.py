@@ -1,4 +1,4 @@
-"""Arguments: which are taken, and what is said of wrong ones."""
+"""Arguments: which ones are accepted, and the errors for wrong ones."""
 
 import asyncio
 

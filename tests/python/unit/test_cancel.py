@@ -1,4 +1,4 @@
-"""What a caller has begun when he is cancelled, or gives up: nothing of it is left behind, and his error is the one he sees."""
+"""A caller is cancelled, or gives up: nothing that he has begun is left behind, and he sees his own error."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from fake_server import refusal, serving
 
 
 def test_a_request_is_finished_however_often_its_caller_is_cancelled():
-    """Else what follows it, such as a delete, would overtake it."""
+    """Else a request that follows it, such as a delete, could overtake it."""
     ended = []
 
     def post():
@@ -41,7 +41,7 @@ def test_a_request_is_finished_however_often_its_caller_is_cancelled():
 
 @pytest.mark.parametrize("allowed", [True, False])
 def test_the_end_of_the_process_deletes_what_it_has(monkeypatch, allowed):
-    """Python 3.12.0 and 3.12.1 start no thread then."""
+    """At that time Python 3.12.0 and 3.12.1 start no threads (allowed is False)."""
     def start(thread):
         raise RuntimeError("can't create new thread at interpreter shutdown")
     if not allowed:
@@ -56,7 +56,7 @@ def test_the_end_of_the_process_deletes_what_it_has(monkeypatch, allowed):
 
 
 class Away:
-    """A cluster that has gone when something is to be deleted, until it is back."""
+    """A cluster that cannot be reached for deletions until the test sets away to False."""
 
     def __init__(self):
         self.away, self.deleted = True, []
@@ -133,7 +133,7 @@ def test_a_cancellation_is_seen_also_when_the_cluster_is_away(away, kind):
 
 @pytest.mark.parametrize("answer", [(*refusal(429, "TooManyRequests", "busy"), (("Retry-After", "60"),)), refusal(500, "InternalError", "fault")])
 def test_a_request_of_a_cancelled_caller_is_not_repeated_but_what_cleans_up_is(monkeypatch, answer):
-    """It may have made the sandbox, which is deleted as soon as the server takes that."""
+    """The POST may have made the sandbox, so a DELETE follows, and is repeated until the server accepts it."""
     monkeypatch.setattr(_connection, "RETRY_FIRST_S", 5.0)
     asked, deletes = threading.Event(), [refusal(429, "TooManyRequests", "busy"), (200, {})]
 
@@ -148,7 +148,7 @@ def test_a_request_of_a_cancelled_caller_is_not_repeated_but_what_cleans_up_is(m
     async def main(connection):
         task = asyncio.create_task(_ops.arun(Sandbox._create("p", namespace="n", connection=connection, timeout=100)))
         await asyncio.to_thread(asked.wait, 20)
-        await asyncio.sleep(0.2)    # now it is in the pause
+        await asyncio.sleep(0.2)    # the request is in its pause now
         monkeypatch.setattr(_connection, "RETRY_FIRST_S", 0.01)
         began = time.monotonic()
         while not task.done():    # as anyio does it

@@ -1,4 +1,4 @@
-"""The end of a process: what it still has is deleted, by SIGTERM as well, whichever thread has made the first sandbox."""
+"""A process deletes its sandboxes when it ends, also by SIGTERM, whichever thread has made the first one."""
 
 import logging
 import signal
@@ -17,7 +17,7 @@ from kubernetes import client
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    """As in a process that has made no sandbox yet."""
+    """Sets the state of a process that has made no sandbox yet."""
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for name, value in (("_open", {}), ("_installed", True), ("_on_sigterm", False), ("_warned", False)):
         monkeypatch.setattr(_cleanup, name, value)
@@ -84,7 +84,7 @@ def test_the_end_of_the_process_does_not_wait_for_each_sandbox_of_a_cluster_that
 
 
 def test_a_deletion_that_does_not_keep_its_time_keeps_nobody(monkeypatch, capsys):
-    """As where a name is looked for."""
+    """A look-up of a host name, for example, cannot be broken off."""
     monkeypatch.setattr(_cleanup, "EXIT_S", 0.2)
     monkeypatch.setattr(_cleanup, "_LATE_S", 0.2)
     go, deleted = threading.Event(), []
@@ -94,7 +94,7 @@ def test_a_deletion_that_does_not_keep_its_time_keeps_nobody(monkeypatch, capsys
 
 
 def test_the_end_of_the_process_deletes_by_a_deadline():
-    """Of a server that says nothing as well."""
+    """The deadline holds also with a server that never answers."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         settings = client.Configuration()
         settings.host = f"http://127.0.0.1:{deaf.getsockname()[1]}"

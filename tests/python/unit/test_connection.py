@@ -1,4 +1,4 @@
-"""Which cluster it is, and requests that are repeated."""
+"""Which cluster a connection is to, and requests that are repeated."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def kubeconfig(path, host, namespace, token="t"):
 
 
 def test_kubeconfig_counts_as_it_is_now(tmp_path, monkeypatch):
-    """Also where it was set after the import, as by a notebook."""
+    """KUBECONFIG may be set after the import, as notebooks do."""
     monkeypatch.setattr(_connection, "_shared", {})
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     for name in ("one", "two"):
@@ -79,7 +79,7 @@ def test_a_folder_is_no_kubeconfig(alone, tmp_path, monkeypatch):
 
 
 def test_nothing_is_repeated_below_us_and_the_settings_of_others_stay(alone, tmp_path, monkeypatch):
-    """A POST whose connection breaks is sent by us alone: here it has no label, and so only once until its time is over."""
+    """urllib3 does not repeat a POST whose connection breaks; only we may. This one has no label, so it is sent once."""
     monkeypatch.setattr(client.Configuration, "_default", None)
     monkeypatch.setattr(_connection, "RETRY_S", 0.0)
     with serving(lambda request: None) as server:
@@ -93,7 +93,7 @@ def test_nothing_is_repeated_below_us_and_the_settings_of_others_stay(alone, tmp
 
 
 def renewing(valid):
-    """Only this token is known."""
+    """Answers of a server that accepts only the token valid[0]."""
     def answer(request):
         if request.headers["Authorization"].lower() != f"bearer {valid[0]}":
             return refusal(401, "Unauthorized", "Unauthorized")
@@ -109,7 +109,7 @@ def renewing(valid):
 
 
 def test_a_token_that_is_renewed_is_read_again(alone, tmp_path, monkeypatch):
-    """As requests, and as a watch."""
+    """After a 401 to a request, and after one to a watch."""
     valid, file = ["t"], tmp_path / "config"
     with serving(renewing(valid)) as server:
         monkeypatch.setenv("KUBECONFIG", kubeconfig(file, server.url, "n"))
@@ -137,7 +137,7 @@ def test_credentials_that_are_the_same_are_not_tried_again(alone, tmp_path, monk
 
 @pytest.mark.parametrize("text", ["{", None])
 def test_objects_are_not_looked_for_in_another_cluster(alone, tmp_path, monkeypatch, text):
-    """Nor is a kubeconfig that is being written an error of its own."""
+    """A changed kubeconfig may name another cluster, or be half written: then the first error stays."""
     file = tmp_path / "config"
     with serving(renewing(["another"])) as server, serving(lambda request: None) as other:
         monkeypatch.setenv("KUBECONFIG", kubeconfig(file, server.url, "n"))
@@ -158,7 +158,7 @@ def test_a_server_that_wants_a_day_is_not_waited_for(monkeypatch):
 
 
 def test_a_server_that_says_when_is_waited_for_as_long_as_the_caller_has_time(monkeypatch):
-    """Also where that is longer than we would go on without."""
+    """Retry-After may be longer than the time for which requests are repeated otherwise."""
     monkeypatch.setattr(_connection, "RETRY_S", 0.1)
     answers = [(*refusal(429, "TooManyRequests", "busy"), (("Retry-After", "1"),)), (200, {"metadata": {"name": "a"}})]
     with serving(lambda request: answers.pop(0)) as server:
@@ -180,7 +180,7 @@ def test_a_deletion_whose_answer_was_lost_is_one():
 
 
 class TestLostPost:
-    """The answers to a POST are lost for longer than it is repeated."""
+    """The answers to a POST are lost until it is not repeated any more."""
 
     LABELS = {CLIENT_LABEL: "me"}
     BODY = {"metadata": {"name": "a", "labels": LABELS}}
@@ -207,7 +207,7 @@ class TestLostPost:
 
 
     def test_what_was_not_sent_is_not_looked_for(self, alone, monkeypatch):
-        """A server that is away for good is told as soon as ever."""
+        """If there is no server at all, the error comes without a further look."""
         settings = client.Configuration()
         settings.host = "http://127.0.0.1:9"
         began = time.monotonic()
@@ -228,7 +228,7 @@ def test_a_shell_of_arl_env_that_may_run_is_not_started_again(alone, tmp_path, m
 
 
 def test_a_shell_of_arl_env_that_is_refused_is_what_arl_env_raised(alone, tmp_path, monkeypatch):
-    """An ApiException there, and of create_interactive_shell a RuntimeError."""
+    """arl-env raises an ApiException, and from create_interactive_shell a RuntimeError."""
     with FakePod(None) as pod:
         pod.refuse.append((403, refusal(403, "Forbidden", "cannot exec")[1], ()))
         monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "config", pod.connection.api_client.configuration.host, "n"))

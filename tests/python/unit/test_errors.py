@@ -1,4 +1,4 @@
-"""The errors: one tree, each with what programs of arl-env and of the official package catch."""
+"""The errors: one tree of classes. Each is also of the class that programs of arl-env and of the official package catch."""
 
 import copy
 import errno
@@ -50,7 +50,7 @@ def test_its_reason_is_in_the_documentation(kind):
 
 
 def test_each_reason_that_is_given_here_is_in_the_documentation():
-    """And each that a verb of the sandbox says is in the other one."""
+    """Each reason that a verb of the sandbox gives is in docs/files.md."""
     given = {m for file in pathlib.Path(errors.__file__).parent.rglob("*.py") for m in re.findall(r'\breason="(\w+)"', file.read_text(encoding="utf-8"))}
     text = API.read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `(\w+)` \| `\w+` \|", text, re.M))

@@ -1,4 +1,4 @@
-"""What is freed while its own thread is anywhere in here: no lock is waited for that this thread holds."""
+"""Python may free an object, and so run its clean-up, at any line of a thread. That must never wait for a lock of this thread."""
 
 import sys
 import threading
@@ -14,7 +14,7 @@ LIMIT_S = 10
 
 
 def everywhere(free, fn):
-    """Does this in a thread, with ``free`` called at each of its lines, as Python may free something there. Whether it ends."""
+    """Runs fn in a thread, and calls ``free`` at each of its lines, where Python may free an object. Returns whether fn ends."""
     def line(frame, event, arg):
         free()
         return line
@@ -69,7 +69,7 @@ def test_a_shell_that_is_freed_leaves_its_sandbox(monkeypatch):
         for _ in range(3):
             use.__enter__()
             use._run()
-    use._over = True    # its thread is this one
+    use._over = True    # starts no thread: the test itself calls _run()
     assert everywhere(lambda: use.__exit__(None, None, None), enter)
 
 

@@ -1,4 +1,4 @@
-"""pods/exec and port-forward against a server that does each thing to order."""
+"""pods/exec and port-forward against a server that does what each test wants."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ def pieces(data, size):
 
 
 def reset(peer):
-    """What is not read yet is lost when the connection is closed so, as by a server whose program has ended."""
+    """Resets the connection: what the other side has not read yet is lost. Servers do so when their program has ended."""
     peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raise EOFError
 
@@ -95,7 +95,7 @@ def test_version_4_has_no_end_of_input():
 
 
 def test_a_program_that_ends_early_ends_the_sending():
-    """Its input has no end, and the connection takes no more at some point."""
+    """The input has no end, and at some point the connection takes no more of it."""
     def serve(peer):
         peer.receive()
         peer.end(1)
@@ -111,12 +111,12 @@ def test_a_program_that_ends_early_ends_the_sending():
 
 @pytest.mark.parametrize("close", [b"\x03\xe8", b""])
 def test_the_end_that_came_is_told_although_the_connection_takes_no_more_input(close):
-    """Also where the server has no time to close the WebSocket."""
+    """With and without a CLOSE frame of the server."""
     status = b'{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}'
 
     def serve(peer):
         peer.receive()
-        # As one piece, so that all of it has left when the connection is reset.
+        # In one piece, so that all of it is sent before the reset.
         peer.raw(peer.frame(2, b"\x02no space") + peer.frame(2, b"\x03" + status) + (peer.frame(8, close) if close else b""))
         reset(peer)
 
@@ -232,7 +232,7 @@ def test_an_answer_to_a_ping_keeps_it(monkeypatch):
 
 
 def test_a_pause_of_the_reader_is_no_silence(monkeypatch):
-    """Nobody asked for a sign of life meanwhile."""
+    """During the pause no ping is sent, so a missing answer means nothing."""
     monkeypatch.setattr(_exec, "PING_S", 0.1)
     monkeypatch.setattr(_exec, "LOST_S", 1.0)
 
@@ -343,7 +343,7 @@ def test_a_port_is_forwarded():
         peer.send(1, b"\x50\x00")
         kind, payload = peer.receive()
         if kind == 8:
-            return      # the first one only looks whether it may
+            return      # the first connection only tests whether forwarding is allowed
         assert (kind, payload[0], peer.query["ports"]) == (2, 0, ["80"])
         peer.send(0, payload[1:].upper())
         peer.raw(peer.frame(8, b"\x03\xe8"))

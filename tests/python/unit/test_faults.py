@@ -1,6 +1,6 @@
-"""A client against a server that keeps objects, runs tasks, and breaks whatever it does, from a seed.
+"""A client against a server that keeps objects and runs tasks, with random faults from a seed.
 
-Whatever happens, each call returns the right result or its error, and nothing runs twice.
+Whatever breaks, each call returns the right result or raises its error, and nothing runs twice.
 """
 
 import itertools
@@ -15,7 +15,7 @@ COMMANDS = 8
 
 
 def seeded(seed, kinds):
-    """Each of these faults every now and then; the random numbers are drawn under a lock, as threads ask."""
+    """A fault function that returns one of these faults now and then. A lock guards the random numbers, since threads call it."""
     rng, lock = random.Random(seed), threading.Lock()
 
     def fault(moment, method, watch):
@@ -59,7 +59,7 @@ def test_every_call_returns_the_right_result_and_nothing_runs_twice(kind, seed):
 
 
 def test_who_is_not_known_any_more_is_told():
-    """Every third POST is refused: that call fails, and the others are as ever."""
+    """Every third POST is refused with 401: that call fails, and the others succeed."""
     posts = itertools.count(1)
 
     def fault(moment, method, watch):

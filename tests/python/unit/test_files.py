@@ -1,4 +1,4 @@
-"""Files whose transfer the connection cuts, whose time is over, or that are asked for by wrong arguments."""
+"""Transfers of files that are cut or take too long, and wrong arguments."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ class Place:
 
 
 class Box:
-    """What Files wants of a sandbox."""
+    """The parts of a sandbox that Files uses."""
 
     def __init__(self, fake):
         self._fake, self._use = fake, contextlib.nullcontext()
@@ -39,7 +39,7 @@ class Box:
 
 
 def cut(times):
-    """The first so many readers get a part, no last line on standard error, and the word that all went well."""
+    """The first readers get a part of the data, no last line on standard error, and exit code 0. Later ones get all."""
     left = [times]
 
     def serve(peer):
@@ -158,7 +158,7 @@ def test_wrong_contents_and_numbers_are_told_before_anything_is_sent(here, wrong
 
 
 def silent(peer):
-    """It gives signs of life, and nothing else."""
+    """Answers pings, and nothing else."""
     while True:
         kind, payload = peer.receive()
         if kind == 9:
@@ -185,7 +185,7 @@ def test_every_verb_has_a_limit(here, serve, verb, kind):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_limit_is_for_opening_as_well(here, verb):
-    """A server that says it is busy, one that says nothing, and one that is not there."""
+    """With a server that is busy, one that never answers, and none at all."""
     with pod(silent) as fake:
         fake.refuse = [(503, {"kind": "Status"}, [])] * 50
         with pytest.raises(errors.StreamTimeout):

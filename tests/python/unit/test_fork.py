@@ -14,7 +14,7 @@ LIMIT_S = 10
 
 
 def forked(fn):
-    """What this returns in a child, as text; None: it does not within the limit."""
+    """Runs fn in a forked child. Returns its result as text; None if it does not return within the limit."""
     there, here = os.pipe()
     pid = os.fork()
     if pid == 0:

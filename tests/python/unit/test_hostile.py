@@ -1,4 +1,4 @@
-"""A sandbox whose verbs say what none does: a program of it may answer in their place. It is an error, and takes no memory."""
+"""Programs in a sandbox may answer in place of its verbs. A wrong answer must be an error, and must not take much memory."""
 
 import asyncio
 import io
@@ -86,7 +86,7 @@ def with_pax(**headers):
     with_pax(uid="x"), archive(entry("a\nb")), archive(entry("l", type=tarfile.LNKTYPE, linkname="missing")),
 ])
 def test_an_archive_that_is_none(tmp_path, data):
-    """Or one that is odd: it is unpacked, or refused."""
+    """Data that is no archive, or an odd one: it is refused, or unpacked completely."""
     try:
         _runner.unpack(iter([data]), tmp_path / "in")
     except errors.ArlError as e:

@@ -1,4 +1,4 @@
-"""Waits against an API server that fails in each way to order."""
+"""Waits, against an API server that fails in the way that each test wants."""
 
 import json
 import queue
@@ -113,7 +113,7 @@ def event(kind, obj):
 
 
 def wait(api, name="a", uid="u1", hub=None):
-    """For one whose UID is known, and which a list may still lack."""
+    """Begins a wait for an object that was just made: its UID is known, but lists may not have it yet."""
     w = (hub or _hub.Hub(api.connection)).wait_own("n", "sandboxes", name, _tasks.look_ready)
     w.uid = uid
     return w
@@ -196,7 +196,7 @@ def test_deletion_ends_the_wait(api):
 
 @pytest.mark.parametrize("gone", [event("DELETED", box("Ready", uid="old")), event("MODIFIED", box("Ready", uid="old")), event("MODIFIED", box("Failed", uid="old"))])
 def test_an_earlier_object_of_the_name_ends_nothing(api, gone):
-    """Its last events may come after the new one was asked for, before and after the answer."""
+    """The last events of the earlier object may come while the new one is being made, before and after the answer to its POST."""
     w = wait(api, uid=None)
     api.lists.put(listing())
     api.watches.put(gone)
@@ -239,7 +239,7 @@ def test_a_thread_that_has_died_is_replaced(api, monkeypatch):
     watcher = next(iter(hub._watchers.values()))
     with monkeypatch.context() as m:
         m.setattr(threading, "excepthook", lambda _: None)
-        m.setattr(watcher, "_watch", lambda _: sys.exit())    # ends the thread without a word
+        m.setattr(watcher, "_watch", lambda _: sys.exit())    # ends the thread without an error
         api.lists.put(listing())
         watcher._thread.join(LIMIT_S)
     wait(api, "b", hub=hub)
@@ -265,11 +265,11 @@ def test_who_may_not_look_is_told(api, status, hint):
 
 
 def test_refusals_between_watches_that_are_cut_end_nothing(api, monkeypatch):
-    """Each of those was allowed, though it brought nothing."""
+    """Between the refusals there are watches that are accepted, though they bring no event: so the credentials are good."""
     monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.05)
     w = wait(api)
     for _ in range(_hub.FATAL_TRIES + 1):
-        api.lists.put(listing())    # some of them are asked for
+        api.lists.put(listing())    # not all of these lists are asked for
         api.watches.put((401, {"message": "no"}))
         api.watches.put("cut")
     api.watches.put(event("ADDED", box("Ready")))
@@ -278,7 +278,7 @@ def test_refusals_between_watches_that_are_cut_end_nothing(api, monkeypatch):
 
 @pytest.mark.parametrize("nothing", ["cut", None, {"error": "bad gateway"}, ["no event"], {"type": "ADDED", "object": {"metadata": {"name": "a"}}}])
 def test_watches_that_bring_nothing_lead_to_a_list(api, monkeypatch, nothing):
-    """As behind a proxy that cuts each event, ends each watch, or says something of its own."""
+    """A proxy may cut each event, end each watch, or send an answer of its own."""
     monkeypatch.setattr(_hub, "PAUSE_MAX_S", 0.05)
     w = wait(api)
     api.lists.put(listing())
@@ -346,7 +346,7 @@ def test_waits_share_one_watch(api):
 
 
 def test_a_wait_ends_soon_after_its_event(api):
-    """From the event's last byte to the end of the wait: no poll lies between."""
+    """Measures from the last byte of the event to the end of the wait. A poll would take longer."""
     hub = _hub.Hub(api.connection)
     api.lists.put(listing())
     delays = []
@@ -447,7 +447,7 @@ def test_the_end_of_the_process_ends_its_threads(api, monkeypatch, state):
     _hub._at_exit()
     assert not thread.is_alive()
     assert not first.future.done()
-    # What is done at the end after this may still wait.
+    # Clean-up that runs later may still begin a wait.
     last = wait(api, "b", hub=hub)
     api.lists.put(listing(box("Ready", name="b")))
     assert last.future.result(LIMIT_S)

@@ -1,4 +1,4 @@
-"""arl.map that is broken off: nothing is begun any more, and nothing is left behind."""
+"""An arl.map that is broken off begins no further item, and leaves nothing behind."""
 
 import asyncio
 import contextlib
@@ -63,7 +63,7 @@ def test_ctrl_c_ends_what_runs_and_begins_nothing(cluster, kind):
 
 
 def test_no_code_of_an_item_goes_on(cluster):
-    """As with Ctrl-C: who catches every error does not go on."""
+    """As with Ctrl-C, an item's code does not go on even if it catches each Exception."""
     def work(sandbox, item):
         for _ in range(5):
             with contextlib.suppress(Exception):
@@ -74,7 +74,7 @@ def test_no_code_of_an_item_goes_on(cluster):
 
 
 def test_a_pause_before_a_request_is_made_again_is_broken_off(monkeypatch):
-    """Nor does the item's code go on after it."""
+    """The item's code does not go on after the pause, either."""
     monkeypatch.setattr(_connection, "RETRY_FIRST_S", 15.0)
     posts, caught = [], []
 

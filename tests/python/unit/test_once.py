@@ -1,4 +1,4 @@
-"""What pods/exec starts is started once, also where the connection breaks while it is opened; what only reads is asked for again."""
+"""A program is started at most once by pods/exec, also if the connection breaks while it is opened. A verb that only reads is repeated."""
 
 import contextlib
 import io
@@ -84,7 +84,7 @@ def test_live_output_and_what_the_agent_keeps_are_asked_for_again(follow):  # no
 @pytest.mark.parametrize("host", ["http://127.0.0.1:9", "https://127.0.0.1:{port}"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_where_there_was_no_connection_it_is_tried_again(change, host, monkeypatch):
-    """Nobody is there, or TLS fails."""
+    """No server listens, or TLS fails: the program cannot have been started."""
     tried, really = [], _exec._handshake
 
     def handshake(*args):

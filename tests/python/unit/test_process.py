@@ -1,4 +1,4 @@
-"""Output as it comes: from an agent that breaks off, has dropped some, or has none, and from the status."""
+"""Live output, from the agent or from the status. The agent may break off, have dropped some of it, or have none."""
 
 import asyncio
 import struct
@@ -27,7 +27,10 @@ END = frame(4, b'{"exitCode":0}')
 
 
 class Box:
-    """What a Process needs of a Sandbox. Each connection gets the next script: pieces to send, then an exit code, None for a cut or ... for silence."""
+    """The parts of a Sandbox that Process uses.
+
+    Each connection plays the next script: pieces to send, and then an exit code, None for a cut, or ... for silence.
+    """
 
     def __init__(self, *scripts):
         self.scripts = list(scripts)
@@ -108,7 +111,7 @@ def test_a_connection_that_breaks_goes_on_where_it_was(follow):
 
 
 def test_an_end_that_was_dropped_is_asked_for_again(follow):
-    """As Kubernetes does it when a reader is slow: it says that all went well."""
+    """If a reader is slow, Kubernetes may drop the end of a stream and report success."""
     p, task = follow((out(b"one "), out(b"two")[:6], 0), (out(b"one two") + END, 0))
     threading.Timer(3, lambda: task.ends("one of the status")).start()
     assert text(p) == "one two"
@@ -296,7 +299,7 @@ def test_a_child_waits_for_what_its_parent_has_started(cluster):
 
 
 def test_following_waits_for_no_connection_longer_than_it_may(follow):
-    """An API server that is busy, as a proxy may say for long."""
+    """The API server answers for long that it is busy."""
     p, _ = follow()
     p._sandbox.fake.refuse = [(503, {}, [])] * 100
     p._limit, began = 0.2, time.monotonic()

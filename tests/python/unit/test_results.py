@@ -1,4 +1,4 @@
-"""What was cut out of an output is had whole, or there is an error."""
+"""A result gets the whole of an output that its status shows cut, or raises an error."""
 
 import asyncio
 import copy
@@ -13,7 +13,7 @@ FILE = "/var/lib/arl/output/6f2b.0"
 
 
 def shown(data, keep=20):
-    """A stream as a Task's status has it: about so many bytes of both ends, of which none begins within a character."""
+    """A stream as a Task's status shows it: about `keep` bytes of each end, with a marker between. No character is cut."""
     head, tail = keep, len(data) - keep
     while 0x80 <= data[head] < 0xC0:
         head -= 1
@@ -30,7 +30,7 @@ def task(stdout, files="", stderr="", truncated=True):
 
 
 class Pod(FakePod):
-    """cat prints these, one for each connection, and ends well."""
+    """A pod where `arl-sidecar cat` prints the next of these for each connection, and exits with 0. None: it never ends."""
 
     def __init__(self, *prints):
         self.prints = list(prints)
@@ -82,7 +82,7 @@ def test_a_byte_that_is_missing_is_seen():
 
 
 class Counted:
-    """A text, or bytes, that counts what is taken out of it."""
+    """A str or bytes that counts how much is read from it."""
 
     taken = 0
 
@@ -103,7 +103,7 @@ class CountedBytes(Counted, bytes):
 @pytest.mark.parametrize("cut", [0, 1])
 @pytest.mark.parametrize("filler", [b"x" * 40, b"\xff" * 40, "\u00e4\U0001f600".encode() * 7])
 def test_forged_markers_cost_as_much_as_their_length(filler, cut):
-    """Each tells of nearly as much as was dropped, so that all that comes behind it would have to be looked at."""
+    """Each marker's count is nearly right, so that a simple search would read all that follows, for each marker."""
     def work(count):
         Counted.taken = 0
         dropped = b"m" * 1000
@@ -126,7 +126,7 @@ def test_what_it_says_is_what_comparing_each_end_anew_says():
             found = data.decode("utf-8", results._WIDTH)[: len(head)]
             widths = [ord(c) & 15 if 0xDC00 < ord(c) < 0xDC04 else len(c.encode()) for c in found]
             broken = found and 0xDC00 < ord(found[-1]) < 0xDC04
-            for less in range(widths[-1] if broken else 1):    # its end may be within what is broken
+            for less in range(widths[-1] if broken else 1):    # the head may end within a broken character
                 at = sum(widths) - less + dropped
                 shown = "".join("\ufffd" if 0xDC00 < ord(c) < 0xDC04 else c for c in found) == head
                 if shown and at <= len(data) and data[at:].decode(errors="replace") == tail:
@@ -144,7 +144,7 @@ def test_what_it_says_is_what_comparing_each_end_anew_says():
 
 
 def test_a_marker_may_have_any_number():
-    """Python makes no number of more than 4300 digits, and the program may print whatever it likes."""
+    """A program may print a marker with more than 4300 digits, of which Python makes no number."""
     whole = b"a" * 50 + b"\n[... " + b"9" * 5000 + b" bytes dropped ...]\n" + b"b" * 50
     assert results._is_all(whole, shown(whole, 20)) and not results._is_all(whole, whole.decode())
     with Pod(whole) as pod:

@@ -52,7 +52,7 @@ def test_renew_sets_the_idle_time(cluster, monkeypatch, kind):
 
 
 class Slow:
-    """A deletion that is begun, and over when the test says so."""
+    """A deletion that begins at once, and ends when the test calls end()."""
 
     def __init__(self, cluster, monkeypatch):
         self.cluster, self.asked, self.really = cluster, threading.Event(), cluster.delete
@@ -116,7 +116,7 @@ SILENT = {
 @both
 @pytest.mark.parametrize("ask", SILENT.values(), ids=SILENT)
 def test_a_server_that_says_nothing_is_waited_for_as_long_as_was_said(ask, kind):
-    """Also where it has said something before."""
+    """Also if the server has answered an earlier request."""
     def answer(request):
         if (request.method, request.name) == ("GET", "s"):
             return 200, {"metadata": {"name": "s", "uid": "u1"}}

@@ -1,4 +1,4 @@
-"""Sessions, pools and sandboxes against a server that keeps what was made: what each costs, and what is said of pools that are missing."""
+"""Sessions, pools and sandboxes against a server that keeps objects: how many requests they need, and the errors for missing pools."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ LIMIT_S = 20
 
 
 class Cluster:
-    """Its pools are there; a sandbox or task has its last state as soon as it is made. Lists are answered when something was made."""
+    """A server that has these pools. A sandbox or task has its last state at once. Lists wait until something was made."""
 
     def __init__(self, pools=("pool",), conditions=()):
         self.pools, self.conditions, self.made, self.asked = pools, list(conditions), [], threading.Event()
@@ -66,7 +66,7 @@ def test_a_session_costs_three_writes_and_no_get():
         seen = list(cluster.server.seen)
     assert sorted(text.split()[0] for text in seen if not text.startswith(("WATCH", "GET"))) == ["DELETE", "POST", "POST"]
     lists = [text for text in seen if text.startswith("GET")]
-    # One of each kind at most, which two threads ask for; an answer may come before one was sent.
+    # At most one list of each kind, although two threads ask. There may be none, if the answer came before.
     assert len(lists) == len(set(lists)) and set(lists) <= {"GET sandboxes", "GET tasks"}
 
 
@@ -88,7 +88,7 @@ def test_a_pool_that_the_operator_has_not_seen_yet_is_there():
 
 
 def test_a_sandbox_says_which_pools_are_there():
-    """Of many, those that are most like it."""
+    """Of many pools the error names those whose names are most alike."""
     pools = tuple(f"image-{i:03}" for i in range(600)) + ("python",)
     with Cluster(("python",) + pools, [("Failed", "PoolNotFound")]) as cluster:
         with pytest.raises(errors.PoolNotFound, match="Available pools: python, .* and 490 more") as e:
@@ -138,7 +138,7 @@ def test_a_server_that_says_nothing_does_not_take_longer_than_the_caller_has(cal
 
 
 def test_a_pool_that_is_late_is_late_also_when_nobody_says_why(monkeypatch):
-    """And the caller waits hardly longer than he wanted."""
+    """The caller waits hardly longer than his limit."""
     monkeypatch.setattr(pool, "LAST_LOOK_S", 0.1)
     found = {"metadata": {"name": "p", "uid": "u"}, "spec": {"replicas": 1}}
     answers = [(200, found), (200, {"metadata": {"resourceVersion": "1"}, "items": [found]}), (200, [])]

@@ -1,4 +1,4 @@
-"""Shells whose other side does not read, ends, or breaks off, and what is left of them then."""
+"""Shells whose other side does not read, ends, or breaks off: nothing is left of them."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ MUCH = bytes(64 << 20)
 
 
 class Use:
-    """What a shell needs of a sandbox: who is in it."""
+    """Counts the users of a sandbox, as a shell needs it."""
 
     def __init__(self):
         self.users = 0
@@ -89,7 +89,7 @@ def test_a_write_that_waits_ends_with_its_connection(how):
         go.wait(LIMIT_S)
         if how == "end":
             peer.end()
-        raise EOFError      # nobody reads what is still sent
+        raise EOFError      # closes the connection without reading what is still sent
     with FakePod(serve) as fake:
         s, caught = shell(fake), []
         writer = threading.Thread(target=lambda: caught.append(pytest.raises(errors.StreamLost, s.write, MUCH, timeout=None)), daemon=True)
@@ -180,7 +180,7 @@ def test_an_asynchronous_shell_that_is_dropped_leaves_no_thread(pieces):
         async def main():
             s = AsyncShell(shell(fake))
             assert await s.read()
-            await asyncio.sleep(0.2)    # its queue is full
+            await asyncio.sleep(0.2)    # the queue is full by now
             del s
             gc.collect()
             await asyncio.to_thread(wait_for, lambda: not threads("arl-async"))
@@ -205,7 +205,7 @@ def test_who_reads_a_shell_that_is_closed_is_told(deaf, how):
 
 
 def test_a_forwarded_connection_that_is_lost_leaves_no_thread(monkeypatch):
-    """One whose sandbox takes nothing and gives no sign of life."""
+    """The sandbox reads nothing and answers no ping."""
     over = threading.Event()
     monkeypatch.setattr(_exec, "PING_S", 0.1)
     monkeypatch.setattr(_exec, "LOST_S", 0.4)
@@ -332,7 +332,7 @@ def test_what_comes_too_late_for_who_is_cancelled_is_closed(monkeypatch, kind, m
         if moment == "when it is there":
             go.set()
             there.wait(LIMIT_S)
-            time.sleep(0.1)    # the loop sees both at once
+            time.sleep(0.1)    # the event loop sees both at once
         task.cancel()
         await asyncio.wait({task}, timeout=LIMIT_S)
         assert task.cancelled()

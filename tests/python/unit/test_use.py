@@ -1,4 +1,4 @@
-"""Use that is no task is told while it lasts, and not longer."""
+"""Use other than tasks, such as a shell, is reported while it lasts, and not longer."""
 
 import json
 import threading
@@ -88,7 +88,7 @@ def test_a_child_tells_its_own_use_and_not_that_of_its_parent(monkeypatch):
 
 
 def test_nothing_is_logged_while_the_process_ends(monkeypatch, caplog):
-    """The lock of standard error may be held then, and Python aborts."""
+    """At that time the lock of standard error may be held, and a log line would make Python abort."""
     go, began = threading.Event(), threading.Event()
 
     def renew():

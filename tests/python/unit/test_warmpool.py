@@ -1,4 +1,4 @@
-"""WarmPoolManager has the same layer below as all others, and what it raises is what programs of arl-env catch."""
+"""WarmPoolManager uses the same layer as all other classes, and raises the errors that programs of arl-env catch."""
 
 import pytest
 from arl import WarmPoolManager, _connection, errors
