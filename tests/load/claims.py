@@ -1,7 +1,7 @@
-"""A thousand claims at once while each write takes long: the Lease is kept.
+"""A thousand claims at once, while each write takes long: the operator keeps the Lease.
 
-The operator runs beside the cluster, behind the proxy of the suite faults. Its pods belong to no node: the test says that they
-are ready, as no task is to run in them.
+The operator runs beside the cluster, behind the proxy of the suite faults. The pods are on no node, since no tasks run in them: the
+test itself writes that they are ready.
 """
 import concurrent.futures
 import os
@@ -17,18 +17,18 @@ import harness  # noqa: E402
 from harness import expect, equal, path_of, wait  # noqa: E402
 
 WRITE_S = 0.3
-AGENT_KEY = "3kfnQ0nVY2yWcJ8nIJ3h8mvJHBs1B1qVbQyX7V8o4zA"     # of nobody
+AGENT_KEY = "3kfnQ0nVY2yWcJ8nIJ3h8mvJHBs1B1qVbQyX7V8o4zA"     # a public key to which no agent has the private one
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases/arl-operator"
 
 
 def constant(name):
-    """A number of milliseconds of the operator's, in seconds."""
+    """A constant of lease_step.h in milliseconds, returned in seconds."""
     with open(os.path.join(harness.ROOT, "operator", "kube", "lease_step.h"), encoding="utf-8") as f:
         return int(re.search(rf"#define {name} (\d+)", f.read())[1]) / 1000
 
 
 class Lease:
-    """What becomes of it: when each renewal was taken, from the proxy's requests."""
+    """The operator's Lease, with the time of each renewal, as the proxy sees them."""
 
     def __init__(self, env):
         self.env = env
@@ -55,7 +55,7 @@ class Lease:
 
 
 def pool_of(t, count):
-    """So many pods of no node, which are ready. Returns when the operator knows it."""
+    """Makes a pool whose pods are on no node, and writes that they are ready. Returns when the operator has counted them."""
     t.create(harness.pool_object("pool", replicas=count, spec={"schedulerName": "nobody", "containers": [
         {"name": "executor", "image": harness.IMAGES["busybox"], "command": ["sleep", "1000000"]}]}))
     done = set()
@@ -85,7 +85,7 @@ def pool_of(t, count):
 
 
 def memory_kib(env):
-    """What the operator's process has of its own."""
+    """The anonymous memory of the operator's process, in KiB."""
     with open(f"/proc/{env.operator.process.pid}/status", encoding="utf-8") as f:
         return int(re.search(r"RssAnon:\s*(\d+)", f.read())[1])
 
@@ -127,7 +127,7 @@ def claims_leave_the_lease(env, t, count, figure):
     figure(f"the operator's own memory: {empty} KiB when empty, {(filled - empty) * 1000 / count:.0f} more for 1,000 pods, "
            f"{(memory_kib(env) - filled) * 1000 / count:.0f} more for 1,000 sandboxes that have one")
     lease.check()
-    # Else the Lease would not have run out, whoever stood in its way.
+    # In a shorter time the Lease could not run out, and the test would show nothing.
     expect(took > constant("LEASE_DURATION_MS"), f"{took:.0f} s are too short to tell: more claims are needed")
 
 

@@ -2,10 +2,9 @@
 
 flood.py CONNECTIONS SIZE < "ADDRESS PORT" lines, then an empty one
 
-As many connections to each pod at once. Every second one has a request whose body is SIZE bytes long; the others stop in the middle
-of a long head, and stay. One that is cut is opened again, but not more often than once in AGAIN_S: a flood of connections would be
-another test, of the kernel.
-Prints what it did as JSON.
+Holds CONNECTIONS connections to each pod at once. Half of them send a request with a body of SIZE bytes. The others stop in the
+middle of a long head, and stay open. A connection that is cut is opened again after AGAIN_S at the earliest: a flood of new
+connections would test the kernel instead. Prints what it did as JSON.
 """
 import errno
 import json
@@ -32,7 +31,8 @@ class Connection:
         return self.sock.connect_ex(self.peer) in (0, errno.EINPROGRESS)
 
     def send(self):
-        """How many bytes of the body went. The first ones go with the head, or it would be refused before there is one."""
+        """Sends a part of the request. Returns how many bytes of the body were sent. The first ones go together with the head: the agent
+        may refuse a request as soon as it has the head."""
         sent = self.sock.send(self.head + BLOCK[:self.left])
         n = max(sent - len(self.head), 0)
         self.head = self.head[sent:]
@@ -49,7 +49,7 @@ class Flood:
         self.told = {"opened": 0, "refused": 0, "cut": 0, "bytes": 0, "most_open": 0}
 
     def open_due(self, now, most):
-        """Some at a time: between them what is open goes on."""
+        """Opens at most so many of the connections that are due: the open ones must go on in between."""
         for _ in range(min(most, len(self.waiting))):
             if self.waiting[0].due > now:
                 return
@@ -75,7 +75,7 @@ class Flood:
             if events & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP):
                 raise ConnectionResetError
             self.told["bytes"] += c.send()
-            if not c.head and c.left == 0:  # the last byte is not sent: the request has no end
+            if not c.head and c.left == 0:  # the announced length is a byte more, so the request never ends
                 self.poll.modify(c.sock, select.EPOLLRDHUP)
         except BlockingIOError:
             pass
