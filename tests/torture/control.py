@@ -1,4 +1,4 @@
-"""The operator, one call of which fails, between a small API server and a real sidecar and runner: a pool, a sandbox, a task."""
+"""An operator, one of whose calls fails, serves a pool, a sandbox and a task, with a small API server and a real sidecar and runner."""
 import json
 import os
 import shutil
@@ -12,7 +12,7 @@ from fake_api import Cluster, Server
 from tools import Fault, Finding, address, check_log, outcome, tail
 
 NS = "default"
-TASK_S = 60         # an operator that has lost a connection waits before it tries again
+TASK_S = 60         # for a task to end: an operator that has lost a connection pauses before it tries again
 STOP_S = 15
 FILE = "hello\n"
 SHARED = {}
@@ -70,7 +70,7 @@ class Control:
         threading.Thread(target=self.watch, args=(self.operator,), daemon=True).start()
 
     def watch(self, process):
-        """Wakes up who waits for the cluster when the operator has ended."""
+        """Waits for the end of the operator, and then wakes those who wait for a change of the cluster."""
         process.wait()
         with self.cluster.changed:
             self.cluster.changed.notify_all()
@@ -82,7 +82,7 @@ class Control:
         self.faulty = False
 
     def until(self, condition, what):
-        """With an operator that is started again when it has ended."""
+        """Waits until the condition is true. Starts the operator again when it has ended."""
         for _ in range(2):
             if not self.operator:
                 self.start()

@@ -1,7 +1,7 @@
-"""As much of an API server as one pool, one sandbox and one task need: list, watch, get, create, merge patch, delete, with
-resourceVersions, over TLS. The pod of the pool becomes Ready as soon as it is made; further ones stay Pending.
+"""As much of an API server as one pool, one sandbox and one task need: list, watch, get, create, merge patch and delete, with
+resourceVersions, over TLS. The first pod is Ready as soon as it is made; further pods stay Pending.
 
-The model of an API server that is compared with a real one is tests/sim/api.c; this one is kept too small to be wrong."""
+It is small, so that it is easily seen to be right. tests/sim/api.c is the full model of an API server."""
 import http.server
 import json
 import re
@@ -195,7 +195,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def handle_error(self, request, client_address):
-        pass        # a connection that was reset, or a handshake that was: what this is for
+        pass        # resets, also during a TLS handshake, are what the suite wants to happen
 
     def stop(self):
         self.cluster.stop()

@@ -1,6 +1,6 @@
-"""A sidecar and a runner, one of which has a call that fails; two tasks, a restart of the sidecar, and what must hold then.
+"""A call of the sidecar or of the runner fails. The scenario runs two tasks, restarts the sidecar, and checks the results.
 
-The steps append to files: each file has one line at most, whatever failed."""
+The steps append to files: each file must have at most one line, whatever failed."""
 import http.client
 import os
 import signal
@@ -11,15 +11,15 @@ import harness
 from harness import Pod, command, patch
 from tools import Fault, Finding, address, check_log, outcome
 
-TASK_S = 60     # beside other suites it has little of the processors
+TASK_S = 60     # for a task to end: other suites may use most of the processors meanwhile
 STEP_MS = 5000
 FILE = "hello\n"
 LONG = 5000
-FINAL = (400, 403, 413)     # what the operator takes for an end, too (sidecar_client.c)
+FINAL = (400, 403, 413)     # statuses that the operator takes for the end of an attempt (sidecar_client.c)
 
 
 class Tortured(Pod):
-    """The first process of the target has the fault; those that come after it have none."""
+    """A pod in which the first process of the target has the fault. Processes that follow it have none."""
 
     def __init__(self, build, target, cls, k):
         super().__init__(build, limit=2048)
@@ -33,7 +33,7 @@ class Tortured(Pod):
         return self.log_from(os.path.join(self.dir, "sidecar.log"), 0)
 
     def sidecar_up(self):
-        """As the kubelet: what has ended is started again."""
+        """Starts the sidecar again if it has ended, as the kubelet does."""
         for _ in range(3):
             if self.sidecar and self.sidecar.poll() is None:
                 return
@@ -68,7 +68,7 @@ class Tortured(Pod):
         self.runner_up()
 
     def task(self, uid, steps):
-        """As the operator: the same request again until an end comes."""
+        """Repeats the same request until the task has an end, as the operator does."""
         deadline, said = time.monotonic() + TASK_S, None
         body = self.body(steps, timeout_ms=STEP_MS, limit=2048)
         while time.monotonic() < deadline:
@@ -87,12 +87,12 @@ class Tortured(Pod):
                     said = result.types
             except (OSError, http.client.HTTPException, ValueError, harness.channel.CutShort) as e:
                 said = repr(e)
-            time.sleep(0.02)    # as the operator backs off
+            time.sleep(0.02)    # in place of the operator's back-off
         raise Finding("HANG: task %s has no end within %d s, last: %r\n%r" % (uid, TASK_S, said, self.sidecar_log()[-2000:]))
 
     def pod_is_lost(self):
-        """A runner without the token is not let in: that could be anybody. So it goes for one whose container began anew while
-        the sidecar was away."""
+        """Whether the sidecar refuses the runner for its token, since it could be anybody. That may happen to a true runner, too: if its
+        container was restarted while the sidecar was away."""
         lost = bool(self.ends) and b"it does not have the runner's token" in self.sidecar_log()
         if lost:
             self.ends.add("podlost")
@@ -118,7 +118,7 @@ class Tortured(Pod):
 
 
 class Refused:
-    """An answer that is an end without a stream."""
+    """A refused request, which ends the attempt without a stream."""
 
     def __init__(self, status, text):
         self.code, self.reason, self.out, self.err = 1, "Refused", b"", text
@@ -127,7 +127,7 @@ class Refused:
 
 
 def check_first(p, r):
-    """Never twice, never too far, no false success, no failure without a reason."""
+    """Checks the first task: a success has the right result, a failure has a reason, and no step ran after one that failed."""
     if r.code == 0:
         got = (p.lines("1"), p.lines("3"), r.out, r.err, r.reason)
         if got != (1, 1, b"one\nFile created: f\n" + FILE.encode(), b"err\n", "Completed"):
@@ -155,7 +155,7 @@ def check_counts(p):
 
 
 def same_end(p, uid, steps, before):
-    """After a restart the end is what it was, or says that it was lost."""
+    """Asks for the task's end after a restart of the sidecar. It must be the same as before, or a loss."""
     after = p.task(uid, steps)
     if (after.code, after.reason) != (before.code, before.reason) and after.reason not in ("AgentLost", "Refused"):
         raise Finding("%s ended as %s, and later as %s" % (uid, before.reason, after.reason))
@@ -178,7 +178,7 @@ def scenario(p):
     same_end(p, "b", second, b)
     check_first(p, again if again.code == 0 else a)
     check_counts(p)
-    # The fault may have waited until now; then it is over.
+    # The fault may hit this task. Then the next one must succeed.
     ends = [p.task("c", [command("sh", "-c", "echo well")])]
     if ends[0].code != 0 and not p.pod_is_lost():
         ends.append(p.task("d", [command("sh", "-c", "echo well")]))

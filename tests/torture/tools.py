@@ -1,4 +1,4 @@
-"""What makes a call fail, how a run that it happened in is judged, and the table of what came of all."""
+"""Makes a call fail, judges the run in which it failed, and keeps the table of all outcomes."""
 import collections
 import itertools
 import os
@@ -11,21 +11,21 @@ CLASSES = ("malloc", "read", "write", "net", "fd", "sync", "name", "spawn", "pol
 SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer|Sanitizer:DEADLYSIGNAL|AddressSanitizer CHECK")
 OUT_OF_MEMORY = re.compile(rb"^out of memory: \d+ bytes asked for$", re.M)
 OUT_OF_MEMORY_STATUS = 134
-RETIRED_STATUS = 76     # a runner's: the sidecar has lost it, and lets its container's next start in only
+RETIRED_STATUS = 76     # the exit status of a runner that the sidecar does not let in again: only the container's next runner
 RETIRED = b"arl-runner: the sidecar waits for another start of this container"
 REPORT_LINES = 16
 NUMBERS = itertools.count(1)
 STATE = "QQ48s"
-# gcc has libasan come second, behind what fails; that it says so once is all that this is about.
+# With gcc, libasan is loaded after the library that makes calls fail. verify_asan_link_order=0 turns its warning about that off.
 SANITIZERS = {"ASAN_OPTIONS": "verify_asan_link_order=0:exitcode=99", "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99:print_stacktrace=1"}
 
 
 class Finding(Exception):
-    """What must never be."""
+    """Something happened that must never happen."""
 
 
 class Fault:
-    """The k-th call of a class in one process; k 0: none, they are counted."""
+    """Lets the k-th call of a class fail in a process. k 0: none fails, the calls are only counted."""
 
     def __init__(self, build, folder, cls, k, short_sockets=False):
         self.file = os.path.join(folder, "fault")
@@ -43,7 +43,8 @@ class Fault:
         return count, bool(hit), name.rstrip(b"\0").decode()
 
     def end(self, who, status, text):
-        """How a process that was to go on has ended: "oom" or "exit", both with a message."""
+        """Judges the end of a process that should have run on. "oom", "exit": it has said why. "abort": libuv ended it without a word.
+        Anything else is a Finding."""
         check_log(who, text)
         if status == OUT_OF_MEMORY_STATUS and self.cls == "malloc" and OUT_OF_MEMORY.search(text):
             return "oom"
@@ -52,12 +53,12 @@ class Fault:
         if who == "runner" and status == RETIRED_STATUS and RETIRED in text:
             return "exit"
         if status == -6 and self.cls in ("poll", "fd"):
-            return "abort"      # libuv's own: it can not watch, or has no pipe for signals, and says nothing
+            return "abort"      # libuv calls abort() if it cannot poll, or cannot make its pipe for signals
         raise Finding(f"{who} ended with status {status}: {tail(text)}")
 
 
 def address():
-    """One of loopback's for each run: a port that is chosen can be somebody else's when the sidecar starts again."""
+    """A loopback address of its own for each run: so nobody else can take the port while the sidecar is restarted."""
     n = next(NUMBERS) + 200 * (os.getpid() % 200)
     return "127.%d.%d.%d" % (77 + n // 60000, n // 240 % 250, 1 + n % 240)
 
@@ -73,8 +74,8 @@ def check_log(who, text):
 
 
 def choose(count, most, seed):
-    """Numbers from 1 to count: all, or about `most` of them: a quarter from the start, a quarter from the end, and those between
-    evenly spread and moved by the seed."""
+    """All numbers from 1 to count, or about `most` of them: a quarter from the start, a quarter from the end, and the others evenly
+    spread; the seed moves these."""
     if not most or count <= most:
         return list(range(1, count + 1))
     edge = most // 4
@@ -104,9 +105,9 @@ class Cell:
             "".join(f"{o[c]:>8}" for c in OUTCOMES)
 
 
-# right: as if nothing had been; error: an end of a task, or an exit, that says what was wrong; restart: the process had ended
-# with a message and was started again, then right; oom: the same after the line "out of memory"; abort: after libuv's abort();
-# podlost: the container's runner is not let in any more (see pod.py); unhit: it ended before the k-th call.
+# right: the same result as without the fault. error: a task or a program ended with an error that says what was wrong. restart: the
+# process ended with a message and was started again, and the result is right. oom: the process ended with the line "out of memory".
+# abort: libuv called abort(). podlost: the container's runner is not let in any more (see pod.py). unhit: there was no k-th call.
 OUTCOMES = ("right", "error", "restart", "oom", "abort", "podlost", "unhit", "FINDING")
 HEADER = f"{'scenario':<16} {'class':<7} {'calls':>6} {'runs':>6}" + "".join(f"{c:>8}" for c in OUTCOMES)
 
@@ -121,7 +122,7 @@ def outcome(ends, well, hit):
 
 
 def run_cell(pool, cell, ks, run):
-    """run(k) -> outcome, or raises Finding."""
+    """Runs a cell for each k of ks. run(k) returns an outcome or raises Finding."""
     def one(k):
         try:
             cell.add(k, run(k))
@@ -132,7 +133,7 @@ def run_cell(pool, cell, ks, run):
 
 
 def run_program(argv, env, limit_s):
-    """(status, stdout, stderr); a Finding if it does not end."""
+    """Runs a program. Returns (status, stdout, stderr). Raises Finding if it does not end in time."""
     try:
         p = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired as e:
