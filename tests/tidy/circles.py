@@ -1,7 +1,7 @@
 """Circles of files: those that call one another, so that none can be read, tested or used without the others.
 
 A file here is NAME.c with NAME.h. It needs another one if it names a function or a variable that the other one
-defines for all. What headers include is no circle: the preprocessor would say so.
+defines and that is not static. Headers that include one another are not looked at: compilers find those.
 """
 import glob
 import os
@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from source import function_bodies, read, strip_code
 
-# One unit that is in several files, since it would be too long for one; a header of its own has what they share.
+# Circles that are allowed, each with the reason: units that are too long for one file.
 ALLOWED = {
     ("common/io/http_exchange", "common/io/http_server", "common/io/http_stream"):
         "one HTTP server: its connections, an exchange, a stream; http_server_internal.h is theirs",
@@ -27,7 +27,7 @@ VARIABLE = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z][\w \t*]*?\b(\w+
 
 
 def needs(root):
-    """{file: {another: the names of it that the first one uses}}"""
+    """Returns {file: {other file: the names of the other file that this file uses}}."""
     names = (os.path.relpath(f, root) for top in ("common", "operator", "sidecar") for f in glob.glob(f"{root}/{top}/**/*.c", recursive=True))
     code = {name[:-2]: strip_code(read(root, name)) for name in names}
     home, own = {}, defaultdict(set)
@@ -56,7 +56,7 @@ def reachable(edges, start):
 
 
 def circles(root):
-    """(the files of a circle, and for each arrow in it "A uses x, y of B")"""
+    """Yields for each circle its files, and a text "A uses x, y of B" for each arrow in it."""
     edges = needs(root)
     beyond = {name: reachable(edges, name) for name in edges}
     found = {tuple(sorted(b for b in beyond[a] if a in beyond[b])) for a in edges} - {()}

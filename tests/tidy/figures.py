@@ -18,18 +18,18 @@ from source import function_bodies, is_product_c, read, strip_code, tracked
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 LIMITS = "tests/tidy/figures.txt"
-NAMED = 10  # of what made a figure worse
+NAMED = 10  # so many functions or files are named for a figure that became worse
 COLUMNS = 160
-SAME_LINES = 5  # so many make a duplicate
+SAME_LINES = 5  # so many equal lines in a row make two functions a duplicate
 DOCUMENT = re.compile(r"(README|ARCHITECTURE|CONTRIBUTING|SECURITY|docs/[\w/-]+)\.md")
 
 ASSERT = re.compile(r"(?<!\w)assert\(")
 # A time that is doubled: `delay_ns *= 2`, `2 * s->retry_ms`, `s->retry_ms * 2`, `RETRY_FIRST_NS << n`.
 TIME = r"(?:[\w>.-]*(?:_[mn]s|_delay|_wait|_pause)|[mn]s|delay|wait|pause)\b"
 BACK_OFF = re.compile(rf"\b{TIME}\s*(?:\*=?\s*2\b|<<=?)|\b2\s*\*\s*{TIME}|\b[A-Z_]+_[MN]S\s*<<")
-# The primes of FNV-1a, and the factors of the other hash that everybody knows by heart.
+# The primes of FNV-1a, and the factors 31 and 33 of the other well-known hash of texts.
 HASH = re.compile(r"\b(?:0x0*100000001b3|1099511628211|0x0*1000193|16777619)(?:u?l*)\b|\*\s*3[13]u?l*\b", re.I)
-# A call of write(2) in a loop, and something that counts what is left.
+# A call of write(2) in a loop, with a sum or a difference that counts the bytes.
 WRITE_ALL = re.compile(r"(?=.*[+-]=).*\b(?:while|for)\b.*\bp?write\(", re.S)
 
 
@@ -59,7 +59,7 @@ class Source:
 
 
 def share(source, part):
-    """Of the functions sorted by length, how long the one is below which this part of them lies."""
+    """The length below which this part of all functions lies: 0.5 is the median, 1.0 the longest function."""
     lengths = sorted(len(f.body) for f in source.functions)
     value = lengths[min(int(len(lengths) * part), len(lengths) - 1)] if lengths else 0
     return value, [Item((f.name, len(f.body)), f"{f} has {len(f.body)} lines", len(f.body)) for f in source.functions]
@@ -101,7 +101,7 @@ def hashes(source):
 
 
 def asserts(source, pattern=""):
-    """A thousand lines have so many, in the files whose paths begin with this pattern."""
+    """How many asserts a thousand lines have, in the files whose paths begin with this pattern."""
     items, lines, count = [], 0, 0
     for name in (f for f in source.code if re.match(pattern, f)):
         here, size = len(ASSERT.findall(source.code[name])), source.code[name].count("\n")
@@ -113,7 +113,7 @@ def asserts(source, pattern=""):
 
 
 def significant(body):
-    """The lines of a function that tell it from others: with a word, and with one blank between words."""
+    """The lines of a function that are compared: those that have a word and are not common to most functions, with single blanks."""
     squeezed = (" ".join(line.split()) for line in body)
     return [line for line in squeezed if re.search(r"\w", line) and line not in ("else", "} else {", "break;")]
 
@@ -131,7 +131,7 @@ def duplicates(source):
 
 
 def long_lines(source):
-    """Lines of documents, but for what is quoted."""
+    """Lines of documents that are too long, without quoted ones."""
     items = [Item((os.path.basename(name), line), f"{name}:{no}: {len(line)} columns", len(line))
              for name in source.files if DOCUMENT.fullmatch(name)
              for no, line in enumerate(read(source.root, name).splitlines(), 1) if len(line) > COLUMNS and not line.startswith("> ")]
@@ -158,7 +158,7 @@ class Figure:
         self.measure = lambda source: MEASURES[kind](source, *([pattern] if pattern else []))
 
     def is_worse(self, value):
-        # As printed, so that a limit copied from the output holds.
+        # Rounded as in the output, so that a limit that is copied from there holds.
         return round(value, 1) > self.limit if self.at_most else round(value, 1) < self.limit
 
     def is_better(self, value):
@@ -171,7 +171,7 @@ def limits(root):
 
 
 def old_source(root, folder):
-    """What the repository held when figures.txt was changed last, in this folder; None: git does not know."""
+    """Unpacks the repository's files of the last change of figures.txt into this folder. None if git does not have them."""
     def git(*args):
         return subprocess.run(["git", "-C", root, *args], capture_output=True, check=True).stdout
     try:
@@ -184,7 +184,8 @@ def old_source(root, folder):
 
 
 def culprits(figure, items, old):
-    """What made it worse: what is new since then, the worst first. All of it, if nothing is new, or git does not know."""
+    """The items that made a figure worse, the worst first: those that are new since the last change of figures.txt. All items if none is
+    new, or if git does not have the old files."""
     known = set()
     if old:
         try:
@@ -199,7 +200,7 @@ def culprits(figure, items, old):
 
 
 def complaints(root, files):
-    """A line for each figure that is worse than its limit, and below it a line for each thing that made it so."""
+    """Yields a line for each figure that is worse than its limit, followed by a line for each item that made it so."""
     if not os.path.isfile(os.path.join(root, LIMITS)):
         yield f"{LIMITS} is missing"
         return
@@ -284,7 +285,7 @@ def put(root, tree):
 
 
 def self_test():
-    """(whether it went well, what was tested): nothing is found in a good tree, and what is planted is found, and nothing else named."""
+    """Yields (passed, what was tested): a good tree has no complaints; a planted fault is found, and no other file is named."""
     with tempfile.TemporaryDirectory() as root:
         put(root, GOOD)
         for args in (["init", "-q"], ["add", "."], ["-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "good"]):
