@@ -6,7 +6,7 @@ ARL_CACHE=${ARL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/arl}
 ARL_STATE=${ARL_STATE:-/var/tmp/arl}
 export ARL_ROOT ARL_CACHE ARL_STATE
 
-# What compiling arl needs. The suites' further needs stand in tests/run, the local cluster's in its build.sh.
+# The packages that compiling arl needs. Those of the suites are in tests/run, those of the local cluster in its build.sh.
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config git python3 ca-certificates
     libuv1-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev libjson-c-dev libyaml-dev libsodium-dev)
@@ -14,7 +14,7 @@ BUILD_PACKAGES=(gcc libc6-dev binutils meson ninja-build pkg-config git python3 
 say() { printf '%s\n' "$*"; }
 warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { warn "$@"; exit 1; }
-# For wrong arguments; what may be given stands in the caller's usage().
+# misuse TEXT: ends the script because of wrong arguments. The caller's usage() says which ones are right.
 misuse() { warn "$1 (see ${0##*/} --help)"; exit 2; }
 
 need_root() { [ "$EUID" = 0 ] || die "must run as root: use sudo"; }
@@ -32,7 +32,7 @@ need_packages() {
     say "installing Debian packages for $reason: ${missing[*]}"
     local log
     log=$(mktemp)
-    # Runlevel 1 keeps the packages' services from being started: no daemon of the host's is needed.
+    # Runlevel 1 keeps the packages from starting services: no daemon of the host is needed.
     if ! { apt_install "${missing[@]}" || { apt-get -q update && apt_install "${missing[@]}"; }; } >"$log" 2>&1; then
         tail -n 15 "$log" >&2
         rm -f "$log"
@@ -46,8 +46,8 @@ apt_install() {
         install --no-install-recommends "$@"
 }
 
-# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds. Says what it waits for if that takes more
-# than a second; fails after SECONDS, so that no wait of these scripts is without an end.
+# wait_for SECONDS WHAT COMMAND...: waits until COMMAND succeeds, and fails after SECONDS. If it takes
+# more than a second, it says what it waits for.
 wait_for() {
     local limit=$1 what=$2 start=$SECONDS told=
     shift 2
@@ -64,10 +64,10 @@ wait_for() {
     done
 }
 
-# --- Putting arl into a cluster. KUBECTL holds the command that talks to it.
+# --- Putting arl into a cluster. KUBECTL is the command that talks to the cluster.
 KUBECTL=(kubectl)
 
-# apply_arl OPERATOR-IMAGE SIDECAR-IMAGE [MANIFESTS]: the manifests with these images, and a wait until the operator is ready.
+# apply_arl OPERATOR-IMAGE SIDECAR-IMAGE [MANIFESTS]: applies the manifests with these images, and waits until the operator is ready.
 apply_arl() {
     local overlay manifests=${3:-$ARL_ROOT/deploy/manifests}
     overlay=$(mktemp -d)
@@ -84,7 +84,7 @@ Y
     wait_operator
 }
 
-# image_name NAME[:TAG|@DIGEST]: as kustomize wants it.
+# image_name NAME[:TAG|@DIGEST]: prints the image's name, tag and digest as kustomize wants them.
 image_name() {
     local last=${1##*/}
     if [[ $last == *@* ]]; then
@@ -105,7 +105,7 @@ wait_operator() {
     die "the operator did not become ready"
 }
 
-# show_operator: what a person would look at when something is wrong.
+# show_operator: prints what to look at when something is wrong: the operator's pods, Events and log.
 show_operator() {
     {
         "${KUBECTL[@]}" -n arl-system get pods -o wide
@@ -120,15 +120,15 @@ deploy_local() {
     local work rc=0
     work=$(mktemp -d)
     "$ARL_ROOT/deploy/images/build" -o "$work" || { rm -rf "$work"; exit 1; }
-    # The caller's, too, who goes on with it: what is set in the brackets is gone behind them.
+    # The caller goes on with KUBECTL. deploy_archives sets it, too, but only for the subshell.
     KUBECTL=("$ARL_ROOT/deploy/local-cluster/cluster" --name "$1" kubectl)
     (deploy_archives "$1" "$work") || rc=$?
     rm -rf "$work"
     [ $rc = 0 ] || exit $rc
 }
 
-# deploy_archives CLUSTER-NAME FOLDER [MANIFESTS]: the archives of that folder.
-# The tags hold a digest of the image, so that a changed one replaces what runs.
+# deploy_archives CLUSTER-NAME FOLDER [MANIFESTS]: loads the archives of the folder into a local cluster, and applies the manifests.
+# The tags have a digest of the image, so that a changed image replaces the one that runs.
 deploy_archives() {
     local cluster=("$ARL_ROOT/deploy/local-cluster/cluster" --name "$1") name image images=()
     KUBECTL=("${cluster[@]}" kubectl)

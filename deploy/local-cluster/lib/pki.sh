@@ -45,7 +45,7 @@ make_cert() {
             -extfile <(printf '%s\n' "$extensions") -out "$1.crt" 2>/dev/null
 }
 
-# make_kubeconfig USER: on the standard output.
+# make_kubeconfig USER: prints a kubeconfig for the user.
 make_kubeconfig() {
     cat <<Y
 apiVersion: v1

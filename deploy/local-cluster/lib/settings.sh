@@ -5,11 +5,11 @@
 CLUSTER_VERSION=1.33.13
 COMPONENTS=(containerd etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
 
-# Every cluster of the host has a number, whatever its name and state folder: the networks come from it.
-# The list lies in /run, so that a reboot, which ends all clusters, also empties it.
+# Each cluster of the host has a number, whatever its name and state folder are. Its networks follow from the number.
+# The list is in /run, so that a reboot, which ends all clusters, also empties the list.
 HOST_LIST=/run/arl-cluster
 
-# use_name NAME: sets what follows from the name alone.
+# use_name NAME: sets the variables that follow from the name alone.
 use_name() {
     [[ $1 =~ ^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$ ]] ||
         misuse "bad cluster name \"$1\": lower-case letters, digits and dashes, 32 at most"
@@ -22,12 +22,12 @@ use_name() {
     NAME=$1
     RUN_DIR=$ARL_STATE/$NAME
     KUBECONFIG_FILE=$RUN_DIR/kubeconfig
-    # 4 or 6: of all its addresses. A cluster that is up remembers it.
+    # The family of all addresses, 4 or 6. A cluster that is up has a file that says 6.
     FAMILY=4
     if [ -e "$RUN_DIR/ipv6" ]; then FAMILY=6; fi
 }
 
-# use_index N: what follows from the cluster's number: the addresses, and the names that the host must not have twice.
+# use_index N: sets the variables that follow from the cluster's number: the addresses, and names that must be unique on the host.
 use_index() {
     INDEX=$1
     LINK=arlc$1
@@ -63,8 +63,8 @@ use_ipv6() {
     API_SERVER=https://[$NODE_IP]:6443
 }
 
-# host_lock: one command at a time may change the host. The file vanishes with the last cluster, so
-# a lock that was got on a vanished file is none.
+# host_lock: takes the lock under which one command at a time may change the host. The last cluster removes the file: if the
+# locked file is not the present one, the lock is taken again.
 host_lock() {
     while :; do
         mkdir -p "$HOST_LIST"
@@ -75,7 +75,7 @@ host_lock() {
     done
 }
 
-# host_unlock: also removes the list if no cluster is in it.
+# host_unlock: releases the lock. Removes the list if it has no cluster.
 host_unlock() {
     if ! compgen -G "$HOST_LIST/cluster-*" >/dev/null; then rm -rf "$HOST_LIST"; fi
     exec 9>&-
@@ -93,7 +93,7 @@ find_index() {
     return 1
 }
 
-# take_index: gives the cluster the first number of which the host uses no address.
+# take_index: gives the cluster the first free number whose addresses the host does not use.
 take_index() {
     local n
     for n in $(seq 0 63); do
@@ -114,8 +114,8 @@ net_is_free() {
     [ -z "$inside$around" ]
 }
 
-# The node's first process, as the host sees it; empty if the node does not run. The command line is
-# compared because a number may by now belong to some other process.
+# node_pid: prints the process id that the node's first process has on the host; nothing if the node does not run. It compares the
+# command line, since the id may belong to another process by now.
 node_pid() {
     local pid
     pid=$(cat "$RUN_DIR/node.pid" 2>/dev/null) || return 0
