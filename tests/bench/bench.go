@@ -14,12 +14,12 @@ const (
 	labelRoll = "bench.arl.infra.io/roll"
 )
 
-// bench is one run: connections, watches and what is there.
+// bench is one run of a benchmark: its connections, its watches, and what is in the cluster.
 type bench struct {
 	namespace string
-	limit     time.Duration // of any wait
-	fake      bool          // the pods are for the node that only seems to be
-	roll      string        // the label of the template's pods; another one is another template
+	limit     time.Duration // the longest time of each wait
+	fake      bool          // the pods are for the fake node, see fake.go
+	roll      string        // a label in the pool's template; a new value rolls the pool
 	sizes     sizes
 	client    *conn // as a user of arl
 	server    func() *conn
@@ -29,9 +29,9 @@ type bench struct {
 	floor     *floor
 	procs     *processes
 	size      int // replicas of arl's pool
-	kept      int // pods of sandboxes that live on
+	kept      int // how many sandboxes with pods are kept at present
 	serial    int
-	bound     map[string]string // the sandbox of each pod's UID that was ever seen to have one
+	bound     map[string]string // pod UID: the sandbox that the pod was seen to belong to
 	report    *report
 }
 
@@ -76,7 +76,7 @@ func (b *bench) poolObject(replicas int) map[string]any {
 	return map[string]any{
 		"apiVersion": group + "/v1alpha1", "kind": "WarmPool", "metadata": meta(poolName),
 		"spec": map[string]any{"replicas": replicas, "template": map[string]any{
-			// Releases before the copy of the image's /workspace do without it, too.
+			// No copy of the image's /workspace: older releases, which are compared with, do not have it.
 			"metadata": map[string]any{"annotations": map[string]any{group + "/copy-workspace": "false"}},
 			"spec":     spec,
 		}},
@@ -146,7 +146,7 @@ func isWarm(o *object) bool {
 	return o.Metadata.Labels["arl.infra.io/status"] == "idle" && o.Metadata.Deletion == "" && ready == "True"
 }
 
-// podClass is what the pods are counted by.
+// podClass is the class under which a pod is counted.
 func (b *bench) podClass(o *object) string {
 	switch {
 	case isWarm(o) && o.Metadata.Labels[labelRoll] == b.roll:
@@ -157,8 +157,8 @@ func (b *bench) podClass(o *object) string {
 	return "other"
 }
 
-// settle waits until both pools are full and nothing is being started or ended, so that no sample pays
-// for the one before it.
+// settle waits until both pools are full and no pod is being started or ended, so that a sample does not
+// pay for the one before it.
 func (b *bench) settle() error {
 	want := fmt.Sprintf("pools of %d and %d ready pods, and %d of sandboxes", b.size, b.floor.size, b.kept)
 	err := b.pods.until(b.limit, want, func() bool {
@@ -180,7 +180,7 @@ func (b *bench) resize(n int) error {
 	return b.settle()
 }
 
-// resizePool brings arl's pool to so many idle pods. Of the first ones, one is the pattern of the floor's.
+// resizePool brings arl's pool to so many idle pods. The first time, the floor copies one of them for its own pods.
 func (b *bench) resizePool(n int) error {
 	var err error
 	if b.size == 0 {
@@ -256,7 +256,7 @@ func (b *bench) cleanup() {
 	})
 }
 
-// first writes the reason that a person needs, not a page of the same ones.
+// first is the first of several joined errors: the others mostly say the same.
 func first(err error) string {
 	if err == nil {
 		return ""

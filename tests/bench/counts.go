@@ -65,8 +65,7 @@ func (a account) since(before account) counts {
 	return c
 }
 
-// of keeps what arl's operator may have done: its kinds and pods, and no writes that only kubelet and
-// scheduler do. Other controllers delete pods, too, so deletes are left out.
+// of keeps the requests for which want returns true.
 func (c counts) of(want func(verb, what string) bool) counts {
 	out := counts{}
 	for k, n := range c {
@@ -80,7 +79,9 @@ func (c counts) of(want func(verb, what string) bool) counts {
 
 func isRead(verb string) bool { return verb == "GET" || verb == "LIST" || verb == "WATCH" }
 
-// operatorWrites leaves out WarmPool status, which is written at most once a second whatever happens.
+// operatorWrites keeps the writes that arl's operator may have made: those of its kinds and of pods, but not what only
+// kubelet and scheduler write. It leaves out deletes, since other controllers delete pods, too, and the status of
+// WarmPools, which is written at most once a second in any case.
 func (c counts) operatorWrites() counts {
 	return c.of(func(verb, what string) bool {
 		if isRead(verb) || verb == "DELETE" || what == group+"/warmpools/status" {
@@ -90,12 +91,12 @@ func (c counts) operatorWrites() counts {
 	})
 }
 
-// taskWrites leaves out the time of a sandbox's last task, which is written when none has come for a while.
+// taskWrites leaves out the status of sandboxes: it gets the time of the last task when no task has come for a while.
 func (c counts) taskWrites() counts {
 	return c.of(func(verb, what string) bool { return what != group+"/sandboxes/status" })
 }
 
-// operatorRequests is all that the operator could be the author of.
+// operatorRequests keeps all requests that the operator may have made.
 func (c counts) operatorRequests() counts {
 	return c.of(func(verb, what string) bool {
 		if verb == "WATCH" {
@@ -117,7 +118,7 @@ func (c counts) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// differ says how counts differ from what they must be, "" if they do not.
+// differ says how counts differ from the wanted ones; "" if they do not.
 func (c counts) differ(want counts) string {
 	for k, n := range want {
 		if n != c[k] {

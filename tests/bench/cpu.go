@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Where the time of a busy machine goes. Latencies suffer from whatever else runs there; CPU time does
-// not, and on a machine that is full it is what decides the rate.
+// CPU time by who used it. Other programs make latencies longer, but not CPU time; and on a busy machine CPU
+// time decides the rate.
 
 // cpuUse is CPU time by who used it.
 type cpuUse map[string]time.Duration
@@ -84,7 +84,7 @@ func parent(pid int) int {
 	return ppid
 }
 
-// podCPUFiles are cgroup files that count what ended processes have used, too.
+// podCPUFiles are the files of a pod's control groups that count CPU time, also that of processes that have ended.
 func podCPUFiles(uid string) []string {
 	v1, _ := filepath.Glob("/sys/fs/cgroup/cpuacct/*/kubepods/*/pod" + uid + "/cpuacct.usage")
 	if len(v1) > 0 {

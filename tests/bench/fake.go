@@ -1,7 +1,7 @@
 package main
 
-// The node that only seems to be there, for the pods of the fake pools: nothing else is scheduled
-// there. KWOK makes nodes with this annotation ready.
+// The fake node is only an object. The pods of the fake pools are scheduled there, and no others. KWOK makes
+// nodes with this annotation Ready.
 const (
 	fakeNodeName  = "bench-fake"
 	fakeNodeKey   = "bench.arl.infra.io/node"

@@ -12,35 +12,35 @@ import (
 	"time"
 )
 
-// The floor: what an operator that needs no time to think would reach. It makes the same writes with
-// the same bodies on kinds of the same schema in another group, so that arl's operator does not act
-// on them, and on pods that are copies of arl's own.
+// The floor: what an operator would reach that needs no time to think. It makes the same writes with the
+// same bodies, on pods that are copies of arl's, and on kinds with the same schemas. These kinds are in
+// another group, so that arl's operator does not act on them.
 const (
 	floorGroup = "bench.arl.infra.io"
 	floorAPI   = "/apis/" + floorGroup + "/v1alpha1"
 	labelPool  = "bench.arl.infra.io/pool"
 	labelState = "bench.arl.infra.io/status"
 	labelOwner = "bench.arl.infra.io/sandbox"
-	// As long as arl's operator holds refills back for the claims of a burst.
+	// arl's operator holds refills back for this time, for the claims of a burst.
 	refillHold = 300 * time.Millisecond
-	// As many pods as arl's operator makes at once.
+	// arl's operator makes so many pods at once.
 	refillWidth = 16
 )
 
 type floor struct {
 	b          *bench
-	op         *conn // in the place of the operator's connection
+	op         *conn // the floor's connection as the operator
 	sandboxes  *watch
 	tasks      *watch
 	podLabels  map[string]string
 	podNotes   map[string]string
 	podSpec    json.RawMessage
-	taskStatus json.RawMessage // of a real task that ended
-	size       int             // how many pods there are to be idle
+	taskStatus json.RawMessage // the status of a real task that has ended
+	size       int             // how many idle pods there should be
 	made       atomic.Int64
 }
 
-// kinds of the floor, from the project's own by another group.
+// floorKinds are the project's kinds in the floor's group.
 func floorKinds(dir string) (map[string][]byte, error) {
 	kinds := map[string][]byte{}
 	for _, plural := range []string{"sandboxes", "tasks"} {
@@ -89,7 +89,7 @@ func (f *floor) uninstall() {
 	}
 }
 
-// copyPod takes a warm pod of arl's as the pattern of the floor's.
+// copyPod takes a warm pod of arl's as the pattern of the floor's pods.
 func (f *floor) copyPod(pod *object) error {
 	var spec map[string]any
 	if err := json.Unmarshal(pod.Spec, &spec); err != nil {

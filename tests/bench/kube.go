@@ -278,8 +278,8 @@ type watch struct {
 	waiters map[string]waiter
 	states  map[string]int // how many changes left a task in each state
 	class   func(*object) string
-	count   map[string]int // of the objects, by class
-	version string         // of the last event; of the reader alone
+	count   map[string]int // how many objects there are of each class
+	version string         // resourceVersion of the last event; only the reading goroutine uses it
 	open    func() (io.ReadCloser, error)
 	err     error
 }
@@ -294,8 +294,8 @@ type seen struct {
 	obj *object
 }
 
-// watch counts the objects by class, so that who waits for thousands of them need not look at each
-// of them whenever one has changed.
+// watch follows the objects under a path and counts them by class. So a wait for thousands of objects need
+// not look at each of them after each change.
 func (c *conn) watch(path string, class func(*object) string) (*watch, error) {
 	var list struct {
 		Metadata struct{ ResourceVersion string }
@@ -435,7 +435,7 @@ func (w *watch) progress() int {
 	return w.states["Pending"] + w.states["Running"]
 }
 
-// recount is for when the classes have become others: change makes them so.
+// recount calls change, after which objects may have other classes, and counts all of them anew.
 func (w *watch) recount(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -446,7 +446,7 @@ func (w *watch) recount(change func()) {
 	}
 }
 
-// until waits for a condition on the objects or their counts, which it is called with locked.
+// until waits until is() returns true. It calls is() under the lock of the objects and counts.
 func (w *watch) until(limit time.Duration, what string, is func() bool) error {
 	late := false
 	t := time.AfterFunc(limit, func() {

@@ -5,19 +5,20 @@
 BENCH=$ARL_ROOT/tests/bench
 CLUSTER=$ARL_ROOT/deploy/local-cluster/cluster
 
-# use_cluster NAME: its kubeconfig in KUBECONFIG.
+# use_cluster NAME: sets KUBECONFIG to the cluster's kubeconfig.
 use_cluster() {
     KUBECONFIG=$("$CLUSTER" --name "$1" kubeconfig)
     export KUBECONFIG
 }
 
-# go_environment: with GO_MINOR, as find_go has it.
+# go_environment: sets what Go needs. GO_MINOR is that of find_go.
 go_environment() {
     export GOCACHE=$ARL_CACHE/go/build GOMODCACHE=$ARL_CACHE/go/mod GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0
     find_go
 }
 
-# make_bench NAME: WORK/bench, and WORK/kubeconfig.json for it. NAME: a local cluster whose kubectl is used if there is no other.
+# make_bench NAME: builds WORK/bench, and writes WORK/kubeconfig.json for it. NAME: a local cluster, whose kubectl is used if there is
+# no other.
 make_bench() {
     local kubectl=(kubectl)
     command -v kubectl >/dev/null || kubectl=("$CLUSTER" --name "$1" kubectl)
@@ -26,7 +27,7 @@ make_bench() {
     (umask 077 && "${kubectl[@]}" config view --raw -o json >"$WORK/kubeconfig.json")
 }
 
-# The program's name holds the digest of all that it is built from, so a stale one is never used.
+# The program's name has the digest of all that it is built from, so an old program is never used.
 kwok_key() { cat "$BENCH"/kwok/go.{mod,sum} <(declare -f compile_kwok) | sha256sum | cut -c 1-16; }
 
 # make_kwok: sets KWOK, and builds it if it is not in the cache.

@@ -29,8 +29,8 @@ var (
 	}
 )
 
-// Every phase takes arl's samples and the floor's in turns, and in the other order in each second
-// round, so that what changes on the machine meanwhile falls on both.
+// A phase takes samples of arl and of the floor in turns; every other round begins with the other one. So
+// changes on the machine during a phase affect both.
 type phase struct {
 	name string
 	run  func(b *bench) error
@@ -97,7 +97,7 @@ func (b *bench) newNames(prefix string, n int) []string {
 	return names
 }
 
-// refillFloor deletes what was claimed and makes the pods that replace it, when arl's operator does.
+// refillFloor deletes what was claimed, and makes the pods that replace it as late as arl's operator does.
 func (b *bench) refillFloor(s claimSet, last time.Time) error {
 	if err := b.floor.drop(s.names, s.pods); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (b *bench) countClaims(what string, before account, n int) error {
 	return nil
 }
 
-// One at a time: each round's claims are over before the first refill begins.
+// phaseClaim measures single claims. All claims of a round are over before the first refill begins.
 func (b *bench) phaseClaim() error {
 	n := b.sizes.claimsARound
 	if err := b.atLeast(20); err != nil {
@@ -259,7 +259,7 @@ func (b *bench) learnStatus(sandbox string) error {
 	return b.removeTasks(api, []string{name})
 }
 
-// countTasks checks the writes of n tasks: one each, and those that say Running of a task that takes long.
+// countTasks checks the writes of n tasks: one each, and one more for a long task, which says Running.
 func (b *bench) countTasks(what string, before account, progressBefore, n int) error {
 	time.Sleep(200 * time.Millisecond)
 	after, err := b.account()
@@ -439,12 +439,12 @@ func (b *bench) phaseMemory() error {
 	return b.procs.reportMemory(b)
 }
 
-// phaseIdle lets everything rest and looks at what is done all the same.
+// phaseIdle measures what requests are made and what CPU time is used when there is nothing to do.
 func (b *bench) phaseIdle() error {
 	if err := b.atLeast(1); err != nil {
 		return err
 	}
-	time.Sleep(3 * time.Second) // the last coalesced status, the last kept connections
+	time.Sleep(3 * time.Second) // until the last status is written and the last kept connections are closed
 	before, err := b.account()
 	if err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// How busy the machine was: the share of the time in which some process waited for a CPU. Figures of
-// a run in which others were busy, too, are comparable within that run only.
+// pressure says how busy the machine was: the share of the time in which some process waited for a CPU. If
+// other programs were busy, figures can be compared only with those of the same run.
 type pressure struct {
 	at      time.Time
 	stalled time.Duration

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// processes finds arl's processes in the host's /proc by the pods that they run in: a local cluster's
-// node is but a PID namespace of this machine.
+// processes finds arl's processes in this machine's /proc by the pods in which they run: the node of a local
+// cluster is only a PID namespace of this machine.
 type processes struct {
 	operatorPID int // 0: look for it
 }
@@ -82,7 +82,7 @@ func memoryOf(pid int) (memory, error) {
 	return m, nil
 }
 
-// peakMemory is the most that a process ever had, in KiB; 0 if that is not known.
+// peakMemory is the most memory that a process has ever had, in KiB; 0 if that is not known.
 func peakMemory(pid int) int {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(text)) {
@@ -154,7 +154,7 @@ func (p *processes) sampleUnderLoad(b *bench, sandbox string) (stop func()) {
 	wg.Add(1)
 	go func() {
 		defer wg.Done()
-		// The search through /proc costs more than the look itself: once is enough.
+		// The search through /proc costs more than reading the figures, so it is done only once.
 		s, r := find("arl-sidecar", uid), find("runner", uid)
 		for len(s) > 0 && len(r) > 0 {
 			select {

@@ -19,7 +19,7 @@ func (s *scale) startProfile() (stop func() error, err error) {
 		return nil, err
 	}
 	data := filepath.Join(dir, "perf.data")
-	// The clock of the CPU: virtual machines have no hardware events.
+	// The event cpu-clock, since virtual machines have no hardware events.
 	record := exec.Command("perf", "record", "--quiet", "--no-buildid-cache", "--event=cpu-clock", "--freq=999",
 		"--pid="+strconv.Itoa(s.meter.pids["operator"]), "--output="+data)
 	record.Stderr = os.Stderr
@@ -34,7 +34,7 @@ func (s *scale) startProfile() (stop func() error, err error) {
 	}, nil
 }
 
-// writeProfile finds the functions' names: the image's program has none, but the one that it was made of.
+// writeProfile finds the functions' names: the program in the image has none, but the one from which it was made has.
 func (s *scale) writeProfile(dir, data string) error {
 	ids := filepath.Join(dir, "ids")
 	if s.symbols != "" {

@@ -24,7 +24,7 @@ type report struct {
 	failed   int
 }
 
-// tally is how many writes so many claims or tasks took.
+// tally has the writes that a number of claims or tasks took.
 type tally struct {
 	Of     int            `json:"of"`
 	Counts map[string]int `json:"counts"`
@@ -35,7 +35,7 @@ type figure struct {
 	Unit   string    `json:"unit"`
 	Ours   quantiles `json:"ours"`
 	Floor  quantiles `json:"floor"`
-	Ratio  float64   `json:"ratio,omitempty"` // of the medians, or of what the target is about
+	Ratio  float64   `json:"ratio,omitempty"` // of the medians, or of the values that the target compares
 	Target string    `json:"target,omitempty"`
 	Met    *bool     `json:"met,omitempty"`
 }
@@ -47,7 +47,7 @@ type quantiles struct {
 	P99 float64 `json:"p99,omitempty"`
 }
 
-// target judges two medians, or what of gives.
+// target judges two medians, or, if of is set, the values that of takes from the quantiles.
 type target struct {
 	text string
 	met  func(ours, floor float64) bool

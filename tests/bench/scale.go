@@ -12,12 +12,12 @@ import (
 
 type scaleSizes struct {
 	pods    []int // of each pool, one size after the other
-	claims  int   // at once
+	claims  int   // claims at once
 	rates   []rate
-	roll    int // how many idle pods are rolled, at most
+	roll    int // the most idle pods that are rolled
 	during  rate
-	fair    int // claims of one namespace at once
-	singles int // claims of another one meanwhile, at most
+	fair    int // claims at once in one namespace
+	singles int // the most claims meanwhile in another namespace
 	rounds  int
 }
 
@@ -37,13 +37,13 @@ var (
 	}
 )
 
-// Who makes the writes: arl's operator, or we by hand, and when we replace the pods that were claimed.
+// side says who makes the writes: arl's operator, or the floor, which has two ways to replace claimed pods.
 type side int
 
 const (
 	ours        side = iota
-	floorAtOnce      // A: at once
-	floorHeld        // B: when no claim has come for as long as arl's operator waits
+	floorAtOnce      // A: replaces each at once
+	floorHeld        // B: replaces them when no claim has come for as long as arl's operator waits
 )
 
 type scale struct {
@@ -95,7 +95,7 @@ func (s *scale) used(o *series, k side, before cpuUse, n int) {
 var scalePhases = []string{"grow", "burst", "rate", "roll", "fair"}
 
 func (s *scale) prepare(crds string) error {
-	// First, since KWOK removes what a run before has left there, too.
+	// The node comes first: with it, KWOK also removes the pods that an earlier run has left on it.
 	if _, err := s.b.client.create("/api/v1/nodes", fakeNode()); err != nil && !hasStatus(err, 409) {
 		return err
 	}
@@ -110,7 +110,7 @@ func (s *scale) prepare(crds string) error {
 func (s *scale) cleanup() {
 	s.b.cleanup()
 	s.other.cleanup()
-	s.b.client.remove("/api/v1/nodes/" + fakeNodeName) // last, or nobody says that its pods have ended
+	s.b.client.remove("/api/v1/nodes/" + fakeNodeName) // last: without the node KWOK does not end its pods
 }
 
 func (s *scale) doPhases(wanted []string) {
@@ -192,7 +192,7 @@ func (s *scale) round(round int, wanted []string) error {
 	return nil
 }
 
-// spread begins n claims.
+// spread calls one for n claims, at once or over a time.
 type spread func(n int, one func(i int) error) error
 
 func atOnce(n int, one func(i int) error) error { return parallel(0, n, one) }
@@ -250,7 +250,7 @@ func (b *bench) endClaims(k side, set claimSet) error {
 	return b.settle()
 }
 
-// areBound looks whether each sandbox has a pod that says so, too, and that no other one ever had.
+// areBound checks that each sandbox has a pod, that the pod names the sandbox, and that it never had another one.
 func (b *bench) areBound(names []string) error {
 	sandboxes := map[string]*object{}
 	for _, o := range b.sandboxes.snapshot() {
@@ -308,7 +308,7 @@ func (s *scale) toSize(n, round int, measured bool) error {
 
 func burstGoals(o *series) { o.goals[floorHeld] = ratioAtMost(1.0) }
 
-// While claims keep coming, an operator that has to replace pods all the time is what to compare with.
+// rateGoals compares with floor A: while claims keep coming, an operator has to replace pods all the time.
 func rateGoals(r rate) func(*series) {
 	return func(o *series) {
 		o.goals[floorAtOnce] = ratioAtMost(1.0)
@@ -415,7 +415,7 @@ func isClosed(ch <-chan struct{}) bool {
 	}
 }
 
-// roll has the template change, and claims meanwhile, next to the same claims before.
+// roll changes the template, and measures claims during the roll, next to the same claims before it.
 func (s *scale) roll() error {
 	b, r := s.b, s.sizes.during
 	if s.sizes.roll < b.size {
@@ -457,7 +457,7 @@ func (s *scale) roll() error {
 	return nil
 }
 
-// memory looks at who is there, at the size that the pools have.
+// memory reports the memory of each component at the present size of the pools.
 func (s *scale) memory() {
 	for _, who := range scaleUsers {
 		m, err := memoryOf(s.meter.pids[who])

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Whose CPU time and memory is looked at. The client's is that of this program, which is the floor's
-// operator as well.
+// scaleUsers are those whose CPU time and memory is measured. "client" is this program, which is also the
+// floor's operator.
 var scaleUsers = []string{"operator", "API server", "etcd", "kwok", "scheduler", "controllers", "client"}
 
 // cpuRow is milliseconds of CPU time for each of so many claims or pods.
@@ -19,7 +19,7 @@ type cpuRow struct {
 
 var sideNames = [...]string{"ours", "floor A", "floor B"}
 
-// timesQuiet judges a figure by another one of arl's own.
+// timesQuiet is a target relative to another figure of arl's, which was measured while nothing else happened.
 func timesQuiet(most float64, quiet *series) target {
 	return target{text: fmt.Sprintf("<= %gx of quiet", most), met: func(o, _ float64) bool {
 		return o <= most*quantilesOf(quiet.values[ours]).P50
