@@ -1,8 +1,8 @@
-"""What tests/crds/run sends: the bodies of clients, good and bad variants of each kind."""
+"""The objects that tests/crds/run sends: those of clients, and good and bad variants of each kind."""
 import copy
 
 API = "arl.infra.io/v1alpha1"
-SPEC_CHARACTERS = 1441792  # of spec.steps in all, as the rule counts them
+SPEC_CHARACTERS = 1441792  # the most that all of spec.steps may have, as the rule in the CRD counts
 
 
 def pool(name="p", **spec):
@@ -65,7 +65,7 @@ SIDECAR = {"name": "sidecar"}
 STEP = "spec.steps[0]"
 TEMPLATE = "spec.template.spec"
 
-# (name, object): taken as they are, without a warning.
+# (name, object): these are accepted without a warning.
 ACCEPTED = [
     ("pool of the client", client_pool()),
     ("pool of the client with a testbed", client_pool(testbed=True)),
@@ -119,7 +119,7 @@ ACCEPTED = [
     ("ttlSecondsAfterFinished 0", task(ttlSecondsAfterFinished=0)),
 ] + [(f"timeout {t}", task(timeout=t)) for t in ("300s", "1m30.5s", "250ms", "1h", "1ms", "1000us", "1000µs", ".5s", "2.s", "1h2m3s4ms")]
 
-# (name, object, what the refusal must say)
+# (name, object, a text of the refusal): these are refused.
 REFUSED = [
     ("negative replicas", pool(replicas=-1), "spec.replicas"),
     ("replicas missing", without(pool(), "spec", "replicas"), "spec.replicas"),

@@ -1,4 +1,4 @@
-"""The ValidatingAdmissionPolicy of the manifests, asked as a tenant who may do anything with pods, and as others."""
+"""Tests of the ValidatingAdmissionPolicy of the manifests: requests by a tenant who may do anything with pods, and by others."""
 import copy
 import json
 import os
@@ -21,7 +21,7 @@ def pod(name, **metadata):
             "spec": {"schedulerName": "none", "automountServiceAccountToken": False, "containers": [{"name": "c", "image": "i"}]}}
 
 
-# (what, metadata of a pod to create, a word of the refusal; "": it passes)
+# (what, metadata of a pod to create, a text of the refusal; "": it passes)
 CREATES = [
     ("a pod without anything of ours", {"labels": {"app": "x"}, "annotations": {"a": "b"}}, ""),
     ("a pod that another project's Sandbox owns", {"ownerReferences": [FOREIGN]}, ""),
@@ -34,7 +34,7 @@ CREATES = [
     ("a copy of a pod of ours", OURS, "arl.infra.io/"),
 ]
 
-# (what, merge patch of a pod of ours, a word of the refusal)
+# (what, merge patch of the metadata of arl's pod, a text of the refusal; "": it passes)
 PATCHES = [
     ("another label", {"labels": {"team": "b"}}, ""),
     ("another annotation", {"annotations": {"note": None}}, ""),
@@ -49,7 +49,7 @@ PATCHES = [
 ]
 
 VOLUMES = [{"name": n, "emptyDir": {}} for n in ("arl", "arl-journal", "workspace")]
-# (what, an ephemeral container of a pod of ours, a word of the refusal)
+# (what, an ephemeral container for arl's pod, a text of the refusal; "": it passes)
 EPHEMERAL = [
     ("beside the user's container", {"targetContainerName": "c", "volumeMounts": [{"name": "workspace", "mountPath": "/w"}]}, ""),
     ("with no target", {}, ""),
@@ -57,7 +57,7 @@ EPHEMERAL = [
     ("with the journal", {"targetContainerName": "c", "volumeMounts": [{"name": "workspace", "mountPath": "/w"}, {"name": "arl-journal", "mountPath": "/j"}]}, "ephemeral container"),
     ("with the runners' folders", {"volumeMounts": [{"name": "arl", "mountPath": "/j"}]}, "ephemeral container"),
 ]
-# (what, container, list, a word of the refusal)
+# (what, a container whose image is changed, the list that it is in, a text of the refusal; "": it passes)
 IMAGES = [
     ("of the user's container", "c", "containers", ""),
     ("of the agent", "sidecar", "containers", "images of the containers"),
@@ -66,7 +66,7 @@ IMAGES = [
 
 
 class Policy:
-    """suite: the module with kubectl(), expect() and eventually(); in a namespace that is there."""
+    """The checks. suite: the module with kubectl(), expect() and eventually(). The namespace must exist."""
 
     def __init__(self, suite, root, namespace):
         self.s = suite
@@ -76,7 +76,7 @@ class Policy:
         self.installed_here = False
 
     def asked(self, who, *args, body=None, refusal=""):
-        """refusal: a word of it; "": it passes."""
+        """Calls kubectl as this user, and checks that the refusal has the text, or, if that is "", that there is none."""
         out, err = self.s.kubectl(f"--as={who}", "-n", self.ns, *args, body=body, fails=bool(refusal))
         self.s.expect(not refusal or ("forbidden" in err and refusal in err), f"as {who}: {err[:400]}")
         return out
@@ -92,14 +92,14 @@ class Policy:
         self.s.kubectl("-n", self.ns, "create", "role", "tenant", "--verb=*",
                        "--resource=pods,pods/status,pods/ephemeralcontainers,pods/binding,warmpools.arl.infra.io,sandboxes.arl.infra.io")
         self.s.kubectl("-n", self.ns, "create", "rolebinding", "tenant", "--role=tenant", f"--serviceaccount={self.ns}:tenant")
-        # Of a pool that is there: the garbage collector takes pods away whose owner is not.
+        # The pod's owner must exist: the garbage collector deletes pods whose owner does not.
         pool = json.loads(self.s.kubectl("-n", self.ns, "create", "-o", "json", "-f", "-", body=self.s.o.pool("x", replicas=0))[0])
         WARMPOOL["uid"] = pool["metadata"]["uid"]
         ours = pod("ours", **OURS)
         ours["spec"].update(volumes=VOLUMES, initContainers=[{"name": "arl-init", "image": "i"}])
         ours["spec"]["containers"].append({"name": "sidecar", "image": "i"})
         self.s.kubectl("-n", self.ns, "create", "-f", "-", body=ours)
-        self.s.eventually(self.create, CREATES[2][1], CREATES[2][2])     # it is enforced a moment later
+        self.s.eventually(self.create, CREATES[2][1], CREATES[2][2])     # the policy is enforced a moment after it was made
 
     def remove(self):
         if self.installed_here:
@@ -135,7 +135,7 @@ class Policy:
                    "-p", json.dumps({"spec": {containers: [{"name": name, "image": "other"}]}}), refusal=refusal)
 
     def status_passes(self):
-        """What kubelets and other controllers write."""
+        """Kubelets and other controllers may write a pod's status, but not labels of arl's with it."""
         self.asked(self.tenant, "patch", "pod", "ours", "--subresource=status", "--type=merge", "--dry-run=server",
                    "-p", json.dumps({"status": {"message": "m"}}))
         self.patch({"labels": {f"{GROUP}/status": "allocated"}}, "labels below arl.infra.io/", "--subresource=status")
@@ -147,7 +147,7 @@ class Policy:
         self.image("sidecar", "containers", "", who=OPERATOR)
 
     def roles_write_no_status(self):
-        """No role of the manifests but the operator's own writes a status of ours."""
+        """Checks that only the operator's role may write the status of arl's kinds."""
         roles = json.loads(self.s.kubectl("get", "clusterroles", "-o", "json")[0])["items"]
         for role in roles:
             writes = [r for r in role.get("rules") or [] if GROUP in r.get("apiGroups", []) and any("/status" in x or x == "*" for x in r["resources"])
