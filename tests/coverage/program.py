@@ -1,5 +1,5 @@
-"""The operator's program, end to end and without a cluster: its flags, how it starts and stops, its pages, its Lease, an API
-server that goes away. The API server is a fake that has no pools, sandboxes, tasks or pods.
+"""Tests of the operator's program without a cluster: its flags, start and end, HTTP pages, Lease, and an API server that goes away.
+The API server is a fake one, which has no pools, sandboxes, tasks or pods.
 """
 import base64
 import contextlib
@@ -60,7 +60,7 @@ def wait_for(condition, what):
 
 
 class Api(http.server.ThreadingHTTPServer):
-    """Secrets and one Lease are kept; lists are empty, and a watch lasts until the server is down or told news."""
+    """An API server that keeps a Secret and a Lease. Lists are empty. A watch lasts until set_down(True)."""
     daemon_threads = True
 
     def __init__(self, tls=None):
@@ -70,15 +70,15 @@ class Api(http.server.ThreadingHTTPServer):
         self.secret = self.lease = None
         self.version = 10
         self.down = False
-        self.rival = None  # who writes itself into the Lease before anybody else does
+        self.rival = None  # a holder that writes itself into the Lease before the operator can
         self.watches = []
         self.lock = threading.Lock()
-        self.lists = threading.Event()  # they are answered from when it is set
+        self.lists = threading.Event()  # lists are answered only after it is set
         self.lists.set()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def handle_error(self, request, client_address):
-        pass  # a client that closed its connection
+        pass  # the client has closed its connection
 
     def holder(self):
         return ((self.lease or {}).get("spec") or {}).get("holderIdentity")
@@ -186,7 +186,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Operator:
-    """The program under way; its log goes into a file, which is read as text."""
+    """An operator that runs. Its log goes into a file."""
 
     def __init__(self, binary, folder, cluster, user, *flags):
         self.port = free_port()
@@ -239,7 +239,7 @@ class Operator:
 
 
 class Place:
-    """What a case works with: a folder, a fake API server, and operators that are gone afterwards."""
+    """What a case works with: a folder, a fake API server, and operators, which are ended after the case."""
 
     def __init__(self, binary):
         self.binary, self.folder, self.api, self.operators = binary, tempfile.mkdtemp(prefix="arl-program-"), Api(), []
@@ -251,7 +251,7 @@ class Place:
         return op
 
     def certificates(self, ca, *names):
-        """A CA, and certificates for these names with their keys in the same files: paths."""
+        """Makes a CA, and a certificate for each name, with the key in the same file. Returns the paths."""
         def openssl(*args):
             subprocess.run(["openssl", *args], cwd=self.folder, check=True, capture_output=True, timeout=PATIENCE_S)
         new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
@@ -268,7 +268,7 @@ class Place:
         return path
 
     def call(self, *args, **env):
-        """(status, stdout and stderr) of a run that ends by itself."""
+        """Runs the program until it ends by itself. Returns (status, stdout and stderr)."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("KUBE")}
         r = subprocess.run([self.binary, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                            text=True, timeout=PATIENCE_S, env=dict(clean, HOME=self.folder, **env))
@@ -430,7 +430,7 @@ def _(p):
     user = {"client-certificate": path("client.crt"), "client-key": path("client.pem")}
     for changed, without_user, says in (({"certificate-authority": path("other.crt")}, False, "SSL certificate problem"),
                                         ({"tls-server-name": "api.other"}, False, "api.other"),
-                                        ({}, True, "")):  # how that is told depends on when the server hangs up
+                                        ({}, True, "")):  # the message depends on the moment at which the server hangs up
         op = p.start(user=None if without_user else user, **dict(cluster, **changed))
         op.says("no signing key yet.*" + says)
         equal((op.ready(), p.api.secret, op.stop()), (False, None, 0))
@@ -456,6 +456,6 @@ def run_case(binary, f):
 
 
 def run(binary):
-    """Yields (name, failures) of each case."""
+    """Runs all cases. Yields (name, failures) of each."""
     for text, f in CASES:
         yield text, run_case(binary, f)
