@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# What suites written in shell share: one line a check, and the sum at the end.
+# What suites written in shell share: checks, each with a line, and the last line with the sums.
 
 PASSED=0
 FAILED=0
 
-# usage_of SCRIPT: the comment at its top.
+# usage_of SCRIPT: prints the comment at the top of the script.
 usage_of() { sed -n '2,${/^#/!q;/^# \(shellcheck\|needs:\)/d;s/^# \{0,1\}//p}' "$1"; }
 
-# only_help SCRIPT ARGUMENT...: for suites that take no other argument.
+# only_help SCRIPT ARGUMENT...: for suites whose only argument is --help.
 only_help() {
     local script=$1
     shift
@@ -18,7 +18,7 @@ only_help() {
     esac
 }
 
-# check NAME COMMAND...: the command's output is shown only if it fails.
+# check NAME COMMAND...: runs a check. The command's output is shown only if it fails.
 check() {
     local name=$1 out
     shift
@@ -32,7 +32,7 @@ check() {
     fi
 }
 
-# refuses STATUS TEXT COMMAND...: the command fails with this exit status and says this.
+# refuses STATUS TEXT COMMAND...: the command must fail with this exit status, and its output must have this text.
 refuses() {
     local status=$1 text=$2 out rc=0
     shift 2
@@ -41,7 +41,7 @@ refuses() {
     [ "$rc" = "$status" ] && [[ $out == *"$text"* ]]
 }
 
-# says TEXT COMMAND...: the command succeeds and its output has this in it.
+# says TEXT COMMAND...: the command must succeed, and its output must have this text.
 says() {
     local text=$1 out
     shift
