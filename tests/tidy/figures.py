@@ -171,7 +171,7 @@ def limits(root):
 
 
 def old_source(root, folder):
-    """Unpacks the repository's files of the last change of figures.txt into this folder. None if git does not have them."""
+    """The repository as it was at the last change of figures.txt, unpacked into this folder. None if git does not have it."""
     def git(*args):
         return subprocess.run(["git", "-C", root, *args], capture_output=True, check=True).stdout
     try:
