@@ -120,7 +120,6 @@ static void assert_same_pod(const struct pod *a, const struct pod *b, const char
     SAME_TEXT(seal);
     SAME_TEXT(agent_key);
     SAME_TEXT(ip);
-    SAME_TEXT(node);
     SAME(phase);
     SAME(owned);
     SAME(allocated);
