@@ -338,16 +338,19 @@ static int load_records(struct journal *j)
  * else has begun is not known: -EBADMSG. */
 static int check_rest(const struct journal *j)
 {
-    struct record rec;
-    size_t n;
-    int r = 0;
+    struct record recs[64];
+    size_t n = sizeof(recs);
 
-    for (off_t at = j->end; r == 0 && at < j->size; at += (off_t)sizeof(rec)) {
-        r = read_at(j->fd, &rec, sizeof(rec), at, &n);
-        if (r == 0 && n == sizeof(rec) && rec.type == RECORD_START && is_whole(&rec))
-            r = -EBADMSG;
+    for (off_t at = j->end; n == sizeof(recs); at += (off_t)sizeof(recs)) {
+        int r = read_at(j->fd, recs, sizeof(recs), at, &n);
+
+        if (r < 0)
+            return r;
+        for (size_t i = 0; i < n / sizeof(recs[0]); i++)
+            if (recs[i].type == RECORD_START && is_whole(&recs[i]))
+                return -EBADMSG;
     }
-    return r;
+    return 0;
 }
 
 int journal_start(struct journal *j, const struct journal_key *key,
