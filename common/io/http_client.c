@@ -16,6 +16,7 @@
 #include "common/io/http_client_body.h"
 #include "common/io/http_client_tls.h"
 #include "common/io/send_line.h"
+#include "common/io/send_window.h"
 
 /* A peer that vanished without a word is noticed after about 75 s of silence (30 + 3 * 15), or 45 s
  * after something was sent to it. */
@@ -27,8 +28,9 @@
  * when older, so that load spreads again after an API server came back. */
 #define CONN_MAX_IDLE_S 80L
 #define CONN_MAX_AGE_S 900L
-/* More than can ever be open: HTTP_POOL_MAX bounds the shared ones, and the callers those of their
- * own. With a smaller number curl would close idle connections while many streams are open. */
+/* More than can ever be open: SEND_WINDOW_MAX bounds the shared ones, and the callers those of
+ * their own. With a smaller number curl would close idle connections while many streams are open.
+ */
 #define CONN_CACHE_MAX 65536L
 
 struct http_client {
@@ -42,8 +44,9 @@ struct http_client {
     struct list running;   /* calls that curl has */
     struct list waiting;   /* calls to be given to curl: the pool is full, or curl is calling us */
     struct send_line line; /* those of them that share kept connections */
-    struct list zombies;   /* cancelled from inside a callback of curl's */
-    unsigned pooled;       /* running calls that share kept connections */
+    struct send_window window; /* how many of these may run */
+    struct list zombies;       /* cancelled from inside a callback of curl's */
+    unsigned pooled;           /* running calls that share kept connections */
     bool in_curl; /* inside curl_multi_socket_action(): handles can not be added, removed */
     bool closing;
     struct http_tls_ref *tls;
@@ -93,9 +96,11 @@ struct http_call {
     struct buf answer;
     bool stream;
     bool pooled;
+    bool writes; /* reads may be long, and say little of how busy the server is */
     bool too_large;
     bool wants_open; /* on_open, or a time limit that ends with the headers */
     size_t header_bytes;
+    int64_t sent_ns;     /* when curl got it */
     int64_t timeout_ms;  /* from when curl has it; 0: none */
     int64_t deadline_ms; /* loop time; 0: none, or it waits in line */
     int64_t idle_ms;
@@ -284,6 +289,7 @@ static struct http_call *call_new(struct http_client *c, const struct http_reque
     call->stream = req->stream;
     call->wants_open = req->stream && (handler->on_open || req->answer_timeout_ms > 0);
     call->pooled = !req->own_connection && !req->close_after;
+    call->writes = strcmp(req->method, "GET") != 0;
     call->timeout_ms = req->timeout_ms;
     call->idle_ms = req->idle_timeout_ms;
     first_ms = req->answer_timeout_ms > 0 ? req->answer_timeout_ms : req->idle_timeout_ms;
@@ -390,6 +396,16 @@ static void response_fill(struct http_call *call, int error, struct http_respons
     }
 }
 
+/* How long a write took, and whether the server has too much to do, sets how many run at once. */
+static void note_answer(const struct http_call *call, const struct http_response *resp)
+{
+    struct http_client *c = call->client;
+    bool refused = resp->status == 429 || resp->status == 503 || resp->error == -ETIMEDOUT;
+
+    if (call->pooled && call->writes && (resp->status || refused))
+        send_window_answer(&c->window, call->sent_ns, (int64_t)uv_hrtime(), refused, c->pooled);
+}
+
 /* Ends a call that curl has or that waits: tells its owner and frees it. */
 static void call_end(struct http_call *call, int error, const char *msg)
 {
@@ -398,8 +414,10 @@ static void call_end(struct http_call *call, int error, const char *msg)
     response_fill(call, error, &resp);
     if (error)
         resp.error_msg = msg;
-    if (call->state == CALL_RUNNING)
+    if (call->state == CALL_RUNNING) {
+        note_answer(call, &resp);
         call_detach(call);
+    }
     list_remove(&call->link);
     send_line_remove(&call->client->line, &call->turn);
     call->state = CALL_ENDED;
@@ -540,6 +558,7 @@ static void call_run(struct http_call *call)
     list_remove(&call->link);
     list_push_back(&c->running, &call->link);
     call->state = CALL_RUNNING;
+    call->sent_ns = (int64_t)uv_hrtime();
     call_set_deadline(call);
     c->pooled += call->pooled;
     r = curl_multi_add_handle(c->multi, call->easy);
@@ -559,7 +578,7 @@ static void client_settle(struct http_client *c)
         if (!call->pooled)
             call_run(call);
     }
-    while ((!c->opts.pool_max || c->pooled < c->opts.pool_max) && (next = send_line_take(&c->line)))
+    while ((!c->opts.in_line || c->pooled < c->window.size) && (next = send_line_take(&c->line)))
         call_run(container_of(next, struct http_call, turn));
 }
 
@@ -674,7 +693,7 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
                     struct http_client **ret, struct err *err)
 {
-    static const struct http_client_opts shared = {HTTP_POOL_MAX, CONN_CACHE_MAX};
+    static const struct http_client_opts shared = {.in_line = true, .cache_max = CONN_CACHE_MAX};
     struct http_client *c;
 
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -687,6 +706,7 @@ int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
     list_init(&c->waiting);
     list_init(&c->zombies);
     send_line_init(&c->line);
+    send_window_init(&c->window);
     c->multi = curl_multi_init();
     assert(c->multi);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);

@@ -22,13 +22,6 @@ struct http_client;
 struct http_call;
 
 #define HTTP_CONNECT_TIMEOUT_MS 5000
-/* How many requests on shared connections (neither own_connection nor close_after) run at once.
- * Further ones wait in line (send_line.h). Their timeout_ms begins when they leave the line,
- * because the server does not cause this wait. The wait ends, because each request before them
- * ends. With an API server on two cores, bursts of 20 and 50 writes end soonest with 6 to 12. A TLS
- * connection takes 70 KiB. */
-#define HTTP_POOL_MAX 8
-
 /* TLS and identity of the peers of https:// URLs. Strings may be NULL. Certificates and keys are
  * PEM text in memory. */
 struct http_tls {
@@ -78,11 +71,16 @@ struct http_handler {
 };
 
 struct http_client_opts {
-    unsigned pool_max; /* HTTP_POOL_MAX or another bound; 0: requests never wait for each other */
-    long cache_max;    /* idle connections that are kept; beyond it the oldest is closed */
+    /* How many requests on shared connections (neither own_connection nor close_after) run at once
+     * depends on the server (send_window.h). Further ones wait in line (send_line.h). Their
+     * timeout_ms begins when they leave the line, because the server does not cause this wait. The
+     * wait ends, because each request before them ends. false: requests never wait for each other.
+     */
+    bool in_line;
+    long cache_max; /* idle connections that are kept; beyond it the oldest is closed */
 };
 
-/* opts NULL: a pool of HTTP_POOL_MAX. */
+/* opts NULL: in_line. */
 int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
                     struct http_client **ret, struct err *err);
 /* Cancels all calls. When all handles are closed the client is freed and cb (may be NULL) is

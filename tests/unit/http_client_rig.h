@@ -12,6 +12,7 @@
 #include "common/base/buf.h"
 #include "common/base/list.h"
 #include "common/io/http_client.h"
+#include "common/io/send_window.h"
 
 #include <uv.h>
 
@@ -107,7 +108,7 @@ static void conn_hold(struct server_conn *c)
     server.held_count++;
     server.held_seen++;
     server.held_max = MAX(server.held_max, server.held_count);
-    if (server.held_count == HTTP_POOL_MAX || server.held_seen == server.held_want)
+    if (server.held_count == SEND_WINDOW_START || server.held_seen == server.held_want)
         release_held();
 }
 

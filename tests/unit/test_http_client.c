@@ -287,22 +287,49 @@ static void test_many(void **state)
         drop(&t[i]);
     }
     assert_int_equal(late.status, 200);
-    assert_int_equal(server.held_max, HTTP_POOL_MAX);
-    assert_int_equal(server.accepted, HTTP_POOL_MAX);
+    assert_int_equal(server.held_max, SEND_WINDOW_START);
+    assert_int_equal(server.accepted, SEND_WINDOW_START);
     assert_int_equal(cancelled.done, 0);
     drop(&late);
     drop(&cancelled);
+}
+
+/* A server that says 429 to writes gets fewer requests at once. Reads say nothing. */
+static void test_refused_writes_narrow_the_window(void **state)
+{
+    for (int round = 0; round < 2; round++) {
+        struct client_call busy[SEND_WINDOW_START] = {0}, t[SEND_WINDOW_START] = {0};
+        int at_once = round ? SEND_WINDOW_START / 2 : SEND_WINDOW_START;
+
+        for (int i = 0; i < SEND_WINDOW_START; i++)
+            start(&busy[i], "/busy", (struct http_request){.method = round ? "PATCH" : "GET"});
+        run();
+        server.held_seen = 0;
+        server.held_want = -1;
+        for (int i = 0; i < SEND_WINDOW_START; i++)
+            start(&t[i], "/hold", (struct http_request){.timeout_ms = 300});
+        while (server.held_seen < at_once)
+            uv_run(&server.loop, UV_RUN_ONCE);
+        for (int i = 0; i < 10; i++)
+            uv_run(&server.loop, UV_RUN_NOWAIT);
+        assert_int_equal(server.held_seen, at_once);
+        run();
+        for (int i = 0; i < SEND_WINDOW_START; i++) {
+            drop(&busy[i]);
+            drop(&t[i]);
+        }
+    }
 }
 
 /* The most urgent request in line goes first, and one of another group before many of one group. */
 static void test_order_of_the_line(void **state)
 {
     enum { COUNT = 40 };
-    struct client_call held[HTTP_POOL_MAX] = {0}, many[COUNT] = {0}, other = {0}, urgent = {0};
+    struct client_call held[SEND_WINDOW_START] = {0}, many[COUNT] = {0}, other = {0}, urgent = {0};
 
     calls_done = 0;
-    server.held_want = HTTP_POOL_MAX;
-    for (int i = 0; i < HTTP_POOL_MAX; i++)
+    server.held_want = SEND_WINDOW_START;
+    for (int i = 0; i < SEND_WINDOW_START; i++)
         start(&held[i], "/hold", (struct http_request){0});
     for (int i = 0; i < COUNT; i++)
         start(&many[i], "/echo", (struct http_request){.urgency = 2, .group = "a"});
@@ -310,9 +337,9 @@ static void test_order_of_the_line(void **state)
     start(&urgent, "/echo", (struct http_request){.urgency = 1, .group = "a"});
     run();
     assert_int_equal(many[COUNT - 1].status, 200);
-    assert_in_range(urgent.place, 0, 3 * HTTP_POOL_MAX);
-    assert_in_range(other.place, 0, 3 * HTTP_POOL_MAX);
-    for (int i = 0; i < HTTP_POOL_MAX; i++)
+    assert_in_range(urgent.place, 0, 3 * SEND_WINDOW_START);
+    assert_in_range(other.place, 0, 3 * SEND_WINDOW_START);
+    for (int i = 0; i < SEND_WINDOW_START; i++)
         drop(&held[i]);
     for (int i = 0; i < COUNT; i++)
         drop(&many[i]);
@@ -324,9 +351,9 @@ static void test_order_of_the_line(void **state)
  * another call. */
 static void test_limit_that_ends_in_the_line(void **state)
 {
-    struct client_call hanging[HTTP_POOL_MAX] = {0}, late = {0}, next = {0};
+    struct client_call hanging[SEND_WINDOW_START] = {0}, late = {0}, next = {0};
 
-    for (int i = 0; i < HTTP_POOL_MAX; i++)
+    for (int i = 0; i < SEND_WINDOW_START; i++)
         start(&hanging[i], "/hang", (struct http_request){.timeout_ms = 300});
     late.next = &next;
     late.next_path = "/echo";
@@ -335,7 +362,7 @@ static void test_limit_that_ends_in_the_line(void **state)
     assert_int_equal(late.error, -ETIMEDOUT);
     assert_int_equal(late.chunks, 0);
     assert_int_equal(next.status, 200);
-    for (int i = 0; i < HTTP_POOL_MAX; i++)
+    for (int i = 0; i < SEND_WINDOW_START; i++)
         drop(&hanging[i]);
     drop(&late);
     drop(&next);
@@ -345,18 +372,18 @@ static void test_limit_that_ends_in_the_line(void **state)
  * sent all the same, and then has all of that time. */
 static void test_wait_is_not_counted(void **state)
 {
-    struct client_call t[HTTP_POOL_MAX + 2] = {0};
+    struct client_call t[SEND_WINDOW_START + 2] = {0};
 
     server.held_want = -1;
-    for (int i = 0; i < HTTP_POOL_MAX; i++)
+    for (int i = 0; i < SEND_WINDOW_START; i++)
         start(&t[i], "/hang", (struct http_request){.timeout_ms = 300});
-    start(&t[HTTP_POOL_MAX], "/echo", (struct http_request){.timeout_ms = 200});
-    start(&t[HTTP_POOL_MAX + 1], "/hang", (struct http_request){.timeout_ms = 200});
+    start(&t[SEND_WINDOW_START], "/echo", (struct http_request){.timeout_ms = 200});
+    start(&t[SEND_WINDOW_START + 1], "/hang", (struct http_request){.timeout_ms = 200});
     run();
     assert_int_equal(t[0].error, -ETIMEDOUT);
-    assert_int_equal(t[HTTP_POOL_MAX].status, 200);
-    assert_int_equal(t[HTTP_POOL_MAX + 1].error, -ETIMEDOUT);
-    assert_true(t[HTTP_POOL_MAX + 1].maybe_sent);
+    assert_int_equal(t[SEND_WINDOW_START].status, 200);
+    assert_int_equal(t[SEND_WINDOW_START + 1].error, -ETIMEDOUT);
+    assert_true(t[SEND_WINDOW_START + 1].maybe_sent);
     for (size_t i = 0; i < ARRAY_SIZE(t); i++)
         drop(&t[i]);
 }
@@ -480,6 +507,7 @@ int main(void)
         TEST(test_answer_timeout),
         TEST(test_many),
         TEST(test_wait_is_not_counted),
+        TEST(test_refused_writes_narrow_the_window),
         TEST(test_order_of_the_line),
         TEST(test_limit_that_ends_in_the_line),
         TEST(test_cancel),
