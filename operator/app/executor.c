@@ -21,29 +21,18 @@ static const struct {
     const struct api_kind *kind;
     const char *reason;
 } ends[] = {
-    {&api_sandbox, "AgentKeyChanged"},
-    {&api_sandbox, "AgentNotBelieved"},
-    {&api_sandbox, "AgentTooOld"},
-    {&api_sandbox, "InvalidSpec"},
-    {&api_sandbox, "NoPodAvailable"},
-    {&api_sandbox, "PodBroken"},
-    {&api_sandbox, "PodLost"},
-    {&api_sandbox, "PoolNotFound"},
-    {&api_task, "AgentRefused"},
-    {&api_task, "AgentRestarted"},
-    {&api_task, "AgentUnavailable"},
-    {&api_task, "Canceled"},
-    {&api_task, "Completed"},
-    {&api_task, "InvalidSpec"},
-    {&api_task, "PodLost"},
-    {&api_task, "ResultLost"},
-    {&api_task, "Retrying"},
-    {&api_task, "SandboxDeleted"},
-    {&api_task, "SandboxFailed"},
-    {&api_task, "SandboxNotFound"},
-    {&api_task, "SpecTooLarge"},
-    {&api_task, "StepFailed"},
-    {&api_task, "Deleted"},
+    {&api_sandbox, "AgentKeyChanged"}, {&api_sandbox, "AgentNotBelieved"},
+    {&api_sandbox, "AgentTooOld"},     {&api_sandbox, "InvalidSpec"},
+    {&api_sandbox, "NoPodAvailable"},  {&api_sandbox, "PodBroken"},
+    {&api_sandbox, "PodLost"},         {&api_sandbox, "PodTaken"},
+    {&api_sandbox, "PoolNotFound"},    {&api_task, "AgentRefused"},
+    {&api_task, "AgentRestarted"},     {&api_task, "AgentUnavailable"},
+    {&api_task, "Canceled"},           {&api_task, "Completed"},
+    {&api_task, "InvalidSpec"},        {&api_task, "PodLost"},
+    {&api_task, "ResultLost"},         {&api_task, "Retrying"},
+    {&api_task, "SandboxDeleted"},     {&api_task, "SandboxFailed"},
+    {&api_task, "SandboxNotFound"},    {&api_task, "SpecTooLarge"},
+    {&api_task, "StepFailed"},         {&api_task, "Deleted"},
     {&api_sandbox, "Deleted"},
 };
 #define END_REASONS ARRAY_SIZE(ends)
@@ -80,6 +69,9 @@ struct write {
     char *rv;        /* of the object in the cache when this began; NULL: none was there */
     bool read_back;  /* after a Conflict, or when it is unknown whether it took place */
     bool lost_claim; /* READ after a claim that was answered with Conflict */
+    /* The claim of a pod, and the status that says so, while both are under way: the last of them
+     * that ends frees the sandbox for its next plan. */
+    struct write *beside;
     int64_t begun_mono_ns;
     unsigned resolve_failures;
 };
@@ -150,6 +142,18 @@ static void wake(const struct write *wr, const char *prefix, const char *name)
         world_queue(wr->x->w, prefix, key);
 }
 
+static void end_entries(const struct write *wr, const char *key)
+{
+    struct ledger *l = wr->x->w->ledger;
+
+    if (wr->kind == &api_pod || !wr->beside)
+        ledger_end(l, wr->kind, key);
+    if (wr->verb == LEDGER_CLAIM && !wr->beside)
+        ledger_end(l, &api_sandbox, wr->sandbox_key);
+    if (wr->beside)
+        wr->beside->beside = NULL;
+}
+
 /* The outcome is known: everything that waited for it is planned again. */
 static void write_end(struct write *wr)
 {
@@ -158,9 +162,7 @@ static void write_end(struct write *wr)
     char key[META_KEY_MAX];
 
     meta_key(key, wr->ns, wr->name);
-    ledger_end(w->ledger, wr->kind, key);
-    if (wr->verb == LEDGER_CLAIM)
-        ledger_end(w->ledger, &api_sandbox, wr->sandbox_key);
+    end_entries(wr, key);
     if (wr->pool_key) {
         world_queue(w, PLAN_POOL, wr->pool_key);
         world_wake_waiting(w, wr->pool_key);
@@ -270,9 +272,10 @@ static void note_refusal(const struct write *wr, const char *why)
 static void note_read(struct write *wr, enum kube_reason answer)
 {
     const struct sandbox *s = world_sandbox(wr->x->w, wr->sandbox_key);
+    const struct pod *named = s ? world_promised_pod(wr->x->w, s) : NULL;
     struct sandbox_state *st;
 
-    if (!s || world_sandbox_pod(wr->x->w, s))
+    if (!s || world_sandbox_pod(wr->x->w, s) || (named && named->ours && pod_idle(named)))
         return;
     st = world_sandbox_state(wr->x->w, wr->sandbox_key);
     str_set(&st->lost_pod_uid, xstrdup(wr->uid));
@@ -320,6 +323,13 @@ static void resolve(struct write *wr)
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
+/* The API server has judged this one write, and nothing is the matter with the server. */
+static bool is_refusal(enum kube_reason r)
+{
+    return r == KUBE_INVALID || r == KUBE_TOO_LARGE || r == KUBE_FORBIDDEN ||
+           r == KUBE_NAMESPACE_TERMINATING || r == KUBE_QUOTA_EXCEEDED || r == KUBE_WEBHOOK_FAILED;
+}
+
 /* The message without the name that was made up for this try: the next one has another, and it is
  * the same refusal. */
 static char *refusal_text(const struct write *wr, const char *message)
@@ -360,8 +370,11 @@ static void note_claim(struct write *wr, const struct kube_result *res)
     int64_t now = ops_now(wr->x->ops).mono_ns;
     /* Without an answer nothing is known, and a pod that is gone is no refusal. */
     bool refused = res->http_status > 0 && res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND;
+    struct pool_state *st = world_pool_state(wr->x->w, wr->pool_key);
 
-    world_pool_state(wr->x->w, wr->pool_key)->last_claim_mono_ns = now;
+    st->last_claim_mono_ns = now;
+    if (res->reason == KUBE_OK || is_refusal(res->reason))
+        st->claims_work = res->reason == KUBE_OK;
     if (res->reason != KUBE_CONFLICT) /* that is judged when the pod has been read */
         note_refusal(wr, refused ? res->message : NULL);
     if (res->reason == KUBE_OK)
@@ -400,13 +413,6 @@ static void note_ready(struct write *wr, const char *key)
 
     if (st && st->seen_mono_ns)
         metrics_observe(&wr->x->sandbox_wait, ops_now(wr->x->ops).mono_ns - st->seen_mono_ns);
-}
-
-/* The API server has judged this one write, and nothing is the matter with the server. */
-static bool is_refusal(enum kube_reason r)
-{
-    return r == KUBE_INVALID || r == KUBE_TOO_LARGE || r == KUBE_FORBIDDEN ||
-           r == KUBE_NAMESPACE_TERMINATING || r == KUBE_QUOTA_EXCEEDED || r == KUBE_WEBHOOK_FAILED;
 }
 
 static enum run_refusal refusal_of(enum kube_reason r)
@@ -523,6 +529,19 @@ static void do_create(struct executor *x, const char *key, const struct action *
     wr->call = kube_create(x->ops, KUBE_TO_REFILL, &api_pod, a->ns, buf_str(&body), on_done, wr);
 }
 
+/* The status that says that the sandbox has the pod, before the claim is answered. */
+static struct write *begin_status_beside(struct write *claim, const struct action *a)
+{
+    struct write *wr =
+        write_begin(claim->x, LEDGER_STATUS, &api_sandbox, a->ns, a->other_name, NULL);
+
+    wr->plan_key = xstrdup(claim->plan_key);
+    wr->uid = xstrdup(a->other_uid);
+    wr->reason = xstrdup("PodReady");
+    wr->beside = claim;
+    return wr;
+}
+
 static void do_claim(struct executor *x, const char *key, const struct action *a)
 {
     char pool_key[META_KEY_MAX], sandbox_key[META_KEY_MAX];
@@ -531,12 +550,18 @@ static void do_claim(struct executor *x, const char *key, const struct action *a
     meta_key(pool_key, a->ns, a->pool);
     meta_key(sandbox_key, a->ns, a->other_name);
     wr = write_begin(x, LEDGER_CLAIM, &api_pod, a->ns, a->name, pool_key);
-    ledger_begin(x->w->ledger, LEDGER_CLAIM, &api_sandbox, sandbox_key, NULL);
     wr->plan_key = xstrdup(key);
     wr->uid = xstrdup(a->uid);
     wr->sandbox_key = xstrdup(sandbox_key);
+    if (a->ready_body)
+        wr->beside = begin_status_beside(wr, a);
+    else
+        ledger_begin(x->w->ledger, LEDGER_CLAIM, &api_sandbox, sandbox_key, NULL);
     wr->call =
         kube_patch(x->ops, KUBE_TO_CLAIM, &api_pod, a->ns, a->name, NULL, a->body, on_done, wr);
+    if (wr->beside)
+        wr->beside->call = kube_patch(x->ops, KUBE_TO_CLAIM, &api_sandbox, a->ns, a->other_name,
+                                      "status", a->ready_body, on_done, wr->beside);
 }
 
 static enum kube_purpose status_purpose(const struct api_kind *kind)

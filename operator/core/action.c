@@ -17,8 +17,10 @@ void actions_done(struct actions *a)
         free(x->uid);
         free(x->rv);
         free(x->other_name);
+        free(x->other_uid);
         free(x->pool);
         free(x->body);
+        free(x->ready_body);
         free(x->reason);
         free(x->message);
         free(x->trace);

@@ -9,7 +9,7 @@
 
 enum action_type {
     ACTION_CREATE_POD, /* a further pod for the pool `name`; the executor names and builds it */
-    ACTION_CLAIM_POD,  /* patch pod `name` with body for the Sandbox other_name */
+    ACTION_CLAIM_POD,  /* patch pod `name` with body for the Sandbox other_name; see ready_body */
     ACTION_DELETE,     /* delete the object with exactly this uid */
     ACTION_STATUS,     /* merge patch of the status subresource with body */
     ACTION_READ,       /* read the object from the API server, since the cache may be behind */
@@ -31,12 +31,14 @@ struct action {
     char *uid;        /* of the object */
     char *rv;         /* DELETE: only of this version; NULL: of any */
     char *other_name; /* CLAIM: the Sandbox */
+    char *other_uid;  /* CLAIM: its UID */
     char *pool;       /* CREATE, CLAIM: the pool's name */
     char *body;
-    char *reason;  /* why, for logs and Events */
-    char *message; /* for logs and Events */
-    char *trace;   /* STATUS of a task: its traceID, for logs; NULL: none */
-    bool warning;  /* EVENT */
+    char *ready_body; /* CLAIM: the Sandbox's status, to be written at the same time; NULL: none */
+    char *reason;     /* why, for logs and Events */
+    char *message;    /* for logs and Events */
+    char *trace;      /* STATUS of a task: its traceID, for logs; NULL: none */
+    bool warning;     /* EVENT */
     int64_t number;
 };
 

@@ -7,7 +7,9 @@
  *                                       somebody else answers in the place of its agent
  *
  * - The oldest waiting sandbox of a pool gets the oldest idle ready pod. The claim makes the
- *   sandbox the pod's owner; the status goes straight to Ready.
+ *   sandbox the pod's owner; the status goes straight to Ready. Both are written at the same time.
+ *   From then on the status decides: the pod that it names is claimed until the claim succeeds, and
+ *   is for nobody else. Nothing is said to the agent before that.
  * - Pending is written only after PENDING_AFTER, so that a quick claim costs no third write.
  * - A missing pool, or none of its pods in time, ends in Failed. So does the loss of the pod, and
  *   one that does not get ready again after the claim: a sandbox never gets a second one.
@@ -27,11 +29,13 @@
 #include "common/base/backoff.h"
 #include "common/base/buf.h"
 #include "common/base/limits.h"
+#include "operator/core/sandbox_use.h"
 
 #define POOL_GRACE_NS (10 * NSEC_PER_SEC)
 #define PENDING_AFTER_NS (100 * NSEC_PER_MSEC)
 #define TELL_INTERVAL_MS 10000
 #define NOT_BELIEVED "AgentNotBelieved"
+#define AGENT_ANSWERS "the agent in the pod answers"
 #define PIN_INTERVAL_MAX_MS (256 * TELL_INTERVAL_MS)
 #define TELL_REFUSALS 3 /* one may be an accident */
 /* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
@@ -56,32 +60,39 @@ static void write_status(const struct view *v, struct sandbox_status *to, const 
     action_status(v->out, &api_sandbox, &v->s->meta, buf_steal(&body), reason);
 }
 
+/* What the status says of a sandbox that has this pod; p is NULL: of one that has none. */
+static void status_to(const struct view *v, const struct pod *p, enum sandbox_phase phase,
+                      const char *reason, const char *message, struct sandbox_status *to)
+{
+    /* Failed is for ever, and Ready says which pod it is. */
+    assert(v->s->status.phase != SANDBOX_FAILED || phase == SANDBOX_FAILED);
+    assert(phase != SANDBOX_READY || (p && (p->agent_key || v->s->status.agent_key)));
+    sandbox_status_copy(to, &v->s->status);
+    to->phase = phase;
+    condition_set(&to->ready, phase == SANDBOX_READY ? CONDITION_TRUE : CONDITION_FALSE, reason,
+                  message, v->now.wall_ns);
+    if (!p || phase == SANDBOX_FAILED)
+        return;
+    str_set(&to->pod_name, xstrdup(p->meta.name));
+    str_set(&to->pod_uid, xstrdup(p->meta.uid));
+    str_set(&to->pod_ip, xstrdup(p->ip));
+    str_set(&to->work_dir, xstrdup(p->work_dir));
+    if (v->s->status.phase < SANDBOX_BOUND) /* what came before is nobody's loss */
+        to->container_restarts = p->restarts;
+    if (phase == SANDBOX_READY && !to->agent_key)
+        str_set(&to->agent_key, xstrdup(p->agent_key));
+}
+
 /* why: for the log and for what note_status() does; the reason is for the condition. */
 static void move_as(const struct view *v, enum sandbox_phase phase, const char *reason,
                     const char *message, const char *why)
 {
     struct sandbox_status to;
 
-    /* Failed is for ever, and Ready says which pod it is. */
-    assert(v->s->status.phase != SANDBOX_FAILED || phase == SANDBOX_FAILED);
-    assert(phase != SANDBOX_READY || (v->pod && (v->pod->agent_key || v->s->status.agent_key)));
     if (v->s->status.phase == phase && str_eq(v->s->status.ready.reason, reason) &&
         str_eq(v->s->status.ready.message, message))
         return;
-    sandbox_status_copy(&to, &v->s->status);
-    to.phase = phase;
-    condition_set(&to.ready, phase == SANDBOX_READY ? CONDITION_TRUE : CONDITION_FALSE, reason,
-                  message, v->now.wall_ns);
-    if (v->pod && phase != SANDBOX_FAILED) {
-        str_set(&to.pod_name, xstrdup(v->pod->meta.name));
-        str_set(&to.pod_uid, xstrdup(v->pod->meta.uid));
-        str_set(&to.pod_ip, xstrdup(v->pod->ip));
-        str_set(&to.work_dir, xstrdup(v->pod->work_dir));
-        if (v->s->status.phase < SANDBOX_BOUND) /* what came before is nobody's loss */
-            to.container_restarts = v->pod->restarts;
-        if (phase == SANDBOX_READY && !to.agent_key)
-            str_set(&to.agent_key, xstrdup(v->pod->agent_key));
-    }
+    status_to(v, v->pod, phase, reason, message, &to);
     write_status(v, &to, why);
     if (phase == SANDBOX_FAILED)
         action_event(v->out, &api_sandbox, &v->s->meta, true, reason, message);
@@ -122,7 +133,7 @@ static bool is_served(const struct view *v, const char *pool_key, size_t free_po
     return bucket_rank(&world_shelf(v->w, pool_key)->line, &v->s->meta) < free_pods;
 }
 
-static void claim(const struct view *v, struct pod *p)
+static struct action *claim(const struct view *v, struct pod *p)
 {
     struct action *a = action_add(v->out, ACTION_CLAIM_POD, &api_pod, &p->meta);
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
@@ -130,7 +141,26 @@ static void claim(const struct view *v, struct pod *p)
     pod_claim_patch(p, &v->s->meta, &body);
     a->body = buf_steal(&body);
     a->other_name = xstrdup(v->s->meta.name);
-    a->pool = xstrdup(v->s->pool);
+    a->other_uid = xstrdup(v->s->meta.uid);
+    a->pool = xstrdup(p->pool);
+    return a;
+}
+
+/* The status goes out together with the claim, so that a client waits for one write and not for
+ * two. But where the API server refuses claims, no sandbox is to be Ready before its pod is taken:
+ * the first claim of a pool goes alone, and so does one that was refused before. */
+static void claim_first(const struct view *v, const char *pool_key, struct pod *p)
+{
+    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct action *a = claim(v, p);
+    struct sandbox_status to;
+
+    if (!world_pool_state(v->w, pool_key)->claims_work || v->st->claims_refused > 0)
+        return;
+    status_to(v, p, SANDBOX_READY, "PodReady", AGENT_ANSWERS, &to);
+    sandbox_status_patch(v->s, &to, &body);
+    a->ready_body = buf_steal(&body);
+    sandbox_status_done(&to);
 }
 
 /* Says why it waits, once that takes longer than a person would notice. */
@@ -197,8 +227,8 @@ static void pool_missing(const struct view *v)
 }
 
 /* The API server refuses that its pods are taken. Returns whether it is time to try again: not
- * before that is told, and not for ever. */
-static bool may_claim(const struct view *v, const struct warmpool *pool)
+ * before that is told, as this phase, and not for ever. */
+static bool may_claim(const struct view *v, enum sandbox_phase phase)
 {
     int64_t deadline = plan_deadline(&v->s->meta, v->s->meta.created_wall_ns, patience_ns(v));
     const struct condition *told = &v->s->status.ready;
@@ -209,8 +239,7 @@ static bool may_claim(const struct view *v, const struct warmpool *pool)
         action_after(v->out, v->st->next_claim_mono_ns);
     if (v->st->claims_refused < TELL_REFUSALS)
         return due;
-    message =
-        xasprintf("a pod of WarmPool %s cannot be taken: %s", pool->meta.name, v->st->claim_error);
+    message = xasprintf("a pod of WarmPool %s cannot be taken: %s", v->s->pool, v->st->claim_error);
     if (v->now.mono_ns >= deadline) {
         move(v, SANDBOX_FAILED, "NoPodAvailable", message);
         return false;
@@ -218,7 +247,7 @@ static bool may_claim(const struct view *v, const struct warmpool *pool)
     action_after(v->out, deadline);
     if (str_eq(told->reason, "ClaimRefused") && str_eq(told->message, message))
         return due;
-    move(v, SANDBOX_PENDING, "ClaimRefused", message);
+    move(v, phase, "ClaimRefused", message);
     return false;
 }
 
@@ -244,8 +273,8 @@ static void plan_waiting(const struct view *v)
     free_pods = world_claimable(v->w, pool_key, &first);
     if (!is_served(v, pool_key, free_pods))
         wait_for_pod(v, pool);
-    else if (may_claim(v, pool))
-        claim(v, first);
+    else if (may_claim(v, SANDBOX_PENDING))
+        claim_first(v, pool_key, first);
 }
 
 /* ---- with a pod ------------------------------------------------------------------------------ */
@@ -298,24 +327,43 @@ static void plan_claimed(const struct view *v)
     if (!v->pod->ready || !v->pod->ip || !knows_key(v))
         plan_unready(v);
     else if (first || was_forged || !v->st->was_ready || may_tell(v))
-        move_as(v, SANDBOX_READY, "PodReady", "the agent in the pod answers",
-                first ? "PodReady" : "PodReadyAgain");
+        move_as(v, SANDBOX_READY, "PodReady", AGENT_ANSWERS, first ? "PodReady" : "PodReadyAgain");
 }
 
 static void fail_lost(const struct view *v, const char *what)
 {
-    const char *pod = v->pod ? v->pod->meta.name : v->s->status.pod_name;
-    cleanup_free char *message = xasprintf("pod %s %s", str_or_empty(pod), what);
+    cleanup_free char *message = xasprintf("pod %s %s", str_or_empty(v->s->status.pod_name), what);
 
     move(v, SANDBOX_FAILED, "PodLost", message);
 }
 
-static void fail_broken(const struct view *v)
+static void fail_broken(const struct view *v, const struct pod *p)
 {
     cleanup_free char *message = xasprintf("pod %s is of no use any more: %s",
-                                           str_or_empty(v->s->status.pod_name), v->pod->broken);
+                                           str_or_empty(v->s->status.pod_name), p->broken);
 
     move(v, SANDBOX_FAILED, "PodBroken", message);
+}
+
+static bool is_dead(const struct pod *p)
+{
+    return p->meta.deleting || pod_terminal(p) || p->broken;
+}
+
+static void fail_dead(const struct view *v, const struct pod *p)
+{
+    cleanup_free char *what = NULL;
+
+    if (p->meta.deleting)
+        what = xasprintf("is being deleted%s%s", p->disruption ? ": " : "",
+                         str_or_empty(p->disruption));
+    else if (pod_terminal(p))
+        what = xasprintf("has ended: %s",
+                         p->trouble_message ? p->trouble_message : "its containers exited");
+    if (what)
+        fail_lost(v, what);
+    else
+        fail_broken(v, p);
 }
 
 /* Pods outlive operators. Returns whether the sandbox has failed, or fails now. */
@@ -358,24 +406,44 @@ static bool plan_pod_alive(const struct view *v)
         a->other_name = xstrdup(v->s->meta.name);
         return false;
     }
-    if (!p) {
+    if (!p)
         fail_lost(v, v->st->lost_pod_why);
-    } else if (p->meta.deleting) {
-        cleanup_free char *what = xasprintf("is being deleted%s%s", p->disruption ? ": " : "",
-                                            str_or_empty(p->disruption));
+    else if (is_dead(p))
+        fail_dead(v, p);
+    else
+        return true;
+    return false;
+}
 
-        fail_lost(v, what);
-    } else if (pod_terminal(p)) {
-        cleanup_free char *what = xasprintf(
-            "has ended: %s", p->trouble_message ? p->trouble_message : "its containers exited");
+/*
+ * The status gives the sandbox a pod, and the pod is not the sandbox's yet: the claim that went out
+ * with the status was lost, or was answered with Conflict; or this process has just started. The
+ * claim is made again, of the same pod. Returns false if it is not so.
+ */
+static bool plan_promised(const struct view *v)
+{
+    struct pod *p = world_promised_pod(v->w, v->s);
+    cleanup_free char *message = NULL;
 
-        fail_lost(v, what);
-    } else if (p->broken) {
-        fail_broken(v);
-    } else {
+    if (v->pod || !p || !p->ours)
+        return false;
+    if (ledger_busy_obj(v->w->ledger, &api_pod, &p->meta))
+        return true; /* the end of that write plans this sandbox */
+    if (p->sandbox && !str_eq(p->sandbox, v->s->meta.name)) {
+        message = xasprintf("pod %s was taken by Sandbox %s: two operators acted at the same time",
+                            p->meta.name, p->sandbox);
+        move(v, SANDBOX_FAILED, "PodTaken", message);
         return true;
     }
-    return false;
+    if (!pod_idle(p))
+        return false;
+    if (is_dead(p)) {
+        fail_dead(v, p);
+        return true;
+    }
+    if (may_claim(v, SANDBOX_BOUND))
+        claim(v, p);
+    return true;
 }
 
 /* Returns whether there is anything to write. */
@@ -642,7 +710,7 @@ static void plan_phase(const struct view *v)
         break;
     case SANDBOX_BOUND:
     case SANDBOX_READY:
-        if (!plan_pod_alive(v) || plan_old_agent(v))
+        if (plan_promised(v) || !plan_pod_alive(v) || plan_old_agent(v))
             break;
         inherit_disbelief(v);
         if (v->st->not_believed_why)
@@ -655,49 +723,6 @@ static void plan_phase(const struct view *v)
     case SANDBOX_FAILED:
         break;
     }
-}
-
-/*
- * Use that is no task. Clocks of clients say little: the time counts as when it was seen to change,
- * any change is use, and its own value only where this process finds it. A clock that is behind
- * must not end what is used then; one that is ahead gains nothing.
- */
-static void note_used_at(const struct view *v, bool first)
-{
-    struct sandbox_state *st = v->st;
-    int64_t at = v->s->used_at_wall_ns, used = v->now.mono_ns;
-
-    if (at == 0 || at == st->noted_used_at_ns)
-        return;
-    if (first)
-        used = plan_deadline(&v->s->meta, at, 0);
-    st->noted_used_at_ns = at;
-    st->used_mono_ns = MAX(st->used_mono_ns, MIN(used, v->now.mono_ns));
-}
-
-/* When it was used last, and since when it is in its phase, by this process's clock. What was
- * before the first plan is known in wall time only, see plan_deadline(). */
-static void note_use(const struct view *v, bool first)
-{
-    const struct sandbox_status *status = &v->s->status;
-    struct sandbox_state *st = v->st;
-    int64_t ended = MAX(status->last_task_wall_ns, st->last_task_wall_ns);
-
-    if (first && ended > 0)
-        st->used_mono_ns = plan_deadline(&v->s->meta, ended, 0);
-    else if (st->task_ended || st->task_dropped || st->last_task_wall_ns > st->noted_task_wall_ns)
-        st->used_mono_ns = v->now.mono_ns;
-    if (st->task_dropped)
-        st->last_task_wall_ns = MAX(st->last_task_wall_ns, v->now.wall_ns);
-    note_used_at(v, first);
-    st->noted_task_wall_ns = MAX(st->last_task_wall_ns, ended);
-    st->task_ended = st->task_dropped = false;
-    /* Not Ready, and not Ready for good, are the same status since the same time. */
-    if (first && status->phase != SANDBOX_FAILED && status->ready.since_wall_ns > 0)
-        st->phase_mono_ns = plan_deadline(&v->s->meta, status->ready.since_wall_ns, 0);
-    else if (first || st->known_phase != (int)status->phase)
-        st->phase_mono_ns = v->now.mono_ns;
-    st->known_phase = (int)status->phase;
 }
 
 void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out)
@@ -726,7 +751,7 @@ void sandbox_plan(struct world *w, const char *key, struct now now, struct actio
         v.st->seen_mono_ns = now.mono_ns;
         v.st->inherited = v.s->status.phase >= SANDBOX_BOUND;
     }
-    note_use(&v, first);
+    sandbox_note_use(v.s, v.st, now, first);
     if (v.s->meta.deleting)
         drop_pods(&v, v.s->meta.uid, "SandboxDeleted");
     if (ledger_busy(w->ledger, &api_sandbox, key))

@@ -23,7 +23,7 @@ enum pod_mark {
                          * it yet; or left by a release that sealed no pods */
     MARK_ORPHAN,        /* pod_orphan() */
     MARK_OTHER,         /* like idle, but made for an earlier pool of this name */
-    MARK_BOUND,         /* not idle */
+    MARK_BOUND,         /* not idle, or the status of a sandbox names it */
     MARK_BUSY,          /* like idle, but a write is under way */
     MARK_ENDED,         /* like idle, but it has ended */
     MARK_STALE_UNREADY, /* idle; if there are too many, pods are deleted in the order of these four

@@ -357,6 +357,8 @@ static void on_sandbox(void *arg, struct meta *old_obj, struct meta *new_obj)
         index_sandbox(w, old_obj, false);
     if (new_obj)
         index_sandbox(w, new_obj, true);
+    world_promise(w, old_obj ? container_of(old_obj, struct sandbox, meta) : NULL,
+                  new_obj ? container_of(new_obj, struct sandbox, meta) : NULL);
     if (new_obj && !old_obj)
         sandbox_back(world_sandbox_state(w, key), new_obj->uid);
     else if (!new_obj && w->standby)
@@ -618,6 +620,7 @@ static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready
     world_queue(w, PLAN_POOL, key);
     if (new_ready && pod_idle(p))
         world_wake_waiting(w, key);
+    world_queue_promised(w, p);
     if (!p->sandbox)
         return;
     meta_key(key, p->meta.ns, p->sandbox);
@@ -697,8 +700,10 @@ static void on_ledger(void *arg, const struct api_kind *kind, const char *key)
     struct world *w = arg;
     struct pod *p = kind == &api_pod ? world_pod(w, key) : NULL;
 
-    if (p)
+    if (p) {
         world_mark_pod(w, p);
+        world_queue_promised(w, p);
+    }
     if (kind == &api_sandbox)
         world_line_sandbox(w, key);
 }
@@ -742,6 +747,7 @@ void world_free(struct world *w)
     index_done(&w->pods_by_sandbox);
     index_done(&w->waiting_by_pool);
     index_done(&w->tasks_by_sandbox);
+    index_done(&w->sandboxes_by_pod);
     store_free(w->pools);
     store_free(w->sandboxes);
     store_free(w->tasks);

@@ -44,6 +44,7 @@ struct policy {
 struct pool_state {
     char *gone_uid; /* the UID of the pool that was deleted last under this name */
     int64_t last_claim_mono_ns;
+    bool claims_work;           /* the last claim whose outcome is known was accepted */
     int64_t held_since_mono_ns; /* since when a refill is held back; 0: it is not */
     int64_t status_mono_ns;     /* of the last status write */
     /* The template that was checked last, and its error. */
@@ -106,6 +107,7 @@ struct world {
     struct index pods_by_sandbox;  /* bound pods, by the sandbox */
     struct index waiting_by_pool;  /* sandboxes without a pod, by "namespace/poolRef" */
     struct index tasks_by_sandbox; /* unfinished tasks, by "namespace/sandboxRef" */
+    struct index sandboxes_by_pod; /* those that world_sandbox_promised(), by "namespace/podName" */
     struct ledger *ledger;
     struct queue *queue;
     struct map pool_states;    /* by key */
@@ -152,6 +154,18 @@ struct run *world_take_run(struct world *w, const char *key);
 /* The pod of this sandbox: its owner has the sandbox's UID, and it is the pod that the sandbox's
  * status names. As long as the status names none, the pod must be one of ours. */
 struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
+/* Whether its status gives it a pod. The claim of that pod may not have been answered yet, or may
+ * have been lost: until it is made, the pod is for nobody else. */
+bool world_sandbox_promised(const struct sandbox *s);
+/* The pod that the status of the sandbox names, whoever has it. NULL: the cache has none. */
+struct pod *world_promised_pod(const struct world *w, const struct sandbox *s);
+/* Whether the status of a sandbox names this pod. */
+bool world_pod_promised(const struct world *w, const struct pod *p);
+/* Called when the sandbox `is` has taken the place of `was` in the store; NULL: there is, or was,
+ * none. */
+void world_promise(struct world *w, struct sandbox *was, struct sandbox *is);
+/* Queues the sandboxes that wait for this pod to be claimed. */
+void world_queue_promised(struct world *w, const struct pod *p);
 
 /* The API server has answered a create with this pod. Call it before the pod goes into the store.
  */

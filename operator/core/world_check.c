@@ -6,18 +6,23 @@ static void check_indexes(const struct world *w)
 {
     char key[META_KEY_MAX];
     const struct meta *m;
-    size_t pos = 0, waiting = 0, tasks = 0, bound = 0;
+    size_t pos = 0, waiting = 0, promised = 0, tasks = 0, bound = 0;
 
     while ((m = store_next(w->sandboxes, &pos))) {
         const struct sandbox *s = container_of(m, struct sandbox, meta);
 
-        if (!world_sandbox_waits(s))
-            continue;
-        meta_key(key, m->ns, s->pool);
-        assert(bucket_has(index_get(&w->waiting_by_pool, key), m));
-        waiting++;
+        if (world_sandbox_waits(s)) {
+            meta_key(key, m->ns, s->pool);
+            assert(bucket_has(index_get(&w->waiting_by_pool, key), m));
+            waiting++;
+        } else if (world_sandbox_promised(s)) {
+            meta_key(key, m->ns, s->status.pod_name);
+            assert(bucket_has(index_get(&w->sandboxes_by_pod, key), m));
+            promised++;
+        }
     }
     assert(index_check(&w->waiting_by_pool) == waiting);
+    assert(index_check(&w->sandboxes_by_pod) == promised);
     pos = 0;
     while ((m = store_next(w->tasks, &pos))) {
         const struct task *t = container_of(m, struct task, meta);

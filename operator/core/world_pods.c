@@ -105,7 +105,7 @@ static uint32_t marks_of(const struct world *w, const char *pool_key, const stru
                                                                           : POD_MARK(MARK_FOREIGN);
     if (pod_orphan(p))
         return POD_MARK(MARK_ORPHAN);
-    if (!pod_idle(p))
+    if (!pod_idle(p) || world_pod_promised(w, p))
         return POD_MARK(MARK_BOUND) | (fresh ? POD_MARK(MARK_GOOD) : 0);
     if (!pool || !world_pod_of_pool(pool, p))
         return POD_MARK(MARK_OTHER);

@@ -344,8 +344,11 @@ def ten_at_once_take_ten_pods_and_leave_none_behind(t):
         t.phase(b, "Ready")
     uids = {t.get("Sandbox", b)["status"]["podUID"] for b in boxes}
     equal(len(uids), 10, "different pods")
-    taken = t.pods(status="allocated")
-    equal(sorted(p["metadata"]["labels"]["arl.infra.io/sandbox"] for p in taken), sorted(boxes), "the sandboxes of the allocated pods")
+
+    def bearers():
+        return sorted(p["metadata"]["labels"]["arl.infra.io/sandbox"] for p in t.pods(status="allocated"))
+    wait("each sandbox to have its pod", lambda: len(bearers()) == 10, 10)    # the claim of a pod may end after the status
+    equal(bearers(), sorted(boxes), "the sandboxes of the allocated pods")
     t.kubectl("delete", "sbx", "--all", "--timeout=20s")
     t.kubectl("scale", "wp", "pool", "--replicas=0")
     wait("every pod to be gone", lambda: not t.pods(), 90)

@@ -246,6 +246,14 @@ const struct story stories[] = {
      "pod 3: made, not ready, ready\npool p: Pending, Ready, Pending, Ready, Pending, Ready\n"
      "sandbox b: Ready\nsandbox s: Pending, Ready\n",
      0},
+    /* The status goes out with the claim, where claims were accepted before. */
+    {"a claim that is refused after others keeps its pod",
+     "0 pool p 2 a\n3000 box b p\n9000 deny s\n9100 box s p\n9101 box u p\n30000 allow",
+     "pod 1: made, not ready, ready, bound to b\npod 2: made, not ready, ready, bound to s\n"
+     "pod 3: made, not ready, ready, bound to u\npod 4: made, not ready, ready\n"
+     "pod 5: made, not ready, ready\npool p: Pending, Ready, Scaling, Ready, Pending, Ready\n"
+     "sandbox b: Ready\nsandbox s: Ready, Bound, Ready\nsandbox u: Ready\n",
+     0},
     {"a webhook is down under the ends of tasks",
      THREE_BOXES "12000 task t b 600:0\n12000 task u c 600:0\n12000 task v s 600:0\n"
                  "12100 webhook\n20000 allow\n",

@@ -251,6 +251,8 @@ static void check_sandbox(struct sim *s, const struct obj *o, struct shadow *was
     check_key(s, o);
     if (forged_name(status_str(o, "podName")))
         sim_fail(s, "sandbox %s got a pod that no operator has made", o->name);
+    if (s->lives == 1 && strcmp(condition_reason(o, "Ready"), "PodTaken") == 0)
+        sim_fail(s, "sandbox %s lost its pod to another, of the same operator", o->name);
     if (strcmp(was->phase, "Failed") == 0 && strcmp(status_str(o, "phase"), "Failed") != 0)
         sim_fail(s, "sandbox %s came back from Failed", o->name);
     if (strcmp(was->phase, "Ready") == 0 && (strcmp(status_str(o, "phase"), "Pending") == 0))

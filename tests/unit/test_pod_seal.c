@@ -302,6 +302,11 @@ static void test_hand_made_pod_is_not_claimed(void **state)
     assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "claim"));
     put_built(f, "p-b", "u1");
     assert_in(fixture_plan(f, SANDBOX, NULL), "claim p-b for s");
+    /* Nor if a status names it. */
+    put_sandbox(f, "s", "",
+                "\"phase\":\"Ready\",\"agentKey\":\"" AGENT_SIDE_KEY "\",\"podName\":\"evil\","
+                "\"podUID\":\"evil\"");
+    assert_null(strstr(fixture_plan(f, SANDBOX, NULL), "claim"));
 }
 
 /* The pod itself says that the sandbox owns it, before the sandbox has a pod. */

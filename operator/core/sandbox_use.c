@@ -1,0 +1,43 @@
+#include "operator/core/sandbox_use.h"
+
+#include "operator/core/plan.h"
+
+/*
+ * Use that is no task. Clocks of clients say little: the time counts as when it was seen to change,
+ * any change is use, and its own value only where this process finds it. A clock that is behind
+ * must not end what is used then; one that is ahead gains nothing.
+ */
+static void note_used_at(const struct sandbox *s, struct sandbox_state *st, struct now now,
+                         bool first)
+{
+    int64_t at = s->used_at_wall_ns, used = now.mono_ns;
+
+    if (at == 0 || at == st->noted_used_at_ns)
+        return;
+    if (first)
+        used = plan_deadline(&s->meta, at, 0);
+    st->noted_used_at_ns = at;
+    st->used_mono_ns = MAX(st->used_mono_ns, MIN(used, now.mono_ns));
+}
+
+void sandbox_note_use(const struct sandbox *s, struct sandbox_state *st, struct now now, bool first)
+{
+    const struct sandbox_status *status = &s->status;
+    int64_t ended = MAX(status->last_task_wall_ns, st->last_task_wall_ns);
+
+    if (first && ended > 0)
+        st->used_mono_ns = plan_deadline(&s->meta, ended, 0);
+    else if (st->task_ended || st->task_dropped || st->last_task_wall_ns > st->noted_task_wall_ns)
+        st->used_mono_ns = now.mono_ns;
+    if (st->task_dropped)
+        st->last_task_wall_ns = MAX(st->last_task_wall_ns, now.wall_ns);
+    note_used_at(s, st, now, first);
+    st->noted_task_wall_ns = MAX(st->last_task_wall_ns, ended);
+    st->task_ended = st->task_dropped = false;
+    /* Not Ready, and not Ready for good, are the same status since the same time. */
+    if (first && status->phase != SANDBOX_FAILED && status->ready.since_wall_ns > 0)
+        st->phase_mono_ns = plan_deadline(&s->meta, status->ready.since_wall_ns, 0);
+    else if (first || st->known_phase != (int)status->phase)
+        st->phase_mono_ns = now.mono_ns;
+    st->known_phase = (int)status->phase;
+}
