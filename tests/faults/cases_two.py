@@ -116,13 +116,30 @@ def a_leader_stands_still(t):
         w.settle(load.boxes)
 
 
+def has_pod(t, box, may_be_taken):
+    """Waits until the sandbox has its pod. Of two operators that act at once each may give the same pod to another sandbox; one of the two
+    sandboxes is PodTaken then. Returns False for that one, where it may happen."""
+    def look():
+        s = t.get("Sandbox", box).get("status", {})
+        if s.get("phase") == "Failed":
+            expect(may_be_taken and s["conditions"][0]["reason"] == "PodTaken", f"the sandbox: {s}")
+            return "taken"
+        expect(s.get("phase") == "Ready", f"{s.get('phase')}: {s.get('conditions')}")
+        return t.pod_of(box)["metadata"]["labels"].get("arl.infra.io/sandbox") == box and "has it"
+    return wait(f"Sandbox {box} to have its pod", look, 900) == "has it"
+
+
 def crowd(t, elect):
     """Two operators serve more sandboxes than there are pods. Returns the largest number of pods that were idle or starting at once."""
     with Work(t, replicas=CROWD_PODS) as w, Pair(t, elect=elect):
         boxes = [w.sandbox() for _ in range(CROWD)]
-        served = set()
+        served, taken = set(), 0
         for box in boxes:
-            t.phase(box, "Ready", 900)
+            if not has_pod(t, box, may_be_taken=not elect):
+                taken += 1
+                w.drop(box)
+                boxes.append(w.sandbox())
+                continue
             served.add(box)
             name = w.task(box, steps=1)
             if random.random() < 0.5:
@@ -141,7 +158,7 @@ def crowd(t, elect):
         wait("one pod for each sandbox", one_each, 60)
         doubles = sum(1 for pods in w.owners.pods.values() if len(pods) > 1)
         figure(f"{CROWD} sandboxes on {CROWD_PODS} pods, two operators, {'one of them leads' if elect else 'both act'}: at most {w.owners.most_idle} pods idle or coming at once, "
-               f"{doubles} sandboxes had two pods for a moment")
+               f"{doubles} sandboxes had two pods for a moment, {taken} lost theirs to another one before anything was sent to it")
         w.settle(served, leader=elect)
         return w.owners.most_idle
 
