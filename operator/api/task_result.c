@@ -10,7 +10,7 @@
 #define MARKER_MAX 64
 #define OUTPUT_FILE_MAX 512u
 #define STEP_TEXT_BYTES 256u /* of a condition: it stands there twice */
-#define LABEL_NAME_MAX 128   /* of a step's name, as in sidecar/attempt/run_step.c */
+#define LABEL_NAME_MAX 128   /* of a step's name, as in sidecar/attempt/attempt_step.c */
 /* No text here comes near it: an attempt is trimmed to less (RUN_OUTPUT_MAX in run.h). */
 #define TEXT_MAX ((size_t)8 * LIMIT_TASK_OBJECT_BYTES)
 

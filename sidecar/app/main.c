@@ -15,7 +15,7 @@
 #include "common/wire/task_proto.h"
 #include "sidecar/app/install.h"
 #include "sidecar/app/server.h"
-#include "sidecar/attempt/run_table.h"
+#include "sidecar/attempt/attempt_table.h"
 #include "sidecar/auth/auth.h"
 #include "sidecar/auth/sealed.h"
 #include "sidecar/disk/journal.h"
@@ -112,7 +112,7 @@ struct app {
     struct sealer *sealer;
     struct journal *journal;
     struct spool *spool;
-    struct run_table *table;
+    struct attempt_table *table;
     struct server *server;
     char *containers_text;
     const char *containers[LIMIT_CONTAINERS];
@@ -189,7 +189,7 @@ static void on_server_closed(void *arg)
 {
     struct app *app = arg;
 
-    run_table_close(app->table, on_table_closed, app);
+    attempt_table_close(app->table, on_table_closed, app);
 }
 
 static void stop(struct app *app)
@@ -234,7 +234,7 @@ static int open_signals(struct app *app, struct err *err)
 
 static int set_up(struct app *app, struct err *err)
 {
-    struct run_table_opts to = {.dir = opts.dir};
+    struct attempt_table_opts to = {.dir = opts.dir};
     struct server_opts so = {.listen = opts.listen, .auth = &app->auth};
     cleanup_free char *follow_path = NULL;
 
@@ -253,7 +253,7 @@ static int set_up(struct app *app, struct err *err)
     to.journal = app->journal;
     to.spool = app->spool;
     to.follow_path = follow_path = xasprintf("%s/" FOLLOW_SOCKET, opts.state);
-    if (run_table_new(&app->loop, &to, &app->table, err) < 0)
+    if (attempt_table_new(&app->loop, &to, &app->table, err) < 0)
         return -EIO;
     so.table = app->table;
     so.sealer = app->sealer;

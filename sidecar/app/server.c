@@ -62,19 +62,19 @@ static void get_ready(struct server *s, struct http_exchange *x)
     bool ready = true;
 
     for (size_t i = 0; i < s->opts.container_count; i++)
-        ready = ready && run_table_container_ready(s->opts.table, i);
+        ready = ready && attempt_table_container_ready(s->opts.table, i);
     json_w_object(&w, NULL);
     json_w_bool(&w, "ready", ready);
     json_w_array(&w, "missing");
     for (size_t i = 0; i < s->opts.container_count; i++)
-        if (!run_table_container_ready(s->opts.table, i))
+        if (!attempt_table_container_ready(s->opts.table, i))
             json_w_str(&w, NULL, s->opts.containers[i]);
     json_w_end_array(&w);
     json_w_end_object(&w);
     http_reply(x, ready ? 200 : 503, "application/json", b.data, b.len);
 }
 
-static void put_ended(const struct run_table_stats *st, struct buf *b)
+static void put_ended(const struct attempt_table_stats *st, struct buf *b)
 {
     metrics_head(b, "arl_sidecar_tasks_ended_total", "counter", "Attempts that ended, by reason.");
     for (int r = TASK_END_COMPLETED; r <= TASK_END_AGENT_LOST; r++) {
@@ -88,16 +88,16 @@ static void put_ended(const struct run_table_stats *st, struct buf *b)
 
 static void get_metrics(struct server *s, struct sealed_exchange *x)
 {
-    const struct run_table_stats *st = run_table_stats(s->opts.table);
+    const struct attempt_table_stats *st = attempt_table_stats(s->opts.table);
     const struct {
         const char *name, *type, *help;
         double value;
     } rows[] = {
         {"arl_sidecar_tasks_started_total", "counter", "Attempts started.", (double)st->started},
         {"arl_sidecar_tasks_running", "gauge", "Attempts that run.",
-         (double)run_table_running(s->opts.table)},
+         (double)attempt_table_running(s->opts.table)},
         {"arl_sidecar_tasks_kept", "gauge", "Attempts that run or whose result is kept.",
-         (double)run_table_kept(s->opts.table)},
+         (double)attempt_table_kept(s->opts.table)},
         {"arl_sidecar_output_bytes_total", "counter", "Bytes that steps printed.",
          (double)st->output_bytes},
         {"arl_sidecar_runners_lost_total", "counter", "Connections to runners that ended.",
@@ -313,23 +313,24 @@ static bool parse_task(const struct http_exchange *x, struct task_path *ret)
            word_number(query + 6, strlen(query + 6), INT64_MAX - 1, &ret->after);
 }
 
-typedef enum run_put run_table_fn(struct run_table *t, struct sealed_exchange *x,
-                                  const char *task_uid, unsigned attempt, uint64_t after,
-                                  struct err *err);
+typedef enum attempt_put attempt_table_fn(struct attempt_table *t, struct sealed_exchange *x,
+                                          const char *task_uid, unsigned attempt, uint64_t after,
+                                          struct err *err);
 
 /* PUT starts or attaches, GET only attaches. */
 static void stream_task(struct server *s, struct sealed_exchange *x, const struct task_path *p,
-                        run_table_fn *fn)
+                        attempt_table_fn *fn)
 {
     static const int statuses[] = {
-        [RUN_OTHER_BODY] = 409,   [RUN_OTHER_SANDBOX] = 403, [RUN_FORGOTTEN] = 410,
-        [RUN_NOT_READY] = 503,    [RUN_BAD] = 400,           [RUN_NO_JOURNAL] = 507,
-        [RUN_UNKNOWN_TASK] = 404,
+        [ATTEMPT_PUT_OTHER_BODY] = 409, [ATTEMPT_PUT_OTHER_SANDBOX] = 403,
+        [ATTEMPT_PUT_FORGOTTEN] = 410,  [ATTEMPT_PUT_NOT_READY] = 503,
+        [ATTEMPT_PUT_BAD] = 400,        [ATTEMPT_PUT_NO_JOURNAL] = 507,
+        [ATTEMPT_PUT_UNKNOWN] = 404,
     };
     struct err err;
-    enum run_put r = fn(s->opts.table, x, p->uid, p->attempt, p->after, &err);
+    enum attempt_put r = fn(s->opts.table, x, p->uid, p->attempt, p->after, &err);
 
-    if (r == RUN_STARTED || r == RUN_ATTACHED)
+    if (r == ATTEMPT_PUT_STARTED || r == ATTEMPT_PUT_ATTACHED)
         return;
     log_warn("task refused", "method", http_method(x->http), "path", http_path(x->http), "why",
              err.msg, NULL);
@@ -338,17 +339,17 @@ static void stream_task(struct server *s, struct sealed_exchange *x, const struc
 
 static void delete_task(struct server *s, struct sealed_exchange *x, const struct task_path *p)
 {
-    switch (run_table_delete(s->opts.table, p->uid, p->attempt)) {
-    case RUN_CANCELED:
+    switch (attempt_table_delete(s->opts.table, p->uid, p->attempt)) {
+    case ATTEMPT_DELETE_CANCELED:
         sealed_reply(x, 202, NULL, 0);
         break;
-    case RUN_ACKNOWLEDGED:
+    case ATTEMPT_DELETE_ACKNOWLEDGED:
         sealed_reply(x, 204, NULL, 0);
         break;
-    case RUN_UNKNOWN:
+    case ATTEMPT_DELETE_UNKNOWN:
         reply_error(x, 404, "this attempt was never started here");
         break;
-    case RUN_DELETE_NO_JOURNAL:
+    case ATTEMPT_DELETE_NO_JOURNAL:
         reply_error(x, 507, "the journal could not record that this attempt was canceled");
         break;
     }
@@ -361,12 +362,12 @@ static void one_task(struct server *s, struct sealed_exchange *x)
 
     if (!parse_task(x->http, &p))
         reply_error(x, 400, "the path is not " TASKS "{uid}/{attempt}?after={number}");
-    else if (!run_table_serves(s->opts.table, x->sandbox_uid))
+    else if (!attempt_table_serves(s->opts.table, x->sandbox_uid))
         reply_error(x, 403, "this pod serves another sandbox");
     else if (strcmp(method, "PUT") == 0)
-        stream_task(s, x, &p, run_table_put);
+        stream_task(s, x, &p, attempt_table_put);
     else if (strcmp(method, "GET") == 0)
-        stream_task(s, x, &p, run_table_attach);
+        stream_task(s, x, &p, attempt_table_attach);
     else if (strcmp(method, "DELETE") == 0)
         delete_task(s, x, &p);
     else
@@ -389,7 +390,7 @@ static void list_tasks(struct server *s, struct sealed_exchange *x)
 
     json_w_object(&w, NULL);
     json_w_array(&w, "running");
-    run_table_each_running(s->opts.table, put_running, &w);
+    attempt_table_each_running(s->opts.table, put_running, &w);
     json_w_end_array(&w);
     json_w_end_object(&w);
     sealed_reply(x, 200, b.data, b.len);
@@ -403,7 +404,7 @@ static void acknowledge(struct server *s, struct sealed_exchange *x)
     struct task_path p;
     struct err err;
 
-    if (!run_table_serves(s->opts.table, x->sandbox_uid)) {
+    if (!attempt_table_serves(s->opts.table, x->sandbox_uid)) {
         reply_error(x, 403, "this pod serves another sandbox");
         return;
     }
@@ -414,7 +415,7 @@ static void acknowledge(struct server *s, struct sealed_exchange *x)
     attempts = json_get(obj, "attempts");
     for (size_t i = 0; i < json_array_len(attempts); i++)
         if (parse_label(str_or_empty(json_array_str(attempts, i)), &p))
-            run_table_acknowledge(s->opts.table, p.uid, p.attempt);
+            attempt_table_acknowledge(s->opts.table, p.uid, p.attempt);
     sealed_reply(x, 204, NULL, 0);
 }
 

@@ -9,7 +9,7 @@
 #define ARL_SIDECAR_APP_SERVER_H
 
 #include "common/base/err.h"
-#include "sidecar/attempt/run_table.h"
+#include "sidecar/attempt/attempt_table.h"
 #include "sidecar/auth/auth.h"
 #include "sidecar/auth/sealed.h"
 
@@ -22,7 +22,7 @@ struct server_opts {
     size_t container_count;
     struct auth *auth;
     struct sealer *sealer;
-    struct run_table *table;
+    struct attempt_table *table;
 };
 
 int server_new(struct uv_loop_s *loop, const struct server_opts *opts, struct server **ret,

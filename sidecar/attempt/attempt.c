@@ -53,7 +53,7 @@ static void put_end_anew(const struct stream *s, struct buf *b)
 {
     struct task_event ev = {.seq = s->next_seq,
                             .type = TASK_EVENT_END,
-                            .code = RUN_CODE_LOST,
+                            .code = ATTEMPT_CODE_LOST,
                             .reason = TASK_END_AGENT_LOST};
 
     task_event_encode(&ev, b);
@@ -104,7 +104,7 @@ void attempt_attach(struct attempt *a, struct sealed_exchange *x, uint64_t after
     a->table->streams++;
     s->out = sealed_reply_stream(x, 200, &opts);
     outlog_tail_anew(&a->log);
-    run_table_want_heartbeat(a->table);
+    attempt_table_want_heartbeat(a->table);
     stream_pump(s);
 }
 
@@ -138,7 +138,7 @@ static void on_line(const struct outlog_line *line, void *arg)
     if (a->unsaved_bytes >= UNSAVED_BYTES)
         attempt_save(a);
     else
-        run_table_want_save(a->table);
+        attempt_table_want_save(a->table);
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
@@ -258,10 +258,10 @@ static void on_timer(uv_timer_t *timer);
 
 static void on_timer_closed(uv_handle_t *h)
 {
-    struct run_table *t = h->data;
+    struct attempt_table *t = h->data;
 
     free(h);
-    run_table_handle_closed(t);
+    attempt_table_handle_closed(t);
 }
 
 static void drop_timer(struct attempt *a)
@@ -291,9 +291,9 @@ static void set_timer(struct attempt *a, int64_t timeout_ms)
     uv_timer_start(a->timer, on_timer, (uint64_t)timeout_ms, 0);
 }
 
-static void ended(struct attempt *a, const struct run_action *act)
+static void ended(struct attempt *a, const struct attempt_action *act)
 {
-    struct run_table *t = a->table;
+    struct attempt_table *t = a->table;
     char code[16];
 
     a->running = false;
@@ -321,20 +321,20 @@ static char *step_label(const struct attempt *a, size_t step)
     return label;
 }
 
-static int launch(struct attempt *a, const struct run_action *act)
+static int launch(struct attempt *a, const struct attempt_action *act)
 {
-    struct run_table *t = a->table;
+    struct attempt_table *t = a->table;
     const struct task_step *step = &a->request.steps[act->step];
     cleanup_free char *label = step_label(a, act->step);
 
     a->step_id = ++t->last_id;
     a->container = act->container;
-    if (act->type == RUN_EXEC)
+    if (act->type == ATTEMPT_EXEC)
         return runner_exec(t->links, act->container, a->step_id, label, act->text, step);
     return runner_write(t->links, act->container, a->step_id, act->text, step);
 }
 
-static void emit(struct attempt *a, const struct run_action *act, enum task_event_type type)
+static void emit(struct attempt *a, const struct attempt_action *act, enum task_event_type type)
 {
     cleanup_free char *spool = NULL;
     struct task_event ev = {.type = type,
@@ -359,42 +359,42 @@ static void emit(struct attempt *a, const struct run_action *act, enum task_even
 }
 
 /* 0, or a negative errno: the step could not be launched. */
-static int apply(struct attempt *a, const struct run_action *act)
+static int apply(struct attempt *a, const struct attempt_action *act)
 {
-    struct run_table *t = a->table;
+    struct attempt_table *t = a->table;
 
     switch (act->type) {
-    case RUN_EMIT_STEP:
+    case ATTEMPT_EMIT_STEP:
         outlog_begin_step(&a->log, (uint32_t)act->step);
         step_opens(a);
         emit(a, act, TASK_EVENT_STEP);
         break;
-    case RUN_FLUSH:
+    case ATTEMPT_FLUSH:
         outlog_flush(&a->log);
         break;
-    case RUN_TEXT:
+    case ATTEMPT_TEXT:
         emit(a, act, TASK_EVENT_OUT);
         break;
-    case RUN_EMIT_EXIT:
+    case ATTEMPT_EMIT_EXIT:
         emit(a, act, TASK_EVENT_EXIT);
         step_over(a, act->code);
         break;
-    case RUN_EMIT_END:
+    case ATTEMPT_EMIT_END:
         emit(a, act, TASK_EVENT_END);
         free(end_spool(a));
         step_over(a, act->code);
         ended(a, act);
         break;
-    case RUN_EXEC:
-    case RUN_WRITE:
+    case ATTEMPT_EXEC:
+    case ATTEMPT_WRITE:
         return launch(a, act);
-    case RUN_KILL:
+    case ATTEMPT_KILL:
         runner_kill(t->links, act->container, a->step_id, act->timeout_ms);
         break;
-    case RUN_TIMER:
+    case ATTEMPT_TIMER:
         set_timer(a, act->timeout_ms);
         break;
-    case RUN_DROP:
+    case ATTEMPT_DROP:
         /* The end of this attempt is in the list behind this; the loss is for the others. */
         a->step_id = 0;
         runner_drop(t->links, act->container, "it did not end a step that was to be killed");
@@ -403,7 +403,7 @@ static int apply(struct attempt *a, const struct run_action *act)
     return 0;
 }
 
-static void apply_all(struct attempt *a, struct run_actions *acts)
+static void apply_all(struct attempt *a, struct attempt_actions *acts)
 {
     int r = 0;
 
@@ -412,10 +412,10 @@ static void apply_all(struct attempt *a, struct run_actions *acts)
 
         r = e < 0 ? e : r;
     }
-    run_actions_done(acts);
+    attempt_actions_done(acts);
     if (r < 0)
         attempt_on_done(a, FRAME_EXEC_FAILED, (uint32_t)-r, "", 0);
-    else if (a->step_id && a->running && !run_awaits_pod_end(&a->machine) &&
+    else if (a->step_id && a->running && !attempt_machine_awaits_pod_end(&a->machine) &&
              !runner_ready(a->table->links, a->container))
         attempt_lost(a);
     attempt_pump(a);
@@ -428,44 +428,45 @@ static void apply_all(struct attempt *a, struct run_actions *acts)
 static void on_timer(uv_timer_t *timer)
 {
     struct attempt *a = timer->data;
-    struct run_actions acts = {.count = 0};
+    struct attempt_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_timer(&a->machine, &now, &acts);
+    attempt_machine_on_timer(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 
 void attempt_on_done(struct attempt *a, enum frame_how how, uint32_t value, const char *text,
                      int64_t duration_ns)
 {
-    struct run_actions acts = {.count = 0};
+    struct attempt_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_done(&a->machine, how, value, text, duration_ns, &now, &acts);
+    attempt_machine_on_done(&a->machine, how, value, text, duration_ns, &now, &acts);
     apply_all(a, &acts);
 }
 
 void attempt_cancel(struct attempt *a)
 {
-    struct run_actions acts = {.count = 0};
+    struct attempt_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_cancel(&a->machine, &now, &acts);
+    attempt_machine_on_cancel(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 
 void attempt_lost(struct attempt *a)
 {
-    struct run_actions acts = {.count = 0};
+    struct attempt_actions acts = {.count = 0};
     struct now now = clock_read();
 
-    run_on_lost(&a->machine, &now, &acts);
+    attempt_machine_on_lost(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-struct attempt *attempt_new(struct run_table *t, const struct journal_key *key, const char *label)
+struct attempt *attempt_new(struct attempt_table *t, const struct journal_key *key,
+                            const char *label)
 {
     struct attempt *a = xcalloc(1, sizeof(*a));
 
@@ -501,7 +502,7 @@ void attempt_free(struct attempt *a)
 void attempt_start(struct attempt *a, struct task_request *request)
 {
     struct task_event accepted = {.type = TASK_EVENT_ACCEPTED};
-    struct run_actions acts = {.count = 0};
+    struct attempt_actions acts = {.count = 0};
     struct now now = clock_read();
 
     a->request = *request;
@@ -514,9 +515,9 @@ void attempt_start(struct attempt *a, struct task_request *request)
     a->log.on_line = on_line;
     a->log.arg = a;
     a->table->stats.started++;
-    run_table_want_heartbeat(a->table);
+    attempt_table_want_heartbeat(a->table);
     outlog_emit(&a->log, &accepted);
-    run_start(&a->machine, &now, &acts);
+    attempt_machine_start(&a->machine, &now, &acts);
     apply_all(a, &acts);
 }
 
@@ -531,8 +532,8 @@ static bool is_end(const char *line, size_t len)
 void attempt_restore(struct attempt *a)
 {
     struct task_event end = {
-        .type = TASK_EVENT_END, .code = RUN_CODE_LOST, .reason = TASK_END_AGENT_LOST};
-    cleanup_buf struct buf text = BUF_INIT(RUN_TABLE_BYTES);
+        .type = TASK_EVENT_END, .code = ATTEMPT_CODE_LOST, .reason = TASK_END_AGENT_LOST};
+    cleanup_buf struct buf text = BUF_INIT(ATTEMPT_TABLE_BYTES);
     const char *p, *newline;
     bool complete = false;
 

@@ -1,6 +1,7 @@
 /*
- * One attempt of a task in the run table. Two files share it: run_table.c (the table, its requests
- * and runners) and attempt.c (one attempt: its actions, its events and the streams attached to it).
+ * One attempt of a task, and the table that it is in. Three files share them: attempt_table.c (the
+ * table, its requests and runners), attempt.c (one attempt: its actions, its events and the streams
+ * attached to it) and attempt_follow.c (its output, for followers).
  */
 #ifndef ARL_SIDECAR_ATTEMPT_ATTEMPT_H
 #define ARL_SIDECAR_ATTEMPT_ATTEMPT_H
@@ -8,9 +9,9 @@
 #include <uv.h>
 
 #include "common/base/list.h"
+#include "sidecar/attempt/attempt_step.h"
+#include "sidecar/attempt/attempt_table.h"
 #include "sidecar/attempt/outlog.h"
-#include "sidecar/attempt/run_step.h"
-#include "sidecar/attempt/run_table.h"
 #include "sidecar/disk/journal.h"
 #include "sidecar/disk/spool.h"
 #include "sidecar/follow/follow.h"
@@ -22,14 +23,14 @@ struct refused {
     uint64_t untold;  /* callers since then, which no line counts */
 };
 
-struct run_table {
+struct attempt_table {
     struct uv_loop_s *loop;
-    struct run_table_opts opts;
+    struct attempt_table_opts opts;
     struct runner_links *links;
     struct list attempts; /* oldest first */
     size_t count;
     uint64_t last_id; /* the last id of a step; runners know steps by it */
-    struct run_table_stats stats;
+    struct attempt_table_stats stats;
     struct refused refused[LIMIT_CONTAINERS];
     struct follow *follow;  /* NULL: there is no socket for followers */
     uint64_t last_followed; /* the last number of a file that only followers read */
@@ -45,7 +46,7 @@ struct run_table {
 
 struct attempt {
     struct list node;
-    struct run_table *table;
+    struct attempt_table *table;
     struct journal_key key;
     char *label; /* uid/attempt, for logs */
     struct task_request request;
@@ -71,7 +72,8 @@ struct attempt {
 };
 
 /* A new attempt; it is in the table and does not run yet. */
-struct attempt *attempt_new(struct run_table *t, const struct journal_key *key, const char *label);
+struct attempt *attempt_new(struct attempt_table *t, const struct journal_key *key,
+                            const char *label);
 /* Takes a, which must not run, out of the table, ends its streams and frees it. */
 void attempt_free(struct attempt *a);
 /* Takes over the request and starts its first step. */
@@ -101,9 +103,9 @@ struct spool_file *attempt_spool(struct attempt *a, int fd);
 /* attempt_follow.c: the output of a step, for followers. */
 enum follow_found attempt_follow(struct attempt *a, uint32_t step, struct follow_output **ret);
 
-/* run_table.c */
-void run_table_want_heartbeat(struct run_table *t);
-void run_table_want_save(struct run_table *t);
-void run_table_handle_closed(struct run_table *t);
+/* attempt_table.c */
+void attempt_table_want_heartbeat(struct attempt_table *t);
+void attempt_table_want_save(struct attempt_table *t);
+void attempt_table_handle_closed(struct attempt_table *t);
 
 #endif

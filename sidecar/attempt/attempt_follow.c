@@ -29,7 +29,7 @@ static void past_done(struct past *p)
 
 static void past_write(struct past *p, const struct task_event *ev)
 {
-    struct run_table *t = p->a->table;
+    struct attempt_table *t = p->a->table;
     struct spool_file **f = &p->file[ev->fd - 1];
 
     if (!p->path[ev->fd - 1] && !*f && p->total[ev->fd - 1] == 0) {

@@ -67,7 +67,7 @@ static struct {
     struct auth auth;
     struct journal *journal;
     struct spool *spool;
-    struct run_table *table;
+    struct attempt_table *table;
     struct server *server;
     struct sealer *sealer;
     struct channel_shared shared;
@@ -139,7 +139,7 @@ static void set_up_keys(void)
 static void set_up(void)
 {
     static const char *const containers[] = {"executor"};
-    struct run_table_opts to = {
+    struct attempt_table_opts to = {
         .dir = app.dir, .containers = containers, .container_count = 1, .output_limit = 1000};
     struct server_opts so = {
         .listen = "127.0.0.1:0", .containers = containers, .container_count = 1, .auth = &app.auth};
@@ -153,7 +153,7 @@ static void set_up(void)
     uv_loop_init(&app.loop);
     to.journal = app.journal;
     to.spool = app.spool;
-    property(run_table_new(&app.loop, &to, &app.table, NULL) == 0);
+    property(attempt_table_new(&app.loop, &to, &app.table, NULL) == 0);
     so.table = app.table;
     so.sealer = app.sealer;
     property(server_new(&app.loop, &so, &app.server, NULL) == 0);
@@ -691,9 +691,9 @@ static void check_alive(void)
  * it is over at once. The journal goes on remembering it. False: no task was started. */
 static bool forget_task(void)
 {
-    if (run_table_stats(app.table)->started == app.started)
+    if (attempt_table_stats(app.table)->started == app.started)
         return false;
-    property(run_table_delete(app.table, app.task, 1) == RUN_ACKNOWLEDGED);
+    property(attempt_table_delete(app.table, app.task, 1) == ATTEMPT_DELETE_ACKNOWLEDGED);
     app.started++;
     return true;
 }
@@ -717,8 +717,8 @@ static void execute(unsigned flags, const uint8_t *data, size_t size)
         property(journal_count(app.journal) <= count + 1);
     else if (mode != TASK_BODY || !forget_task())
         property(journal_count(app.journal) == count);
-    property(run_table_kept(app.table) == 1 && run_table_running(app.table) == 0);
-    property(run_table_stats(app.table)->started == app.started);
+    property(attempt_table_kept(app.table) == 1 && attempt_table_running(app.table) == 0);
+    property(attempt_table_stats(app.table)->started == app.started);
     check_alive();
 }
 

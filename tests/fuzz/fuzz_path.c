@@ -8,7 +8,7 @@
  */
 #include "common/base/json.h"
 #include "common/base/limits.h"
-#include "sidecar/attempt/run_step.h"
+#include "sidecar/attempt/attempt_step.h"
 #include "tests/fuzz/fuzz.h"
 
 #define TEXT_MAX (64u << 10)
@@ -128,33 +128,33 @@ static void check_target(const struct input *in, const char *got)
 }
 
 /* A step that is refused fails alone: exit code 1 with a sentence, and nothing reaches a runner. */
-static void check_refused(const struct run_actions *acts)
+static void check_refused(const struct attempt_actions *acts)
 {
-    const struct run_action *exit = NULL;
+    const struct attempt_action *exit = NULL;
 
     for (size_t i = 0; i < acts->count; i++) {
-        property(acts->list[i].type != RUN_EXEC && acts->list[i].type != RUN_WRITE);
-        if (acts->list[i].type == RUN_EMIT_EXIT)
+        property(acts->list[i].type != ATTEMPT_EXEC && acts->list[i].type != ATTEMPT_WRITE);
+        if (acts->list[i].type == ATTEMPT_EMIT_EXIT)
             exit = &acts->list[i];
     }
     property(exit && exit->code == 1 && exit->text && exit->text[0]);
 }
 
-static void check_actions(const struct input *in, const struct attempt_machine *run,
-                          const struct run_actions *acts)
+static void check_actions(const struct input *in, const struct attempt_machine *m,
+                          const struct attempt_actions *acts)
 {
-    enum run_action_type type = in->flags & COMMAND ? RUN_EXEC : RUN_WRITE;
-    const struct run_action *launch = NULL;
+    enum attempt_action_type type = in->flags & COMMAND ? ATTEMPT_EXEC : ATTEMPT_WRITE;
+    const struct attempt_action *launch = NULL;
 
     if (must_be_refused(in)) {
-        property(run->state == RUN_ENDED);
+        property(m->state == ATTEMPT_ENDED);
         check_refused(acts);
         return;
     }
     for (size_t i = 0; i < acts->count; i++)
         if (acts->list[i].type == type)
             launch = &acts->list[i];
-    property(run->state == RUN_RUNNING && launch && launch->container == 0);
+    property(m->state == ATTEMPT_RUNNING && launch && launch->container == 0);
     check_target(in, launch->text);
 }
 
@@ -212,8 +212,8 @@ static void run(struct input *in)
 {
     static const char *const containers[] = {"executor"};
     CLEANUP(task_request_done) struct task_request request = {0};
-    CLEANUP(run_actions_done) struct run_actions acts = {.count = 0};
-    struct attempt_machine r = {
+    CLEANUP(attempt_actions_done) struct attempt_actions acts = {.count = 0};
+    struct attempt_machine m = {
         .request = &request, .containers = containers, .container_count = 1};
     struct now now = {0};
 
@@ -224,8 +224,8 @@ static void run(struct input *in)
         return;
     }
     property(absolute(in->task_dir) && request.step_count == 1);
-    run_start(&r, &now, &acts);
-    check_actions(in, &r, &acts);
+    attempt_machine_start(&m, &now, &acts);
+    check_actions(in, &m, &acts);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

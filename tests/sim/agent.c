@@ -358,7 +358,7 @@ static void on_killed(struct sim *s, struct msg *m, uint64_t where, uint64_t gen
 }
 
 /* A cancel that has overtaken its PUT, on another connection: the attempt counts as over when the
- * PUT comes (as in sidecar/attempt/run_table.c). */
+ * PUT comes (as in sidecar/attempt/attempt_table.c). */
 static void cancelled_before(struct kpod *k, const char *uid, int64_t number)
 {
     struct attempt *a = xcalloc(1, sizeof(*a));

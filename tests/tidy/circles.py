@@ -19,7 +19,7 @@ ALLOWED = {
     ("operator/core/world", "operator/core/world_lines", "operator/core/world_pods", "operator/core/world_promised",
      "operator/core/world_runs"):
         "one world, and its indexes: a change of one is a change of the others",
-    ("sidecar/attempt/attempt", "sidecar/attempt/attempt_follow", "sidecar/attempt/run_table"):
+    ("sidecar/attempt/attempt", "sidecar/attempt/attempt_follow", "sidecar/attempt/attempt_table"):
         "a table and its entries; attempt.h is theirs",
     ("sidecar/runner/link", "sidecar/runner/runner", "sidecar/runner/steps"):
         "one loop; runner.h is theirs",

@@ -7,12 +7,12 @@
 #include "operator/kube/gate_step.h"
 #include "operator/kube/lease_step.h"
 #include "operator/kube/watch_step.h"
-#include "sidecar/attempt/run_step.h"
+#include "sidecar/attempt/attempt_step.h"
 
 int main(void)
 {
     const struct sm_table *tables[] = {&agent_table, &exec_table,  &gate_table,
-                                       &lease_table, &watch_table, &run_states};
+                                       &lease_table, &watch_table, &attempt_states};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         for (size_t from = 0; from < tables[i]->count; from++)

@@ -1,4 +1,4 @@
-#include "sidecar/attempt/run_table.h"
+#include "sidecar/attempt/attempt_table.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,11 +13,11 @@
 
 static void on_heartbeat(uv_timer_t *timer)
 {
-    struct run_table *t = timer->data;
+    struct attempt_table *t = timer->data;
 
     list_for_each_safe (it, &t->attempts)
         attempt_beat(list_entry(it, struct attempt, node));
-    if (t->streams > 0 || run_table_running(t) > 0)
+    if (t->streams > 0 || attempt_table_running(t) > 0)
         return;
     uv_timer_stop(timer);
     /* The sidecar is idle: memory of the last tasks goes back to the kernel. */
@@ -25,15 +25,16 @@ static void on_heartbeat(uv_timer_t *timer)
     malloc_trim(0);
 }
 
-void run_table_want_heartbeat(struct run_table *t)
+void attempt_table_want_heartbeat(struct attempt_table *t)
 {
     if (!uv_is_active((uv_handle_t *)&t->heartbeat) && !t->closing)
-        uv_timer_start(&t->heartbeat, on_heartbeat, RUN_HEARTBEAT_MS, RUN_HEARTBEAT_MS);
+        uv_timer_start(&t->heartbeat, on_heartbeat, ATTEMPT_TABLE_HEARTBEAT_MS,
+                       ATTEMPT_TABLE_HEARTBEAT_MS);
 }
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
-static void save_all(struct run_table *t)
+static void save_all(struct attempt_table *t)
 {
     list_for_each (it, &t->attempts)
         attempt_save(list_entry(it, struct attempt, node));
@@ -44,31 +45,31 @@ static void on_saver(uv_timer_t *timer)
     save_all(timer->data);
 }
 
-void run_table_want_save(struct run_table *t)
+void attempt_table_want_save(struct attempt_table *t)
 {
     if (!uv_is_active((uv_handle_t *)&t->saver) && !t->closing)
-        uv_timer_start(&t->saver, on_saver, RUN_SAVE_MS, 0);
+        uv_timer_start(&t->saver, on_saver, ATTEMPT_TABLE_SAVE_MS, 0);
 }
 
 /* ---- what runners report --------------------------------------------------------------------- */
 
 static void on_ready(size_t container, void *arg)
 {
-    struct run_table *t = arg;
+    struct attempt_table *t = arg;
 
     log_info("runner connected", "container", t->opts.containers[container], NULL);
 }
 
 static void on_refused(size_t container, const char *why, void *arg)
 {
-    struct run_table *t = arg;
+    struct attempt_table *t = arg;
     struct refused *r = &t->refused[container];
     uint64_t now = uv_now(t->loop);
     char count[24];
 
     t->stats.callers_refused++;
     r->untold++;
-    if (r->told_ms && now - r->told_ms < RUN_REFUSED_LOG_MS)
+    if (r->told_ms && now - r->told_ms < ATTEMPT_TABLE_REFUSED_LOG_MS)
         return;
     snprintf(count, sizeof(count), "%" PRIu64, r->untold);
     log_warn("caller refused", "container", t->opts.containers[container], "why", why, "count",
@@ -78,7 +79,7 @@ static void on_refused(size_t container, const char *why, void *arg)
 
 static void on_trouble(size_t container, const char *why, void *arg)
 {
-    struct run_table *t = arg;
+    struct attempt_table *t = arg;
 
     log_error("no runner of the container can connect", "container", t->opts.containers[container],
               "why", why, NULL);
@@ -86,7 +87,7 @@ static void on_trouble(size_t container, const char *why, void *arg)
 
 static void on_lost(size_t container, const char *why, void *arg)
 {
-    struct run_table *t = arg;
+    struct attempt_table *t = arg;
 
     t->stats.runners_lost++;
     log_warn("runner lost", "container", t->opts.containers[container], "why", why, NULL);
@@ -98,7 +99,7 @@ static void on_lost(size_t container, const char *why, void *arg)
     }
 }
 
-static struct attempt *find_step(struct run_table *t, size_t container, uint64_t id)
+static struct attempt *find_step(struct attempt_table *t, size_t container, uint64_t id)
 {
     /* The youngest are the ones that run. */
     for (struct list *it = t->attempts.prev; it != &t->attempts; it = it->prev) {
@@ -112,7 +113,7 @@ static struct attempt *find_step(struct run_table *t, size_t container, uint64_t
 
 static void on_out(size_t container, uint64_t id, int fd, const char *data, size_t len, void *arg)
 {
-    struct run_table *t = arg;
+    struct attempt_table *t = arg;
     struct attempt *a = find_step(t, container, id);
 
     if (!a || len == 0)
@@ -132,7 +133,7 @@ static void on_done(size_t container, uint64_t id, enum frame_how how, uint32_t 
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static struct attempt *find(struct run_table *t, const struct journal_key *key)
+static struct attempt *find(struct attempt_table *t, const struct journal_key *key)
 {
     list_for_each (it, &t->attempts) {
         struct attempt *a = list_entry(it, struct attempt, node);
@@ -149,7 +150,7 @@ static void forget(struct attempt *a)
     attempt_free(a);
 }
 
-static struct attempt *oldest_ended(struct run_table *t, size_t *ret_bytes)
+static struct attempt *oldest_ended(struct attempt_table *t, size_t *ret_bytes)
 {
     struct attempt *oldest = NULL;
 
@@ -165,13 +166,13 @@ static struct attempt *oldest_ended(struct run_table *t, size_t *ret_bytes)
 }
 
 /* false: running attempts take all the room. */
-static bool make_room(struct run_table *t)
+static bool make_room(struct attempt_table *t)
 {
     for (;;) {
         size_t bytes;
         struct attempt *oldest = oldest_ended(t, &bytes);
 
-        if (t->count < RUN_TABLE_MAX && bytes < RUN_TABLE_BYTES)
+        if (t->count < ATTEMPT_TABLE_MAX && bytes < ATTEMPT_TABLE_BYTES)
             return true;
         if (!oldest)
             return false;
@@ -180,7 +181,7 @@ static bool make_room(struct run_table *t)
     }
 }
 
-size_t run_table_running(const struct run_table *t)
+size_t attempt_table_running(const struct attempt_table *t)
 {
     size_t n = 0;
 
@@ -189,49 +190,49 @@ size_t run_table_running(const struct run_table *t)
     return n;
 }
 
-size_t run_table_kept(const struct run_table *t)
+size_t attempt_table_kept(const struct attempt_table *t)
 {
     return t->count;
 }
 
-bool run_table_container_ready(const struct run_table *t, size_t container)
+bool attempt_table_container_ready(const struct attempt_table *t, size_t container)
 {
     return runner_ready(t->links, container);
 }
 
-const struct run_table_stats *run_table_stats(const struct run_table *t)
+const struct attempt_table_stats *attempt_table_stats(const struct attempt_table *t)
 {
     return &t->stats;
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static enum run_put check_sandbox(struct run_table *t, const struct task_request *req,
-                                  const char *signed_uid, struct err *err)
+static enum attempt_put check_sandbox(struct attempt_table *t, const struct task_request *req,
+                                      const char *signed_uid, struct err *err)
 {
     const char *served = journal_sandbox(t->opts.journal);
 
     if (strcmp(req->sandbox_uid, str_or_empty(signed_uid)) != 0) {
         err_set(err, -EINVAL, "sandboxUID is not the one that was signed");
-        return RUN_BAD;
+        return ATTEMPT_PUT_BAD;
     }
     if (served && strcmp(served, req->sandbox_uid) != 0) {
         err_set(err, -EPERM, "this pod serves another sandbox");
-        return RUN_OTHER_SANDBOX;
+        return ATTEMPT_PUT_OTHER_SANDBOX;
     }
     if (!served && journal_set_sandbox(t->opts.journal, req->sandbox_uid, err) < 0)
-        return RUN_NO_JOURNAL;
-    return RUN_STARTED;
+        return ATTEMPT_PUT_NO_JOURNAL;
+    return ATTEMPT_PUT_STARTED;
 }
 
 /* The containers that the steps name; unknown ones are for the steps to fail on. */
-static int check_ready(struct run_table *t, const struct task_request *req, struct err *err)
+static int check_ready(struct attempt_table *t, const struct task_request *req, struct err *err)
 {
     const struct attempt_machine all = {.containers = t->opts.containers,
                                         .container_count = t->opts.container_count};
 
     for (size_t i = 0; i < req->step_count; i++) {
-        int c = run_container(&all, req->steps[i].container);
+        int c = attempt_machine_container(&all, req->steps[i].container);
 
         if (c >= 0 && !runner_ready(t->links, (size_t)c))
             return err_set(err, -EAGAIN, "container %s is not ready", t->opts.containers[c]);
@@ -241,7 +242,7 @@ static int check_ready(struct run_table *t, const struct task_request *req, stru
     return 0;
 }
 
-static int journal_new(struct run_table *t, const struct journal_key *key,
+static int journal_new(struct attempt_table *t, const struct journal_key *key,
                        const unsigned char *digest, struct err *err)
 {
     int64_t from = clock_read().mono_ns;
@@ -251,47 +252,48 @@ static int journal_new(struct run_table *t, const struct journal_key *key,
     return r;
 }
 
-static enum run_put put_new(struct run_table *t, struct sealed_exchange *x,
-                            const struct journal_key *key, const unsigned char *digest,
-                            const char *label, uint64_t after, struct err *err)
+static enum attempt_put put_new(struct attempt_table *t, struct sealed_exchange *x,
+                                const struct journal_key *key, const unsigned char *digest,
+                                const char *label, uint64_t after, struct err *err)
 {
     CLEANUP(task_request_done) struct task_request req = {0};
     struct attempt *a;
-    enum run_put put;
+    enum attempt_put put;
 
     if (task_request_decode(x->body, x->body_len, &req, err) < 0)
-        return RUN_BAD;
+        return ATTEMPT_PUT_BAD;
     put = check_sandbox(t, &req, x->sandbox_uid, err);
-    if (put != RUN_STARTED)
+    if (put != ATTEMPT_PUT_STARTED)
         return put;
     if (check_ready(t, &req, err) < 0)
-        return RUN_NOT_READY;
+        return ATTEMPT_PUT_NOT_READY;
     if (journal_new(t, key, digest, err) < 0)
-        return RUN_NO_JOURNAL;
+        return ATTEMPT_PUT_NO_JOURNAL;
     log_debug("task started", "task", req.task_name, "attempt", label, "trace", req.trace_id, NULL);
     a = attempt_new(t, key, label);
     attempt_start(a, &req);
     attempt_attach(a, x, after);
-    return RUN_STARTED;
+    return ATTEMPT_PUT_STARTED;
 }
 
 /* The journal knows this attempt: attaches to it if the table has it. */
-static enum run_put attach(struct run_table *t, struct sealed_exchange *x,
-                           const struct journal_key *key, const char *label, uint64_t after,
-                           struct err *err)
+static enum attempt_put attach(struct attempt_table *t, struct sealed_exchange *x,
+                               const struct journal_key *key, const char *label, uint64_t after,
+                               struct err *err)
 {
     struct attempt *a = find(t, key);
 
     if (!a) {
         err_set(err, -ESTALE, "attempt %s is over, and its result was dropped", label);
-        return RUN_FORGOTTEN;
+        return ATTEMPT_PUT_FORGOTTEN;
     }
     attempt_attach(a, x, after);
-    return RUN_ATTACHED;
+    return ATTEMPT_PUT_ATTACHED;
 }
 
-enum run_put run_table_put(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
-                           unsigned attempt, uint64_t after, struct err *err)
+enum attempt_put attempt_table_put(struct attempt_table *t, struct sealed_exchange *x,
+                                   const char *task_uid, unsigned attempt, uint64_t after,
+                                   struct err *err)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);
     const struct journal_entry *e = journal_find(t->opts.journal, &key);
@@ -303,13 +305,14 @@ enum run_put run_table_put(struct run_table *t, struct sealed_exchange *x, const
         return put_new(t, x, &key, digest, label, after, err);
     if (!e->forgotten && memcmp(e->digest, digest, sizeof(digest)) != 0) {
         err_set(err, -EEXIST, "attempt %s was started with another body", label);
-        return RUN_OTHER_BODY;
+        return ATTEMPT_PUT_OTHER_BODY;
     }
     return attach(t, x, &key, label, after, err);
 }
 
-enum run_put run_table_attach(struct run_table *t, struct sealed_exchange *x, const char *task_uid,
-                              unsigned attempt, uint64_t after, struct err *err)
+enum attempt_put attempt_table_attach(struct attempt_table *t, struct sealed_exchange *x,
+                                      const char *task_uid, unsigned attempt, uint64_t after,
+                                      struct err *err)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);
     cleanup_free char *label = xasprintf("%s/%u", task_uid, attempt);
@@ -317,11 +320,12 @@ enum run_put run_table_attach(struct run_table *t, struct sealed_exchange *x, co
     if (journal_find(t->opts.journal, &key))
         return attach(t, x, &key, label, after, err);
     err_set(err, -ENOENT, "attempt %s was never started here", label);
-    return RUN_UNKNOWN_TASK;
+    return ATTEMPT_PUT_UNKNOWN;
 }
 
-void run_table_each_running(const struct run_table *t,
-                            void (*tell)(const char *label, const char *task, void *arg), void *arg)
+void attempt_table_each_running(const struct attempt_table *t,
+                                void (*tell)(const char *label, const char *task, void *arg),
+                                void *arg)
 {
     list_for_each (it, &t->attempts) {
         const struct attempt *a = list_entry(it, struct attempt, node);
@@ -331,7 +335,7 @@ void run_table_each_running(const struct run_table *t,
     }
 }
 
-bool run_table_serves(const struct run_table *t, const char *sandbox_uid)
+bool attempt_table_serves(const struct attempt_table *t, const char *sandbox_uid)
 {
     const char *served = journal_sandbox(t->opts.journal);
 
@@ -340,20 +344,21 @@ bool run_table_serves(const struct run_table *t, const char *sandbox_uid)
 
 /* The PUT of a cancelled attempt may come after its DELETE, on another connection. It must find
  * that this attempt is over. */
-static enum run_delete delete_unknown(struct run_table *t, const struct journal_key *key)
+static enum attempt_delete delete_unknown(struct attempt_table *t, const struct journal_key *key)
 {
     static const unsigned char no_digest[JOURNAL_DIGEST_BYTES];
 
     if (journal_find(t->opts.journal, key))
-        return RUN_ACKNOWLEDGED;
+        return ATTEMPT_DELETE_ACKNOWLEDGED;
     if (journal_start(t->opts.journal, key, no_digest, NULL) < 0)
-        return RUN_DELETE_NO_JOURNAL;
+        return ATTEMPT_DELETE_NO_JOURNAL;
     journal_forget(t->opts.journal, key, false);
     follow_look(t->follow);
-    return RUN_UNKNOWN;
+    return ATTEMPT_DELETE_UNKNOWN;
 }
 
-enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsigned attempt)
+enum attempt_delete attempt_table_delete(struct attempt_table *t, const char *task_uid,
+                                         unsigned attempt)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);
     struct attempt *a = find(t, &key);
@@ -361,16 +366,16 @@ enum run_delete run_table_delete(struct run_table *t, const char *task_uid, unsi
     if (!a)
         return delete_unknown(t, &key);
     if (a->running) {
-        if (a->machine.state == RUN_RUNNING) /* else it is being killed already */
+        if (a->machine.state == ATTEMPT_RUNNING) /* else it is being killed already */
             log_info("task canceled", "attempt", a->label, NULL);
         attempt_cancel(a);
-        return RUN_CANCELED;
+        return ATTEMPT_DELETE_CANCELED;
     }
     forget(a);
-    return RUN_ACKNOWLEDGED;
+    return ATTEMPT_DELETE_ACKNOWLEDGED;
 }
 
-void run_table_acknowledge(struct run_table *t, const char *task_uid, unsigned attempt)
+void attempt_table_acknowledge(struct attempt_table *t, const char *task_uid, unsigned attempt)
 {
     struct journal_key key = journal_key_of(task_uid, attempt);
     struct attempt *a = find(t, &key);
@@ -382,7 +387,7 @@ void run_table_acknowledge(struct run_table *t, const char *task_uid, unsigned a
 /* ---- followers ------------------------------------------------------------------------------- */
 
 /* The latest attempt of a task that was ever started here, or 0. */
-static unsigned latest_attempt(const struct run_table *t, const char *task_uid)
+static unsigned latest_attempt(const struct attempt_table *t, const char *task_uid)
 {
     unsigned n = FOLLOW_ATTEMPTS;
 
@@ -398,7 +403,7 @@ static unsigned latest_attempt(const struct run_table *t, const char *task_uid)
 static enum follow_found find_followed(const struct follow_request *req, struct follow_output **ret,
                                        void *arg)
 {
-    struct run_table *t = arg;
+    struct attempt_table *t = arg;
     struct journal_key key =
         journal_key_of(req->uid, req->attempt ? req->attempt : latest_attempt(t, req->uid));
     struct attempt *a = find(t, &key);
@@ -409,7 +414,7 @@ static enum follow_found find_followed(const struct follow_request *req, struct 
 }
 
 /* Without live output tasks run all the same. */
-static void let_follow(struct run_table *t)
+static void let_follow(struct attempt_table *t)
 {
     struct follow_opts fo = {.path = t->opts.follow_path, .find = find_followed, .arg = t};
     struct err err;
@@ -425,7 +430,7 @@ static void let_follow(struct run_table *t)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static void restore(struct run_table *t)
+static void restore(struct attempt_table *t)
 {
     for (size_t i = 0; i < journal_count(t->opts.journal); i++) {
         const struct journal_entry *e = journal_at(t->opts.journal, i);
@@ -439,10 +444,10 @@ static void restore(struct run_table *t)
     }
 }
 
-int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, struct run_table **ret,
-                  struct err *err)
+int attempt_table_new(struct uv_loop_s *loop, const struct attempt_table_opts *opts,
+                      struct attempt_table **ret, struct err *err)
 {
-    struct run_table *t = xcalloc(1, sizeof(*t));
+    struct attempt_table *t = xcalloc(1, sizeof(*t));
     struct runner_links_opts lo = {.dir = opts->dir,
                                    .containers = opts->containers,
                                    .container_count = opts->container_count,
@@ -477,7 +482,7 @@ int run_table_new(struct uv_loop_s *loop, const struct run_table_opts *opts, str
     return 0;
 }
 
-void run_table_handle_closed(struct run_table *t)
+void attempt_table_handle_closed(struct attempt_table *t)
 {
     t->handles_open--;
     if (!t->closing || t->handles_open > 0)
@@ -489,17 +494,17 @@ void run_table_handle_closed(struct run_table *t)
 
 static void on_timer_closed(uv_handle_t *h)
 {
-    run_table_handle_closed(h->data);
+    attempt_table_handle_closed(h->data);
 }
 
 static void on_follow_closed(void *arg)
 {
-    run_table_handle_closed(arg);
+    attempt_table_handle_closed(arg);
 }
 
 static void on_links_closed(void *arg)
 {
-    struct run_table *t = arg;
+    struct attempt_table *t = arg;
 
     list_for_each_safe (it, &t->attempts)
         attempt_free(list_entry(it, struct attempt, node));
@@ -507,7 +512,7 @@ static void on_links_closed(void *arg)
     uv_close((uv_handle_t *)&t->saver, on_timer_closed);
 }
 
-void run_table_close(struct run_table *t, void (*cb)(void *arg), void *arg)
+void attempt_table_close(struct attempt_table *t, void (*cb)(void *arg), void *arg)
 {
     if (!t)
         return;

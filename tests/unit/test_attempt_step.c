@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "sidecar/attempt/run_step.h"
+#include "sidecar/attempt/attempt_step.h"
 #include "sidecar/runner/walk.h"
 
 #include "tests/unit/unit.h"
@@ -11,60 +11,60 @@
 static const char *const containers[] = {"executor", "helper"};
 static const struct now start_time = {.mono_ns = 1000};
 
-static void put_action(struct buf *b, const struct run_action *a)
+static void put_action(struct buf *b, const struct attempt_action *a)
 {
     int n = (int)a->step;
 
     switch (a->type) {
-    case RUN_EMIT_STEP:
+    case ATTEMPT_EMIT_STEP:
         buf_printf(b, "step %d\n", n);
         break;
-    case RUN_FLUSH:
+    case ATTEMPT_FLUSH:
         buf_printf(b, "flush\n");
         break;
-    case RUN_TEXT:
+    case ATTEMPT_TEXT:
         buf_printf(b, "text %d %s", a->fd, a->text);
         break;
-    case RUN_EMIT_EXIT:
+    case ATTEMPT_EMIT_EXIT:
         buf_printf(b, "exit %d: %d after %d (%s)\n", n, a->code, (int)a->duration_ns,
                    a->text ? a->text : "-");
         break;
-    case RUN_EMIT_END:
+    case ATTEMPT_EMIT_END:
         buf_printf(b, "end %d after %d %s\n", a->code, (int)a->duration_ns,
                    task_end_reason_str(a->reason));
         break;
-    case RUN_EXEC:
+    case ATTEMPT_EXEC:
         buf_printf(b, "exec %d in %s at %s\n", n, containers[a->container], a->text);
         break;
-    case RUN_WRITE:
+    case ATTEMPT_WRITE:
         buf_printf(b, "write %d in %s to %s\n", n, containers[a->container], a->text);
         break;
-    case RUN_KILL:
+    case ATTEMPT_KILL:
         buf_printf(b, "kill in %s after %d\n", containers[a->container], (int)a->timeout_ms);
         break;
-    case RUN_TIMER:
+    case ATTEMPT_TIMER:
         buf_printf(b, "timer %d\n", (int)a->timeout_ms);
         break;
-    case RUN_DROP:
+    case ATTEMPT_DROP:
         buf_printf(b, "drop %s\n", containers[a->container]);
         break;
     }
 }
 
-static void expect(struct run_actions *acts, const char *want)
+static void expect(struct attempt_actions *acts, const char *want)
 {
     cleanup_buf struct buf b = BUF_INIT(100000);
 
     for (size_t i = 0; i < acts->count; i++)
         put_action(&b, &acts->list[i]);
-    run_actions_done(acts);
+    attempt_actions_done(acts);
     assert_string_equal(buf_str(&b), want);
 }
 
 struct fixture {
     struct task_request req;
-    struct attempt_machine run;
-    struct run_actions acts;
+    struct attempt_machine machine;
+    struct attempt_actions acts;
 };
 
 static void set_up(struct fixture *f, const char *steps)
@@ -76,9 +76,9 @@ static void set_up(struct fixture *f, const char *steps)
 
     *f = (struct fixture){.acts = {.count = 0}};
     assert_int_equal(task_request_decode(text, strlen(text), &f->req, NULL), 0);
-    f->run = (struct attempt_machine){
+    f->machine = (struct attempt_machine){
         .request = &f->req, .containers = containers, .container_count = 2};
-    run_start(&f->run, &start_time, &f->acts);
+    attempt_machine_start(&f->machine, &start_time, &f->acts);
 }
 
 static void tear_down(struct fixture *f)
@@ -88,9 +88,9 @@ static void tear_down(struct fixture *f)
 
 static void done_text(struct fixture *f, enum frame_how how, uint32_t value, const char *text)
 {
-    const struct now now = {.mono_ns = f->run.step_started_ns + 50};
+    const struct now now = {.mono_ns = f->machine.step_started_ns + 50};
 
-    run_on_done(&f->run, how, value, text, 40, &now, &f->acts);
+    attempt_machine_on_done(&f->machine, how, value, text, 40, &now, &f->acts);
 }
 
 static void done(struct fixture *f, enum frame_how how, uint32_t value)
@@ -114,7 +114,7 @@ static void test_two_steps(void **state)
     done(&f, FRAME_EXITED, 0);
     expect(&f.acts, "text 1 File created: d/f\nflush\nexit 1: 0 after 40 (-)\ntimer 0\n"
                     "end 0 after 100 Completed\n");
-    assert_int_equal(f.run.state, RUN_ENDED);
+    assert_int_equal(f.machine.state, ATTEMPT_ENDED);
 }
 
 /* What can become of a file, and what is said about it. */
@@ -177,14 +177,14 @@ static void test_going_on_after_a_time_limit(void **state)
     CLEANUP(tear_down) struct fixture f;
 
     set_up(&f, "[" CONTINUE("a") "," CMD "]");
-    run_actions_done(&f.acts);
-    run_on_timer(&f.run, &now, &f.acts);
-    run_actions_done(&f.acts);
+    attempt_actions_done(&f.acts);
+    attempt_machine_on_timer(&f.machine, &now, &f.acts);
+    attempt_actions_done(&f.acts);
     done(&f, FRAME_SIGNALED, SIGTERM);
     expect(&f.acts, "flush\ntext 2 arl: step \"a\" timed out after 2.5s\n"
                     "exit 0: 124 after 50 (step \"a\" timed out after 2.5s)\n"
                     "step 1\nexec 1 in executor at /w\ntimer 2500\n");
-    assert_int_equal(f.run.state, RUN_RUNNING);
+    assert_int_equal(f.machine.state, ATTEMPT_RUNNING);
     done(&f, FRAME_EXITED, 9);
     expect(&f.acts, "flush\nexit 1: 9 after 40 (-)\ntimer 0\nend 124 after 100 StepFailed\n");
 }
@@ -198,16 +198,16 @@ static void test_nothing_goes_on_after_a_cancel(void **state)
         CLEANUP(tear_down) struct fixture f;
 
         set_up(&f, "[" CONTINUE("a") "," CMD "]");
-        run_actions_done(&f.acts);
+        attempt_actions_done(&f.acts);
         if (lost)
-            run_on_lost(&f.run, &now, &f.acts);
+            attempt_machine_on_lost(&f.machine, &now, &f.acts);
         else
-            run_on_cancel(&f.run, &now, &f.acts);
+            attempt_machine_on_cancel(&f.machine, &now, &f.acts);
         if (!lost)
             done(&f, FRAME_SIGNALED, SIGTERM);
-        run_actions_done(&f.acts);
-        assert_int_equal(f.run.state, RUN_ENDED);
-        assert_int_equal(f.run.step, 0);
+        attempt_actions_done(&f.acts);
+        assert_int_equal(f.machine.state, ATTEMPT_ENDED);
+        assert_int_equal(f.machine.step, 0);
     }
 }
 
@@ -221,10 +221,10 @@ static void test_many_that_cannot_run(void **state)
         buf_printf(&b, "%s{\"type\":\"Dance\",\"onError\":\"Continue\"}", i ? "," : "[");
     buf_puts(&b, "]");
     set_up(&f, buf_str(&b));
-    assert_int_equal(f.run.state, RUN_ENDED);
+    assert_int_equal(f.machine.state, ATTEMPT_ENDED);
     assert_int_equal(f.acts.list[f.acts.count - 1].code, 1);
     assert_true(f.acts.count >= 3 * LIMIT_STEPS);
-    run_actions_done(&f.acts);
+    attempt_actions_done(&f.acts);
 }
 
 static void test_patched(void **state)
@@ -232,7 +232,7 @@ static void test_patched(void **state)
     CLEANUP(tear_down) struct fixture f;
 
     set_up(&f, "[{\"type\":\"FilePatch\",\"path\":\"f\",\"patch\":\"@@\"}]");
-    run_actions_done(&f.acts);
+    attempt_actions_done(&f.acts);
     done(&f, FRAME_EXITED, 0);
     expect(&f.acts, "text 1 File patched: f\nflush\nexit 0: 0 after 40 (-)\ntimer 0\n"
                     "end 0 after 50 Completed\n");
@@ -368,11 +368,11 @@ static void test_timeout(void **state)
 
     set_up(&f, "[" CMD "]");
     expect(&f.acts, LAUNCHED);
-    run_on_timer(&f.run, &now, &f.acts);
+    attempt_machine_on_timer(&f.machine, &now, &f.acts);
     expect(&f.acts, "kill in executor after 2000\ntimer 15000\n");
     /* A second reason changes nothing. Neither does it that the step ended well in the last
      * moment. */
-    run_on_cancel(&f.run, &now, &f.acts);
+    attempt_machine_on_cancel(&f.machine, &now, &f.acts);
     expect(&f.acts, "");
     done(&f, FRAME_EXITED, 0);
     expect(&f.acts, "flush\ntext 2 arl: step \"a\" timed out after 2.5s\n"
@@ -398,7 +398,7 @@ static void test_cancel(void **state)
 
         set_up(&f, "[" CMD "," CMD "]");
         expect(&f.acts, LAUNCHED);
-        run_on_cancel(&f.run, &start_time, &f.acts);
+        attempt_machine_on_cancel(&f.machine, &start_time, &f.acts);
         expect(&f.acts, "kill in executor after 500\ntimer 15000\n");
         done(&f, rows[i].how, rows[i].value);
         expect(&f.acts, want);
@@ -412,16 +412,16 @@ static void test_lost(void **state)
 
     set_up(&f, "[" CMD "," CMD "]");
     expect(&f.acts, LAUNCHED);
-    run_on_lost(&f.run, &now, &f.acts);
+    attempt_machine_on_lost(&f.machine, &now, &f.acts);
     expect(&f.acts,
            "flush\ntext 2 arl: the runner in the container was lost while step \"a\" ran\n"
            "exit 0: 255 after 200 (the runner in the container was lost while step \"a\" ran)\n"
            "timer 0\nend 255 after 200 AgentLost\n");
     /* Events that come too late find nothing to change. */
     done(&f, FRAME_EXITED, 0);
-    run_on_timer(&f.run, &now, &f.acts);
-    run_on_cancel(&f.run, &now, &f.acts);
-    run_on_lost(&f.run, &now, &f.acts);
+    attempt_machine_on_timer(&f.machine, &now, &f.acts);
+    attempt_machine_on_cancel(&f.machine, &now, &f.acts);
+    attempt_machine_on_lost(&f.machine, &now, &f.acts);
     expect(&f.acts, "");
 }
 
@@ -437,9 +437,9 @@ static void test_container_stopped(void **state)
     done(&f, FRAME_STOPPED, 0);
     expect(&f.acts, "timer 3000\n");
     done(&f, FRAME_SIGNALED, SIGTERM);
-    run_on_lost(&f.run, &now, &f.acts);
+    attempt_machine_on_lost(&f.machine, &now, &f.acts);
     expect(&f.acts, "");
-    run_on_timer(&f.run, &now, &f.acts);
+    attempt_machine_on_timer(&f.machine, &now, &f.acts);
     expect(&f.acts,
            "flush\ntext 2 arl: the runner in the container was lost while step \"a\" ran\n"
            "exit 0: 255 after 200 (the runner in the container was lost while step \"a\" ran)\n"
@@ -452,9 +452,9 @@ static void test_stuck(void **state)
     CLEANUP(tear_down) struct fixture f;
 
     set_up(&f, "[" CMD "]");
-    run_on_timer(&f.run, &start_time, &f.acts);
-    run_actions_done(&f.acts);
-    run_on_timer(&f.run, &start_time, &f.acts);
+    attempt_machine_on_timer(&f.machine, &start_time, &f.acts);
+    attempt_actions_done(&f.acts);
+    attempt_machine_on_timer(&f.machine, &start_time, &f.acts);
     expect(&f.acts,
            "drop executor\nflush\n"
            "text 2 arl: the runner in the container was lost while step \"a\" ran\n"
@@ -472,11 +472,11 @@ static void test_durations(void **state)
         CLEANUP(tear_down) struct fixture f;
 
         set_up(&f, "[" CMD "]");
-        run_actions_done(&f.acts);
-        run_on_done(&f.run, FRAME_EXITED, 0, "", rows[i][0], &now, &f.acts);
-        assert_int_equal(f.acts.list[1].type, RUN_EMIT_EXIT);
+        attempt_actions_done(&f.acts);
+        attempt_machine_on_done(&f.machine, FRAME_EXITED, 0, "", rows[i][0], &now, &f.acts);
+        assert_int_equal(f.acts.list[1].type, ATTEMPT_EMIT_EXIT);
         assert_int_equal(f.acts.list[1].duration_ns, rows[i][1]);
-        run_actions_done(&f.acts);
+        attempt_actions_done(&f.acts);
     }
 }
 
