@@ -110,6 +110,13 @@ struct http_call {
 
 static void client_settle(struct http_client *c);
 
+/* A request that fails is not an error of the multi handle. Such an error is a mistake of ours, or
+ * memory has run out. */
+static void multi_check(CURLMcode code)
+{
+    assert(code == CURLM_OK);
+}
+
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
 /* Running requests keep their own certificates. curl itself does not reuse a connection that was
@@ -335,7 +342,7 @@ static void call_free(struct http_call *call)
 static void call_detach(struct http_call *call)
 {
     assert(!call->client->in_curl);
-    curl_multi_remove_handle(call->client->multi, call->easy);
+    multi_check(curl_multi_remove_handle(call->client->multi, call->easy));
     if (call->pooled)
         call->client->pooled--;
 }
@@ -553,7 +560,6 @@ static void reap_zombies(struct http_client *c)
 static void call_run(struct http_call *call)
 {
     struct http_client *c = call->client;
-    CURLMcode r;
 
     list_remove(&call->link);
     list_push_back(&c->running, &call->link);
@@ -561,8 +567,7 @@ static void call_run(struct http_call *call)
     call->sent_ns = (int64_t)uv_hrtime();
     call_set_deadline(call);
     c->pooled += call->pooled;
-    r = curl_multi_add_handle(c->multi, call->easy);
-    assert(r == CURLM_OK);
+    multi_check(curl_multi_add_handle(c->multi, call->easy));
 }
 
 /* Gives the waiting requests to curl, as far as the pool allows. */
@@ -587,7 +592,7 @@ static void client_act(struct http_client *c, curl_socket_t fd, int events)
     int running;
 
     c->in_curl = true;
-    curl_multi_socket_action(c->multi, fd, events, &running);
+    multi_check(curl_multi_socket_action(c->multi, fd, events, &running));
     c->in_curl = false;
     reap_zombies(c);
     /* Also when nothing runs any more: the last ones have just ended. */
@@ -641,7 +646,7 @@ static struct http_socket *socket_new(struct http_client *c, curl_socket_t fd)
     s->poll.data = s;
     c->handles++;
     list_push_back(&c->sockets, &s->link);
-    curl_multi_assign(c->multi, fd, s);
+    multi_check(curl_multi_assign(c->multi, fd, s));
     return s;
 }
 
@@ -653,7 +658,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
     if (what == CURL_POLL_REMOVE) {
         if (s)
             socket_close(s);
-        curl_multi_assign(c->multi, fd, NULL);
+        multi_check(curl_multi_assign(c->multi, fd, NULL));
         return 0;
     }
     if (!s)
@@ -709,11 +714,11 @@ int http_client_new(struct uv_loop_s *loop, const struct http_client_opts *opts,
     send_window_init(&c->window);
     c->multi = curl_multi_init();
     assert(c->multi);
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, c->opts.cache_max);
+    multi_check(curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket));
+    multi_check(curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c));
+    multi_check(curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer));
+    multi_check(curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c));
+    multi_check(curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, c->opts.cache_max));
     uv_timer_init(loop, &c->timer);
     uv_timer_init(loop, &c->deadlines);
     c->timer.data = c;
@@ -749,8 +754,8 @@ static void client_finish(struct http_client *c)
     reap_zombies(c);
     list_for_each_safe (it, &c->sockets)
         socket_close(list_entry(it, struct http_socket, link));
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, NULL);
-    curl_multi_cleanup(c->multi);
+    multi_check(curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, NULL));
+    multi_check(curl_multi_cleanup(c->multi));
     uv_close((uv_handle_t *)&c->timer, on_handle_closed);
     uv_close((uv_handle_t *)&c->deadlines, on_handle_closed);
 }
