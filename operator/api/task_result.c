@@ -141,11 +141,13 @@ void task_result_set_output_file(struct task_result *r, size_t step, const char 
 
 /* ---- cutting --------------------------------------------------------------------------------- */
 
-/* The two parts of a stream that a limit of `cap` bytes leaves. */
+/* What is shown of a stream: the first and the last bytes of a text, which the stream owns. */
 struct parts {
-    size_t head;
-    size_t tail;
-    uint64_t dropped;
+    const char *text;
+    size_t len;       /* of the text */
+    size_t head;      /* its first bytes that are shown */
+    size_t tail;      /* its last bytes that are shown */
+    uint64_t dropped; /* bytes of the stream between them */
 };
 
 static bool is_continuation(char c)
@@ -154,27 +156,30 @@ static bool is_continuation(char c)
 }
 
 /* Moves the ends of the parts so that no UTF-8 sequence is cut in two (at most three bytes). */
-static void align_parts(const struct task_stream *s, struct parts *p)
+static void align_parts(struct parts *p)
 {
-    const char *d = s->data.data;
-
-    for (int i = 0; i < 3 && p->head > 0 && is_continuation(d[p->head]); i++)
+    for (int i = 0; i < 3 && p->head > 0 && is_continuation(p->text[p->head]); i++)
         p->head--;
-    for (int i = 0; i < 3 && p->tail > 0 && is_continuation(d[s->data.len - p->tail]); i++)
+    for (int i = 0; i < 3 && p->tail > 0 && is_continuation(p->text[p->len - p->tail]); i++)
         p->tail--;
 }
 
+/* The parts that a limit of cap bytes leaves. */
 static struct parts stream_parts(const struct task_stream *s, size_t cap)
 {
     size_t len = s->data.len;
     size_t head_len = s->dropped ? s->head_len : len;
-    struct parts p = {.head = head_len, .tail = len - head_len, .dropped = s->dropped};
+    struct parts p = {.text = buf_str(&s->data),
+                      .len = len,
+                      .head = head_len,
+                      .tail = len - head_len,
+                      .dropped = s->dropped};
 
     if (len <= cap)
         return p;
     p.head = MIN(head_len, cap / 2);
     p.tail = MIN(s->dropped ? len - head_len : len - p.head, cap - p.head);
-    align_parts(s, &p);
+    align_parts(&p);
     p.dropped = s->dropped + (len - p.head - p.tail);
     return p;
 }
@@ -321,15 +326,28 @@ void task_result_keep_tail(struct task_result *r, size_t step, size_t max_bytes)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void render(const struct task_stream *s, size_t cap, struct buf *out)
-{
-    struct parts p = stream_parts(s, cap);
-    const char *data = buf_str(&s->data);
+/* What is shown of the two streams of a step. */
+struct shown {
+    struct parts streams[2];
+};
 
-    buf_append(out, data, p.head);
-    if (p.dropped > 0)
-        buf_printf(out, "\n[... %" PRIu64 " bytes dropped ...]\n", p.dropped);
-    buf_append(out, data + s->data.len - p.tail, p.tail);
+/* For each step: what a limit of cap bytes leaves of each stream. The caller frees the list. */
+static struct shown *shown_within(const struct task_result *r, size_t cap)
+{
+    struct shown *shown = xcalloc(r->step_count, sizeof(*shown));
+
+    for (size_t i = 0; i < r->step_count; i++)
+        for (size_t k = 0; k < 2; k++)
+            shown[i].streams[k] = stream_parts(&r->steps[i].streams[k], cap);
+    return shown;
+}
+
+static void render(const struct parts *p, struct buf *out)
+{
+    buf_append(out, p->text, p->head);
+    if (p->dropped > 0)
+        buf_printf(out, "\n[... %" PRIu64 " bytes dropped ...]\n", p->dropped);
+    buf_append(out, p->text + p->len - p->tail, p->tail);
 }
 
 /* A newline comes between two outputs only where the earlier one does not end in one. */
@@ -340,17 +358,17 @@ static void join_gap(struct buf *out)
 }
 
 static void write_joined(struct json_writer *w, const char *name, const struct task_result *r,
-                         size_t stream, size_t cap, const char *extra)
+                         const struct shown *shown, size_t stream, const char *extra)
 {
     cleanup_buf struct buf all = BUF_INIT(TEXT_MAX);
 
     for (size_t i = 0; r && i < r->step_count; i++) {
-        const struct task_stream *s = &r->steps[i].streams[stream];
+        const struct parts *p = &shown[i].streams[stream];
 
-        if (s->data.len == 0 && s->dropped == 0)
+        if (p->len == 0 && p->dropped == 0)
             continue;
         join_gap(&all);
-        render(s, cap, &all);
+        render(p, &all);
     }
     if (extra) {
         join_gap(&all);
@@ -385,7 +403,7 @@ static const char *step_name(const struct task *t, const struct task_result *r, 
 }
 
 static void write_step(struct json_writer *w, const struct task *t, const struct task_result *r,
-                       size_t i, size_t cap)
+                       size_t i, const struct shown *shown)
 {
     static const char *const names[] = {"stdout", "stderr"};
     const struct task_step_result *step = &r->steps[i];
@@ -398,9 +416,9 @@ static void write_step(struct json_writer *w, const struct task *t, const struct
     for (size_t k = 0; k < 2; k++) {
         cleanup_buf struct buf text = BUF_INIT(TEXT_MAX);
 
-        render(&step->streams[k], cap, &text);
+        render(&shown->streams[k], &text);
         json_w_strn(w, names[k], buf_str(&text), text.len);
-        truncated |= stream_parts(&step->streams[k], cap).dropped > 0;
+        truncated |= shown->streams[k].dropped > 0;
     }
     write_time(w, "startTime", step->start_wall_ns);
     if (step->ended)
@@ -505,14 +523,14 @@ static size_t room_of(const struct task *t, const struct task_result *r)
 }
 
 static void write_output(struct json_writer *w, const struct task *t, const struct task_result *r,
-                         size_t cap, const char *extra)
+                         const struct shown *shown, const char *extra)
 {
-    write_joined(w, "stdout", r, 0, cap, NULL);
-    write_joined(w, "stderr", r, 1, cap, extra);
+    write_joined(w, "stdout", r, shown, 0, NULL);
+    write_joined(w, "stderr", r, shown, 1, extra);
     json_w_array(w, "steps");
     for (size_t i = 0; r && i < r->step_count; i++)
         if (r->steps[i].started)
-            write_step(w, t, r, i, cap);
+            write_step(w, t, r, i, &shown[i]);
     json_w_end_array(w);
 }
 
@@ -521,11 +539,11 @@ size_t task_result_status_bytes(const struct task *t, const struct task_result *
     return MIN(json_size(r, longest_stream(r)), MAX(room_of(t, r), TASK_STATUS_LEAST));
 }
 
-/* The most of the end of a stream that takes no more than max bytes in the API server. */
-static size_t tail_fitting(const struct task_stream *s, size_t max)
+/* How many of the last bytes of the text take no more than max bytes in the API server. */
+static size_t tail_fitting(const struct parts *p, size_t max)
 {
-    const char *end = buf_str(&s->data) + s->data.len;
-    size_t low = 0, high = MIN(s->data.len - (s->dropped ? s->head_len : 0), max);
+    const char *end = p->text + p->len;
+    size_t low = 0, high = MIN(p->dropped ? p->tail : p->len, max);
 
     while (low < high) {
         size_t mid = low + (high - low + 1) / 2;
@@ -540,54 +558,60 @@ static size_t tail_fitting(const struct task_stream *s, size_t max)
     return low;
 }
 
-/* Makes the copy *s show only the end of the stream. Returns how many bytes that takes. */
-static size_t show_tail(struct task_stream *s, size_t max)
+/* All that is known of a stream. If the agent has sent its end, that is the latest. */
+static struct parts latest_parts(const struct task_stream *s)
 {
-    size_t tail;
-
-    if (s->tail) {
-        s->dropped += s->data.len + s->tail->before;
-        s->data.data = s->tail->text;
-        s->data.len = s->tail->len;
-        s->head_len = 0;
-    }
-    if (s->data.len == 0 || (s->dropped == 0 && json_stored_len(s->data.data, s->data.len) <= max))
-        return json_stored_len(buf_str(&s->data), s->data.len);
-    tail = max > MARKER_MAX ? tail_fitting(s, max - MARKER_MAX) : 0;
-    s->dropped += s->data.len - tail;
-    s->data.data += s->data.len - tail;
-    s->data.len = tail;
-    s->head_len = 0;
-    return MARKER_MAX + json_stored_len(s->data.data, tail);
+    if (!s->tail)
+        return stream_parts(s, SIZE_MAX);
+    return (struct parts){.text = s->tail->text,
+                          .len = s->tail->len,
+                          .tail = s->tail->len,
+                          .dropped = s->dropped + s->data.len + s->tail->before};
 }
 
-/* Writes the steps with the last max bytes of their output, the latest step first. Each byte is
- * written twice: in its step and joined. The texts belong to r. */
-static struct task_step_result *steps_with_tail(const struct task_result *r, size_t max)
+/* The end of a stream that takes at most max bytes in the API server. If the marker alone takes
+ * more, only the marker is left. *ret_bytes: what the end takes. */
+static struct parts end_parts(const struct task_stream *s, size_t max, size_t *ret_bytes)
 {
-    struct task_step_result *steps = xcalloc(r->step_count, sizeof(*steps));
-    size_t left = max / 2;
+    struct parts p = latest_parts(s);
 
-    memcpy(steps, r->steps, r->step_count * sizeof(*steps));
+    if (p.len == 0 || (p.dropped == 0 && json_stored_len(p.text, p.len) <= max)) {
+        *ret_bytes = json_stored_len(p.text, p.len);
+        return p;
+    }
+    p.head = 0;
+    p.tail = max > MARKER_MAX ? tail_fitting(&p, max - MARKER_MAX) : 0;
+    p.dropped += p.len - p.tail;
+    *ret_bytes = MARKER_MAX + json_stored_len(p.text + p.len - p.tail, p.tail);
+    return p;
+}
+
+/* For each step: the end of its output. The latest step takes what it needs first, and all together
+ * take max bytes. Each byte is written twice: in its step and joined. The caller frees the list. */
+static struct shown *shown_ends(const struct task_result *r, size_t max)
+{
+    struct shown *shown = xcalloc(r->step_count, sizeof(*shown));
+    size_t left = max / 2, used;
+
     for (size_t i = r->step_count; i-- > 0;) {
-        struct task_stream *out = &steps[i].streams[0], *err = &steps[i].streams[1];
-        size_t used = show_tail(err, left / 2);
+        const struct task_stream *streams = r->steps[i].streams;
 
+        shown[i].streams[1] = end_parts(&streams[1], left / 2, &used);
         left -= MIN(used, left);
-        used = show_tail(out, left);
+        shown[i].streams[0] = end_parts(&streams[0], left, &used);
         left -= MIN(used, left);
     }
-    return steps;
+    return shown;
 }
 
 static void write_progress(struct json_writer *w, const struct task *t, const struct task_result *r)
 {
-    struct task_result shown = *r;
     size_t room = room_of(t, r), others = json_size(r, 0);
+    struct shown *shown =
+        shown_ends(r, room > others ? MIN(room - others, TASK_PROGRESS_BYTES) : 0);
 
-    shown.steps = steps_with_tail(r, room > others ? MIN(room - others, TASK_PROGRESS_BYTES) : 0);
-    write_output(w, t, &shown, SIZE_MAX, NULL);
-    free(shown.steps);
+    write_output(w, t, r, shown, NULL);
+    free(shown);
 }
 
 int task_progress_patch(const struct task *t, enum task_state state, const char *sandbox_uid,
@@ -619,6 +643,7 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
     struct json_writer w = JSON_WRITER_INIT(out);
     int64_t start = r && r->start_wall_ns ? r->start_wall_ns : t->start_wall_ns;
     int code = end->code ? end->code : r ? r->code : 1;
+    struct shown *shown = r ? shown_within(r, fitting_cap(r, room_of(t, r), json_size)) : NULL;
 
     /* Clocks of two processes: no task ends before it begins. */
     now_wall_ns = MAX(now_wall_ns, start);
@@ -627,7 +652,8 @@ int task_result_patch(const struct task *t, const struct task_result *r, const s
     json_w_str(&w, "state", task_state_str(end->state));
     json_w_int(&w, "exitCode", code);
     json_w_int(&w, "observedGeneration", t->meta.generation);
-    write_output(&w, t, r, r ? fitting_cap(r, room_of(t, r), json_size) : 0, extra_stderr);
+    write_output(&w, t, r, shown, extra_stderr);
+    free(shown);
     write_duration(&w, "duration", r ? r->duration_ns : 0);
     write_time(&w, "startTime", start ? start : now_wall_ns);
     write_time(&w, "completionTime", now_wall_ns);
