@@ -383,7 +383,7 @@ static void agent_awaited(const struct view *v, const struct sandbox_state *st)
     int64_t due =
         MAX(MAX(vain_ns, v->t->meta.seen_mono_ns), used_ns) + AGENT_LOST_MS * NSEC_PER_MSEC;
     /* One that others answer for is waited for as long as its sandbox waits. */
-    bool silent = vain_ns && !st->not_believed_why;
+    bool silent = vain_ns && !st->agent.not_believed_since_mono_ns;
 
     if (silent && v->now.mono_ns >= due) {
         agent_lost(v);

@@ -83,7 +83,7 @@ struct sandbox_state {
     unsigned pins;              /* how often the key was written again, after Ready */
     bool was_ready;             /* this process has known it Ready */
     struct agent_view agent;    /* what may be running in its pod */
-    char *not_believed_why;     /* not NULL: only others have answered in the agent's place */
+    char *not_believed_why;     /* why agent.not_believed_since_mono_ns is set; NULL: it is 0 */
     char *running_uid;          /* the task that ran there at the last audit; NULL: none */
     bool inherited;             /* it had a pod when this process first saw it */
     int64_t last_task_wall_ns;  /* end of the last task, as far as this process knows */

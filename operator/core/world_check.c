@@ -91,7 +91,7 @@ static void check_states(const struct world *w)
     size_t pos = 0;
 
     while ((st = map_next(&w->sandbox_states, &pos, NULL))) {
-        assert(!st->not_believed_why || st->agent.not_believed_since_mono_ns);
+        assert(!st->not_believed_why == !st->agent.not_believed_since_mono_ns);
         assert(st->claims_refused > 0 || !st->claim_error);
         assert(!st->outside || st->next_claim_mono_ns);
     }
