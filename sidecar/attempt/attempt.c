@@ -8,11 +8,12 @@
 #include "common/base/log.h"
 #include "sidecar/auth/sealed.h"
 
-/* How many bytes wait for a slow reader. The rest waits in the log, which has it anyway. */
+/* How many bytes wait for a slow reader in its stream. The others wait in the log. */
 #define STREAM_QUEUE_BYTES (256u << 10)
 
 #define LABEL_PART_MAX 60
-/* Events that wait for more of them before they are written. */
+/* So many bytes of events are written into the journal at once. Fewer wait for
+ * ATTEMPT_TABLE_SAVE_MS. */
 #define UNSAVED_BYTES (64u << 10)
 
 struct stream {
@@ -20,8 +21,8 @@ struct stream {
     struct attempt *attempt;
     struct sealed_stream *out;
     uint64_t next_seq;
-    /* An attempt whose last events were lost with the machine: the reader may have seen more of
-     * them than are here. The end gets the number that it waits for next. */
+    /* The last events of the attempt were lost with the machine, and the reader may have seen more
+     * events than the log has. So the end gets the number that the reader expects next. */
     bool end_anew;
 };
 
@@ -34,7 +35,8 @@ static void stream_free(struct stream *s)
     free(s);
 }
 
-/* The lines that come next, as many as go into a frame; the number of the one behind them. */
+/* Fills b with the next lines, as many as go into a frame. Returns the number of the line behind
+ * them. */
 static uint64_t gather(const struct stream *s, struct buf *b)
 {
     size_t room = sealed_stream_room(s->out);
@@ -126,7 +128,8 @@ void attempt_save(struct attempt *a)
         buf_append(&b, a->log.lines[a->saved]->text, a->log.lines[a->saved]->len);
     a->unsaved_bytes = 0;
     a->has_file = true;
-    /* Without its end the file would tell of a loss, never of a success. */
+    /* After a failure the file lacks the end event. So a restarted sidecar takes the attempt for
+     * lost, never for a success. */
     a->unsavable = journal_events_append(a->table->opts.journal, &a->key, b.data, b.len) < 0;
 }
 
@@ -168,7 +171,7 @@ struct spool_file *attempt_spool(struct attempt *a, int fd)
     return a->spool[fd - 1];
 }
 
-/* The stream is about to lose bytes: first all its bytes so far go to a file. */
+/* The log is about to drop bytes of this stream. Before that, all bytes so far go to a file. */
 static void overflow(struct attempt *a, int fd)
 {
     struct spool_file *f = a->spool[fd - 1];
@@ -183,7 +186,7 @@ static void overflow(struct attempt *a, int fd)
         follow_output_begin(a->output, fd - 1, a->printed[fd - 1], f ? spool_path(f) : NULL);
 }
 
-/* A file that was begun only for followers is removed with them. */
+/* A file that was begun only for followers is removed when the last follower has gone. */
 static void end_file(struct attempt *a, int fd)
 {
     struct spool_file *f = a->spool[fd - 1];
@@ -203,7 +206,7 @@ static const char *lasting_path(const struct attempt *a, int fd)
     return a->spool[fd - 1] && a->overflowed[fd - 1] ? spool_path(a->spool[fd - 1]) : "";
 }
 
-/* Ends the step's files; the paths of those that stay, or NULL when there are none. */
+/* Ends the step's files. Returns the paths of those that stay; NULL: none. */
 static char *end_spool(struct attempt *a)
 {
     const char *out = lasting_path(a, 1), *err = lasting_path(a, 2);
@@ -216,7 +219,7 @@ static char *end_spool(struct attempt *a)
     return paths;
 }
 
-/* To the stream's file, and to those who follow it. */
+/* Gives output to the stream's file and to its followers. */
 static void show(struct attempt *a, int fd, const char *data, size_t len)
 {
     a->printed[fd - 1] += len;
@@ -286,7 +289,7 @@ static void set_timer(struct attempt *a, int64_t timeout_ms)
         a->timer->data = a;
         a->table->handles_open++;
     }
-    /* The loop's own idea of the time is from the start of this turn. */
+    /* uv counts from the time at which this turn of the loop began, unless it is updated. */
     uv_update_time(a->table->loop);
     uv_timer_start(a->timer, on_timer, (uint64_t)timeout_ms, 0);
 }
@@ -307,7 +310,8 @@ static void ended(struct attempt *a, const struct attempt_action *act)
     a->machine.request = NULL;
 }
 
-/* task/step, for the container's log: bounded, and nothing in it can end a line or the label. */
+/* The label "task/step" for the container's log. It is bounded, and no character in it can end the
+ * line or the label. */
 static char *step_label(const struct attempt *a, size_t step)
 {
     const char *slash = strrchr(a->request.task_name, '/'), *name = a->request.steps[step].name;
@@ -395,7 +399,7 @@ static int apply(struct attempt *a, const struct attempt_action *act)
         set_timer(a, act->timeout_ms);
         break;
     case ATTEMPT_DROP:
-        /* The end of this attempt is in the list behind this; the loss is for the others. */
+        /* The next actions of the list end this attempt. Only others are lost with the runner. */
         a->step_id = 0;
         runner_drop(t->links, act->container, "it did not end a step that was to be killed");
         break;
@@ -559,8 +563,8 @@ void attempt_restore(struct attempt *a)
     log_warn("task lost", "key", a->label, NULL);
 }
 
-/* No event has come, or none that goes out before the step ends. A reader that is behind gets lines
- * anyway. */
+/* Sends the end of the output, if it is new, or an empty line. A stream that has bytes under way
+ * needs neither. A reader that does not have all lines yet gets no end of the output. */
 static void stream_beat(struct stream *s, const struct buf *tail)
 {
     bool has_all = s->next_seq > s->attempt->log.count;

@@ -16,7 +16,7 @@ struct past {
     uint64_t gap_at[2];
     uint64_t gap_bytes[2];
     struct spool_file *file[2]; /* copies from the log */
-    char *path[2];              /* of files that it has left, which are there; NULL: none */
+    char *path[2];              /* of files that the step has left and that exist; NULL: none */
 };
 
 static void past_done(struct past *p)
@@ -43,7 +43,7 @@ static void past_write(struct past *p, const struct task_event *ev)
     p->total[ev->fd - 1] += ev->data_len;
 }
 
-/* A stream has one gap, between its head and its tail: a copy that had another would end there. */
+/* A stream has at most one gap, between its head and its tail. A second one would end the copy. */
 static void past_gap(struct past *p, const struct task_event *ev)
 {
     int i = ev->fd - 1;
@@ -59,7 +59,7 @@ static void past_gap(struct past *p, const struct task_event *ev)
 
 static void past_take(struct past *p, const struct task_event *ev)
 {
-    /* Lost with its attempt: nobody saw its end. */
+    /* The step was lost with its attempt: nobody saw its end. */
     if (ev->type == TASK_EVENT_END && p->begun) {
         p->over = true;
         p->code = ev->code;
@@ -99,7 +99,7 @@ static char *path_of(const char *paths, int fd)
     return NULL;
 }
 
-/* First the streams that have a file, because these need no copy. */
+/* Finds the files that the step has left. A stream with a file needs no copy from the log. */
 static void past_find_files(struct past *p, const struct task_event *ev)
 {
     if (ev->type != TASK_EVENT_EXIT || ev->step != p->step)

@@ -119,7 +119,7 @@ static void end(struct attempt_machine *m, int code, enum task_end_reason reason
     a->duration_ns = now->mono_ns - m->started_ns;
 }
 
-/* The step's last events. error: owned, said on stderr with our name in front; NULL for none. */
+/* Adds the last events of the step. error: taken over, and printed to stderr, too; NULL: none. */
 static void step_exit(struct attempt_machine *m, int code, int64_t duration_ns, char *error,
                       struct attempt_actions *ret)
 {
@@ -137,7 +137,7 @@ static void step_exit(struct attempt_machine *m, int code, int64_t duration_ns, 
     a->text = error;
 }
 
-/* The step is over, and the attempt if it was the last one. true: the next one is to begin. */
+/* The step is over. If it was the last one, so is the attempt. true: the next step is to begin. */
 static bool next_step(struct attempt_machine *m, const struct now *now, struct attempt_actions *ret)
 {
     if (m->step + 1 == m->request->step_count) {
@@ -150,7 +150,7 @@ static bool next_step(struct attempt_machine *m, const struct now *now, struct a
     return true;
 }
 
-/* The step has failed; its last events are out. true: the next one is to begin. */
+/* The step has failed, and its last events are out. true: the next step is to begin. */
 static bool after_failure(struct attempt_machine *m, int code, enum task_end_reason reason,
                           const struct now *now, struct attempt_actions *ret)
 {
@@ -201,7 +201,7 @@ static char *refusal(const struct attempt_machine *m)
         return no_container(m);
     if (s->type == STEP_FILE_PATCH && s->path && has_dot_dot(s->path))
         return xasprintf("path \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->path);
-    /* The same component, spelled in the other field. */
+    /* A relative path is taken from workDir: a ".." there has the same effect. */
     if (s->type == STEP_FILE_PATCH && (!s->path || s->path[0] != '/') && s->work_dir &&
         s->work_dir[0] != '/' && has_dot_dot(s->work_dir))
         return xasprintf("workDir \"%.*s\" has a \"..\" component", NAME_SHOWN_MAX, s->work_dir);
@@ -218,7 +218,7 @@ static bool refuse(struct attempt_machine *m, const char *why, const struct now 
     return fail_step(m, 1, 0, xasprintf("%s: %s", name, why), TASK_END_STEP_FAILED, now, ret);
 }
 
-/* The predecessor's own words, which clients know. */
+/* Clients know this sentence, so it has neither "arl: " nor the step's name in front. */
 static bool refuse_no_path(struct attempt_machine *m, const struct now *now,
                            struct attempt_actions *ret)
 {
@@ -243,7 +243,7 @@ static void launch(struct attempt_machine *m, struct attempt_actions *ret)
     add(m, ret, ATTEMPT_TIMER)->timeout_ms = m->request->timeout_ms;
 }
 
-/* true: the step could not run, and the next one has to begin. */
+/* true: the step could not run, and the next one is to begin. */
 static bool begin_step(struct attempt_machine *m, const struct now *now,
                        struct attempt_actions *ret)
 {
@@ -287,7 +287,7 @@ static char *signal_text(const struct attempt_machine *m, uint32_t sig, bool oom
                 : xasprintf("%s was killed by signal %u%s", step, sig, why);
 }
 
-/* The command has ended by itself, such as a shell that exits with the 137 of its killed child. */
+/* The command has ended by itself, for example a shell that exits with the 137 of its child. */
 static char *oom_text(const struct attempt_machine *m)
 {
     cleanup_free char *step = label(m);
@@ -338,7 +338,8 @@ static int errno_of(uint32_t value)
     return value > 0 && value < 4096 ? (int)value : EIO;
 }
 
-/* Turns a DONE into the exit code and, if the program cannot have said it, a sentence. */
+/* The exit code of a step whose DONE has come. *ret_error: what the program cannot have said
+ * itself; NULL: nothing. */
 static int result_of(const struct attempt_machine *m, enum frame_how how, uint32_t value,
                      const char *text, char **ret_error)
 {
@@ -440,7 +441,7 @@ void attempt_machine_on_done(struct attempt_machine *m, enum frame_how how, uint
             begin_steps(m, now, ret);
         return;
     }
-    /* A patch without a path prints the names of its files itself. */
+    /* A patch without a path has printed the names of its files already. */
     if (current(m)->type == STEP_FILE_PATCH && current(m)->path) {
         a = add(m, ret, ATTEMPT_TEXT);
         a->fd = 1;

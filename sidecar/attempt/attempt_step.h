@@ -2,15 +2,15 @@
  * Decides what one attempt of a task does next. Values come in (the request, what happened, the
  * time), and actions go out. Nothing here touches the world.
  *
- *            start                 done (0): next step
- *   NEW ───────────────▶ RUNNING ◀──────┐
- *                        ▲ │ │ └────────┘
- *                 goesOn │ │ │ time is over, cancel: KILLING
- *                        │ │ │ done (not 0), a step that can not run, the last step, runner lost:
- *                        │ ▼ ▼                                                           ENDED
- *                      KILLING ──done, lost, no answer──▶ ENDED
+ *        start          the last step is done, a step has failed, the runner is lost
+ *   NEW ───────▶ RUNNING ───────────────────────────────────────────────────────────▶ ENDED
+ *                 │   ▲                                                                 ▲
+ *       time over,│   │ a step was out of time, and the next ones go on                 │
+ *          cancel,│   │                                                                 │
+ *         stopped ▼   │ the step is done, the runner is lost or does not answer         │
+ *                KILLING ───────────────────────────────────────────────────────────────┘
  *
- * A step is in KILLING, too, when somebody else ends its container (ATTEMPT_STOP_CONTAINER).
+ * "Stopped": somebody else ends the step's container (ATTEMPT_STOP_CONTAINER).
  *
  * Steps run in order. A step that fails ends the attempt, unless it has onError: Continue. Then the
  * later steps run, and the attempt fails at its end with the exit code of the first step that
@@ -84,8 +84,8 @@ struct attempt_action {
     enum task_end_reason reason;
 };
 
-/* Initialize it with zeroes. Many steps can end within one call, if they cannot be started and have
- * onError: Continue. So the list has at most a few actions for each of LIMIT_STEPS steps. */
+/* Initialize it with zeroes. The list has at most a few actions for each of LIMIT_STEPS steps: many
+ * steps can end within one call, if they cannot be started and have onError: Continue. */
 struct attempt_actions {
     struct attempt_action *list;
     size_t count;

@@ -225,7 +225,8 @@ static enum attempt_put check_sandbox(struct attempt_table *t, const struct task
     return ATTEMPT_PUT_STARTED;
 }
 
-/* The containers that the steps name; unknown ones are for the steps to fail on. */
+/* Whether all containers that the steps name are ready, and there is room. Unknown containers are
+ * left out: the steps that name them fail. */
 static int check_ready(struct attempt_table *t, const struct task_request *req, struct err *err)
 {
     const struct attempt_machine all = {.containers = t->opts.containers,
@@ -413,7 +414,7 @@ static enum follow_found find_followed(const struct follow_request *req, struct 
     return a ? attempt_follow(a, req->step, ret) : FOLLOW_IS_OVER;
 }
 
-/* Without live output tasks run all the same. */
+/* Without a socket for followers there is no live output, but tasks run. */
 static void let_follow(struct attempt_table *t)
 {
     struct follow_opts fo = {.path = t->opts.follow_path, .find = find_followed, .arg = t};

@@ -1,7 +1,7 @@
 /*
  * The attempts that this sidecar knows: those that run, and those whose result is not acknowledged
- * yet. It connects attempt_step (what to do next), outlog (the events), the journal (what was ever
- * started) and the runners, and it feeds the streams that are attached to an attempt.
+ * yet. The table connects attempt_step (what to do next), outlog (the events), the journal (what
+ * was ever started) and the runners, and it feeds the streams that are attached to an attempt.
  *
  * An attempt runs on when no stream is attached. Limits: ATTEMPT_TABLE_MAX attempts and
  * ATTEMPT_TABLE_BYTES of events. At a limit the oldest result is dropped; if there is no result, a
@@ -19,10 +19,10 @@
 #define ATTEMPT_TABLE_MAX 512
 #define ATTEMPT_TABLE_BYTES (16u << 20)
 #define ATTEMPT_TABLE_HEARTBEAT_MS 5000
-/* After this time events are written into the journal (journal.h). */
+/* Events are written into the journal after this time, or sooner (journal.h). */
 #define ATTEMPT_TABLE_SAVE_MS 1000
-/* One log line for each container counts all callers that were refused in this time. Code in the
- * container can connect as often as it likes while its runner is not in. */
+/* Callers that are refused at the socket of a container get one log line in this time, with their
+ * number. While the runner is not in, code in the container can connect as often as it likes. */
 #define ATTEMPT_TABLE_REFUSED_LOG_MS 60000
 
 struct attempt_table;

@@ -71,7 +71,7 @@ static void tail_grow(struct outlog_stream *s, size_t want)
     alloc = MIN(alloc, s->tail_max);
     if (alloc <= s->tail_alloc)
         return;
-    /* It grows only before it has ever wrapped around. */
+    /* The ring has its full size before it wraps around for the first time. */
     assert(s->tail_start == 0);
     s->tail = xrealloc(s->tail, alloc);
     s->tail_alloc = alloc;
