@@ -18,7 +18,7 @@
 
 /* The shared secret of this process and the agent of a pod. */
 struct secret {
-    struct list node; /* the one that was used last is the last */
+    struct list node; /* in by_use: the one that was used last is the last */
     char *pod_uid;
     char *agent_key;
     struct channel_shared shared;
@@ -29,7 +29,7 @@ struct agent_caller {
     struct world *world;
     const struct signing_keys *keys;
     struct channel_pair pair;
-    char key[CHANNEL_KEY_TEXT]; /* its public half */
+    char key[CHANNEL_KEY_TEXT]; /* the public half of the pair */
     struct map secrets;         /* by pod UID */
     struct list by_use;
     uint64_t not_believed;
@@ -44,9 +44,9 @@ struct agent_call {
     struct buf body; /* of a whole answer, or of a status that is not 2xx */
     bool stream;
     bool too_long;
-    bool busy;      /* the reader is in use further up */
-    bool cancelled; /* meanwhile */
-    /* for the world */
+    bool busy;      /* it calls its handler, and must not be freed */
+    bool cancelled; /* while it was busy */
+    /* The sandbox, for the world. */
     char *ns;
     char *sandbox;
     char *sandbox_uid;
@@ -146,13 +146,13 @@ static void finish(struct agent_call *call, enum agent_outcome outcome, const ch
         world_agent_forged(c->world, call->ns, call->sandbox, call->sandbox_uid, error,
                            ops_now(c->ops).mono_ns);
     }
-    call->busy = true; /* on_done() may drop everything that it knows */
+    call->busy = true; /* on_done() may cancel the call, which is freed here */
     call->handler.on_done(call->arg, &answer);
     call_free(call);
 }
 
-/* Somebody answered who does not seal. The agent itself does so only while it starts, or to whom it
- * takes for a stranger. */
+/* The answer is not sealed. The agent itself answers so only while it starts (5xx), and to callers
+ * that it takes for strangers (401, 426). */
 static void finish_unsealed(struct agent_call *call, int status)
 {
     bool may_be_agent = status == 401 || status == 426 || status / 100 == 5;
@@ -232,7 +232,7 @@ static void on_done(void *arg, const struct ops_response *resp)
         finish(call, AGENT_ANSWERED, "");
     else if (resp->error)
         finish(call, AGENT_NO_ANSWER, resp->error_msg);
-    else /* the agent's own answers end with a last frame, or are cut */
+    else /* HTTP calls the answer complete, and the agent's own would have its last frame */
         finish(call, AGENT_NOT_BELIEVED,
                "the answer is cut off: the agent's sealed end is missing");
 }
@@ -244,7 +244,7 @@ struct lines {
     const char *list[HEADERS + 1];
 };
 
-/* The headers of a request with this body, as sealed. */
+/* Signs the request with its sealed body: *ret gets the headers. */
 static int sign(const struct agent_caller *c, const struct agent_request *req,
                 const struct buf *sealed, const unsigned char nonce[SIGNATURE_NONCE_BYTES],
                 struct lines *ret, struct err *err)

@@ -4,8 +4,8 @@
  * the network, are stopped here. HTTP's own status and headers are not trusted: they serve only for
  * the message about an answer that is not sealed.
  *
- * Each call tells the world whether the agent has answered (world_agent_heard()) or somebody else
- * (world_agent_forged()).
+ * Each call tells the world whether the agent has answered (world_agent_answered()) or somebody
+ * else (world_agent_forged()).
  *
  * Limits: LIMIT_AGENT_ANSWER_BYTES for a whole answer (a longer one is dropped); AGENT_TIMEOUT_MS
  * until it is complete; AGENT_SILENCE_MS without a byte breaks a stream. The shared secrets of

@@ -16,13 +16,14 @@
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
-/* Cancels go on until the attempt is over or the pod is gone; only refusals are counted. What one
- * of those left running is found by the audit behind it. */
+/* A cancel is repeated until the attempt is over or the pod is gone. Only refusals are counted:
+ * after so many the cancel is given up, and the next audit finds the attempt if it still runs. */
 #define CANCEL_REFUSALS 20
-/* Of one answer, which comes from a pod: the others have their turn with the next one. */
+/* How many attempts of one answer are looked at. The answer comes from a pod, and may name any
+ * number. The others are looked at after the next audit. */
 #define AUDIT_ATTEMPTS 8
-/* After a start there is an audit for every sandbox. Agents that do not answer hold up only each
- * other: they are asked again in a line of their own. */
+/* After a start there is an audit for every sandbox. Agents that have not answered are asked again
+ * in a line of their own, so that they hold up only each other. */
 #define AUDITS_AT_ONCE 16
 #define ACK_TRIES 2
 /* Acknowledgements wait for others to the same pod: each request costs the pod more than what it
@@ -52,10 +53,10 @@ enum errand_kind {
     ERRAND_CANCEL,
     ERRAND_ACK,
     ERRAND_AUDIT,
-    ERRAND_DOUBT, /* came of an audit: does a task want this attempt? */
+    ERRAND_DOUBT, /* reads the Task of an attempt that an audit has found */
 };
 
-/* On its way; lives on its own. */
+/* An errand under way. It frees itself at its end. */
 struct errand {
     struct list node;
     struct errands *es;
@@ -74,7 +75,7 @@ struct errand {
     /* audit */
     struct line *line; /* where it waits for its turn */
     bool under_way;    /* it counts there */
-    bool blocked;      /* until what is on its way to its pod is over */
+    bool blocked;      /* until the cancels and doubts of its pod are over */
     bool clean;        /* the answer had nothing that no Task wants */
     char *running;     /* the UID of a task that runs there */
 };
@@ -91,7 +92,8 @@ static void turn_over(struct errand *e)
 
 static void audit_wait(void *arg);
 
-/* Cancels and doubts: what an audit would tell before they are over is not worth asking. */
+/* Whether audits of the pod wait for this errand. While a cancel or a doubt is under way, an audit
+ * would only find the same attempt again. */
 static bool holds_audit(const struct errand *e, const char *pod_uid)
 {
     return (e->kind == ERRAND_CANCEL || e->kind == ERRAND_DOUBT) &&
@@ -117,7 +119,7 @@ static void release_audits(struct errands *es, const char *pod_uid)
             continue;
         e->blocked = false;
         audit_wait(e);
-        return; /* there is one at most */
+        return; /* a pod has one audit at most */
     }
 }
 
@@ -195,7 +197,8 @@ static bool refused(int status)
     return status == 403 || status == 429 || status >= 500;
 }
 
-/* 202: it is being killed. Told again, the agent says when it is over. */
+/* 202: the attempt is being killed. The cancel is sent again until the agent answers that the
+ * attempt is over. */
 static void on_cancelled(void *arg, const struct agent_answer *answer)
 {
     struct errand *e = arg;
@@ -309,9 +312,9 @@ static void on_doubt(void *arg, struct kube_result *res)
     errand_free(e);
 }
 
-/* What runs and is not in the cache may be of a task that the watch has yet to tell of: another
- * operator began it a moment ago. Only the API server knows. If it does not answer, or the cache is
- * still behind then, the next audit asks it again. */
+/* An attempt runs, and the cache has no such Task. Another operator may have begun it a moment ago,
+ * and the watch has not told of it yet. So the API server is asked for the Task. If it does not
+ * answer, or the cache is still behind after the answer, the next audit asks it again. */
 static void doubt(struct errand *audit, char *uid, int64_t attempt, const char *name)
 {
     struct errand *e =
@@ -322,8 +325,8 @@ static void doubt(struct errand *audit, char *uid, int64_t attempt, const char *
     e->read = kube_get(e->es->ops, KUBE_TO_FINISH, &api_task, e->ns, e->name, on_doubt, e);
 }
 
-/* What the agent says comes from a pod: *ret_name stands in the answer, *ret_uid is owned by the
- * caller. false: that is nothing that an operator could have sent there. */
+/* Decodes one attempt of an answer, which comes from a pod and may be anything. *ret_name points
+ * into the answer; the caller frees *ret_uid. false: no operator can have sent such an attempt. */
 static bool running_decode(struct json_object *running, const char **ret_name, char **ret_uid,
                            int64_t *ret_attempt)
 {
@@ -343,7 +346,7 @@ static bool running_decode(struct json_object *running, const char **ret_name, c
     return true;
 }
 
-/* false: it is not wanted, as far as is known. */
+/* Looks at one attempt that runs. false: no Task is known that wants it. */
 static bool audit_one(struct errand *e, struct json_object *running)
 {
     cleanup_free char *uid = NULL;
@@ -387,8 +390,8 @@ static enum agent_event audit_all(struct errand *e, const struct agent_answer *a
     return clean ? AGENT_EV_CLEAN : AGENT_EV_UNWANTED;
 }
 
-/* How far it is. While it brings nothing, the next task waits, but not for ever: see
- * agent_awaited() in core/task_plan.c. */
+/* Tells the world how far the audit is. While audits bring nothing, the next task waits, but not
+ * for ever: see agent_awaited() in core/task_plan.c. */
 static void audit_tell(struct errand *e, enum agent_event ev)
 {
     world_audit(e->es->world, e->ns, e->name, e->target.sandbox_uid, ev,
@@ -418,7 +421,9 @@ static void on_audited(void *arg, const struct agent_answer *answer)
     audits_go_on(es);
 }
 
-/* One that was Ready and is Bound has an agent that is not believed: its next answer ends that. */
+/* Whether the audit has no purpose any more: the sandbox or its pod is gone, or the sandbox cannot
+ * run tasks. A sandbox that is Bound and has an agent key was Ready, and its agent is not believed.
+ * The next answer of the agent itself ends that, so the audit goes on. */
 static bool in_vain(struct errand *e)
 {
     const struct sandbox *s;
@@ -443,8 +448,8 @@ static void audit_send(struct errand *e)
         audit_tell(e, AGENT_EV_UNWANTED);
     } else {
         audit_tell(e, AGENT_EV_SENT);
-        /* If the key that the pod knows is gone, the audit ends here: nothing can be asked, and no
-         * task can be sent. The task finds that out, and says so. */
+        /* If this operator lacks the key that the pod knows, it can ask nothing, and the audit ends
+         * as clean. It can send no task either: the next task fails, and says why. */
         e->clean = true;
         e->under_way = true;
         e->line->under_way++;
@@ -452,7 +457,8 @@ static void audit_send(struct errand *e)
     }
 }
 
-/* Not entered again from inside: an audit that cannot be signed ends at once. */
+/* Sends the audits whose turn has come. An audit that cannot be signed ends at once and calls this
+ * function again, from inside: that call does nothing. */
 static void audits_go_on(struct errands *es)
 {
     if (es->in_audits)
@@ -470,7 +476,7 @@ static void audits_go_on(struct errands *es)
     es->in_audits = false;
 }
 
-/* At the end of its line: the first time, and after each pause. */
+/* Puts the audit at the end of its line: the first time, and after each pause. */
 static void audit_wait(void *arg)
 {
     struct errand *e = arg;
@@ -491,7 +497,7 @@ void errands_audit(struct errands *es, const char *ns, const char *sandbox)
     meta_key(key, ns, sandbox);
     s = world_sandbox(es->world, key);
     p = s ? world_sandbox_pod(es->world, s) : NULL;
-    if (!p || !p->ip) { /* what was done before this in the same plan has changed it */
+    if (!p || !p->ip) { /* an earlier action of the same plan has changed the sandbox */
         world_audit_over(es->world, ns, sandbox, s ? s->meta.uid : NULL, AGENT_EV_ABANDONED, NULL);
         return;
     }

@@ -36,7 +36,7 @@ static void finish(struct inputs *in, struct task *t, const char *env_json, bool
     inputs_free(in);
 }
 
-/* NULL: it is another one, or there is none. */
+/* The object of the answer. NULL: there is none, or it has another UID. */
 static struct meta *object_of(const struct kube_result *res, const char *uid)
 {
     return res->object && str_eq(res->object->uid, uid) ? res->object : NULL;
@@ -72,7 +72,7 @@ static void on_task(void *arg, struct kube_result *res)
         finish(in, in->task, NULL, false);
 }
 
-/* NULL: it is not there any more. */
+/* The sandbox of the run. NULL: it does not exist any more. */
 static const struct sandbox *sandbox_of(const struct world *w, const struct run *r)
 {
     const struct sandbox *s;

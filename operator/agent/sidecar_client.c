@@ -19,12 +19,12 @@
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
-/* A stream that sends too much is begun again after it. */
+/* A stream that sends too much is closed, and opened again after this time. */
 #define THROTTLE_MS 1000
-/* When the time of an agent is over, it is asked once more: its last events may not have been read
- * yet. */
+/* When the time limit of an attempt is over, its agent is asked once more, and has this time to
+ * answer: its last events may not have been read yet. */
 #define LAST_ASK_MS 10000
-/* The start of a line that is kept in memory between two chunks; more is not kept allocated. */
+/* A stream's buffer for lines that has grown beyond this size is freed when it is empty. */
 #define LINE_KEEP_BYTES 4096
 
 struct sidecar_client {
@@ -39,7 +39,7 @@ struct sidecar_client {
     uint64_t throttled;
     uint64_t paused;             /* streams that gave way to others */
     struct ops_timer *way_timer; /* when the next one gives way */
-    bool streams_go_on;          /* further up */
+    bool streams_go_on;          /* the function of this name is running */
     struct bucket events;
     struct buf scratch; /* of the event that is decoded */
     struct metrics_histogram task_time;
@@ -53,18 +53,18 @@ struct stream {
     struct run *run;
     char *task_key;
     struct agent_call *call;
-    struct inputs *read; /* of what is to be sent and is not kept */
+    struct inputs *read; /* under way: what is to be sent, and the caches do not keep */
     struct ops_timer *timer;
     struct ops_timer *deadline;
-    bool late;              /* the agent's time is over */
+    bool late;              /* the time limit of the attempt is over */
     int64_t asked_until_ns; /* it was asked once more; 0: it was not */
-    int64_t waits_since_ns; /* for its turn to be open; 0: it does not */
+    int64_t waits_since_ns; /* since when it waits for its turn; 0: it does not */
     struct buf line;
     struct bucket events;
-    bool too_many;                /* of them: the stream is to pause */
+    bool too_many;                /* too many events have come: the stream is to pause */
     bool sent;                    /* to the agent, at least once */
     bool attach_only;             /* GET: the sidecar knows the attempt, under another body */
-    unsigned failures;            /* since it has told something */
+    unsigned failures;            /* since the last event */
     int64_t silent_since_mono_ns; /* no event since; 0: the stream works */
 };
 
@@ -111,7 +111,8 @@ static void give_way(struct stream *s)
     want_stream(s);
 }
 
-/* A stream was closed, or one more is wanted. Not entered again from inside. */
+/* Opens the streams whose turn has come, and closes those that have to give way. A call of this
+ * function from inside of it does nothing. */
 static void streams_go_on(struct sidecar_client *c)
 {
     struct world *w = c->opts.world;
@@ -153,7 +154,7 @@ static void others_go_on(struct sidecar_client *c)
     streams_go_on(c);
 }
 
-/* Nothing is under way on it any more. */
+/* The stream has no request under way any more: it gives its turn back. */
 static void closed(struct stream *s)
 {
     world_stream_closed(s->c->opts.world, s->run);
@@ -201,8 +202,8 @@ static void fail(struct stream *s, const char *reason, const char *message, bool
     over(s);
 }
 
-/* Somebody else answers in the agent's place: that is not the agent's fault. How long it is waited
- * for then is the sandbox's business, which fails in the end, and the run with it. */
+/* Whether somebody else answers in the agent's place. Then the attempt does not fail here: its
+ * sandbox decides how long to wait for the agent, and ends the attempt when it fails itself. */
 static bool is_forged(const struct stream *s)
 {
     const struct run_target *t = &s->run->target;
@@ -210,7 +211,7 @@ static bool is_forged(const struct stream *s)
     return world_agent_is_forged(s->c->opts.world, t->ns, t->sandbox, t->sandbox_uid);
 }
 
-/* Nothing more is wanted of the stream that runs. */
+/* Whether the run needs nothing more from the open stream. */
 static bool has_all(const struct run *r)
 {
     return r->over || (r->ended && !r->reading);
@@ -243,7 +244,7 @@ static void arm_deadline(struct stream *s)
     s->c->ops->v->timer_set(s->c->ops, s->deadline, due_ns == INT64_MAX ? 0 : due_ns);
 }
 
-/* One line of the stream; false: the stream is of no more use. */
+/* Takes one line of the stream. false: the line is bad, and so the stream is. */
 static bool take_line(struct stream *s, const char *line, size_t len)
 {
     struct task_event ev;
@@ -269,7 +270,7 @@ static bool take_line(struct stream *s, const char *line, size_t len)
     return true;
 }
 
-/* Whether one more line of an agent that sends so much is taken now. */
+/* Whether the limits of this stream, and of all streams together, allow one more line now. */
 static bool may_take(struct stream *s, size_t len)
 {
     int64_t now_ns = ops_now(s->c->ops).mono_ns;
@@ -305,7 +306,7 @@ static bool take_lines(struct stream *s)
     return true;
 }
 
-/* It has ended, and its output was too much to be kept: all of it is asked for when there is room.
+/* The attempt has ended, and its output was dropped. All events are read again when there is room.
  */
 static void ask_to_read(struct stream *s)
 {
@@ -418,7 +419,7 @@ static void on_done(void *arg, const struct agent_answer *answer)
         again(s, "it ended the stream early");
 }
 
-/* t has its steps, unless the agent knows them. */
+/* Sends the request of the stream. get: it only attaches; otherwise t must have its steps. */
 static void send(struct stream *s, const struct task *t, const char *env_json, bool get)
 {
     static const struct agent_handler handler = {on_data, on_done};
@@ -480,7 +481,7 @@ static void on_inputs(void *arg, struct task *t, const char *env_json, bool gone
     if (!t || !t->steps_json || t->step_count != s->run->result->step_count) {
         start_done(s);
         closed(s);
-        /* Gone: the plan of its key drops the run. Else the API server is asked again. */
+        /* If the task is gone, its plan drops the run. Otherwise the API server is asked again. */
         if (!gone && !s->run->over)
             s->c->ops->v->timer_set(s->c->ops, s->timer,
                                     ops_now(s->c->ops).mono_ns + RETRY_MAX_MS * NSEC_PER_MSEC);
@@ -494,7 +495,7 @@ static void on_inputs(void *arg, struct task *t, const char *env_json, bool gone
     send(s, t, env_json, false);
 }
 
-/* NULL: it was deleted or has ended meanwhile: the plan of its key drops the run. */
+/* The task of the run. NULL: it was deleted or has ended, and its plan drops the run. */
 static const struct task *task_of(const struct stream *s)
 {
     const struct task *t = world_task(s->c->opts.world, s->task_key);
@@ -511,7 +512,7 @@ static bool inputs_are_known(const struct stream *s, const struct task *t)
     return s->attach_only || inputs_kept(s->c->opts.world, s->run, t) || s->run->accepted_mono_ns;
 }
 
-/* Later events of the agent may not have been read yet. */
+/* The time limit is over, but the last events of the agent may not have been read yet. */
 static void ask_for_the_last_time(struct stream *s)
 {
     if (!s->late || s->asked_until_ns)
@@ -530,7 +531,7 @@ static void waited(struct stream *s)
     s->waits_since_ns = 0;
 }
 
-/* It has its turn. */
+/* The stream has its turn. */
 static void open_stream(struct stream *s)
 {
     const struct task *t = task_of(s);
@@ -584,8 +585,9 @@ static void on_attach_timer(void *arg)
     attach(arg);
 }
 
-/* The time of its steps is over, and the agent cannot be asked. That ends with the sandbox; or
- * here, if the agent answers now and then but never about this run. */
+/* The time of the steps is over, but the agent cannot be asked, because others answer in its place.
+ * Then the run ends with its sandbox. If the agent answers now and then, but never about this run,
+ * the sandbox does not end, and the run ends after a further sandbox_wait_ms. */
 static bool deadline_waits(const struct stream *s, int64_t now_ns)
 {
     int64_t due_ns = run_deadline_ns(s->run);
@@ -615,14 +617,14 @@ static void on_deadline(void *arg)
         arm_deadline(s);
         return;
     }
-    /* Who waits for a turn is asked when it comes. */
+    /* If the stream waits for its turn, the agent is asked when the turn comes. */
     s->late = true;
     if (s->run->stream_turn.state == TURN_HAS)
         hang_up(s);
     attach(s);
 }
 
-/* What is known of it before its agent tells. */
+/* What is known of the run's times before its agent tells any. */
 static void set_bounds(struct run *r, const struct world *w, const struct task *t)
 {
     int64_t timeout_ms = t->timeout_ms > 0 ? t->timeout_ms : w->policy->task_timeout_ms;

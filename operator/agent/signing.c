@@ -82,7 +82,7 @@ struct signing_load {
 
 static void load_get(struct signing_load *l);
 
-/* Tries again later, saying why. */
+/* Tries again later, and says why. */
 static void load_retry(struct signing_load *l, const char *what, const char *why)
 {
     cleanup_free char *msg = xasprintf("%s Secret %s/%s: %s", what, l->ns, l->name, why);
@@ -108,7 +108,7 @@ static void answer_text(const struct ops_response *resp, char *ret, size_t size)
         snprintf(ret, size, "HTTP status %d%s%s", resp->status, msg ? ": " : "", str_or_empty(msg));
 }
 
-/* data.<field> of the Secret added to k; a missing optional field is no failure. */
+/* Adds the key in data.<field> of the Secret to k. An optional field may be missing. */
 static int load_field(struct json_object *secret, const char *field, bool optional,
                       struct signing_keys *k, struct err *err)
 {
