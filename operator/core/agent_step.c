@@ -99,7 +99,7 @@ bool agent_step(struct agent_view *a, enum agent_event ev, int64_t now_mono_ns)
         a->not_believed_since_mono_ns = now_mono_ns;
     if (ev == AGENT_EV_GENUINE && a->not_believed_since_mono_ns) {
         a->not_believed_since_mono_ns = 0;
-        a->in_vain_since_mono_ns = 0; /* not the agent's fault: others answered */
+        a->in_vain_since_mono_ns = 0; /* the agent was not silent: others answered in its place */
     }
     assert(a->state != AGENT_CLEAN || a->in_vain_since_mono_ns == 0);
     assert(!a->genuine || a->not_believed_since_mono_ns == 0);

@@ -33,7 +33,7 @@ enum agent_event {
     AGENT_EV_AUDIT,     /* the plan has asked for an audit */
     AGENT_EV_SENT,      /* the agent is being asked now */
     AGENT_EV_SILENT,    /* no answer, or none of use */
-    AGENT_EV_UNWANTED,  /* what no Task wants is being cancelled, or was found in the answer */
+    AGENT_EV_UNWANTED,  /* attempts that no Task wants were found, or are being cancelled */
     AGENT_EV_CLEAN,     /* the answer has nothing that no Task wants */
     AGENT_EV_ABANDONED, /* the audit has come to nothing: the sandbox or its pod has changed */
     AGENT_EV_DOUBT,   /* a Task that may run is not wanted any more: earlier answers are outdated */

@@ -94,7 +94,7 @@ static void count_pool(struct ledger *l, const struct entry *e, int by)
     free(map_del(&l->pools, e->pool_key));
 }
 
-/* key: "namespace/name". As of pools. */
+/* key: "namespace/name". Counts of a namespace without any write are dropped, too. */
 static void count_ns(struct ledger *l, const char *key, int by)
 {
     cleanup_free char *ns = xmemdup0(key, strcspn(key, "/"));

@@ -13,9 +13,8 @@ static struct meta *object_of(const struct world *w, const char *prefix, const c
                      key);
 }
 
-/* Notes since when an object is planned. true: nothing is known of it but its name: there is
- * nothing to decide, and any status could be wrong.
- */
+/* Notes since when an object is planned. true: the object was too large to be read, and only its
+ * name is known. So there is nothing to decide, and any status could be wrong. */
 static bool plan_cut(struct world *w, const char *prefix, const char *key, struct now now,
                      struct actions *out)
 {

@@ -105,8 +105,8 @@ static void finish(struct run *r, const char *reason, bool retryable, struct now
     keep_end(r, RUN_ENDED_TAIL_BYTES);
 }
 
-/* A time that an agent reports is cut to the range that is possible: not before the task was made
- * (or before this process began it), not in the future, and not longer than the time since. */
+/* Times that an agent reports are cut to what is possible. Nothing begins before the task was made
+ * (or before this process began it), or in the future. Nothing takes longer than the time since. */
 static int64_t believed_wall(const struct run *r, int64_t wall_ns, struct now now)
 {
     return MIN(MAX(wall_ns, r->earliest_wall_ns), now.wall_ns);
@@ -122,7 +122,7 @@ static int64_t believed_duration(const struct run *r, int64_t ns, struct now now
     return MIN(MAX(ns, 0), longest_ns);
 }
 
-/* All events were read again. The end is the one that was reported the first time. */
+/* All events were read again. The end stays as it was reported the first time. */
 static void read_whole(struct run *r, struct now now)
 {
     assert(r->ended && r->kept);
@@ -192,7 +192,7 @@ static void on_output(struct run *r, const struct task_event *ev)
         task_result_keep_tail(r->result, ev->step, RUN_TAIL_BYTES);
 }
 
-/* Only for people who look on; the whole output comes at the end. */
+/* Keeps the end of an output only to show it while the step runs. The output itself comes later. */
 static void on_tail(struct run *r, const struct task_event *ev)
 {
     const struct task_step_result *s =
@@ -244,7 +244,7 @@ int run_event(struct run *r, const struct task_event *ev, struct now now, struct
     return 0;
 }
 
-/* The names of the steps belong to whichever result is the run's. */
+/* Moves the names of the steps to the result that is the run's from now on. */
 static void move_names(struct task_result *from, struct task_result *to)
 {
     char **names = from->step_names;
@@ -339,7 +339,7 @@ bool run_may_go_on(const struct run *r)
     return (!r->over && !r->ended) || r->may_go_on;
 }
 
-/* Half a second, doubling. */
+/* The first wait is half a second, and each further one is twice as long. */
 static void write_later(struct run *r, struct now now)
 {
     int64_t wait_ms = 500LL << MIN(r->refusals - 1, 20);

@@ -3,9 +3,10 @@
 #include "operator/core/plan.h"
 
 /*
- * Use that is no task. Clocks of clients say little: the time counts as when it was seen to change,
- * any change is use, and its own value only where this process finds it. A clock that is behind
- * must not end what is used then; one that is ahead gains nothing.
+ * Use that is no task: a client writes the time into the annotation used-at. The clocks of clients
+ * cannot be trusted. So each change of the annotation is use at the time at which this process sees
+ * the change. The value itself counts only in the first plan of the sandbox. Then a clock that is
+ * behind does not end a sandbox that is in use, and a clock that is ahead gains nothing.
  */
 static void note_used_at(const struct sandbox *s, struct sandbox_state *st, struct now now,
                          bool first)
@@ -34,7 +35,7 @@ void sandbox_note_use(const struct sandbox *s, struct sandbox_state *st, struct 
     note_used_at(s, st, now, first);
     st->noted_task_wall_ns = MAX(st->last_task_wall_ns, ended);
     st->task_ended = st->task_dropped = false;
-    /* Not Ready, and not Ready for good, are the same status since the same time. */
+    /* Before Failed, Ready may have been False as well: then its time is not that of the phase. */
     if (first && status->phase != SANDBOX_FAILED && status->ready.since_wall_ns > 0)
         st->phase_mono_ns = plan_deadline(&s->meta, status->ready.since_wall_ns, 0);
     else if (first || st->known_phase != (int)status->phase)

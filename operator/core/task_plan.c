@@ -9,10 +9,10 @@
  *   attempt is written to the status first.
  * - Running is written only when the task outlives RUNNING_AFTER; the end is one write, repeated
  *   until it succeeds.
- * - Output is shown while it comes, the end of it, at most once in PROGRESS_INTERVAL for each task
- * and never more than LIMIT_PROGRESS_BYTES_PER_S for all of them.
- * - Final statuses are made when they are about to be written, and never more at once than
- *   LIMIT_RESULTS_BYTES.
+ * - While a task runs, its status shows the end of its output: at most once in PROGRESS_INTERVAL
+ *   for each task, and at most LIMIT_PROGRESS_BYTES_PER_S for all of them.
+ * - A final status is made when it is about to be written. All that are made take at most
+ *   LIMIT_RESULTS_BYTES at once.
  * - What can never run ends in Failed with a sentence on stderr.
  */
 #include "operator/core/plan.h"
@@ -27,16 +27,17 @@
 
 #define SANDBOX_GRACE_NS (10 * NSEC_PER_SEC)
 #define SAY_AFTER_NS (100 * NSEC_PER_MSEC)
-/* A task behind others says so before a second is over, but not at once: lines are short-lived. */
+/* A task that waits behind others says so after this time. Most tasks wait for less. */
 #define SAY_QUEUED_AFTER_NS (800 * NSEC_PER_MSEC)
 /* Clients look at once and then after 500 ms (arl-env), so an earlier write would tell nobody; on a
  * full machine, where tasks take longer, it would cost the others time. */
 #define RUNNING_AFTER_NS (400 * NSEC_PER_MSEC)
 #define PROGRESS_INTERVAL_NS NSEC_PER_SEC
 #define CLOCKS_DIFFER_NS (CLOCKS_DIFFER_MS * NSEC_PER_MSEC)
-/* Until the agent has told the end of what is cancelled: it kills half a second after SIGTERM. */
+/* In this time the agent has to report the end of a cancelled attempt. It sends SIGKILL half a
+ * second after SIGTERM. */
 #define CANCEL_LIMIT_NS (4 * NSEC_PER_SEC)
-/* What a shell gives a command that was killed. */
+/* The exit code of a killed command in a shell. */
 #define CODE_CANCELED 137
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
@@ -62,7 +63,8 @@ static void finish(const struct view *v, const struct task_result *r, const stru
         xstrdup(v->t->trace_id);
 }
 
-/* What became of an attempt through no fault of its steps, and no Event of the sandbox tells. */
+/* Whether an Event reports that an attempt has ended for this reason: it was no fault of the steps,
+ * and no Event of the sandbox tells of it. */
 static bool deserves_event(const char *reason)
 {
     static const char *const reasons[] = {"AgentRestarted", "AgentUnavailable", "AgentRefused",
@@ -81,7 +83,7 @@ static void end_early(const struct view *v, const struct task_end *end)
     finish(v, NULL, end, line);
 }
 
-/* Ends a task that never ran: the sentence is all that there is to read. */
+/* Ends a task that never ran. Its stderr has this sentence, and nothing else. */
 static void fail_early(const struct view *v, const char *reason, const char *sentence)
 {
     struct task_end end = {.state = TASK_FAILED, .reason = reason, .message = sentence};
@@ -89,7 +91,8 @@ static void fail_early(const struct view *v, const char *reason, const char *sen
     end_early(v, &end);
 }
 
-/* The object has no room for a status with the steps' ends; without them it may have. */
+/* The object has no room for a status that has the ends of the steps. It may have room for a status
+ * without them. */
 static void spec_too_large(const struct view *v)
 {
     cleanup_free char *sentence =
@@ -121,8 +124,8 @@ static bool retry(const struct view *v, const struct task_end *end)
     return true;
 }
 
-/* What nobody can read in the status, an Event tells, once. True: it is not yet time to try again.
- */
+/* Whether it is too early to write the final status again. Until it is written, nobody can read the
+ * end there. So an Event tells it, once. */
 static bool write_waits(const struct view *v)
 {
     struct run *run = v->run;
@@ -141,7 +144,7 @@ static bool write_waits(const struct view *v)
     return true;
 }
 
-/* Without the output and what the steps had: every API server has room for that. */
+/* Writes the end without steps and their output. Every API server has room for that. */
 static void finish_bare(const struct view *v, struct task_end *end)
 {
     struct task_result bare = *v->run->result;
@@ -162,7 +165,8 @@ static struct task_end end_of(const struct run *run)
     };
 }
 
-/* What waits here is planned when it may go on; what never ran holds nothing. */
+/* Whether the final status may be made now. If not, the task is planned again when it may. A run
+ * whose memory is not counted is not in the world: it has no output, and need not wait. */
 static bool may_be_encoded(const struct view *v)
 {
     struct run *run = v->run;
@@ -197,9 +201,8 @@ static void plan_over(const struct view *v)
         write_end(v);
 }
 
-/* A sandbox that failed because its agent cannot be asked: what became of the attempt, nobody
- * knows.
- */
+/* Whether the sandbox has failed because its agent cannot be asked. Then nobody knows what became
+ * of the attempt. */
 static bool failed_by_agent(const struct sandbox *s)
 {
     static const char *const reasons[] = {"AgentNotBelieved", "AgentKeyChanged", "AgentTooOld"};
@@ -232,7 +235,7 @@ static void say_waiting(const struct view *v, int64_t after_ns, const char *reas
 {
     int64_t due = v->t->meta.seen_mono_ns + after_ns;
 
-    /* It runs: what is known of its sandbox, or of the tasks before it, is older than that. */
+    /* It runs. What this process knows of its sandbox, or of earlier tasks, is older than that. */
     if (v->t->state == TASK_RUNNING && v->t->attempt <= 1)
         return;
     if (v->t->state == TASK_STATE_NONE && v->now.mono_ns < due)
@@ -241,21 +244,22 @@ static void say_waiting(const struct view *v, int64_t after_ns, const char *reas
         progress(v, v->t->attempt > 1 ? TASK_RUNNING : TASK_PENDING, NULL, reason, message, 0);
 }
 
-/* It was made when this process acted already: it would know if it had begun. */
+/* Whether the task was made after this process began to act. Then this process knows whether it has
+ * begun. */
 static bool known_from_birth(const struct view *v)
 {
     return v->t->meta.created_wall_ns >= v->w->active_wall_ns + v->w->ahead_ns + CLOCKS_DIFFER_NS;
 }
 
-/* Deleted, and kept by a finalizer: whoever waits for its end is told of it. What ran is stopped.
- */
+/* The task is deleted, but a finalizer keeps it. Its status gets an end, for those who wait for
+ * one, and its attempt is stopped. */
 static void end_deleted(const struct view *v)
 {
     static const char sentence[] = "the Task was deleted";
     struct run_target nowhere = {0};
     struct view lost = *v;
     bool kept =
-        v->run && may_be_encoded(v); /* else it is not waited for: it is to be stopped now */
+        v->run && may_be_encoded(v); /* if not, the output is lost: the attempt is stopped now */
 
     if (v->t->unwritable)
         return;
@@ -283,8 +287,8 @@ static void sandbox_missing(const struct view *v)
     }
     message = xasprintf("waiting for Sandbox %s, which does not exist", v->t->sandbox);
     action_after(v->out, deadline);
-    /* Pending is to mean that it has not begun, see may_have_begun_elsewhere(). Said at once, so
-     * that an operator after this one knows it, too. */
+    /* Pending means that the task has not begun: see may_have_begun_elsewhere(). It is written at
+     * once, so that an operator after this one knows that, too. */
     if (v->t->state != TASK_STATE_NONE || known_from_birth(v))
         say_waiting(v, 0, "WaitingForSandbox", message);
 }
@@ -328,13 +332,13 @@ static void start(const struct view *v)
 }
 
 /*
- * A task may have begun in an earlier sandbox of the same name, with an operator that is no more;
- * it must not begin again in this one. What is known of that:
- * - status.sandboxUID, once it is written: at the latest when it says Running.
- * - A task that is Pending has not begun: from there it begins only when that is written.
- * - One that is new, and not older than the sandbox, can have begun in this one only, where
- *   beginning again does nothing.
- * - One that was made when this process acted already has not begun: it would know.
+ * Whether the task may have begun in an earlier sandbox of the same name, with an earlier operator.
+ * Then it must not begin again in this sandbox. What is known of that:
+ * - status.sandboxUID names the sandbox, at the latest when the status says Running.
+ * - A Pending task has not begun: before it begins, status.sandboxUID is written.
+ * - A task that is not older than this sandbox can have begun only here, where a second beginning
+ *   does nothing.
+ * - A task that was made after this process began to act has not begun: this process would know.
  */
 static bool may_have_begun_elsewhere(const struct view *v, const struct sandbox *s)
 {
@@ -361,7 +365,7 @@ static void queued(const struct view *v)
         say_waiting(v, SAY_QUEUED_AFTER_NS, "Queued", "waiting for earlier tasks of the sandbox");
 }
 
-/* As if it had been sent: it waits for the agent as long, from when its turn came. */
+/* The task has waited for an audit as long as a task that was sent waits for its agent. */
 static void agent_lost(const struct view *v)
 {
     struct view given_up = *v;
@@ -374,7 +378,7 @@ static void agent_lost(const struct view *v)
     run_free(given_up.run);
 }
 
-/* Only of a task that has not begun: Pending is to mean that. */
+/* The task waits for the audit. Only a task that has not begun may say so by Pending. */
 static void agent_awaited(const struct view *v, const struct sandbox_state *st)
 {
     bool just_used = st->task_ended || st->task_dropped; /* the sandbox's plan has yet to note it */
@@ -382,7 +386,7 @@ static void agent_awaited(const struct view *v, const struct sandbox_state *st)
     int64_t vain_ns = st->agent.in_vain_since_mono_ns;
     int64_t due =
         MAX(MAX(vain_ns, v->t->meta.seen_mono_ns), used_ns) + AGENT_LOST_MS * NSEC_PER_MSEC;
-    /* One that others answer for is waited for as long as its sandbox waits. */
+    /* While others answer in the agent's place, the task waits as long as its sandbox. */
     bool silent = vain_ns && !st->agent.not_believed_since_mono_ns;
 
     if (silent && v->now.mono_ns >= due) {
@@ -462,7 +466,7 @@ static void fail_lost(const struct view *v, const struct sandbox *s)
     plan_over(v);
 }
 
-/* Its pod is there, but of no use: the sandbox says why. */
+/* The pod is there, but of no use. The sandbox says why. */
 static void fail_with_sandbox(const struct view *v, const struct sandbox *s)
 {
     cleanup_free char *message = failure_text(s);
@@ -471,7 +475,8 @@ static void fail_with_sandbox(const struct view *v, const struct sandbox *s)
     plan_over(v);
 }
 
-/* The attempt runs, as far as is known: did it lose its pod, is it time to say Running? */
+/* The attempt runs, as far as is known. It fails if its pod is lost. Otherwise the status says that
+ * it runs, and shows its output. */
 static void plan_active(const struct view *v)
 {
     const struct sandbox *s;
@@ -495,10 +500,10 @@ static void plan_active(const struct view *v)
         fail_lost(v, s);
         return;
     }
-    if (!p) /* the sandbox's plan finds out what became of it, and tells */
+    if (!p) /* the sandbox's plan finds out what became of the pod */
         return;
     if (v->run->result_gone) {
-        /* It was read meanwhile, and is not final: nobody has written the result. */
+        /* The task was read meanwhile, and is not final: nobody has written the result. */
         run_fail(v->run, "ResultLost", "the agent dropped the result before it was written", false,
                  v->now);
         plan_over(v);
@@ -521,8 +526,9 @@ static void plan_active(const struct view *v)
 
 #define CANCELED "the Task was canceled (spec.cancel)"
 
-/* It runs: its end is told by the agent, with what it has printed. One that does not tell it in
- * time is told again until nothing runs there, before the next task begins. */
+/* The attempt runs. The agent reports its end, with what it has printed. If no end comes in time,
+ * the task ends without the agent. Then the agent is told again to stop the attempt, and the next
+ * task begins only when nothing runs there. */
 static void cancel_active(const struct view *v)
 {
     struct run *run = v->run;
@@ -549,15 +555,15 @@ static void plan_cancel(const struct view *v)
     else if (v->run)
         cancel_active(v);
     else if (!v->t->unwritable)
-        /* If it may run all the same, as another operator has begun it, its sandbox is asked. */
+        /* Another operator may have begun it. Then an audit of the sandbox finds it. */
         end_early(v, &end);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* Counted from when this process has seen the end; of a task that had ended before, see
- * plan_deadline(). completionTime has no fractions: a second more, so that it is never too early.
- */
+/* When the task is to be deleted. The time counts from when this process saw the task end; for a
+ * task that had ended before, see plan_deadline(). completionTime has no fractions of a second. So
+ * a second is added, and the task is never deleted too early. */
 static int64_t ttl_end(const struct view *v, int64_t ttl_s)
 {
     int64_t ttl_ns = (ttl_s + (ttl_s > 0)) * NSEC_PER_SEC;
@@ -575,7 +581,7 @@ static void plan_final(const struct view *v)
     int64_t ttl_s = v->t->ttl_s < 0 && preset_s > 0 ? preset_s : v->t->ttl_s;
     int64_t due;
 
-    /* What was given up may go on beside the next task, or for as long as its pod takes to end. */
+    /* An attempt that was given up may still run, until its pod has ended: it is cancelled. */
     if (v->run)
         action_add(v->out, run_may_go_on(v->run) ? ACTION_RUN_CANCEL : ACTION_RUN_FORGET, &api_task,
                    &v->t->meta);
@@ -588,7 +594,8 @@ static void plan_final(const struct view *v)
         action_delete(v->out, &api_task, &v->t->meta, "TTLExpired");
 }
 
-/* Deleted, or another task of the same name: what runs is of nobody's interest. */
+/* Whether nobody wants the run: its task is deleted, or is another one of the same name, or has
+ * begun a later attempt. */
 static bool run_is_stale(const struct view *v)
 {
     return v->run &&
@@ -596,7 +603,7 @@ static bool run_is_stale(const struct view *v)
             (!task_final(v->t) && v->t->attempt > v->run->result->attempt));
 }
 
-/* The task itself is deleted, but still there: what its run has brought can be written. */
+/* Whether the task of the run is deleted but still there, so that its end can be written. */
 static bool ends_with_run(const struct view *v)
 {
     return v->t && v->t->meta.deleting && !task_final(v->t) &&

@@ -237,7 +237,7 @@ static void queue_bucket(struct world *w, const struct index_bucket *b, const ch
         world_queue_obj(w, prefix, b->items[i]->ns, b->items[i]->name);
 }
 
-/* Whether a pool's waiting sandboxes are to say something else now, see sandbox_plan.c. */
+/* Whether sandboxes that wait for this pool may have another reason to wait: see sandbox_plan.c. */
 static bool waits_differ(const struct meta *old_obj, const struct meta *new_obj)
 {
     const struct warmpool *a, *b;
@@ -250,7 +250,7 @@ static bool waits_differ(const struct meta *old_obj, const struct meta *new_obj)
            a->status.pods_failing.status != b->status.pods_failing.status;
 }
 
-/* Whether its pods are something else to it now. */
+/* Whether the pods of this pool may have other marks now. */
 static bool pods_differ(const struct meta *old_obj, const struct meta *new_obj)
 {
     const struct warmpool *a, *b;
@@ -301,7 +301,7 @@ static void index_sandbox(struct world *w, struct meta *m, bool add)
         index_remove(&w->waiting_by_pool, key, m);
 }
 
-/* What was known of it is not known of the next one of its name. */
+/* Forgets what was known of the sandbox: it is not true of the next one of this name. */
 static void sandbox_gone(struct sandbox_state *st, const char *uid)
 {
     free(st->gone_uid);
@@ -312,15 +312,16 @@ static void sandbox_gone(struct sandbox_state *st, const char *uid)
     *st = (struct sandbox_state){.gone_uid = xstrdup(uid)};
 }
 
-/* One that was gone and is there again under its UID is not deleted: etcd was set back, or somebody
- * has told of it who was behind. */
+/* A sandbox that was gone and is there again under the same UID is not deleted. etcd was set back,
+ * or an API server that was behind did not know the sandbox yet. */
 static void sandbox_back(struct sandbox_state *st, const char *uid)
 {
     if (st->gone_uid && str_eq(st->gone_uid, uid))
         str_set(&st->gone_uid, NULL);
 }
 
-/* Bound, failed, expired or deleted: what it waited for may be for the next one. */
+/* If the sandbox has left the line (it is bound, failed, expired or deleted), the pod that it
+ * waited for may be for the next one. */
 static void left_line(struct world *w, const struct sandbox *was, const struct sandbox *is)
 {
     char pool[META_KEY_MAX];
@@ -331,9 +332,9 @@ static void left_line(struct world *w, const struct sandbox *was, const struct s
     world_wake_waiting(w, pool);
 }
 
-/* Whether the tasks behind the first one have something else to say, see plan_idle(). A sandbox
- * changes often, and whoever may use it changes it as often as he likes: its other tasks cost
- * nothing then, however many they are. */
+/* Whether the change concerns all tasks of the sandbox, and not only the first of the line: see
+ * plan_idle(). A sandbox changes often, and its users can change it as often as they like. So other
+ * changes must not cost more when the sandbox has more tasks. */
 static bool turned(const struct meta *old_obj, const struct meta *new_obj)
 {
     const struct sandbox *a, *b;
@@ -401,7 +402,7 @@ static void index_task(struct world *w, struct meta *m, bool add)
         world_task_head_may_differ(w, key);
 }
 
-/* The next task in the line of a sandbox, and the sandbox's idle clock. */
+/* A task has left the line of its sandbox. The next one may begin, and the sandbox may be idle. */
 static void task_left_line(struct world *w, const struct task *t)
 {
     char key[META_KEY_MAX];
@@ -434,7 +435,7 @@ void world_nothing_ran(struct world *w, const char *key)
     world_queue_task_head(w, key);
 }
 
-/* NULL: this very sandbox is gone. */
+/* NULL: the sandbox with this UID is gone. */
 static struct sandbox_state *state_by_uid(struct world *w, const char *ns, const char *sandbox,
                                           const char *uid, char *ret_key)
 {
@@ -480,7 +481,7 @@ void world_audit_over(struct world *w, const char *ns, const char *sandbox, cons
     if (!st)
         return;
     agent_step(&st->agent, ev, 0);
-    world_queue_task_head(w, key); /* it may be so no more, and says so */
+    world_queue_task_head(w, key); /* this task may not be the first any more, and has to say so */
     str_set(&st->running_uid, xstrdup(task_uid));
     world_task_head_may_differ(w, key);
     world_queue_task_head(w, key);
@@ -518,7 +519,7 @@ bool world_agent_is_forged(struct world *w, const char *ns, const char *sandbox,
     return a && a->not_believed_since_mono_ns;
 }
 
-/* Its answers are asked for until one is the agent's own: by the audit. */
+/* The plan of the sandbox asks for audits until an answer is the agent's own. */
 void world_agent_forged(struct world *w, const char *ns, const char *sandbox,
                         const char *sandbox_uid, const char *why, int64_t now_mono_ns)
 {
@@ -540,8 +541,8 @@ bool world_task_wants(const struct task *t, const char *uid, int64_t attempt)
            t->attempt <= attempt;
 }
 
-/* An attempt that may still run and is not wanted any more has to be over before the next one
- * begins: its sandbox is asked again what runs there. */
+/* If an attempt is not wanted any more but may still run, the agent is asked again what runs there:
+ * the attempt has to be over before the next one begins. */
 static void doubt_sandbox(struct world *w, const struct task *was, const struct task *is)
 {
     char task_key[META_KEY_MAX], key[META_KEY_MAX];
@@ -562,7 +563,7 @@ static void doubt_sandbox(struct world *w, const struct task *was, const struct 
     if (r)
         unwanted = run_may_go_on(r) && str_eq(s->meta.uid, r->target.sandbox_uid) &&
                    !world_task_wants(is, r->target.task_uid, r->result->attempt);
-    else /* the agent has told that an earlier process began it */
+    else /* an earlier process began it, as the agent has told */
         unwanted = str_eq(st->running_uid, was->meta.uid) && !task_final(was) &&
                    (!is || task_final(is) || is->meta.deleting);
     if (!unwanted)
@@ -571,8 +572,8 @@ static void doubt_sandbox(struct world *w, const struct task *was, const struct 
     world_queue(w, PLAN_SANDBOX, key);
 }
 
-/* What plans have noted of it. One that has ended since is use of its sandbox, whatever its times
- * are: they may be of another clock. */
+/* Keeps what plans have noted of the task. If the task has just ended, its sandbox was in use until
+ * now, whatever times the status has: they may be of another clock. */
 static void keep_task(struct world *w, const struct task *was, struct task *is)
 {
     char key[META_KEY_MAX];
@@ -625,7 +626,7 @@ static void queue_pod_users(struct world *w, const struct pod *p, bool new_ready
         return;
     meta_key(key, p->meta.ns, p->sandbox);
     world_queue(w, PLAN_SANDBOX, key);
-    /* The pods' watch may be behind the sandboxes' one: tasks wait for the pod, too. */
+    /* The watch of pods may be behind the watch of sandboxes. So tasks wait for the pod, too. */
     world_queue_task_head(w, key);
 }
 
@@ -637,7 +638,8 @@ void world_pod_made(struct world *w, const struct meta *pod)
     made_note(&w->made, key, pod->uid);
 }
 
-/* Labels, owner and annotations are what anybody may write who may create pods. */
+/* Whether an operator of ours has made the pod. Only the seal proves it: whoever may create pods
+ * can write the same labels, owner and annotations. */
 static bool is_ours(struct world *w, const struct pod *p)
 {
     char key[META_KEY_MAX];
@@ -655,7 +657,7 @@ static bool is_ours(struct world *w, const struct pod *p)
     return true;
 }
 
-/* Nobody looks at the texts again: with many pods they take room. */
+/* Frees the texts of the seal: nobody looks at them again, and with many pods they take room. */
 static void judge_seal(struct world *w, struct pod *p)
 {
     p->ours = is_ours(w, p);
@@ -664,7 +666,7 @@ static void judge_seal(struct world *w, struct pod *p)
     str_set(&p->pool_uid, NULL);
 }
 
-/* What its status does not tell: this process has seen it ready, and then not. */
+/* Keeps what the pod's status does not tell: this process has seen it ready, and then not ready. */
 static void keep_readiness(const struct pod *was, struct pod *is)
 {
     if (!str_eq(was->meta.uid, is->meta.uid))

@@ -1,5 +1,4 @@
-/* The part of the world that is lines: sandboxes that wait for a pod of a pool, tasks of a sandbox.
- */
+/* The lines of the world: sandboxes that wait for a pod of a pool, and the tasks of a sandbox. */
 #include "operator/core/plan_key.h"
 #include "operator/core/world.h"
 
@@ -118,7 +117,8 @@ void world_queue_task_head(struct world *w, const char *sandbox_key)
         world_queue_obj(w, PLAN_TASK, head->ns, head->name);
 }
 
-/* The first sandbox of the line may have been planned before, when it was not the first. */
+/* A run has begun or is gone, so that another task may be the first of its line. It may have been
+ * planned before, when it was not the first. */
 static void run_changed(struct world *w, const char *task_key)
 {
     const struct task *t = world_task(w, task_key);

@@ -2,7 +2,7 @@
 #include "operator/core/plan_pod.h"
 #include "operator/core/world.h"
 
-/* How long creates of the operator before may have been under way. */
+/* How long creates of an earlier operator may go on after this process has begun to act. */
 #define OLD_RELEASE_NS (10 * NSEC_PER_SEC)
 
 static const struct shelf empty_shelf;
@@ -37,7 +37,7 @@ void world_shelves_done(struct world *w)
     map_done(&w->shelves);
 }
 
-/* One less is on it. */
+/* A pod or a sandbox has left the shelf. */
 static void shelf_left(struct world *w, const char *pool_key, struct shelf *s)
 {
     assert(s->users > 0);
@@ -47,8 +47,8 @@ static void shelf_left(struct world *w, const char *pool_key, struct shelf *s)
 
 /* ---- what a pod is --------------------------------------------------------------------------- */
 
-/* Made from the present template, knows the present signing key and speaks as this operator does.
- */
+/* Whether the pod is made from the present template, knows the present signing key, and speaks the
+ * same wire version as this operator. */
 static bool is_fresh(const struct world *w, const struct warmpool *pool, const struct pod *p)
 {
     return pool && str_eq(p->template_hash, pool->template_hash) &&
@@ -56,7 +56,7 @@ static bool is_fresh(const struct world *w, const struct warmpool *pool, const s
            p->wire_version == WIRE_VERSION;
 }
 
-/* It has served since before this operator, or was taken by it: its sandbox says so. */
+/* Whether the status of a sandbox names this pod. This operator has bound it, or an earlier one. */
 static bool is_bound(const struct world *w, const struct pod *p)
 {
     const struct sandbox *s;
@@ -114,7 +114,8 @@ static uint32_t marks_of(const struct world *w, const char *pool_key, const stru
     return pod_terminal(p) ? POD_MARK(MARK_ENDED) : idle_marks(p, fresh);
 }
 
-/* Gives it these marks, for those that was had: its own before, or those of whom it replaces. */
+/* Gives the pod `is` these marks, and takes the marks of `was` away: that is the pod that it
+ * replaces, or itself. NULL: there is, or was, no such pod. */
 static void set_marks(struct world *w, const char *pool_key, struct pod *was, struct pod *is,
                       uint32_t marks)
 {
@@ -248,7 +249,8 @@ static void join_pool(struct world *w, struct pod *p)
     set_marks(w, key, NULL, p, marks_of(w, key, p));
 }
 
-/* Most changes of a pod leave its place in the pool, which may be large. */
+/* The pod keeps its place in the order of the pool, as with most changes. So nothing has to be
+ * moved, however large the pool is. */
 static void change_in_pool(struct world *w, struct pod *was, struct pod *is)
 {
     char key[META_KEY_MAX];
@@ -284,7 +286,7 @@ static void index_by_sandbox(struct world *w, struct pod *p, bool add)
         index_remove(&w->pods_by_sandbox, key, &p->meta);
 }
 
-/* The sandbox that has this pod, or had it, lacks one no more, or again. */
+/* The sandbox of this pod has got it, or has lost it: it leaves the line, or stands in it again. */
 static void line_up_owner(struct world *w, const struct pod *p)
 {
     char key[META_KEY_MAX];
@@ -298,7 +300,7 @@ static void line_up_owner(struct world *w, const struct pod *p)
 void world_shelve_pod(struct world *w, struct pod *was, struct pod *is)
 {
     if (is && !plan_pod_suspect(is) && pod_idle(is))
-        is->unready_mono_ns = 0; /* it is not examined before it is suspect (again) */
+        is->unready_mono_ns = 0; /* plan_pod_broken() does not see it until it is suspect again */
     shelve_in_pool(w, was, is);
     index_by_sandbox(w, was, false);
     index_by_sandbox(w, is, true);
@@ -308,7 +310,7 @@ void world_shelve_pod(struct world *w, struct pod *was, struct pod *is)
 
 /* ---- the check ------------------------------------------------------------------------------- */
 
-/* That a bucket has these objects is known by their number, where each of them is in it. */
+/* If each of these pods is in its bucket, and the numbers are equal, no other pod is there. */
 static void check_pods(const struct world *w, const char *pool_key, const struct shelf *s,
                        size_t *ret_users)
 {

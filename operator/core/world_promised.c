@@ -52,7 +52,7 @@ static void index_promise(struct world *w, struct sandbox *s, bool add)
         index_remove(&w->sandboxes_by_pod, key, &s->meta);
 }
 
-/* The pod that a sandbox's status names, or named, is another thing to its pool now. */
+/* The status of a sandbox names this pod now, or no more: marks the pod anew. */
 static void mark_promised(struct world *w, const struct sandbox *s)
 {
     struct pod *p = world_promised_pod(w, s);

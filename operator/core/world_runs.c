@@ -5,8 +5,8 @@
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Whose output is dropped first: the largest of the namespace that has most. NULL: nobody's can be.
- */
+/* The run whose output is dropped first: the largest one of the namespace that uses most. NULL: no
+ * run has output to drop. */
 static struct run *largest_run(const struct world *w)
 {
     struct run *best = NULL, *r;
@@ -53,8 +53,9 @@ struct run *world_next_to_read(struct world *w)
     return NULL;
 }
 
-/* What was read again keeps its turn until it is written: nobody else is given room beyond the
- * budget before. */
+/* A run that was read again keeps its turn for that, and its memory counts there, until its result
+ * is written. Without the turn another run could be granted room beyond the budget: see has_room()
+ * in turns.c. */
 void world_note_run_memory(struct world *w, const char *key, struct run *r)
 {
     if (r->read_turn.state == TURN_HAS) {
@@ -101,7 +102,7 @@ static void served_forget(struct world *w)
     map_done(&w->progress_served);
 }
 
-/* Of those in line: the first of the namespace that was served least. */
+/* Picks the next of the line: the first one of the namespace that was served least. */
 static void progress_pick(struct world *w)
 {
     uint64_t least = UINT64_MAX;
@@ -120,7 +121,7 @@ static void progress_pick(struct world *w)
         served_forget(w);
 }
 
-/* Whoever is next looks again when it may. */
+/* The next run of the line is planned when it may show its output. */
 static void progress_plan_next(struct world *w)
 {
     char full[PLAN_KEY_MAX];
@@ -136,7 +137,7 @@ bool world_progress_turn(struct world *w, struct run *r, struct now now, int64_t
 {
     *ret_when = 0;
     if (r->memory.state != TURN_HAS)
-        return true; /* it holds nothing that was counted */
+        return true; /* its memory is not counted: it is not in the world */
     if (list_empty(&r->progress_link))
         list_push_back(&w->progress_line, &r->progress_link);
     if (!w->progress_next)
@@ -201,7 +202,7 @@ struct run *world_stream_next(struct world *w, struct now now)
     return r;
 }
 
-/* Large steps that are being sent are not sent twice. */
+/* A stream that sends large steps stays open: otherwise they would have to be sent again. */
 static bool may_give_way(const struct run *r)
 {
     return r->start_turn.state != TURN_HAS;
