@@ -24,6 +24,7 @@ enum sandbox_phase {
     SANDBOX_READY,      /* the agent in the pod answers */
     SANDBOX_FAILED,     /* final */
 };
+#define SANDBOX_PHASES (SANDBOX_FAILED + 1)
 const char *sandbox_phase_str(enum sandbox_phase p);
 
 struct sandbox_status {

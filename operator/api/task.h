@@ -25,6 +25,7 @@ enum task_state {
     TASK_SUCCEEDED, /* final */
     TASK_FAILED,    /* final */
 };
+#define TASK_STATES (TASK_FAILED + 1)
 const char *task_state_str(enum task_state s);
 
 struct task {

@@ -9,11 +9,7 @@
 
 /* ---- metrics --------------------------------------------------------------------------------- */
 
-enum {
-    POOL_PHASES = WARMPOOL_DEGRADED + 1,
-    BOX_PHASES = SANDBOX_FAILED + 1,
-    TASK_STATES = TASK_FAILED + 1
-};
+enum { POOL_PHASES = WARMPOOL_DEGRADED + 1 };
 
 static const char *label_of(const char *name)
 {
@@ -43,7 +39,7 @@ static void pool_metrics(const struct world *w, struct buf *out)
 
 static void sandbox_metrics(const struct world *w, struct now now, struct buf *out)
 {
-    size_t n[BOX_PHASES] = {0}, pos = 0;
+    size_t n[SANDBOX_PHASES] = {0}, pos = 0;
     int64_t longest_ns = 0;
     struct meta *m;
 
@@ -55,7 +51,7 @@ static void sandbox_metrics(const struct world *w, struct now now, struct buf *o
             longest_ns = MAX(longest_ns, now.wall_ns - m->created_wall_ns);
     }
     metrics_head(out, "arl_sandboxes", "gauge", "Sandboxes by status.phase; New: not written yet.");
-    for (size_t i = 0; i < BOX_PHASES; i++)
+    for (size_t i = 0; i < SANDBOX_PHASES; i++)
         gauge(out, "arl_sandboxes", "phase", sandbox_phase_str((enum sandbox_phase)i), n[i]);
     metrics_head(out, "arl_sandbox_longest_wait_seconds", "gauge",
                  "For how long the oldest sandbox without a pod has waited; 0: none waits.");

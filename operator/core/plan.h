@@ -7,6 +7,7 @@
 #define ARL_OPERATOR_CORE_PLAN_H
 
 #include "common/base/clock.h"
+#include "common/base/sm.h"
 #include "operator/core/action.h"
 #include "operator/core/plan_key.h"
 #include "operator/core/plan_pod.h"
@@ -21,6 +22,11 @@ void plan(struct world *w, const char *key, struct now now, struct actions *out)
 void pool_plan(struct world *w, const char *key, struct now now, struct actions *out);
 void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out);
 void task_plan(struct world *w, const char *key, struct now now, struct actions *out);
+
+/* Which phase of a Sandbox, and which state of a Task, a plan writes after which. The diagrams are
+ * in sandbox_plan.c and task_plan.c; the executor logs each write. The tables are for what is
+ * written. A status that comes from the API server is input: it may be any after any other. */
+extern const struct sm_table sandbox_table, task_table;
 
 /* The back-off after so many (1 and more) failures in a row: of a pool to make a pod, or of a
  * sandbox to take one. A second, doubling up to five minutes. */

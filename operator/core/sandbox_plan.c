@@ -1,10 +1,12 @@
 /*
  * The rules of a Sandbox.
  *
- *   (none) --> Pending --> Ready <--> Bound --> Failed
- *      \          \          \-------------------^
- *       \--> Ready \--> Bound           Bound only while the pod is not ready (any more), or
- *                                       somebody else answers in the place of its agent
+ *   none ──────▶ Pending ──────▶ Ready ◀──────▶ Bound
+ *     │             │              ▲              ▲
+ *     └─────────────┴──────────────┴──────────────┘
+ *
+ * Failed follows each of them, and nothing follows Failed. Bound only while the pod is not ready
+ * (any more), or somebody else answers in the place of its agent.
  *
  * - The oldest waiting sandbox of a pool gets the oldest idle ready pod. The claim makes the
  *   sandbox the pod's owner; the status goes straight to Ready. Both are written at the same time.
@@ -42,6 +44,23 @@
  * for so long, or when it is behind by a quarter of the idle limit. */
 #define LAST_TASK_QUIET_NS (5 * NSEC_PER_SEC)
 
+static const char *const phase_names[SANDBOX_PHASES] = {
+    [SANDBOX_PHASE_NONE] = "none", [SANDBOX_PENDING] = "Pending", [SANDBOX_BOUND] = "Bound",
+    [SANDBOX_READY] = "Ready",     [SANDBOX_FAILED] = "Failed",
+};
+
+static const bool followers[SANDBOX_PHASES][SANDBOX_PHASES] = {
+    [SANDBOX_PHASE_NONE] = {[SANDBOX_PENDING] = true,
+                            [SANDBOX_BOUND] = true,
+                            [SANDBOX_READY] = true,
+                            [SANDBOX_FAILED] = true},
+    [SANDBOX_PENDING] = {[SANDBOX_BOUND] = true, [SANDBOX_READY] = true, [SANDBOX_FAILED] = true},
+    [SANDBOX_BOUND] = {[SANDBOX_READY] = true, [SANDBOX_FAILED] = true},
+    [SANDBOX_READY] = {[SANDBOX_BOUND] = true, [SANDBOX_FAILED] = true},
+};
+
+const struct sm_table sandbox_table = {"sandbox", phase_names, followers[0], SANDBOX_PHASES};
+
 struct view {
     struct world *w;
     const char *key;
@@ -52,20 +71,29 @@ struct view {
     struct actions *out;
 };
 
-static void write_status(const struct view *v, struct sandbox_status *to, const char *reason)
+/* Each status that is written comes from here. */
+static char *status_body(const struct view *v, const struct sandbox_status *to)
 {
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    enum sandbox_phase is = v->s->status.phase;
 
+    if (to->phase != is)
+        sm_move(&sandbox_table, (size_t)is, (size_t)to->phase);
     sandbox_status_patch(v->s, to, &body);
-    action_status(v->out, &api_sandbox, &v->s->meta, buf_steal(&body), reason);
+    return buf_steal(&body);
+}
+
+static void write_status(const struct view *v, const struct sandbox_status *to, const char *reason)
+{
+    action_status(v->out, &api_sandbox, &v->s->meta, status_body(v, to), reason);
 }
 
 /* What the status says of a sandbox that has this pod; p is NULL: of one that has none. */
 static void status_to(const struct view *v, const struct pod *p, enum sandbox_phase phase,
                       const char *reason, const char *message, struct sandbox_status *to)
 {
-    /* Failed is for ever, and Ready says which pod it is. */
-    assert(v->s->status.phase != SANDBOX_FAILED || phase == SANDBOX_FAILED);
+    /* None is never written, and Ready says which pod it is. */
+    assert(phase != SANDBOX_PHASE_NONE);
     assert(phase != SANDBOX_READY || (p && (p->agent_key || v->s->status.agent_key)));
     sandbox_status_copy(to, &v->s->status);
     to->phase = phase;
@@ -151,15 +179,13 @@ static struct action *claim(const struct view *v, struct pod *p)
  * the first claim of a pool goes alone, and so does one that was refused before. */
 static void claim_first(const struct view *v, const char *pool_key, struct pod *p)
 {
-    struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct action *a = claim(v, p);
     struct sandbox_status to;
 
     if (!world_pool_state(v->w, pool_key)->claims_work || v->st->claims_refused > 0)
         return;
     status_to(v, p, SANDBOX_READY, "PodReady", AGENT_ANSWERS, &to);
-    sandbox_status_patch(v->s, &to, &body);
-    a->ready_body = buf_steal(&body);
+    a->ready_body = status_body(v, &to);
     sandbox_status_done(&to);
 }
 

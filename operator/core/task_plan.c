@@ -1,8 +1,11 @@
 /*
  * The rules of a Task.
  *
- *   (none) --> Pending --> Running --> Succeeded | Failed
- *      \__________\___________________^
+ *   none ──────▶ Pending ──────▶ Running
+ *     │                             ▲
+ *     └─────────────────────────────┘
+ *
+ * Succeeded and Failed follow each of them, and nothing follows these two.
  *
  * - The oldest unfinished task of a sandbox runs, the others wait. Attempt 1 starts without a write
  *   before it: the sandbox's pod never changes, so the sidecar's journal is the record. A further
@@ -42,6 +45,22 @@
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 
+static const char *const state_names[TASK_STATES] = {
+    [TASK_STATE_NONE] = "none",     [TASK_PENDING] = "Pending", [TASK_RUNNING] = "Running",
+    [TASK_SUCCEEDED] = "Succeeded", [TASK_FAILED] = "Failed",
+};
+
+static const bool followers[TASK_STATES][TASK_STATES] = {
+    [TASK_STATE_NONE] = {[TASK_PENDING] = true,
+                         [TASK_RUNNING] = true,
+                         [TASK_SUCCEEDED] = true,
+                         [TASK_FAILED] = true},
+    [TASK_PENDING] = {[TASK_RUNNING] = true, [TASK_SUCCEEDED] = true, [TASK_FAILED] = true},
+    [TASK_RUNNING] = {[TASK_SUCCEEDED] = true, [TASK_FAILED] = true},
+};
+
+const struct sm_table task_table = {"task", state_names, followers[0], TASK_STATES};
+
 struct view {
     struct world *w;
     const char *key;
@@ -51,6 +70,16 @@ struct view {
     struct actions *out;
 };
 
+/* Every write of a status goes through here. Takes over what is in body, a patch to the state `to`.
+ */
+static struct action *write_status(const struct view *v, enum task_state to, struct buf *body,
+                                   const char *reason)
+{
+    if (to != v->t->state)
+        sm_move(&task_table, (size_t)v->t->state, (size_t)to);
+    return action_status(v->out, &api_task, &v->t->meta, buf_steal(body), reason);
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static void finish(const struct view *v, const struct task_result *r, const struct task_end *end,
@@ -58,9 +87,9 @@ static void finish(const struct view *v, const struct task_result *r, const stru
 {
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
 
+    assert(end->state == TASK_SUCCEEDED || end->state == TASK_FAILED);
     task_result_patch(v->t, r, end, sentence, v->now.wall_ns, &body);
-    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), end->reason)->trace =
-        xstrdup(v->t->trace_id);
+    write_status(v, end->state, &body, end->reason)->trace = xstrdup(v->t->trace_id);
 }
 
 /* Whether an Event reports that an attempt has ended for this reason: it was no fault of the steps,
@@ -120,7 +149,7 @@ static bool retry(const struct view *v, const struct task_end *end)
         return true;
     }
     task_retry_patch(v->t, r, end, v->run->target.sandbox_uid, v->now.wall_ns, &body);
-    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Retrying");
+    write_status(v, TASK_RUNNING, &body, "Retrying");
     return true;
 }
 
@@ -221,11 +250,12 @@ static void progress(const struct view *v, enum task_state state, const char *sa
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
     struct condition fin = {0};
 
+    assert(state == TASK_PENDING || state == TASK_RUNNING);
     condition_copy(&fin, &v->t->finished);
     if (condition_set(&fin, CONDITION_FALSE, reason, message, v->now.wall_ns) ||
         v->t->state != state) {
         task_progress_patch(v->t, state, sandbox_uid, &fin, start_wall_ns, NULL, &body);
-        action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), reason);
+        write_status(v, state, &body, reason);
     }
     condition_done(&fin);
 }
@@ -447,7 +477,7 @@ static void show_output(const struct view *v)
     task_progress_patch(v->t, TASK_RUNNING, NULL, &v->t->finished, v->t->start_wall_ns, run->result,
                         &body);
     world_progress_written(v->w, run, v->t->spec_bytes + body.len, v->now);
-    action_status(v->out, &api_task, &v->t->meta, buf_steal(&body), "Progress");
+    write_status(v, TASK_RUNNING, &body, "Progress");
 }
 
 /* s: the sandbox, which has failed and says why; NULL: it was deleted. */

@@ -4,6 +4,7 @@
 #include "common/base/base.h"
 #include "operator/auth/exec_step.h"
 #include "operator/core/agent_step.h"
+#include "operator/core/plan.h"
 #include "operator/kube/gate_step.h"
 #include "operator/kube/lease_step.h"
 #include "operator/kube/watch_step.h"
@@ -11,8 +12,8 @@
 
 int main(void)
 {
-    const struct sm_table *tables[] = {&agent_table, &exec_table,  &gate_table,
-                                       &lease_table, &watch_table, &attempt_states};
+    const struct sm_table *tables[] = {&agent_table,    &exec_table,    &gate_table, &lease_table,
+                                       &attempt_states, &sandbox_table, &task_table, &watch_table};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         for (size_t from = 0; from < tables[i]->count; from++)
