@@ -1,3 +1,15 @@
+/*
+ *          queue_add()                       queue_take(), queue_forget()
+ *    IDLE ───────────────────────▶ READY ────────────────────────────────▶ IDLE
+ *     │                              ▲
+ *     │ queue_after(),               │ its time has come, queue_add()
+ *     │ queue_failed()               │
+ *     └─────────────────────────▶ DELAYED ───────────────────────────────▶ IDLE
+ *                                                 queue_forget()
+ *
+ * A key that is ready is never delayed: it was added after the plan began that delays it. A key
+ * that the queue does not have is idle.
+ */
 #include "operator/kube/queue.h"
 
 #include "common/base/backoff.h"
@@ -8,7 +20,19 @@ enum key_state {
     KEY_IDLE,    /* taken; kept because it has failed before */
     KEY_READY,   /* in a lane */
     KEY_DELAYED, /* in the heap */
+    KEY_STATES,
 };
+
+static const char *const state_names[KEY_STATES] = {
+    [KEY_IDLE] = "idle", [KEY_READY] = "ready", [KEY_DELAYED] = "delayed"};
+
+static const bool followers[KEY_STATES][KEY_STATES] = {
+    [KEY_IDLE] = {[KEY_READY] = true, [KEY_DELAYED] = true},
+    [KEY_READY] = {[KEY_IDLE] = true},
+    [KEY_DELAYED] = {[KEY_IDLE] = true, [KEY_READY] = true},
+};
+
+const struct sm_table queue_table = {"queue key", state_names, followers[0], KEY_STATES};
 
 struct queue_key {
     char *key;
@@ -134,21 +158,24 @@ static struct queue_key *key_ensure(struct queue *q, const char *key)
     return k;
 }
 
-static void key_make_idle(struct queue *q, struct queue_key *k)
+/* Takes it out of the lane or the heap that it is in; the caller puts it where it is to be. The
+ * state may stay the same: another lane, another time. */
+static void key_move(struct queue *q, struct queue_key *k, enum key_state to)
 {
+    if (to != k->state)
+        sm_move(&queue_table, (size_t)k->state, (size_t)to);
     if (k->state == KEY_READY) {
         list_remove(&k->link);
         q->ready--;
     } else if (k->state == KEY_DELAYED) {
         heap_delete(q, k);
     }
-    k->state = KEY_IDLE;
+    k->state = to;
 }
 
 static void key_make_ready(struct queue *q, struct queue_key *k, enum queue_lane lane)
 {
-    key_make_idle(q, k);
-    k->state = KEY_READY;
+    key_move(q, k, KEY_READY);
     k->lane = lane;
     list_push_back(&q->lanes[lane], &k->link);
     q->ready++;
@@ -156,7 +183,7 @@ static void key_make_ready(struct queue *q, struct queue_key *k, enum queue_lane
 
 static void key_free(struct queue *q, struct queue_key *k)
 {
-    key_make_idle(q, k);
+    key_move(q, k, KEY_IDLE);
     map_del(&q->keys, k->key);
     free(k->key);
     free(k);
@@ -180,8 +207,7 @@ void queue_after(struct queue *q, const char *key, enum queue_lane lane, int64_t
         lane = MIN(lane, k->lane);
         mono_ns = MIN(mono_ns, k->due_ns);
     }
-    key_make_idle(q, k);
-    k->state = KEY_DELAYED;
+    key_move(q, k, KEY_DELAYED);
     k->lane = lane;
     k->due_ns = mono_ns;
     k->seq = q->seq++;
@@ -245,7 +271,7 @@ char *queue_take(struct queue *q, int64_t now_mono_ns)
         k = list_first(&q->lanes[i], struct queue_key, link);
         key = xstrdup(k->key);
         if (k->failures > 0)
-            key_make_idle(q, k);
+            key_move(q, k, KEY_IDLE);
         else
             key_free(q, k);
         return key;
@@ -270,11 +296,8 @@ size_t queue_delayed(const struct queue *q)
 
 static struct queue_view view_of(const struct queue_key *k)
 {
-    static const char *const states[] = {
-        [KEY_IDLE] = "idle", [KEY_READY] = "ready", [KEY_DELAYED] = "delayed"};
-
     return (struct queue_view){.key = k->key,
-                               .state = states[k->state],
+                               .state = sm_state_str(&queue_table, (size_t)k->state),
                                .due_ns = k->state == KEY_DELAYED ? k->due_ns : 0,
                                .failures = k->failures};
 }
@@ -283,7 +306,7 @@ void queue_look(const struct queue *q, const char *key, struct queue_view *ret)
 {
     const struct queue_key *k = map_get(&q->keys, key);
 
-    *ret = k ? view_of(k) : (struct queue_view){.key = key, .state = "idle"};
+    *ret = k ? view_of(k) : (struct queue_view){.key = key, .state = state_names[KEY_IDLE]};
 }
 
 bool queue_next(const struct queue *q, size_t *pos, struct queue_view *ret)

@@ -1,7 +1,8 @@
 /*
  * The work queue (pure: time comes in as a value). Keys are short strings such as
  * "sandbox/default/session-1". A key is in the queue once, however often it is added. Keys come out
- * in the order in which they were first added, urgent ones before others.
+ * in the order in which they were first added, urgent ones before others. The diagram is in
+ * queue.c.
  *
  * Back-off: queue_failed() puts a key back after QUEUE_BACKOFF_BASE * 2^failures with jitter, at
  * most QUEUE_BACKOFF_MAX; queue_ok() forgets the failures. queue_after() puts a key back at a given
@@ -12,11 +13,15 @@
 
 #include "common/base/base.h"
 #include "common/base/clock.h"
+#include "common/base/sm.h"
 
 #define QUEUE_BACKOFF_BASE_MS 100
 #define QUEUE_BACKOFF_MAX_MS 30000
 
 struct queue;
+
+/* Of a key. Moves are not logged: each plan makes several. */
+extern const struct sm_table queue_table;
 
 enum queue_lane { QUEUE_URGENT, QUEUE_NORMAL, QUEUE_LANES };
 
@@ -41,7 +46,7 @@ size_t queue_delayed(const struct queue *q);
 /* For people. */
 struct queue_view {
     const char *key;   /* the queue's own */
-    const char *state; /* "ready", "delayed", or "idle": not in the queue */
+    const char *state; /* of queue_table; "idle": not in the queue */
     int64_t due_ns;    /* delayed; else 0 */
     unsigned failures; /* since the last success */
 };

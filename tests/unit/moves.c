@@ -7,13 +7,15 @@
 #include "operator/core/plan.h"
 #include "operator/kube/gate_step.h"
 #include "operator/kube/lease_step.h"
+#include "operator/kube/queue.h"
 #include "operator/kube/watch_step.h"
 #include "sidecar/attempt/attempt_step.h"
 
 int main(void)
 {
-    const struct sm_table *tables[] = {&agent_table,    &exec_table,    &gate_table, &lease_table,
-                                       &attempt_states, &sandbox_table, &task_table, &watch_table};
+    const struct sm_table *tables[] = {&agent_table,   &exec_table,  &gate_table,
+                                       &lease_table,   &queue_table, &attempt_states,
+                                       &sandbox_table, &task_table,  &watch_table};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         for (size_t from = 0; from < tables[i]->count; from++)

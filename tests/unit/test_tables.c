@@ -7,6 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/sm.h"
 #include "operator/core/plan.h"
+#include "operator/kube/queue.h"
 #include "tests/unit/unit.h"
 
 static const struct {
@@ -23,6 +24,9 @@ static const struct {
                   "Running: Succeeded Failed\n"
                   "Succeeded:\n"
                   "Failed:\n"},
+    {&queue_table, "idle: ready delayed\n"
+                   "ready: idle\n"
+                   "delayed: idle ready\n"},
 };
 
 /* Makes the move in a process of its own. */
