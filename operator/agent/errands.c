@@ -1,3 +1,18 @@
+/*
+ *         acknowledgement
+ *   NEW ────────────────────▶ GATHERING ────────────────────▶ ASKING
+ *    │      audit                           its turn          ▲ │ ▲
+ *    ├────────────────────▶ IN_LINE ──────────────────────────┘ │ │ cancel,
+ *    │                       │ ▲ ▲                              │ │ acknowledgement
+ *    │           a cancel is │ │ │                        audit ▼ │
+ *    │             under way ▼ │ └───────────────────────────── PAUSING
+ *    │                       HELD
+ *    │  cancel, doubt
+ *    └────────────────────▶ ASKING
+ *
+ * OVER follows ASKING, and NEW, IN_LINE and PAUSING where nothing is left to be asked: the pod or
+ * the sandbox is gone. The end of the operator drops errands in any state.
+ */
 #include "operator/agent/errands.h"
 
 #include <inttypes.h>
@@ -56,11 +71,50 @@ enum errand_kind {
     ERRAND_DOUBT, /* reads the Task of an attempt that an audit has found */
 };
 
+static const char *const kind_names[] = {
+    [ERRAND_CANCEL] = "cancel",
+    [ERRAND_ACK] = "acknowledgement",
+    [ERRAND_AUDIT] = "audit",
+    [ERRAND_DOUBT] = "doubt",
+};
+
+enum errand_state {
+    ERRAND_NEW,
+    ERRAND_GATHERING, /* acknowledgement: others for the same pod join it */
+    ERRAND_IN_LINE,   /* audit: waits for its turn */
+    ERRAND_HELD,      /* audit: waits until cancels and doubts of its pod are over */
+    ERRAND_ASKING,    /* the request is under way */
+    ERRAND_PAUSING,   /* before it is asked again */
+    ERRAND_OVER,
+    ERRAND_STATES,
+};
+
+static const char *const state_names[ERRAND_STATES] = {
+    [ERRAND_NEW] = "new",   [ERRAND_GATHERING] = "gathering", [ERRAND_IN_LINE] = "in-line",
+    [ERRAND_HELD] = "held", [ERRAND_ASKING] = "asking",       [ERRAND_PAUSING] = "pausing",
+    [ERRAND_OVER] = "over",
+};
+
+static const bool followers[ERRAND_STATES][ERRAND_STATES] = {
+    [ERRAND_NEW] = {[ERRAND_GATHERING] = true,
+                    [ERRAND_IN_LINE] = true,
+                    [ERRAND_ASKING] = true,
+                    [ERRAND_OVER] = true},
+    [ERRAND_GATHERING] = {[ERRAND_ASKING] = true},
+    [ERRAND_IN_LINE] = {[ERRAND_HELD] = true, [ERRAND_ASKING] = true, [ERRAND_OVER] = true},
+    [ERRAND_HELD] = {[ERRAND_IN_LINE] = true},
+    [ERRAND_ASKING] = {[ERRAND_PAUSING] = true, [ERRAND_OVER] = true},
+    [ERRAND_PAUSING] = {[ERRAND_IN_LINE] = true, [ERRAND_ASKING] = true, [ERRAND_OVER] = true},
+};
+
+const struct sm_table errand_table = {"errand", state_names, followers[0], ERRAND_STATES};
+
 /* An errand under way. It frees itself at its end. */
 struct errand {
     struct list node;
     struct errands *es;
     enum errand_kind kind;
+    enum errand_state state;
     struct run_target target;
     int64_t attempt;
     struct agent_call *call;
@@ -71,23 +125,29 @@ struct errand {
     char *name;             /* audit: of the sandbox; doubt: of the task */
     struct kube_call *read; /* doubt */
     struct buf acks;        /* "uid/attempt" in quotes, comma-separated */
-    bool sent;              /* acknowledgement */
     /* audit */
-    struct line *line; /* where it waits for its turn */
-    bool under_way;    /* it counts there */
-    bool blocked;      /* until the cancels and doubts of its pod are over */
+    struct line *line; /* where it waits for its turn, and counts while it asks */
     bool clean;        /* the answer had nothing that no Task wants */
     char *running;     /* the UID of a task that runs there */
 };
 
 static void audits_go_on(struct errands *es);
 
-static void turn_over(struct errand *e)
+static void errand_move(struct errand *e, enum errand_state to)
 {
-    assert(!e->under_way || e->line->under_way > 0);
-    if (e->under_way)
+    assert(e->kind == ERRAND_ACK || to != ERRAND_GATHERING);
+    assert(e->kind == ERRAND_AUDIT || (to != ERRAND_IN_LINE && to != ERRAND_HELD));
+    assert(e->kind != ERRAND_DOUBT || to != ERRAND_PAUSING);
+    sm_move(&errand_table, (size_t)e->state, (size_t)to);
+    log_debug("errand", "kind", kind_names[e->kind], "pod", str_or_empty(e->target.pod_uid), "from",
+              state_names[e->state], "to", state_names[to], NULL);
+    if (e->line && e->state == ERRAND_ASKING) {
+        assert(e->line->under_way > 0);
         e->line->under_way--;
-    e->under_way = false;
+    }
+    if (e->line && to == ERRAND_ASKING)
+        e->line->under_way++;
+    e->state = to;
 }
 
 static void audit_wait(void *arg);
@@ -115,9 +175,8 @@ static void release_audits(struct errands *es, const char *pod_uid)
     list_for_each (it, &es->errands) {
         struct errand *e = list_entry(it, struct errand, node);
 
-        if (!e->blocked || !str_eq(e->target.pod_uid, pod_uid))
+        if (e->state != ERRAND_HELD || !str_eq(e->target.pod_uid, pod_uid))
             continue;
-        e->blocked = false;
         audit_wait(e);
         return; /* a pod has one audit at most */
     }
@@ -133,7 +192,8 @@ static void errand_free(struct errand *e)
     ops->v->timer_free(ops, e->timer);
     list_remove(&e->node);
     buf_done(&e->acks);
-    turn_over(e);
+    if (!es->closing)
+        errand_move(e, ERRAND_OVER);
     if (e->kind == ERRAND_AUDIT)
         world_audit_over(es->world, e->ns, e->name, e->target.sandbox_uid,
                          e->clean ? AGENT_EV_CLEAN : AGENT_EV_ABANDONED, e->running);
@@ -151,6 +211,7 @@ static void errand_again(struct errand *e)
     int64_t wait_ns = backoff_ns(RETRY_FIRST_MS, RETRY_MAX_MS, ++e->failures);
 
     assert(!e->call && !e->read);
+    errand_move(e, ERRAND_PAUSING);
     e->es->ops->v->timer_set(e->es->ops, e->timer, ops_now(e->es->ops).mono_ns + wait_ns);
 }
 
@@ -170,6 +231,7 @@ static void errand_request(struct errand *e, const char *method, const char *pat
         .target = &e->target, .method = method, .path = path, .body = body};
 
     assert(!e->call);
+    errand_move(e, ERRAND_ASKING);
     if (agent_call_start(e->es->agents, &req, handler, e, &e->call, NULL) < 0)
         errand_free(e);
 }
@@ -257,7 +319,6 @@ static void ack_send(void *arg)
 
     assert(e->kind == ERRAND_ACK && e->acks.len > 0);
     buf_printf(&body, "{\"attempts\":[%s]}", buf_str(&e->acks));
-    e->sent = true;
     errand_request(e, "POST", "/v1/acknowledged", &body, &handler);
 }
 
@@ -267,7 +328,7 @@ static struct errand *ack_batch(struct errands *es, const char *pod_uid)
     list_for_each (it, &es->errands) {
         struct errand *e = list_entry(it, struct errand, node);
 
-        if (e->kind == ERRAND_ACK && !e->sent && str_eq(e->target.pod_uid, pod_uid))
+        if (e->state == ERRAND_GATHERING && str_eq(e->target.pod_uid, pod_uid))
             return e;
     }
     return NULL;
@@ -283,6 +344,7 @@ void errands_ack(struct errands *es, struct run_target target, int64_t attempt)
     } else {
         e = errand_new(es, ERRAND_ACK, NULL, target, ack_send);
         e->tries_left = ACK_TRIES;
+        errand_move(e, ERRAND_GATHERING);
         es->ops->v->timer_set(es->ops, e->timer,
                               ops_now(es->ops).mono_ns + ACK_WAIT_MS * NSEC_PER_MSEC);
     }
@@ -322,6 +384,7 @@ static void doubt(struct errand *audit, char *uid, int64_t attempt, const char *
 
     e->attempt = attempt;
     e->name = xstrdup(name);
+    errand_move(e, ERRAND_ASKING);
     e->read = kube_get(e->es->ops, KUBE_TO_FINISH, &api_task, e->ns, e->name, on_doubt, e);
 }
 
@@ -379,10 +442,8 @@ static enum agent_event audit_all(struct errand *e, const struct agent_answer *a
 
     if (answer->outcome != AGENT_ANSWERED || answer->status != 200 ||
         json_parse_max(answer->body, answer->body_len, LIMIT_AGENT_ANSWER_TREE_BYTES, &obj, NULL) <
-            0) {
-        e->line = &e->es->audits[LINE_AGAIN];
+            0)
         return AGENT_EV_SILENT;
-    }
     str_set(&e->running, NULL);
     running = json_get(obj, "running");
     for (size_t i = 0; i < json_array_len(running); i++)
@@ -406,9 +467,8 @@ static void on_audited(void *arg, const struct agent_answer *answer)
         world_agent_view(es->world, e->ns, e->name, e->target.sandbox_uid);
     enum agent_event ev = AGENT_EV_ABANDONED;
 
-    assert(e->kind == ERRAND_AUDIT && e->under_way);
+    assert(e->kind == ERRAND_AUDIT && e->state == ERRAND_ASKING);
     e->call = NULL;
-    turn_over(e);
     if (agent && agent->state != AGENT_OUTDATED)
         ev = audit_all(e, answer);
     e->clean = ev == AGENT_EV_CLEAN;
@@ -417,6 +477,8 @@ static void on_audited(void *arg, const struct agent_answer *answer)
     } else {
         audit_tell(e, ev);
         errand_again(e);
+        if (ev == AGENT_EV_SILENT)
+            e->line = &es->audits[LINE_AGAIN];
     }
     audits_go_on(es);
 }
@@ -444,15 +506,13 @@ static void audit_send(struct errand *e)
     if (in_vain(e)) {
         errand_free(e);
     } else if (audit_held(e->es, e->target.pod_uid)) {
-        e->blocked = true;
+        errand_move(e, ERRAND_HELD);
         audit_tell(e, AGENT_EV_UNWANTED);
     } else {
         audit_tell(e, AGENT_EV_SENT);
         /* If this operator lacks the key that the pod knows, it can ask nothing, and the audit ends
          * as clean. It can send no task either: the next task fails, and says why. */
         e->clean = true;
-        e->under_way = true;
-        e->line->under_way++;
         errand_request(e, "GET", "/v1/tasks", NULL, &handler);
     }
 }
@@ -481,7 +541,7 @@ static void audit_wait(void *arg)
 {
     struct errand *e = arg;
 
-    assert(!e->under_way && !e->blocked);
+    errand_move(e, ERRAND_IN_LINE);
     list_remove(&e->node);
     list_push_back(&e->line->waiting, &e->node);
     audits_go_on(e->es);

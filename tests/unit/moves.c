@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/base/base.h"
+#include "operator/agent/errands.h"
 #include "operator/auth/exec_step.h"
 #include "operator/core/agent_step.h"
 #include "operator/core/plan.h"
@@ -13,9 +14,9 @@
 
 int main(void)
 {
-    const struct sm_table *tables[] = {&agent_table,   &exec_table,  &gate_table,
-                                       &lease_table,   &queue_table, &attempt_states,
-                                       &sandbox_table, &task_table,  &watch_table};
+    const struct sm_table *tables[] = {&agent_table, &errand_table, &exec_table, &gate_table,
+                                       &lease_table, &queue_table,  &attempt_states, &sandbox_table,
+                                       &task_table,  &watch_table};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         for (size_t from = 0; from < tables[i]->count; from++)

@@ -6,6 +6,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/sm.h"
+#include "operator/agent/errands.h"
 #include "operator/core/plan.h"
 #include "operator/kube/queue.h"
 #include "tests/unit/unit.h"
@@ -24,6 +25,13 @@ static const struct {
                   "Running: Succeeded Failed\n"
                   "Succeeded:\n"
                   "Failed:\n"},
+    {&errand_table, "new: gathering in-line asking over\n"
+                    "gathering: asking\n"
+                    "in-line: held asking over\n"
+                    "held: in-line\n"
+                    "asking: pausing over\n"
+                    "pausing: in-line asking over\n"
+                    "over:\n"},
     {&queue_table, "idle: ready delayed\n"
                    "ready: idle\n"
                    "delayed: idle ready\n"},
