@@ -9,6 +9,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "operator/agent/sidecar_client.h"
+#include "operator/app/write_state.h"
 #include "operator/kube/client.h"
 #include "operator/kube/events.h"
 
@@ -56,6 +57,7 @@ struct write {
     struct executor *x;
     struct kube_call *call;
     struct ops_timer *timer; /* of a read back that is tried again */
+    enum write_state state;
     enum ledger_verb verb;
     const struct api_kind *kind;
     char *plan_key;
@@ -161,6 +163,7 @@ static void write_end(struct write *wr)
     const struct pod *pod;
     char key[META_KEY_MAX];
 
+    write_state_move(&wr->state, WRITE_ENDED);
     meta_key(key, wr->ns, wr->name);
     end_entries(wr, key);
     if (wr->pool_key) {
@@ -301,6 +304,7 @@ static void on_resolved(void *arg, struct kube_result *res)
         log_outcome(wr, res);
         if (!wr->timer)
             wr->timer = x->ops->v->timer_new(x->ops, on_resolve_timer, wr);
+        write_state_move(&wr->state, WRITE_PAUSING);
         wait_ns = backoff_ns(RESOLVE_FIRST_MS, RESOLVE_MAX_MS, ++wr->resolve_failures);
         x->ops->v->timer_set(x->ops, wr->timer, ops_now(x->ops).mono_ns + wait_ns);
         return;
@@ -318,6 +322,7 @@ static void on_resolved(void *arg, struct kube_result *res)
  * entry stays until then. */
 static void resolve(struct write *wr)
 {
+    write_state_move(&wr->state, WRITE_READING);
     wr->call = kube_get(wr->x->ops, KUBE_TO_FINISH, wr->kind, wr->ns, wr->name, on_resolved, wr);
 }
 

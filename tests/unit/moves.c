@@ -3,6 +3,7 @@
 
 #include "common/base/base.h"
 #include "operator/agent/errands.h"
+#include "operator/app/write_state.h"
 #include "operator/auth/exec_step.h"
 #include "operator/core/agent_step.h"
 #include "operator/core/plan.h"
@@ -16,7 +17,7 @@ int main(void)
 {
     const struct sm_table *tables[] = {&agent_table, &errand_table, &exec_table, &gate_table,
                                        &lease_table, &queue_table,  &attempt_states, &sandbox_table,
-                                       &task_table,  &watch_table};
+                                       &task_table,  &watch_table,  &write_table};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         for (size_t from = 0; from < tables[i]->count; from++)

@@ -65,6 +65,18 @@ static void test_claim_whose_answer_is_lost_takes_no_second_pod(void **state)
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "\"podName\":\"a\""));
 }
 
+/* teardown() finds calls and timers that are left. */
+static void test_operator_ends_while_a_claim_is_read_again(void **state)
+{
+    struct rig *r = *state;
+
+    start_with_two_pods(r);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "s", ""));
+    lose(r, POD_A);
+    lose(r, "GET /api/v1/namespaces/ns/pods/a");
+    assert_no_call(r, "GET /api/v1/namespaces/ns/pods/a");
+}
+
 /* The write of the status took place, but its answer was lost, and the pod is gone before the watch
  * tells of the status. */
 static void test_status_whose_answer_is_lost_takes_no_second_pod(void **state)
@@ -388,6 +400,7 @@ int main(void)
         T(test_claim_is_two_writes),
         T(test_claim_conflict_takes_the_next_pod),
         T(test_claim_whose_answer_is_lost_takes_no_second_pod),
+        T(test_operator_ends_while_a_claim_is_read_again),
         T(test_status_whose_answer_is_lost_takes_no_second_pod),
         T(test_claim_that_is_refused_says_so),
         T(test_claim_that_conflicts_with_nothing_waits),

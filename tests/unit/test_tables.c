@@ -7,6 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/sm.h"
 #include "operator/agent/errands.h"
+#include "operator/app/write_state.h"
 #include "operator/core/plan.h"
 #include "operator/kube/queue.h"
 #include "tests/unit/unit.h"
@@ -35,6 +36,10 @@ static const struct {
     {&queue_table, "idle: ready delayed\n"
                    "ready: idle\n"
                    "delayed: idle ready\n"},
+    {&write_table, "begun: reading ended\n"
+                   "reading: pausing ended\n"
+                   "pausing: reading\n"
+                   "ended:\n"},
 };
 
 /* Makes the move in a process of its own. */
