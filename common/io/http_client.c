@@ -12,6 +12,7 @@
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 #include "common/base/list.h"
+#include "common/io/http_call_state.h"
 #include "common/io/http_client_easy.h"
 #include "common/io/http_client_body.h"
 #include "common/io/http_client_tls.h"
@@ -62,25 +63,6 @@ struct http_socket {
     int events;
 };
 
-/*
- *   http_client_start()          curl has it             an answer, a failure or a time limit
- *   ──────────────────▶ WAITING ───────────▶ RUNNING ──────────────────────────────▶ ENDED
- *                          │ │                │   │                                     ▲
- *                          │ │ time limit     │   │ cancelled from inside of curl       │
- *                          │ └────────────────│───│─────────────────────────────────────┘
- *                cancelled │        cancelled │   ▼
- *                          ▼                  ▼  ZOMBIE ──▶ freed when curl has returned
- *                        freed              freed
- *
- * ENDED is the time of on_done(); the call is freed when that has returned.
- */
-enum call_state {
-    CALL_WAITING,
-    CALL_RUNNING,
-    CALL_ENDED,
-    CALL_ZOMBIE,
-};
-
 struct http_call {
     struct list link;
     struct send_entry turn; /* while it waits, and shares kept connections */
@@ -115,6 +97,12 @@ static void client_settle(struct http_client *c);
 static void multi_check(CURLMcode code)
 {
     assert(code == CURLM_OK);
+}
+
+static void call_move(struct http_call *call, enum call_state to)
+{
+    sm_move(&http_call_table, (size_t)call->state, (size_t)to);
+    call->state = to;
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
@@ -427,7 +415,7 @@ static void call_end(struct http_call *call, int error, const char *msg)
     }
     list_remove(&call->link);
     send_line_remove(&call->client->line, &call->turn);
-    call->state = CALL_ENDED;
+    call_move(call, CALL_ENDED);
     call->handler.on_done(call->arg, &resp);
     call_free(call);
 }
@@ -453,11 +441,11 @@ void http_client_cancel(struct http_call *call)
     case CALL_WAITING:
         call_free(call);
         return;
-    case CALL_RUNNING:
+    default:
         break;
     }
     if (c->in_curl) {
-        call->state = CALL_ZOMBIE;
+        call_move(call, CALL_ZOMBIE);
         list_remove(&call->link);
         list_push_back(&c->zombies, &call->link);
         return;
@@ -563,7 +551,7 @@ static void call_run(struct http_call *call)
 
     list_remove(&call->link);
     list_push_back(&c->running, &call->link);
-    call->state = CALL_RUNNING;
+    call_move(call, CALL_RUNNING);
     call->sent_ns = (int64_t)uv_hrtime();
     call_set_deadline(call);
     c->pooled += call->pooled;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/base/base.h"
+#include "common/io/http_call_state.h"
 #include "operator/agent/errands.h"
 #include "operator/app/write_state.h"
 #include "operator/auth/exec_step.h"
@@ -15,9 +16,9 @@
 
 int main(void)
 {
-    const struct sm_table *tables[] = {&agent_table, &errand_table, &exec_table, &gate_table,
-                                       &lease_table, &queue_table,  &attempt_states, &sandbox_table,
-                                       &task_table,  &watch_table,  &write_table};
+    const struct sm_table *tables[] = {
+        &agent_table, &errand_table,   &exec_table,    &gate_table, &http_call_table, &lease_table,
+        &queue_table, &attempt_states, &sandbox_table, &task_table, &watch_table,     &write_table};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         for (size_t from = 0; from < tables[i]->count; from++)

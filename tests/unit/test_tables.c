@@ -6,6 +6,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/sm.h"
+#include "common/io/http_call_state.h"
 #include "operator/agent/errands.h"
 #include "operator/app/write_state.h"
 #include "operator/core/plan.h"
@@ -40,6 +41,10 @@ static const struct {
                    "reading: pausing ended\n"
                    "pausing: reading\n"
                    "ended:\n"},
+    {&http_call_table, "waiting: running ended\n"
+                       "running: ended zombie\n"
+                       "ended:\n"
+                       "zombie:\n"},
 };
 
 /* Makes the move in a process of its own. */
