@@ -49,8 +49,10 @@ static void end_round(struct send_window *w, int64_t now_ns)
         begin_round(w);
     else if (served >= 4)
         resize(w, w->size + step, now_ns);
+    else if (w->size < SEND_WINDOW_START) /* it had refused some, and does so no more */
+        resize(w, MIN(w->size + step, SEND_WINDOW_START), now_ns);
     else if (served < 1)
-        resize(w, MAX(w->size - step, MIN(w->size, SEND_WINDOW_START)), now_ns);
+        resize(w, MAX(w->size - step, SEND_WINDOW_START), now_ns);
     else
         begin_round(w);
 }

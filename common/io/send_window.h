@@ -8,7 +8,7 @@
  *   at the same time (Little's law); the others waited there. If it was half of them or more, it
  *   can do more: a quarter is added. If it was less than an eighth, a quarter is taken away, down
  *   to the number at the start: below that, a server that others keep busy would only answer fewer
- *   of ours in a second.
+ *   of ours in a second. So a round without a refusal also leads back to that number.
  * - A round in which fewer were under way than may be says nothing.
  *
  * So a server that is far away gets many at once, a busy one few. With an API server on two cores,

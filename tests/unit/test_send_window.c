@@ -104,6 +104,23 @@ static void test_a_refusal_halves_it_once(void **state)
     assert_int_equal(s.w.size, SEND_WINDOW_MIN);
 }
 
+/* What made it refuse is over; its answers are never as quick as the quickest one. */
+static void test_it_grows_again_after_refusals(void **state)
+{
+    struct server s = new_server(2, 4 * MS);
+
+    learn(&s);
+    for (int i = 0; i < 10; i++) {
+        send_window_answer(&s.w, s.now_ns, s.now_ns + MS, true, 1);
+        s.now_ns += MS;
+    }
+    assert_int_equal(s.w.size, SEND_WINDOW_MIN);
+    s.at_once = 1000;
+    s.service_ns = 12 * MS; /* under load */
+    serve(&s, 100);
+    assert_int_equal(s.w.size, SEND_WINDOW_START);
+}
+
 /* A server that has become slower for good is not judged by what it once was. */
 static void test_the_quickest_answer_is_forgotten(void **state)
 {
@@ -126,6 +143,7 @@ int main(void)
         cmocka_unit_test(test_a_busy_server_gets_no_more_than_at_the_start),
         cmocka_unit_test(test_few_requests_change_nothing),
         cmocka_unit_test(test_a_refusal_halves_it_once),
+        cmocka_unit_test(test_it_grows_again_after_refusals),
         cmocka_unit_test(test_the_quickest_answer_is_forgotten),
     };
 
