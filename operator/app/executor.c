@@ -74,6 +74,7 @@ struct write {
     /* The claim of a pod, and the status that says so, while both are under way: the last of them
      * that ends frees the sandbox for its next plan. */
     struct write *beside;
+    char *promised; /* the key of the pod that this status names, before it is claimed */
     int64_t begun_mono_ns;
     unsigned resolve_failures;
 };
@@ -129,6 +130,7 @@ static void write_free(struct write *wr)
     free(wr->reason);
     free(wr->trace);
     free(wr->rv);
+    free(wr->promised);
     free(wr);
 }
 
@@ -154,6 +156,8 @@ static void end_entries(const struct write *wr, const char *key)
         ledger_end(l, &api_sandbox, wr->sandbox_key);
     if (wr->beside)
         wr->beside->beside = NULL;
+    if (wr->promised)
+        world_promise_end(wr->x->w, wr->promised);
 }
 
 /* The outcome is known: everything that waited for it is planned again. */
@@ -540,6 +544,8 @@ static struct write *begin_status_beside(struct write *claim, const struct actio
     struct write *wr =
         write_begin(claim->x, LEDGER_STATUS, &api_sandbox, a->ns, a->other_name, NULL);
 
+    wr->promised = xasprintf("%s/%s", a->ns, a->name);
+    world_promise_begin(claim->x->w, wr->promised);
     wr->plan_key = xstrdup(claim->plan_key);
     wr->uid = xstrdup(a->other_uid);
     wr->reason = xstrdup("PodReady");

@@ -750,6 +750,7 @@ void world_free(struct world *w)
     index_done(&w->waiting_by_pool);
     index_done(&w->tasks_by_sandbox);
     index_done(&w->sandboxes_by_pod);
+    map_done(&w->promising);
     store_free(w->pools);
     store_free(w->sandboxes);
     store_free(w->tasks);

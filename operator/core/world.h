@@ -108,6 +108,7 @@ struct world {
     struct index waiting_by_pool;  /* sandboxes without a pod, by "namespace/poolRef" */
     struct index tasks_by_sandbox; /* unfinished tasks, by "namespace/sandboxRef" */
     struct index sandboxes_by_pod; /* those that world_sandbox_promised(), by "namespace/podName" */
+    struct map promising;          /* the keys of pods that statuses under way name */
     struct ledger *ledger;
     struct queue *queue;
     struct map pool_states;    /* by key */
@@ -157,13 +158,17 @@ struct pod *world_sandbox_pod(const struct world *w, const struct sandbox *s);
 /* Whether its status gives it a pod. The claim of that pod may not have been answered yet, or may
  * have been lost: until it is made, the pod is for nobody else. */
 bool world_sandbox_promised(const struct sandbox *s);
-/* The pod that the status of the sandbox names, whoever has it. NULL: the cache has none. */
+/* The pod of its pool that the status of the sandbox names, whoever has it. NULL: the cache has
+ * none. */
 struct pod *world_promised_pod(const struct world *w, const struct sandbox *s);
-/* Whether the status of a sandbox names this pod. */
+/* Whether the status of a sandbox of its pool names this pod, or may do so soon. */
 bool world_pod_promised(const struct world *w, const struct pod *p);
 /* Called when the sandbox `is` has taken the place of `was` in the store; NULL: there is, or was,
  * none. */
 void world_promise(struct world *w, struct sandbox *was, struct sandbox *is);
+/* A status that names the pod goes out; or its outcome is known, and in the store. */
+void world_promise_begin(struct world *w, const char *pod_key);
+void world_promise_end(struct world *w, const char *pod_key);
 /* Queues the sandboxes that wait for this pod to be claimed. */
 void world_queue_promised(struct world *w, const struct pod *p);
 

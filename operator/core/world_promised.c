@@ -9,6 +9,12 @@ bool world_sandbox_promised(const struct sandbox *s)
            (s->status.phase == SANDBOX_BOUND || s->status.phase == SANDBOX_READY);
 }
 
+/* Who may write statuses can name any pod: those of other pools are none of the sandbox's. */
+static bool is_named(const struct sandbox *s, const struct pod *p)
+{
+    return str_eq(p->meta.uid, s->status.pod_uid) && str_eq(p->pool, s->pool);
+}
+
 struct pod *world_promised_pod(const struct world *w, const struct sandbox *s)
 {
     char key[META_KEY_MAX];
@@ -18,23 +24,20 @@ struct pod *world_promised_pod(const struct world *w, const struct sandbox *s)
         return NULL;
     meta_key(key, s->meta.ns, s->status.pod_name);
     p = world_pod(w, key);
-    return p && str_eq(p->meta.uid, s->status.pod_uid) ? p : NULL;
-}
-
-static const struct index_bucket *promised_to(const struct world *w, const struct pod *p)
-{
-    char key[META_KEY_MAX];
-
-    meta_key(key, p->meta.ns, p->meta.name);
-    return index_get(&w->sandboxes_by_pod, key);
+    return p && is_named(s, p) ? p : NULL;
 }
 
 bool world_pod_promised(const struct world *w, const struct pod *p)
 {
-    const struct index_bucket *b = promised_to(w, p);
+    const struct index_bucket *b;
+    char key[META_KEY_MAX];
 
+    meta_key(key, p->meta.ns, p->meta.name);
+    if (map_get(&w->promising, key))
+        return true;
+    b = index_get(&w->sandboxes_by_pod, key);
     for (size_t i = 0; i < b->count; i++)
-        if (str_eq(container_of(b->items[i], struct sandbox, meta)->status.pod_uid, p->meta.uid))
+        if (is_named(container_of(b->items[i], struct sandbox, meta), p))
             return true;
     return false;
 }
@@ -52,17 +55,21 @@ static void index_promise(struct world *w, struct sandbox *s, bool add)
         index_remove(&w->sandboxes_by_pod, key, &s->meta);
 }
 
-/* The status of a sandbox names this pod now, or no more: marks the pod anew. */
-static void mark_promised(struct world *w, const struct sandbox *s)
+/* It is another thing to its pool now; and if nobody has it any more, to those who wait. */
+static void mark_promised(struct world *w, struct pod *p)
 {
-    struct pod *p = world_promised_pod(w, s);
     uint32_t had = p ? p->marks : 0;
+    char pool_key[META_KEY_MAX];
 
     if (!p)
         return;
     world_mark_pod(w, p);
-    if (p->marks != had)
-        world_queue_obj(w, PLAN_POOL, p->meta.ns, p->pool);
+    if (p->marks == had)
+        return;
+    meta_key(pool_key, p->meta.ns, p->pool);
+    world_queue(w, PLAN_POOL, pool_key);
+    if (p->marks & POD_MARK(MARK_CLAIMABLE))
+        world_wake_waiting(w, pool_key);
 }
 
 void world_promise(struct world *w, struct sandbox *was, struct sandbox *is)
@@ -72,15 +79,34 @@ void world_promise(struct world *w, struct sandbox *was, struct sandbox *is)
     if (is)
         index_promise(w, is, true);
     if (was)
-        mark_promised(w, was);
+        mark_promised(w, world_promised_pod(w, was));
     if (is)
-        mark_promised(w, is);
+        mark_promised(w, world_promised_pod(w, is));
+}
+
+void world_promise_begin(struct world *w, const char *pod_key)
+{
+    const void *before = map_put(&w->promising, pod_key, w);
+
+    assert(!before);
+    mark_promised(w, world_pod(w, pod_key));
+}
+
+void world_promise_end(struct world *w, const char *pod_key)
+{
+    const void *was = map_del(&w->promising, pod_key);
+
+    assert(was);
+    mark_promised(w, world_pod(w, pod_key));
 }
 
 void world_queue_promised(struct world *w, const struct pod *p)
 {
-    const struct index_bucket *b = promised_to(w, p);
+    const struct index_bucket *b;
+    char key[META_KEY_MAX];
 
+    meta_key(key, p->meta.ns, p->meta.name);
+    b = index_get(&w->sandboxes_by_pod, key);
     for (size_t i = 0; !p->sandbox && i < b->count; i++)
         world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
 }

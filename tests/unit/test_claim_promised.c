@@ -1,0 +1,278 @@
+/*
+ * Pods that the status of a sandbox names and that are not claimed for it: who gets them, who frees
+ * them, and what a status does that names a pod it should not. By the whole operator above the
+ * seam.
+ */
+#include "tests/unit/unit.h"
+
+#include "tests/unit/manager_rig.h"
+
+#define READ_SANDBOX "GET /apis/arl.infra.io/v1alpha1/namespaces/ns/sandboxes/s"
+#define READ_POD "GET /api/v1/namespaces/ns/pods/a"
+#define POD_Z "PATCH /api/v1/namespaces/ns/pods/z"
+#define DELETE_A "DELETE /api/v1/namespaces/ns/pods/a"
+#define FIRST_STATUS "PATCH /apis/arl.infra.io/v1alpha1/namespaces/ns/sandboxes/first/status"
+
+static char *ready_with(struct rig *r, const char *name, const char *pod)
+{
+    cleanup_free char *status =
+        xasprintf("\"phase\":\"Ready\",\"agentKey\":\"" AGENT_SIDE_KEY "\",\"podName\":\"%s\","
+                  "\"podUID\":\"uid-%s\",\"podIP\":\"10.0.0.1\",\"workDir\":\"/w\",\"conditions\":["
+                  "{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"PodReady\",\"message\":"
+                  "\"the agent in the pod answers\",\"lastTransitionTime\":"
+                  "\"2026-01-02T03:04:05Z\"}]",
+                  pod, pod);
+
+    return sandbox_object(r, name, status);
+}
+
+static void assert_status(struct rig *r, const char *text)
+{
+    const struct ops_call *c = fake_find(&r->ops, SANDBOX_STATUS);
+
+    if (!c)
+        fail_msg("no status is written, expected %s", text);
+    if (!strstr(c->body, text))
+        fail_msg("the status has no %s: %s", text, c->body);
+}
+
+/* A claim of the pool has been accepted; pod a is idle. */
+static void start_claim(struct rig *r)
+{
+    start(r, join(pod_object(r, "z", NULL), pod_object(r, "a", NULL)), pool_object(r, 1),
+          sandbox_object(r, "first", ""), NULL);
+    answer_object(r, POD_Z, pod_object(r, "z", "first"));
+    answer_object(r, FIRST_STATUS, ready_with(r, "first", "z"));
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "s", ""));
+    assert_call(r, POD_A);
+    assert_status(r, "\"podUID\":\"uid-a\"");
+}
+
+static void assert_claimed_for(struct rig *r, const char *uid)
+{
+    const struct ops_call *c = fake_find(&r->ops, POD_A);
+
+    if (!c)
+        fail_msg("pod a is not claimed, expected: for %s", uid);
+    if (!strstr(c->body, uid))
+        fail_msg("pod a is not claimed for %s: %s", uid, c->body);
+}
+
+/* Whose status may still take place: nobody else gets the pod, whatever became of the claim. */
+static void test_claim_is_refused_before_the_status_is_answered(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    answer_status(r, POD_A, 403, "Forbidden");
+    assert_no_call(r, POD_A);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    fake_advance(&r->ops, 1000);
+    assert_claimed_for(r, "\"uid\":\"uid-s\"");
+}
+
+static void test_claim_conflicts_before_the_status_is_answered(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    answer_status(r, POD_A, 409, "Conflict");
+    answer_object(r, READ_POD, pod_object(r, "a", NULL));
+    assert_no_call(r, POD_A);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    assert_claimed_for(r, "\"uid\":\"uid-s\"");
+}
+
+static void test_neither_is_done_and_the_next_one_gets_the_pod(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    answer_status(r, POD_A, 403, "Forbidden");
+    answer_status(r, SANDBOX_STATUS, 409, "Conflict");
+    assert_no_call(r, POD_A);
+    answer_object(r, READ_SANDBOX, sandbox_object(r, "s", ""));
+    assert_claimed_for(r, "\"uid\":\"uid-u\"");
+}
+
+/* Whoever waits gets the pod at once. */
+static void test_pod_of_a_deleted_sandbox_goes_to_who_waits(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    answer_status(r, POD_A, 403, "Forbidden");
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    assert_no_call(r, POD_A);
+    watch(r, "sandboxes", "DELETED", ready_with(r, "s", "a"));
+    assert_claimed_for(r, "\"uid\":\"uid-u\"");
+}
+
+static void test_pod_of_a_failed_sandbox_goes_to_who_waits(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    answer_status(r, POD_A, 403, "Forbidden");
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    watch(r, "sandboxes", "MODIFIED",
+          sandbox_object(r, "s",
+                         "\"phase\":\"Failed\",\"podName\":\"a\",\"podUID\":\"uid-a\","
+                         "\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":"
+                         "\"NoPodAvailable\",\"message\":\"x\"}]"));
+    assert_claimed_for(r, "\"uid\":\"uid-u\"");
+}
+
+static char *pod_of_other_pool(struct rig *r)
+{
+    char *text = pod_object(r, "a", NULL);
+
+    memcpy(strstr(text, "pool\":\"p\""), "pool\":\"q\"", 9);
+    memcpy(strstr(text, "uid-p"), "uid-q", 5);
+    return text;
+}
+
+/* Who may write statuses could name any pod. */
+static void test_pod_of_another_pool_is_not_claimed(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_of_other_pool(r), pool_object(r, 0), ready_with(r, "s", "a"), NULL);
+    assert_no_call(r, POD_A);
+    answer_object(r, READ_POD, pod_of_other_pool(r));
+    assert_no_call(r, POD_A);
+    assert_no_call(r, READ_POD);
+    assert_status(r, "PodLost");
+}
+
+static void test_many_name_one_pod(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 0),
+          join(ready_with(r, "s", "a"), ready_with(r, "t", "a")), NULL);
+    answer_object(r, POD_A,
+                  pod_object(r, "a", strstr(fake_find(&r->ops, POD_A)->body, "uid-t") ? "t" : "s"));
+    assert_no_call(r, POD_A);
+    assert_true(!!fake_find(&r->ops, SANDBOX_STATUS) ^ !!fake_find(&r->ops, "sandboxes/t/status"));
+}
+
+static void test_claim_that_fails_in_the_server_is_made_again_seldom(void **state)
+{
+    struct rig *r = *state;
+    unsigned times = 0;
+
+    start_claim(r);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    for (int i = 0; i < 100; i++) {
+        if (fake_find(&r->ops, POD_A)) {
+            answer_status(r, POD_A, 500, "InternalError");
+            times++;
+        }
+        if (fake_find(&r->ops, READ_POD))
+            answer_object(r, READ_POD, pod_object(r, "a", NULL));
+        fake_advance(&r->ops, 10);
+    }
+    assert_true(times < 10);
+}
+
+/* The status is refused, the claim is done: no loop. */
+static void test_status_refused_each_time(void **state)
+{
+    struct rig *r = *state;
+    unsigned times = 0;
+
+    start_claim(r);
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    for (int i = 0; i < 100; i++) {
+        if (fake_find(&r->ops, SANDBOX_STATUS)) {
+            answer_status(r, SANDBOX_STATUS, 403, "Forbidden");
+            times++;
+        }
+        fake_advance(&r->ops, 10);
+    }
+    assert_true(times < 10);
+}
+
+static char *being_deleted(char *text)
+{
+    str_set(&text, xasprintf("{\"metadata\":{\"deletionTimestamp\":\"2026-01-02T03:04:05Z\",%s",
+                             text + strlen("{\"metadata\":{")));
+    return text;
+}
+
+/* A finalizer keeps it. */
+static void test_deleted_with_finalizer_while_both_are_under_way(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    watch(r, "sandboxes", "MODIFIED", being_deleted(sandbox_object(r, "s", "")));
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    assert_call(r, DELETE_A);
+    answer_status(r, SANDBOX_STATUS, 409, "Conflict");
+    answer_object(r, READ_SANDBOX, being_deleted(sandbox_object(r, "s", "")));
+    assert_status(r, "\"phase\":\"Failed\"");
+}
+
+static void test_pool_is_deleted_while_promised(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    answer_status(r, POD_A, 403, "Forbidden");
+    watch(r, "warmpools", "DELETED", pool_object(r, 1));
+    assert_no_call(r, DELETE_A);
+    watch(r, "sandboxes", "DELETED", ready_with(r, "s", "a"));
+    assert_call(r, DELETE_A);
+}
+
+/* The watch is behind: an old pod event comes after the claim's answer. */
+static void test_watch_is_quicker_than_both_answers(void **state)
+{
+    struct rig *r = *state;
+    char *old;
+
+    start_claim(r);
+    old = pod_object(r, "a", NULL);
+    watch(r, "sandboxes", "MODIFIED", ready_with(r, "s", "a"));
+    watch(r, "pods", "MODIFIED", pod_object(r, "a", "s"));
+    watch(r, "pods", "MODIFIED", old);
+    answer_status(r, SANDBOX_STATUS, 409, "Conflict");
+    answer_object(r, READ_SANDBOX, ready_with(r, "s", "a"));
+    answer_status(r, POD_A, 409, "Conflict");
+    answer_object(r, READ_POD, pod_object(r, "a", "s"));
+    assert_no_call(r, POD_A);
+    assert_no_call(r, SANDBOX_STATUS);
+    watch(r, "tasks", "ADDED", task_object(r, "t", ""));
+    fake_advance(&r->ops, 10);
+    assert_true(fake_find(&r->ops, PUT) || fake_find(&r->ops, "GET /v1/tasks"));
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_claim_is_refused_before_the_status_is_answered),
+        T(test_claim_conflicts_before_the_status_is_answered),
+        T(test_neither_is_done_and_the_next_one_gets_the_pod),
+        T(test_pod_of_a_deleted_sandbox_goes_to_who_waits),
+        T(test_pod_of_a_failed_sandbox_goes_to_who_waits),
+        T(test_pod_of_another_pool_is_not_claimed),
+        T(test_many_name_one_pod),
+        T(test_claim_that_fails_in_the_server_is_made_again_seldom),
+        T(test_status_refused_each_time),
+        T(test_deleted_with_finalizer_while_both_are_under_way),
+        T(test_pool_is_deleted_while_promised),
+        T(test_watch_is_quicker_than_both_answers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
