@@ -688,7 +688,9 @@ static void drop_pods(const struct view *v, const char *uid, const char *reason)
 static void plan_gone(const struct view *v)
 {
     drop_pods(v, v->st->gone_uid, "SandboxDeleted");
-    if (!v->s && index_get(&v->w->pods_by_sandbox, v->key)->count == 0)
+    /* A claim that is under way may still give it one. */
+    if (!v->s && index_get(&v->w->pods_by_sandbox, v->key)->count == 0 &&
+        !ledger_busy(v->w->ledger, &api_sandbox, v->key))
         world_forget_sandbox(v->w, v->key);
 }
 

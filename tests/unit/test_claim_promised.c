@@ -128,6 +128,34 @@ static void test_pod_of_a_failed_sandbox_goes_to_who_waits(void **state)
     assert_claimed_for(r, "\"uid\":\"uid-u\"");
 }
 
+/* The client saw Ready, and has deleted the sandbox again before the claim was answered. */
+static void test_sandbox_is_deleted_before_the_claim_is_answered(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    watch(r, "sandboxes", "DELETED", ready_with(r, "s", "a"));
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    assert_call(r, DELETE_A);
+}
+
+static void test_sandbox_is_made_anew_before_the_claim_is_answered(void **state)
+{
+    struct rig *r = *state;
+    char *anew;
+
+    start_claim(r);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    watch(r, "sandboxes", "DELETED", ready_with(r, "s", "a"));
+    anew = sandbox_object(r, "s", "");
+    memcpy(strstr(anew, "uid-s"), "uid-t", 5);
+    watch(r, "sandboxes", "ADDED", anew);
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    assert_call(r, DELETE_A);
+    assert_no_call(r, SANDBOX_STATUS);
+}
+
 static char *pod_of_other_pool(struct rig *r)
 {
     char *text = pod_object(r, "a", NULL);
@@ -233,6 +261,16 @@ static void test_pool_is_deleted_while_promised(void **state)
     assert_call(r, DELETE_A);
 }
 
+static void test_sandbox_is_gone_when_its_status_is_written(void **state)
+{
+    struct rig *r = *state;
+
+    start_claim(r);
+    answer_status(r, SANDBOX_STATUS, 404, "NotFound");
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    assert_call(r, DELETE_A);
+}
+
 /* The watch is behind: an old pod event comes after the claim's answer. */
 static void test_watch_is_quicker_than_both_answers(void **state)
 {
@@ -265,12 +303,15 @@ int main(void)
         T(test_neither_is_done_and_the_next_one_gets_the_pod),
         T(test_pod_of_a_deleted_sandbox_goes_to_who_waits),
         T(test_pod_of_a_failed_sandbox_goes_to_who_waits),
+        T(test_sandbox_is_deleted_before_the_claim_is_answered),
+        T(test_sandbox_is_made_anew_before_the_claim_is_answered),
         T(test_pod_of_another_pool_is_not_claimed),
         T(test_many_name_one_pod),
         T(test_claim_that_fails_in_the_server_is_made_again_seldom),
         T(test_status_refused_each_time),
         T(test_deleted_with_finalizer_while_both_are_under_way),
         T(test_pool_is_deleted_while_promised),
+        T(test_sandbox_is_gone_when_its_status_is_written),
         T(test_watch_is_quicker_than_both_answers),
     };
 
