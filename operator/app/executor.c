@@ -67,10 +67,10 @@ struct write {
     char *pool_key;    /* CREATE, CLAIM */
     char *sandbox_key; /* CLAIM; READ for a sandbox */
     char *reason;
-    char *trace;     /* STATUS of a task */
-    char *rv;        /* of the object in the cache when this began; NULL: none was there */
-    bool read_back;  /* after a Conflict, or when it is unknown whether it took place */
-    bool lost_claim; /* READ after a claim that was answered with Conflict */
+    char *trace;            /* STATUS of a task */
+    char *rv;               /* of the object in the cache when this began; NULL: none was there */
+    bool read_back;         /* after a Conflict, or when it is unknown whether it took place */
+    const char *lost_claim; /* why it was not done, if nobody has changed the pod */
     /* The claim of a pod, and the status that says so, while both are under way: the last of them
      * that ends frees the sandbox for its next plan. */
     struct write *beside;
@@ -261,6 +261,8 @@ static void absorb(struct write *wr, struct kube_result *res)
 
 static void resolve(struct write *wr);
 
+static const char unanswered[] = "no answer came, and it was not done";
+
 /* why: the API server will not have it; NULL: that is not known, or was otherwise. */
 static void note_refusal(const struct write *wr, const char *why)
 {
@@ -271,6 +273,9 @@ static void note_refusal(const struct write *wr, const char *why)
     st->claims_refused = why ? st->claims_refused + 1 : 0;
     if (st->claims_refused <= 1)
         str_set(&st->claim_error, xstrdup(why));
+    /* One lost answer is no reason to wait. */
+    if (why == unanswered && st->claims_refused == 1)
+        why = NULL;
     world_pause(wr->x->w, wr->sandbox_key,
                 why ? ops_now(wr->x->ops).mono_ns + plan_backoff_ns(st->claims_refused) : 0);
 }
@@ -315,7 +320,7 @@ static void on_resolved(void *arg, struct kube_result *res)
     }
     absorb(wr, res);
     if (wr->lost_claim)
-        note_refusal(wr, is_unchanged(wr) ? "Conflict, although nobody has changed it" : NULL);
+        note_refusal(wr, is_unchanged(wr) ? wr->lost_claim : NULL);
     else if (wr->verb == LEDGER_READ && wr->sandbox_key)
         note_read(wr, res->reason);
     requeue(wr, res);
@@ -384,7 +389,9 @@ static void note_claim(struct write *wr, const struct kube_result *res)
     st->last_claim_mono_ns = now;
     if (res->reason == KUBE_OK || is_refusal(res->reason))
         st->claims_work = res->reason == KUBE_OK;
-    if (res->reason != KUBE_CONFLICT) /* that is judged when the pod has been read */
+    if (res->maybe_applied && res->http_status == 0)
+        wr->lost_claim = unanswered;
+    else if (res->reason != KUBE_CONFLICT) /* both are judged when the pod has been read */
         note_refusal(wr, refused ? res->message : NULL);
     if (res->reason == KUBE_OK)
         metrics_observe(&wr->x->claim_time, now - wr->begun_mono_ns);
@@ -476,7 +483,7 @@ static void claim_lost(struct write *wr)
     read = write_begin(x, LEDGER_READ, &api_pod, ns, name, pool_key);
     read->sandbox_key = xstrdup(sandbox_key);
     str_set(&read->rv, xstrdup(rv));
-    read->lost_claim = true;
+    read->lost_claim = "Conflict, although nobody has changed it";
     resolve(read);
 }
 

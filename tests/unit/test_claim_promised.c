@@ -190,6 +190,32 @@ static void test_many_name_one_pod(void **state)
     assert_true(!!fake_find(&r->ops, SANDBOX_STATUS) ^ !!fake_find(&r->ops, "sandboxes/t/status"));
 }
 
+/* Each claim is cut off, and reads are answered: the first time says nothing, then it is a refusal.
+ */
+static void test_claim_that_is_lost_each_time_is_made_again_seldom(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *pod = NULL;
+    unsigned times = 0;
+
+    start_claim(r);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "a"));
+    pod = pod_object(r, "a", NULL);
+    watch(r, "pods", "MODIFIED", xstrdup(pod));
+    lose(r, POD_A);
+    answer(r, READ_POD, 200, pod);
+    for (int i = 0; i < 500; i++) {
+        if (fake_find(&r->ops, POD_A)) {
+            lose(r, POD_A);
+            answer(r, READ_POD, 200, pod);
+            times++;
+        }
+        fake_advance(&r->ops, 10);
+    }
+    assert_int_equal(times, 3); /* at once, where the pod had changed, too; then after 2 s */
+    assert_status(r, "no answer came");
+}
+
 static void test_claim_that_fails_in_the_server_is_made_again_seldom(void **state)
 {
     struct rig *r = *state;
@@ -307,6 +333,7 @@ int main(void)
         T(test_sandbox_is_made_anew_before_the_claim_is_answered),
         T(test_pod_of_another_pool_is_not_claimed),
         T(test_many_name_one_pod),
+        T(test_claim_that_is_lost_each_time_is_made_again_seldom),
         T(test_claim_that_fails_in_the_server_is_made_again_seldom),
         T(test_status_refused_each_time),
         T(test_deleted_with_finalizer_while_both_are_under_way),
