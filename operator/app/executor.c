@@ -9,6 +9,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "operator/agent/sidecar_client.h"
+#include "operator/app/end_counts.h"
 #include "operator/app/write_state.h"
 #include "operator/kube/client.h"
 #include "operator/kube/events.h"
@@ -16,27 +17,6 @@
 #define RESOLVE_FIRST_MS 200
 #define RESOLVE_MAX_MS 5000
 #define NAME_SUFFIX_LEN 8
-
-/* Ends that are counted: written to the status of a Sandbox or Task. */
-static const struct {
-    const struct api_kind *kind;
-    const char *reason;
-} ends[] = {
-    {&api_sandbox, "AgentKeyChanged"}, {&api_sandbox, "AgentNotBelieved"},
-    {&api_sandbox, "AgentTooOld"},     {&api_sandbox, "InvalidSpec"},
-    {&api_sandbox, "NoPodAvailable"},  {&api_sandbox, "PodBroken"},
-    {&api_sandbox, "PodLost"},         {&api_sandbox, "PodTaken"},
-    {&api_sandbox, "PoolNotFound"},    {&api_task, "AgentRefused"},
-    {&api_task, "AgentRestarted"},     {&api_task, "AgentUnavailable"},
-    {&api_task, "Canceled"},           {&api_task, "Completed"},
-    {&api_task, "InvalidSpec"},        {&api_task, "PodLost"},
-    {&api_task, "ResultLost"},         {&api_task, "Retrying"},
-    {&api_task, "SandboxDeleted"},     {&api_task, "SandboxFailed"},
-    {&api_task, "SandboxNotFound"},    {&api_task, "SpecTooLarge"},
-    {&api_task, "StepFailed"},         {&api_task, "Deleted"},
-    {&api_sandbox, "Deleted"},
-};
-#define END_REASONS ARRAY_SIZE(ends)
 
 struct executor {
     struct ops *ops;
@@ -48,7 +28,7 @@ struct executor {
     uint64_t errors[KUBE_NO_ANSWER + 1];
     struct metrics_histogram claim_time;
     struct metrics_histogram sandbox_wait;
-    uint64_t ends[END_REASONS];
+    struct end_counts ends;
 };
 
 /* One write (or read back) that is under way. */
@@ -415,13 +395,6 @@ static void note_delete(struct write *wr, const struct kube_result *res)
         m->deleting = true;
 }
 
-static void count_end(struct write *wr)
-{
-    for (size_t i = 0; i < END_REASONS; i++)
-        if (ends[i].kind == wr->kind && str_eq(ends[i].reason, wr->reason))
-            wr->x->ends[i]++;
-}
-
 /* From when this process first saw the sandbox: times of creation have no fractions. */
 static void note_ready(struct write *wr, const char *key)
 {
@@ -443,7 +416,7 @@ static void note_status(struct write *wr, const struct kube_result *res)
 
     meta_key(key, wr->ns, wr->name);
     if (res->reason == KUBE_OK) {
-        count_end(wr);
+        end_count(&wr->x->ends, wr->kind, wr->reason);
         if (wr->kind == &api_sandbox && str_eq(wr->reason, "PodReady"))
             note_ready(wr, key);
         if (wr->kind == &api_sandbox &&
@@ -755,13 +728,7 @@ void executor_metrics(const struct executor *x, struct buf *out)
     metrics_head(out, "arl_sandbox_wait_seconds", "histogram",
                  "From when a sandbox was first seen to when its Ready was written.");
     metrics_histogram(out, "arl_sandbox_wait_seconds", &x->sandbox_wait, NULL);
-    metrics_head(out, "arl_ends_total", "counter",
-                 "Sandboxes that failed, and attempts of tasks that ended, by reason.");
-    for (size_t i = 0; i < END_REASONS; i++) {
-        snprintf(label, sizeof(label), "kind=\"%s\",reason=\"%s\"", ends[i].kind->kind,
-                 ends[i].reason);
-        metrics_value(out, "arl_ends_total", label, (double)x->ends[i]);
-    }
+    end_counts_metrics(&x->ends, out);
 }
 
 /* ---- looking inside -------------------------------------------------------------------------- */
