@@ -56,6 +56,7 @@ struct write {
     struct write *beside;
     char *promised; /* the key of the pod that this status names, before it is claimed */
     int64_t begun_mono_ns;
+    size_t at_once; /* CREATE: so many of the pool were under way when it began */
     unsigned resolve_failures;
 };
 
@@ -344,10 +345,14 @@ static void note_create(struct write *wr, const struct kube_result *res)
 
     if (res->reason == KUBE_OK && res->object)
         world_pod_made(wr->x->w, res->object);
+    if (res->reason == KUBE_OK)
+        refill_made(&st->refill, wr->at_once, wr->begun_mono_ns, now);
     if (res->reason == KUBE_OK || res->reason == KUBE_ALREADY_EXISTS) {
         plan_create_ok(st, now);
         return;
     }
+    if (!is_refusal(res->reason))
+        refill_failed(&st->refill, wr->begun_mono_ns, now);
     st->created -= !st->proven && st->created > 0 && !res->maybe_applied;
     if (plan_pod_failed(st, wr->begun_mono_ns)) {
         st->next_create_mono_ns = now + plan_backoff_ns(st->failures);
@@ -366,7 +371,7 @@ static void note_claim(struct write *wr, const struct kube_result *res)
     bool refused = res->http_status > 0 && res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND;
     struct pool_state *st = world_pool_state(wr->x->w, wr->pool_key);
 
-    st->last_claim_mono_ns = now;
+    refill_claimed(&st->refill, res->reason == KUBE_OK, now);
     if (res->reason == KUBE_OK || is_refusal(res->reason))
         st->claims_work = res->reason == KUBE_OK;
     if (res->maybe_applied && res->http_status == 0)
@@ -514,6 +519,7 @@ static void do_create(struct executor *x, const char *key, const struct action *
         return;
     }
     wr = write_begin(x, LEDGER_CREATE, &api_pod, a->ns, name, pool_key);
+    wr->at_once = (size_t)a->number;
     wr->plan_key = xstrdup(key);
     wr->call = kube_create(x->ops, KUBE_TO_REFILL, &api_pod, a->ns, buf_str(&body), on_done, wr);
 }

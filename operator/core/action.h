@@ -8,7 +8,8 @@
 #include "operator/api/meta.h"
 
 enum action_type {
-    ACTION_CREATE_POD, /* a further pod for the pool `name`; the executor names and builds it */
+    ACTION_CREATE_POD, /* a further pod for the pool `name`; the executor names and builds it;
+                        * `number` creates of the pool are under way then */
     ACTION_CLAIM_POD,  /* patch pod `name` with body for the Sandbox other_name; see ready_body */
     ACTION_DELETE,     /* delete the object with exactly this uid */
     ACTION_STATUS,     /* merge patch of the status subresource with body */

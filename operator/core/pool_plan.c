@@ -6,9 +6,8 @@
  * - A changed template, another signing key or another wire version replaces idle pods, never so
  * many at once that fewer than replicas minus max(1, a quarter) are ready. Bound pods are left
  * alone.
- * - Claims go first: while one is under way, and for REFILL_HOLD after, no pod is made, since that
- *   would slow the claims of the same burst. At most REFILL_HOLD_MAX, and not while a sandbox
- *   waits.
+ * - Claims go first. While claims come, pods are made as fast as pods are claimed; in a burst of
+ *   claims, and after a slow answer, fewer; for sandboxes that wait, at once: see refill_step.h.
  * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, by all
  *   operators one after the other, and then one at a time, seldom: somebody else may have deleted
  *   them all. After pods that end by themselves and creates that fail there is a back-off that
@@ -31,11 +30,8 @@
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 
-#define REFILL_HOLD_NS (300 * NSEC_PER_MSEC)
-#define REFILL_HOLD_MAX_NS (3 * NSEC_PER_SEC)
 #define STATUS_INTERVAL_NS NSEC_PER_SEC
 #define UNPROVEN_PODS 18   /* and two more in the ten minutes after */
-#define CREATES_AT_ONCE 16 /* per pool: the API server serves others, too */
 #define DELETES_AT_ONCE 64 /* per plan: a write that waits takes memory */
 /* A pod that is not ready after this time without giving a reason is reported. */
 #define SLOW_POD_NS (120 * NSEC_PER_SEC)
@@ -338,24 +334,6 @@ static void roll(const struct warmpool *pool, struct census *c, struct actions *
     }
 }
 
-/* Until when a refill is held back for the claims of a burst; 0: it is not. */
-static int64_t hold_until(const struct world *w, const char *key, const struct shelf *shelf,
-                          struct pool_state *st, struct now now)
-{
-    size_t claims = ledger_count(w->ledger, LEDGER_CLAIM, key);
-    int64_t until = claims > 0               ? now.mono_ns + REFILL_HOLD_NS
-                    : st->last_claim_mono_ns ? st->last_claim_mono_ns + REFILL_HOLD_NS
-                                             : 0;
-
-    if (until <= now.mono_ns || (claims == 0 && shelf->line.count > 0)) {
-        st->held_since_mono_ns = 0;
-        return 0;
-    }
-    if (st->held_since_mono_ns == 0)
-        st->held_since_mono_ns = now.mono_ns;
-    return now.mono_ns - st->held_since_mono_ns < REFILL_HOLD_MAX_NS ? until : 0;
-}
-
 /* How many pods may be made from a template that has not brought a ready pod yet. Existing pods
  * count, whichever operator has made them: an operator that has just started has made none. */
 static size_t unproven_room(struct pool_state *st, size_t unready, struct now now,
@@ -375,30 +353,33 @@ static size_t unproven_room(struct pool_state *st, size_t unready, struct now no
     return 0;
 }
 
-static void scale_up(const struct warmpool *pool, size_t creating, int64_t hold,
-                     struct pool_state *st, const struct census *c, struct now now,
-                     struct actions *out)
+static void scale_up(const struct warmpool *pool, struct refill_need *need, struct pool_state *st,
+                     const struct census *c, struct now now, struct actions *out)
 {
-    size_t have = c->count + creating;
-    size_t missing = (size_t)pool->replicas > have ? (size_t)pool->replicas - have : 0;
+    size_t have = c->count + need->creating, room;
+    int64_t again;
 
     if (c->count >= (size_t)pool->replicas)
         plan_create_ok(st, now.mono_ns);
-    if (missing == 0 || st->template_error)
+    need->missing = (size_t)pool->replicas > have ? (size_t)pool->replicas - have : 0;
+    if (need->missing == 0 || st->template_error)
         return;
-    if (hold || now.mono_ns < st->next_create_mono_ns) {
-        action_after(out, MAX(hold, st->next_create_mono_ns));
+    if (now.mono_ns < st->next_create_mono_ns) {
+        action_after(out, st->next_create_mono_ns);
         return;
     }
-    missing = MIN(missing, creating < CREATES_AT_ONCE ? CREATES_AT_ONCE - creating : 0);
-    if (!st->proven)
-        missing = MIN(missing, unproven_room(st, c->fresh_unready + creating, now, out));
-    if (missing > 0)
+    room = refill_room(&st->refill, need, now.mono_ns, &again);
+    action_after(out, again);
+    if (room > 0 && !st->proven)
+        room = MIN(room, unproven_room(st, c->fresh_unready + need->creating, now, out));
+    if (room > 0)
         st->unproven_mono_ns = now.mono_ns;
-    for (size_t i = 0; i < missing; i++) {
+    refill_begun(&st->refill, room, now.mono_ns);
+    for (size_t i = 0; i < room; i++) {
         struct action *a = action_add(out, ACTION_CREATE_POD, &api_pod, &pool->meta);
 
         a->pool = xstrdup(pool->meta.name);
+        a->number = (int64_t)(need->creating + room);
         st->created += !st->proven;
     }
 }
@@ -491,9 +472,10 @@ static bool status_eq(const struct warmpool_status *a, const struct warmpool_sta
            condition_eq(&a->pods_failing, &b->pods_failing);
 }
 
-static void plan_status(struct world *w, const struct warmpool *pool, const char *key, int64_t hold,
-                        struct pool_state *st, const struct census *c, struct now now,
-                        struct actions *out)
+/* quiet_at: before that, others' writes go first; 0: no matter when. */
+static void plan_status(struct world *w, const struct warmpool *pool, const char *key,
+                        int64_t quiet_at, struct pool_state *st, const struct census *c,
+                        struct now now, struct actions *out)
 {
     struct warmpool_status s = {
         .replicas = (int64_t)(c->count + shelf_count(c->shelf, MARK_BUSY)),
@@ -509,8 +491,8 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
     judge(pool, st, c, now, &s);
     if (status_eq(&s, &pool->status) || ledger_busy(w->ledger, &api_warmpool, key)) {
         /* Nothing to write, or planned again when the write that is under way is answered. */
-    } else if (MAX(due, hold) > now.mono_ns) {
-        action_after(out, MAX(due, hold));
+    } else if (MAX(due, quiet_at) > now.mono_ns) {
+        action_after(out, MAX(due, quiet_at));
     } else {
         warmpool_status_patch(pool, &s, &body);
         action_status(out, &api_warmpool, &pool->meta, buf_steal(&body),
@@ -557,13 +539,29 @@ static void look_at_pods(struct world *w, const struct warmpool *pool, const cha
     c->unready = first_staying(c, MARK_SILENT);
 }
 
+/* creating: the creates under way. */
+static struct refill_need look_at_claims(const struct world *w, const char *key,
+                                         const struct shelf *shelf, size_t creating,
+                                         struct pool_state *st, struct now now)
+{
+    struct refill_need need = {
+        /* A pod that is being read after a failed claim may still be idle. */
+        .creating = creating + ledger_count(w->ledger, LEDGER_READ, key),
+        .claims = ledger_count(w->ledger, LEDGER_CLAIM, key),
+        .waited_for = shelf->line.count > shelf_count(shelf, MARK_CLAIMABLE),
+    };
+
+    refill_see_claims(&st->refill, need.claims, now.mono_ns);
+    return need;
+}
+
 void pool_plan(struct world *w, const char *key, struct now now, struct actions *out)
 {
     struct warmpool *pool = world_pool(w, key);
     size_t creating = ledger_count(w->ledger, LEDGER_CREATE, key);
     struct census c = {0};
+    struct refill_need need;
     struct pool_state *st;
-    int64_t hold;
 
     if (!pool) {
         plan_gone(w, key, out);
@@ -574,16 +572,14 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
         check_template(w, pool, st, now);
     look_at_pods(w, pool, key, st, now, &c, out);
     note_ready(&c, st, now.mono_ns);
-    hold = hold_until(w, key, c.shelf, st, now);
+    need = look_at_claims(w, key, c.shelf, creating, st, now);
     if (!pool->invalid && !pool->meta.deleting) {
         scale_down(pool, creating, &c, out);
         roll(pool, &c, out);
-        /* A pod that is being read after a failed claim may still be idle. */
-        scale_up(pool, creating + ledger_count(w->ledger, LEDGER_READ, key), hold, st, &c, now,
-                 out);
+        scale_up(pool, &need, st, &c, now, out);
     }
     if (c.unready && c.ready < (size_t)MAX(pool->replicas, 0) &&
         now.wall_ns < slow_wall_ns(c.unready))
         action_after(out, plan_mono_of(now, slow_wall_ns(c.unready)));
-    plan_status(w, pool, key, hold, st, &c, now, out);
+    plan_status(w, pool, key, refill_quiet_at(&st->refill, &need, now.mono_ns), st, &c, now, out);
 }

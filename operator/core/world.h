@@ -20,6 +20,7 @@
 #include "operator/core/index.h"
 #include "operator/core/ledger.h"
 #include "operator/core/made.h"
+#include "operator/core/refill_step.h"
 #include "operator/core/run.h"
 #include "operator/core/shelf.h"
 #include "operator/core/turns.h"
@@ -42,11 +43,10 @@ struct policy {
 
 /* Kept for a pool between two plans of it. */
 struct pool_state {
-    char *gone_uid; /* the UID of the pool that was deleted last under this name */
-    int64_t last_claim_mono_ns;
-    bool claims_work;           /* the last claim whose outcome is known was accepted */
-    int64_t held_since_mono_ns; /* since when a refill is held back; 0: it is not */
-    int64_t status_mono_ns;     /* of the last status write */
+    char *gone_uid;         /* the UID of the pool that was deleted last under this name */
+    struct refill refill;   /* when its missing pods are made */
+    bool claims_work;       /* the last claim whose outcome is known was accepted */
+    int64_t status_mono_ns; /* of the last status write */
     /* The template that was checked last, and its error. */
     char *checked_hash;
     char *template_error;

@@ -21,9 +21,9 @@ const (
 	labelPool  = "bench.arl.infra.io/pool"
 	labelState = "bench.arl.infra.io/status"
 	labelOwner = "bench.arl.infra.io/sandbox"
-	// arl's operator holds refills back for this time, for the claims of a burst.
+	// arl's operator holds refills back for this time after the claims of a burst.
 	refillHold = 300 * time.Millisecond
-	// arl's operator makes so many pods at once.
+	// arl's operator makes so many pods at once when no claims come.
 	refillWidth = 16
 )
 

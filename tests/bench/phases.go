@@ -97,7 +97,7 @@ func (b *bench) newNames(prefix string, n int) []string {
 	return names
 }
 
-// refillFloor deletes what was claimed, and makes the pods that replace it as late as arl's operator does.
+// refillFloor deletes what was claimed, and makes the pods that replace it as late as arl's operator does after a burst.
 func (b *bench) refillFloor(s claimSet, last time.Time) error {
 	if err := b.floor.drop(s.names, s.pods); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (b *bench) countClaims(what string, before account, n int) error {
 	return nil
 }
 
-// phaseClaim measures single claims. All claims of a round are over before the first refill begins.
+// phaseClaim measures single claims. All claims of a round are over before the floor's first refill begins.
 func (b *bench) phaseClaim() error {
 	n := b.sizes.claimsARound
 	if err := b.atLeast(20); err != nil {

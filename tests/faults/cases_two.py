@@ -17,7 +17,7 @@ STILL_S = 60 if LONG else 20
 CROWD, CROWD_PODS = (300, 100) if LONG else (24, 8)
 HANDOVER_S = 1      # limit of the median of hand-overs
 LEASE_FREE_S = 5    # limit of each: much less than the 15 s after which the lease runs out
-# How many pods too many two operators may make that do not know of each other's creates: 16 each (CREATES_AT_ONCE of pool_plan.c), and
+# How many pods too many two operators may make that do not know of each other's creates: 16 each (CREATES_AT_ONCE of refill_step.h), and
 # some more, since watches may be late.
 AT_ONCE = 50
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/arl-system/leases/arl-operator"

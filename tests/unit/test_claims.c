@@ -21,18 +21,24 @@ static void test_claim_is_two_writes(void **state)
     unsigned before;
 
     start_with_two_pods(r);
+    fake_advance(&r->ops, 1000);
+    answer_object(r, POOL_STATUS, pool_object(r, 2)); /* the next one is due in a second */
+    fake_advance(&r->ops, 900);
     before = r->ops.started;
     watch(r, "sandboxes", "ADDED", sandbox_object(r, "s", ""));
     assert_call(r, POD_A);
     assert_no_call(r, SANDBOX_STATUS);
+    assert_no_call(r, CREATE_POD);
     answer_object(r, POD_A, pod_object(r, "a", "s"));
     assert_call(r, SANDBOX_STATUS);
     assert_non_null(strstr(fake_find(&r->ops, SANDBOX_STATUS)->body, "\"phase\":\"Ready\""));
     answer_object(r, SANDBOX_STATUS, sandbox_object(r, "s", READY));
-    assert_int_equal(r->ops.started - before, 2);
-    assert_no_call(r, CREATE_POD); /* held back */
-    fake_advance(&r->ops, 300);
-    assert_call(r, CREATE_POD);
+    assert_call(r, CREATE_POD); /* the refill */
+    assert_int_equal(r->ops.started - before, 3);
+    fake_advance(&r->ops, 299);
+    assert_no_call(r, POOL_STATUS); /* claims may follow */
+    fake_advance(&r->ops, 1);
+    assert_call(r, POOL_STATUS);
 }
 
 static void test_claim_conflict_takes_the_next_pod(void **state)
@@ -370,6 +376,37 @@ static void test_create_that_succeeds_ends_the_back_off(void **state)
     assert_int_equal(creates(r), 6);
 }
 
+/* The names are the answers' own. */
+static void make_pods(struct rig *r, int count)
+{
+    for (int i = 0; i < count; i++) {
+        cleanup_free char *name = xasprintf("made%u", r->rv);
+
+        answer_object(r, CREATE_POD, pod_object(r, name, NULL));
+    }
+}
+
+static void test_slow_and_failed_creates_halve_their_number(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 60), NULL, NULL);
+    fake_advance(&r->ops, 20);
+    make_pods(r, 1);
+    assert_int_equal(creates(r), 16);
+    fake_advance(&r->ops, 2000);
+    make_pods(r, 9);
+    assert_int_equal(creates(r), 8);
+    fake_advance(&r->ops, 20);
+    make_pods(r, 8);
+    assert_int_equal(creates(r), 8);
+    fake_advance(&r->ops, 20);
+    answer_status(r, CREATE_POD, 429, "TooManyRequests");
+    assert_int_equal(creates(r), 7);
+    make_pods(r, 4);
+    assert_int_equal(creates(r), 4);
+}
+
 /* The server's return ends the back-off of creates that it did not answer, not of those that it
  * refused. */
 static void test_creates_go_on_when_the_server_is_back(void **state)
@@ -418,6 +455,7 @@ int main(void)
         T(test_create_that_was_done_in_spite_of_its_answer_is_no_failure),
         T(test_creates_refused_together_are_one_failure),
         T(test_create_that_succeeds_ends_the_back_off),
+        T(test_slow_and_failed_creates_halve_their_number),
         T(test_creates_go_on_when_the_server_is_back),
     };
 
