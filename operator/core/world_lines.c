@@ -117,35 +117,46 @@ void world_queue_task_head(struct world *w, const char *sandbox_key)
         world_queue_obj(w, PLAN_TASK, head->ns, head->name);
 }
 
-/* A run has begun or is gone, so that another task may be the first of its line. It may have been
- * planned before, when it was not the first. */
-static void run_changed(struct world *w, const char *task_key)
+/* Whose line the task stands in; false: in none. */
+static bool line_of(const struct world *w, const char *task_key, char *ret_sandbox_key)
 {
     const struct task *t = world_task(w, task_key);
-    const struct meta *was;
-    char key[META_KEY_MAX];
 
     if (!t || !t->sandbox)
-        return;
-    meta_key(key, t->meta.ns, t->sandbox);
-    was = world_task_head(w, key);
-    world_task_head_may_differ(w, key);
-    if (world_task_head(w, key) != was)
-        world_queue_task_head(w, key);
+        return false;
+    meta_key(ret_sandbox_key, t->meta.ns, t->sandbox);
+    return true;
+}
+
+/* A run has begun or is gone, so that another task may be the first of its line than before. That
+ * one may have been planned when it was not the first. */
+static void run_changed(struct world *w, const char *sandbox_key, const struct meta *was)
+{
+    world_task_head_may_differ(w, sandbox_key);
+    if (world_task_head(w, sandbox_key) != was)
+        world_queue_task_head(w, sandbox_key);
 }
 
 void world_add_run(struct world *w, const char *key, struct run *r)
 {
+    char sandbox_key[META_KEY_MAX];
+    bool in_line = line_of(w, key, sandbox_key);
+    const struct meta *was = in_line ? world_task_head(w, sandbox_key) : NULL;
     struct run *before = map_put(&w->runs, key, r);
 
     assert(!before);
-    run_changed(w, key);
+    if (in_line)
+        run_changed(w, sandbox_key, was);
 }
 
 struct run *world_take_run(struct world *w, const char *key)
 {
+    char sandbox_key[META_KEY_MAX];
+    bool in_line = line_of(w, key, sandbox_key);
+    const struct meta *was = in_line ? world_task_head(w, sandbox_key) : NULL;
     struct run *r = map_del(&w->runs, key);
 
-    run_changed(w, key);
+    if (in_line)
+        run_changed(w, sandbox_key, was);
     return r;
 }
