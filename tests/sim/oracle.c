@@ -116,6 +116,7 @@ static void check_binding(struct sim *s, const struct obj *o, const char *sandbo
 {
     const char *before = map_get(&s->bindings, sandbox_uid);
     const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, sandbox_uid);
+    const char *named = sandbox ? status_str(sandbox, "podUID") : "";
 
     sim_move(s, "pod %u: bound to %s", ((struct shadow *)o->shadow)->number,
              str_or_empty(label(o, POD_LABEL_SANDBOX)));
@@ -123,9 +124,10 @@ static void check_binding(struct sim *s, const struct obj *o, const char *sandbo
         map_put(&s->bindings, sandbox_uid, xstrdup(o->uid));
         return;
     }
-    /* A second pod is right if the first one is gone and the sandbox's status never named it, or if
-     * the sandbox is gone as well and the operator has yet to hear of that. */
-    if (!api_find_uid(s, SIM_POD, before) && (!sandbox || !*status_str(sandbox, "podUID")))
+    /* A second pod is right if the first one is gone and the sandbox's status never named it (the
+     * status may name this one already), or if the sandbox is gone as well and the operator has yet
+     * to hear of that. */
+    if (!api_find_uid(s, SIM_POD, before) && (!*named || strcmp(named, o->uid) == 0))
         return;
     /* Two operators that act at once may bind two pods, and so may a write of an operator that has
      * died since. One of the pods has to go. */
