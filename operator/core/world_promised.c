@@ -107,6 +107,7 @@ void world_queue_promised(struct world *w, const struct pod *p)
 
     meta_key(key, p->meta.ns, p->meta.name);
     b = index_get(&w->sandboxes_by_pod, key);
-    for (size_t i = 0; !p->sandbox && i < b->count; i++)
-        world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
+    for (size_t i = 0; i < b->count; i++)
+        if (!str_eq(b->items[i]->name, p->sandbox)) /* who has it waits for nothing */
+            world_queue_obj(w, PLAN_SANDBOX, b->items[i]->ns, b->items[i]->name);
 }

@@ -319,6 +319,19 @@ static void test_watch_is_quicker_than_both_answers(void **state)
     assert_true(fake_find(&r->ops, PUT) || fake_find(&r->ops, "GET /v1/tasks"));
 }
 
+/* Two operators: the pod that the status names is another sandbox's second one, and is just being
+ * deleted for that. */
+static void test_pod_is_deleted_as_a_second_one(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, join(pod_object(r, "z", "other"), pod_object(r, "a", "other")), pool_object(r, 0),
+          join(ready_with(r, "other", "z"), ready_with(r, "s", "a")), NULL);
+    assert_call(r, DELETE_A);
+    answer(r, DELETE_A, 200, "{\"kind\":\"Status\"}");
+    assert_status(r, "PodTaken");
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -340,6 +353,7 @@ int main(void)
         T(test_pool_is_deleted_while_promised),
         T(test_sandbox_is_gone_when_its_status_is_written),
         T(test_watch_is_quicker_than_both_answers),
+        T(test_pod_is_deleted_as_a_second_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
