@@ -4,7 +4,7 @@
 #include "common/base/base.h"
 #include "common/io/http_call_state.h"
 #include "operator/agent/errands.h"
-#include "operator/app/write_state.h"
+#include "operator/core/write_state.h"
 #include "operator/auth/exec_step.h"
 #include "operator/core/agent_step.h"
 #include "operator/core/plan.h"

@@ -8,7 +8,7 @@
 #include "common/base/sm.h"
 #include "common/io/http_call_state.h"
 #include "operator/agent/errands.h"
-#include "operator/app/write_state.h"
+#include "operator/core/write_state.h"
 #include "operator/core/plan.h"
 #include "operator/kube/queue.h"
 #include "tests/unit/unit.h"

@@ -2,8 +2,8 @@
  * What a write goes through. The diagram is in write_state.c. The executor makes the moves, and
  * logs the end of each request.
  */
-#ifndef ARL_OPERATOR_APP_WRITE_STATE_H
-#define ARL_OPERATOR_APP_WRITE_STATE_H
+#ifndef ARL_OPERATOR_CORE_WRITE_STATE_H
+#define ARL_OPERATOR_CORE_WRITE_STATE_H
 
 #include "common/base/sm.h"
 

@@ -11,7 +11,7 @@
  * While a write is PAUSING, nobody knows what became of it: it is not given up. Only the end of the
  * operator drops writes, in any state.
  */
-#include "operator/app/write_state.h"
+#include "operator/core/write_state.h"
 
 static const char *const state_names[WRITE_STATES] = {
     [WRITE_BEGUN] = "begun",
