@@ -9,6 +9,9 @@
 #include "tests/sim/net.h"
 
 #define KEEPALIVE_MS 75000
+/* A write takes place so long after its connection was lost: mostly after it was read back. */
+#define LATE_MIN_MS 10
+#define LATE_MAX_MS 3000
 #define REPLY_MAX_BYTES (64u << 20)
 
 static const char *const fault_names[FAULTS] = {"none",       "crash-before",
@@ -17,7 +20,8 @@ static const char *const fault_names[FAULTS] = {"none",       "crash-before",
                                                 "409",        "410",
                                                 "429",        "500",
                                                 "503",        "504-applied",
-                                                "no-answer",  "no-answer-applied"};
+                                                "no-answer",  "no-answer-applied",
+                                                "reset-late"};
 
 const char *fault_str(enum fault f)
 {
@@ -368,15 +372,50 @@ static void serve(struct sim *s, struct msg *m)
         agent_handle(s, m);
 }
 
+/* The server had taken the request in, and acts on it long after the connection was lost. */
+static void serve_late(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
+{
+    s->late_pods += strcmp(m->method, "POST") == 0;
+    serve(s, m);
+    sim_note(s, "op%d %s %s late -> %d", m->proc, m->method, m->path, m->status);
+    msg_free(m);
+}
+
+static bool is_write(const struct msg *m)
+{
+    return m->target == OPS_API && strcmp(m->method, "GET") != 0;
+}
+
+static void lose_answer(struct sim *s, const struct msg *m)
+{
+    struct msg *lost = xcalloc(1, sizeof(*lost));
+
+    lost->target = m->target;
+    lost->call = m->call;
+    lost->proc = m->proc;
+    lost->method = xstrdup(m->method);
+    lost->path = xstrdup(m->path);
+    lost->fault = m->fault;
+    lost->retry_after_ms = -1;
+    fail_later(s, lost, -ECONNRESET, 1);
+}
+
 /* The request has come to its server. */
 static void on_arrival(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
 {
     struct ops_call *c;
 
-    if (m->fault == FAULT_RESET || m->fault == FAULT_HANG) {
+    if (m->fault == FAULT_RESET || m->fault == FAULT_HANG ||
+        (m->fault == FAULT_RESET_LATE && !is_write(m))) {
         m->retry_after_ms = -1;
-        fail_later(s, m, m->fault == FAULT_RESET ? -ECONNRESET : -ETIMEDOUT,
-                   m->fault == FAULT_RESET ? 1 : hang_ms(m));
+        fail_later(s, m, m->fault == FAULT_HANG ? -ETIMEDOUT : -ECONNRESET,
+                   m->fault == FAULT_HANG ? hang_ms(m) : 1);
+        return;
+    }
+    if (m->fault == FAULT_RESET_LATE && is_write(m)) {
+        lose_answer(s, m);
+        sim_at(s, s->now_ns + (LATE_MIN_MS + sim_below(s, LATE_MAX_MS - LATE_MIN_MS)) * SIM_MS,
+               serve_late, m, 0, 0);
         return;
     }
     m->retry_after_ms = -1;

@@ -194,14 +194,16 @@ static size_t count_idle(struct sim *s, const char *pool, const char *uid, enum 
 
 /* The most idle pods that a pool may have. Each life of an operator may fill the pool, since it may
  * not know what the life before it has made. For each sandbox one more pod may have been made in
- * place of one that was about to be claimed. Pods of an earlier pool of the name are not counted:
+ * place of one that was about to be claimed; and one more in place of each whose create took place
+ * only when it had been read back. Pods of an earlier pool of the name are not counted:
  * they stay until the operator or the collector has heard of its end. */
 static void check_surplus(struct sim *s, const struct obj *pod)
 {
     const char *pool = str_or_empty(label(pod, POD_LABEL_POOL));
     const struct pool_most *most = map_get(&s->most, pool);
     size_t idle = count_idle(s, pool, owner_uid(pod), NOT_DOOMED);
-    size_t bound = (most ? (size_t)most->replicas : 0) * MAX(s->lives, 1u) + s->boxes;
+    size_t bound =
+        (most ? (size_t)most->replicas : 0) * MAX(s->lives, 1u) + s->boxes + s->late_pods;
 
     if (idle > bound)
         sim_fail(s, "pool %s has %zu idle pods, %zu are the most", pool, idle, bound);

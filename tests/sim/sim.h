@@ -60,6 +60,8 @@ enum fault {
     FAULT_504_APPLIED, /* the server acts and says that it did not */
     FAULT_HANG,        /* no answer until the caller's time is over */
     FAULT_HANG_APPLIED,
+    FAULT_RESET_LATE, /* of a write: the server acts, but only when it has been asked what became of
+                         it */
     FAULTS,
 };
 const char *fault_str(enum fault f);
@@ -265,6 +267,7 @@ struct sim {
     struct map most;        /* pool name -> struct pool_most, see oracle.c */
     struct map doomed_pods; /* names of those that an operator asked to delete */
     unsigned lives;         /* of operators */
+    size_t late_pods;       /* creates that took place late: FAULT_RESET_LATE */
     unsigned boxes;         /* sandboxes that clients have made */
     bool stood_still;       /* an operator stood still, and may have acted beside the next leader */
     unsigned known_holes;   /* see oracle_step_starts() */
