@@ -155,12 +155,6 @@ static bool may_tell(const struct view *v)
 
 /* ---- waiting for a pod ----------------------------------------------------------------------- */
 
-/* Whether a pod is left for it by those of the pool that have waited longer. */
-static bool is_served(const struct view *v, const char *pool_key, size_t free_pods)
-{
-    return bucket_rank(&world_shelf(v->w, pool_key)->line, &v->s->meta) < free_pods;
-}
-
 static struct action *claim(const struct view *v, struct pod *p)
 {
     struct action *a = action_add(v->out, ACTION_CLAIM_POD, &api_pod, &p->meta);
@@ -281,8 +275,7 @@ static void plan_waiting(const struct view *v)
 {
     char pool_key[META_KEY_MAX];
     struct warmpool *pool;
-    struct pod *first;
-    size_t free_pods;
+    struct pod *p;
 
     meta_key(pool_key, v->s->meta.ns, v->s->pool);
     pool = world_pool(v->w, pool_key);
@@ -296,11 +289,11 @@ static void plan_waiting(const struct view *v)
         return;
     }
     v->s->meta.missed_mono_ns = 0;
-    free_pods = world_claimable(v->w, pool_key, &first);
-    if (!is_served(v, pool_key, free_pods))
+    p = world_pod_for(v->w, v->key, v->s);
+    if (!p)
         wait_for_pod(v, pool);
     else if (may_claim(v, SANDBOX_PENDING))
-        claim_first(v, pool_key, first);
+        claim_first(v, pool_key, p);
 }
 
 /* ---- with a pod ------------------------------------------------------------------------------ */

@@ -82,6 +82,8 @@ static void sandbox_state_free(struct sandbox_state *st)
     free(st->running_uid);
     free(st->claim_error);
     free(st->not_believed_why);
+    free(st->fenced_pod);
+    free(st->fenced_rv);
     free(st);
 }
 
@@ -102,6 +104,7 @@ void world_forget_pool(struct world *w, const char *key)
 
 void world_forget_sandbox(struct world *w, const char *key)
 {
+    world_fence_end(w, key);
     sandbox_state_free(map_del(&w->sandbox_states, key));
 }
 

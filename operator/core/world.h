@@ -76,6 +76,8 @@ struct sandbox_state {
         outside; /* it pauses outside of the pool's line, until next_claim_mono_ns: world_pause() */
     char *claim_error; /* why the first of these was refused */
     int64_t next_claim_mono_ns;
+    char *fenced_pod;      /* see world_fence(): the key of the pod; NULL: none */
+    char *fenced_rv;       /* what the sandbox's resourceVersion was then */
     int64_t seen_mono_ns;  /* since when this process knows the sandbox */
     int64_t bound_mono_ns; /* since when this process knows it in phase Bound */
     int64_t told_mono_ns; /* when a status last reported its readiness, or a restart, after Ready */
@@ -169,6 +171,15 @@ void world_promise(struct world *w, struct sandbox *was, struct sandbox *is);
 /* A status that names the pod goes out; or its outcome is known, and in the store. */
 void world_promise_begin(struct world *w, const char *pod_key);
 void world_promise_end(struct world *w, const char *pod_key);
+/* As world_promise_end(), but the status was lost, and had not taken place when the sandbox was
+ * read. It may take place yet, as long as the sandbox is as it was (at rv). Until then nobody else
+ * gets the pod. A sandbox has one such pod, the last one. */
+void world_fence(struct world *w, const char *sandbox_key, const char *pod_key, const char *rv);
+void world_fence_end(struct world *w, const char *sandbox_key);
+/* The pod that is kept for the sandbox, if it can be claimed; NULL: none. */
+struct pod *world_fenced_pod(const struct world *w, const char *sandbox_key);
+/* Whether an idle pod is able to serve. */
+bool world_pod_able(const struct pod *p);
 /* Queues the sandboxes that wait for this pod to be claimed. */
 void world_queue_promised(struct world *w, const struct pod *p);
 
@@ -267,6 +278,8 @@ bool world_pod_of_old_release(const struct world *w, const struct warmpool *pool
                               const struct pod *p);
 /* The number of idle pods that can be claimed now. *ret_first is the oldest one (NULL: none). */
 size_t world_claimable(const struct world *w, const char *pool_key, struct pod **ret_first);
+/* The pod that a waiting sandbox is to get now; NULL: it has to wait. */
+struct pod *world_pod_for(const struct world *w, const char *sandbox_key, const struct sandbox *s);
 /* Whether it has no pod, has not failed, and is not being deleted. */
 bool world_sandbox_waits(const struct sandbox *s);
 /* Stands in its sandbox's line: it has not ended, and is to run. */

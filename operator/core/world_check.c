@@ -94,6 +94,8 @@ static void check_states(const struct world *w)
         assert(!st->not_believed_why == !st->agent.not_believed_since_mono_ns);
         assert(st->claims_refused > 0 || !st->claim_error);
         assert(!st->outside || st->next_claim_mono_ns);
+        assert(!st->fenced_pod == !st->fenced_rv);
+        assert(!st->fenced_pod || map_get(&w->promising, st->fenced_pod));
     }
     pos = 0;
     while ((pool = map_next(&w->pool_states, &pos, NULL))) {

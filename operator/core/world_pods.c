@@ -76,6 +76,11 @@ bool world_pod_of_old_release(const struct world *w, const struct warmpool *pool
            p->meta.created_wall_ns <= w->active_wall_ns + OLD_RELEASE_NS;
 }
 
+bool world_pod_able(const struct pod *p)
+{
+    return p->ready && pod_speaks(p) && !p->broken && p->ip;
+}
+
 static uint32_t idle_marks(const struct pod *p, bool fresh)
 {
     uint32_t marks;
@@ -86,7 +91,7 @@ static uint32_t idle_marks(const struct pod *p, bool fresh)
     else
         marks = POD_MARK(fresh ? MARK_FRESH_UNREADY : MARK_STALE_UNREADY) |
                 POD_MARK(p->trouble_reason ? MARK_TROUBLED : MARK_SILENT);
-    if (p->ready && pod_speaks(p) && !p->broken && p->ip)
+    if (world_pod_able(p))
         marks |= POD_MARK(MARK_CLAIMABLE);
     if (plan_pod_suspect(p))
         marks |= POD_MARK(MARK_SUSPECT);
@@ -227,6 +232,26 @@ void world_line_sandbox(struct world *w, const char *sandbox_key)
 
     if (s)
         line_up(w, sandbox_key, s);
+}
+
+/* Whether a pod is left for it by those of the pool that have waited longer. */
+static bool is_served(const struct world *w, const char *pool_key, const struct sandbox *s,
+                      size_t free_pods)
+{
+    return bucket_rank(&world_shelf(w, pool_key)->line, &s->meta) < free_pods;
+}
+
+struct pod *world_pod_for(const struct world *w, const char *sandbox_key, const struct sandbox *s)
+{
+    struct pod *kept = world_fenced_pod(w, sandbox_key), *first;
+    char pool_key[META_KEY_MAX];
+    size_t free_pods;
+
+    if (kept)
+        return kept;
+    meta_key(pool_key, s->meta.ns, s->pool);
+    free_pods = world_claimable(w, pool_key, &first);
+    return is_served(w, pool_key, s, free_pods) ? first : NULL;
 }
 
 /* ---- a pod has changed ----------------------------------------------------------------------- */

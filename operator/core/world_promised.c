@@ -72,18 +72,6 @@ static void mark_promised(struct world *w, struct pod *p)
         world_wake_waiting(w, pool_key);
 }
 
-void world_promise(struct world *w, struct sandbox *was, struct sandbox *is)
-{
-    if (was)
-        index_promise(w, was, false);
-    if (is)
-        index_promise(w, is, true);
-    if (was)
-        mark_promised(w, world_promised_pod(w, was));
-    if (is)
-        mark_promised(w, world_promised_pod(w, is));
-}
-
 void world_promise_begin(struct world *w, const char *pod_key)
 {
     const void *before = map_put(&w->promising, pod_key, w);
@@ -98,6 +86,71 @@ void world_promise_end(struct world *w, const char *pod_key)
 
     assert(was);
     mark_promised(w, world_pod(w, pod_key));
+}
+
+/* ---- a status that may take place yet ---------------------------------------------------------
+ */
+
+void world_fence_end(struct world *w, const char *sandbox_key)
+{
+    struct sandbox_state *st = map_get(&w->sandbox_states, sandbox_key);
+    cleanup_free char *pod_key = st ? st->fenced_pod : NULL;
+
+    if (!pod_key)
+        return;
+    st->fenced_pod = NULL;
+    str_set(&st->fenced_rv, NULL);
+    world_promise_end(w, pod_key);
+}
+
+void world_fence(struct world *w, const char *sandbox_key, const char *pod_key, const char *rv)
+{
+    const struct sandbox *s = world_sandbox(w, sandbox_key);
+    struct sandbox_state *st = map_get(&w->sandbox_states, sandbox_key);
+
+    if (!st || !s || !str_eq(s->meta.rv, rv)) {
+        world_promise_end(w, pod_key);
+        return;
+    }
+    world_fence_end(w, sandbox_key);
+    st->fenced_pod = xstrdup(pod_key);
+    st->fenced_rv = xstrdup(rv);
+}
+
+/* rv: what the sandbox has now; NULL: it is gone. */
+static void end_old_fence(struct world *w, const struct meta *sandbox, const char *rv)
+{
+    const struct sandbox_state *st;
+    char key[META_KEY_MAX];
+
+    meta_key(key, sandbox->ns, sandbox->name);
+    st = map_get(&w->sandbox_states, key);
+    if (st && st->fenced_pod && !str_eq(st->fenced_rv, rv))
+        world_fence_end(w, key);
+}
+
+struct pod *world_fenced_pod(const struct world *w, const char *sandbox_key)
+{
+    const struct sandbox_state *st = map_get(&w->sandbox_states, sandbox_key);
+    struct pod *p = st && st->fenced_pod ? world_pod(w, st->fenced_pod) : NULL;
+
+    return p && p->ours && pod_idle(p) && !p->meta.deleting && !pod_terminal(p) &&
+                   world_pod_able(p) && !ledger_busy_obj(w->ledger, &api_pod, &p->meta)
+               ? p
+               : NULL;
+}
+
+void world_promise(struct world *w, struct sandbox *was, struct sandbox *is)
+{
+    if (was)
+        index_promise(w, was, false);
+    if (is)
+        index_promise(w, is, true);
+    if (was)
+        mark_promised(w, world_promised_pod(w, was));
+    if (is)
+        mark_promised(w, world_promised_pod(w, is));
+    end_old_fence(w, is ? &is->meta : &was->meta, is ? is->meta.rv : NULL);
 }
 
 void world_queue_promised(struct world *w, const struct pod *p)

@@ -83,8 +83,11 @@ struct write *write_begin_beside(struct world *w, struct write *claim, const str
                                  struct now now)
 {
     struct write *wr = write_new(w, LEDGER_STATUS, &api_sandbox, a->ns, a->other_name, NULL, now);
+    char key[META_KEY_MAX];
 
     wr->promised = xasprintf("%s/%s", a->ns, a->name);
+    meta_key(key, a->ns, a->other_name);
+    world_fence_end(w, key); /* the pod that was kept is this one, or is of no use */
     world_promise_begin(w, wr->promised);
     wr->plan_key = xstrdup(claim->plan_key);
     wr->uid = xstrdup(a->other_uid);
@@ -111,6 +114,18 @@ void write_free(struct write *wr)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* Nobody has changed the object since the write began. So a change cannot be the reason of a
+ * Conflict; and if the answer was lost, the write did not take place. */
+static bool is_unchanged(struct world *w, const struct write *wr)
+{
+    const struct meta *cached;
+    char key[META_KEY_MAX];
+
+    meta_key(key, wr->ns, wr->name);
+    cached = store_get(store_of(w, wr->kind), key);
+    return cached && str_eq(cached->rv, wr->rv);
+}
+
 /* Plans again who may have left the object alone while it was busy. Who asked for the write is not
  * among them: requeue() plans it, after a failure with back-off. */
 static void wake(struct world *w, const struct write *wr, const char *prefix, const char *name)
@@ -132,7 +147,9 @@ static void end_entries(struct world *w, struct write *wr, const char *key)
     if (wr->beside)
         wr->beside->beside = NULL;
     wr->beside = NULL;
-    if (wr->promised)
+    if (wr->promised && wr->unanswered && is_unchanged(w, wr))
+        world_fence(w, key, wr->promised, wr->rv);
+    else if (wr->promised)
         world_promise_end(w, wr->promised);
 }
 
@@ -156,18 +173,6 @@ static void wake_waiting(struct world *w, struct write *wr)
         wake(w, wr, PLAN_SANDBOX, pod->sandbox);
     if (pod && pod_orphan(pod))
         wake(w, wr, PLAN_POOL, pod->pool);
-}
-
-/* Nobody has changed the object since the write began. So a change cannot be the reason of a
- * Conflict; and if the answer was lost, the write did not take place. */
-static bool is_unchanged(struct world *w, const struct write *wr)
-{
-    const struct meta *cached;
-    char key[META_KEY_MAX];
-
-    meta_key(key, wr->ns, wr->name);
-    cached = store_get(store_of(w, wr->kind), key);
-    return cached && str_eq(cached->rv, wr->rv);
 }
 
 /* The key is planned again: at once after success, with back-off after a failure. */
@@ -439,6 +444,7 @@ enum write_next write_answered(struct world *w, struct write *wr, struct kube_re
         become_read(w, wr, now);
         return WRITE_READ;
     }
+    wr->unanswered = res->maybe_applied;
     wr->read_back = res->reason == KUBE_CONFLICT || (res->maybe_applied && outcome_matters(wr));
     if (wr->read_back)
         return WRITE_READ;

@@ -36,6 +36,7 @@ struct write {
     /* Only for this unit. */
     char *rv;               /* of the object in the cache when this began; NULL: none was there */
     bool read_back;         /* after a Conflict, or when it is unknown whether it took place */
+    bool unanswered;        /* it may take place yet, even if it had not when it was read back */
     const char *lost_claim; /* why it was not done, if nobody has changed the pod */
     struct write *beside;   /* the claim of a pod, and the status that says so, while both are under
                              * way: the last of them that ends frees the sandbox for its next plan */

@@ -305,6 +305,82 @@ static void test_pod_is_deleted_as_a_second_one(void **state)
     assert_status(r, "PodTaken");
 }
 
+/* ---- a status that may take place after it was read back ---------------------------------------
+ */
+
+/* The status of s is lost, and s is as before; the claim of pod a is refused. u waits, too. */
+static char *lose_status(struct rig *r)
+{
+    char *before;
+
+    start(r, join(pod_object(r, "z", NULL), pod_object(r, "a", NULL)), pool_object(r, 1),
+          sandbox_object(r, "first", ""), NULL);
+    answer_object(r, POD_Z, pod_object(r, "z", "first"));
+    answer_object(r, FIRST_STATUS, ready_with(r, "first", "z"));
+    before = sandbox_object(r, "s", "");
+    watch(r, "sandboxes", "ADDED", xstrdup(before));
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    lose(r, SANDBOX_STATUS);
+    answer_status(r, POD_A, 403, "Forbidden");
+    answer(r, READ_SANDBOX, 200, before);
+    return before;
+}
+
+static void test_status_comes_late(void **state)
+{
+    struct rig *r = *state;
+
+    free(lose_status(r));
+    assert_no_call(r, POD_A);
+    watch(r, "sandboxes", "MODIFIED", ready_with(r, "s", "a"));
+    fake_advance(&r->ops, 2000);
+    assert_claimed_for(r, "\"uid\":\"uid-s\"");
+}
+
+/* It never comes: the sandbox itself takes the pod that is kept for it. */
+static void test_status_never_comes(void **state)
+{
+    struct rig *r = *state;
+
+    free(lose_status(r));
+    assert_no_call(r, POD_A);
+    fake_advance(&r->ops, 2000);
+    assert_claimed_for(r, "\"uid\":\"uid-s\"");
+    answer_object(r, POD_A, pod_object(r, "a", "s"));
+    assert_status(r, "\"podUID\":\"uid-a\"");
+}
+
+/* Whatever else was written, the lost status can take place no more. */
+static void test_sandbox_has_changed_since_its_status_was_lost(void **state)
+{
+    struct rig *r = *state;
+
+    free(lose_status(r));
+    watch(r, "sandboxes", "MODIFIED", sandbox_object(r, "s", ""));
+    assert_claimed_for(r, "\"uid\":\"uid-u\"");
+}
+
+static void test_sandbox_is_gone_since_its_status_was_lost(void **state)
+{
+    struct rig *r = *state;
+    cleanup_free char *before = lose_status(r);
+
+    watch(r, "sandboxes", "DELETED", xstrdup(before));
+    assert_claimed_for(r, "\"uid\":\"uid-u\"");
+}
+
+/* The pod that was kept is gone: the sandbox takes another one. */
+static void test_kept_pod_is_gone(void **state)
+{
+    struct rig *r = *state;
+
+    free(lose_status(r));
+    watch(r, "pods", "DELETED", pod_object(r, "a", NULL));
+    watch(r, "pods", "ADDED", pod_object(r, "b", NULL));
+    fake_advance(&r->ops, 2000);
+    assert_call(r, "PATCH /api/v1/namespaces/ns/pods/b");
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -327,6 +403,11 @@ int main(void)
         T(test_sandbox_is_gone_when_its_status_is_written),
         T(test_watch_is_quicker_than_both_answers),
         T(test_pod_is_deleted_as_a_second_one),
+        T(test_status_comes_late),
+        T(test_status_never_comes),
+        T(test_sandbox_has_changed_since_its_status_was_lost),
+        T(test_sandbox_is_gone_since_its_status_was_lost),
+        T(test_kept_pod_is_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
