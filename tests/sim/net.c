@@ -376,6 +376,7 @@ static void serve(struct sim *s, struct msg *m)
 static void serve_late(struct sim *s, struct msg *m, uint64_t a, uint64_t b)
 {
     s->late_pods += strcmp(m->method, "POST") == 0;
+    s->late_claims += strcmp(m->method, "PATCH") == 0 && strstr(m->path, "/pods/");
     serve(s, m);
     sim_note(s, "op%d %s %s late -> %d", m->proc, m->method, m->path, m->status);
     msg_free(m);

@@ -268,6 +268,7 @@ struct sim {
     struct map doomed_pods; /* names of those that an operator asked to delete */
     unsigned lives;         /* of operators */
     size_t late_pods;       /* creates that took place late: FAULT_RESET_LATE */
+    uint64_t late_claims;   /* claims, likewise */
     unsigned boxes;         /* sandboxes that clients have made */
     bool stood_still;       /* an operator stood still, and may have acted beside the next leader */
     unsigned known_holes;   /* see oracle_step_starts() */
