@@ -201,7 +201,8 @@ static bool is_selected(const struct api_kind *kind, const struct meta *m)
     return kind != &api_pod || *container_of(m, struct pod, meta)->pool;
 }
 
-/* Puts the answer's object into the store of its kind. */
+/* Puts the answer's object into the store of its kind. That there is none says nothing of an object
+ * that came, or changed, after this began: the watch tells what becomes of it. */
 static void absorb(struct world *w, const struct write *wr, struct kube_result *res)
 {
     struct store *s = store_of(w, wr->kind);
@@ -210,7 +211,7 @@ static void absorb(struct world *w, const struct write *wr, struct kube_result *
     meta_key(key, wr->ns, wr->name);
     if (res->reason == KUBE_OK && res->object && is_selected(wr->kind, res->object))
         store_put(s, kube_result_take_object(res));
-    else if (res->reason == KUBE_NOT_FOUND)
+    else if (res->reason == KUBE_NOT_FOUND && is_unchanged(w, wr))
         store_remove(s, key, wr->uid, NULL);
 }
 

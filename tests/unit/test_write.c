@@ -290,6 +290,42 @@ static void test_conflict_of_a_claim_frees_the_sandbox_at_once(void **state)
     write_free(wr);
 }
 
+/* The object came, or was made anew, when the read had been answered already. */
+static void test_answer_that_there_is_none_is_older_than_the_object(void **state)
+{
+    struct fixture *f = *state;
+    struct kube_result lost = answer(KUBE_NO_ANSWER);
+    struct action read = {.type = ACTION_READ, .kind = &api_task};
+    struct write *wr;
+
+    put_all(f);
+    lost.maybe_applied = true;
+    wr = begin(f, &sorts[0], false);
+    assert_int_equal(tell(f, wr, lost, NULL), WRITE_READ);
+    write_reads(wr);
+    put_pod(f, "p-new", false, NULL);
+    tell(f, wr, answer(KUBE_NOT_FOUND), NULL);
+    write_free(wr);
+    assert_non_null(world_pod(f->w, "ns/p-new"));
+
+    read.ns = xstrdup("ns");
+    read.name = xstrdup("t");
+    wr = write_begin(f->w, TASK, &read, NULL, f->now);
+    write_reads(wr);
+    put_task(f, "t", ONE_STEP, "");
+    tell(f, wr, answer(KUBE_NOT_FOUND), NULL);
+    write_free(wr);
+    assert_non_null(world_task(f->w, "ns/t"));
+
+    wr = write_begin(f->w, TASK, &read, NULL, f->now);
+    write_reads(wr);
+    tell(f, wr, answer(KUBE_NOT_FOUND), NULL);
+    write_free(wr);
+    assert_null(world_task(f->w, "ns/t"));
+    free(read.ns);
+    free(read.name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +338,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_read_tells_whether_the_status_took_place, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_claim_and_status_end_in_either_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_answer_that_there_is_none_is_older_than_the_object,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_conflict_of_a_claim_frees_the_sandbox_at_once, setup,
                                         teardown),
     };
