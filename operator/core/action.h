@@ -33,7 +33,7 @@ struct action {
     char *rv;         /* DELETE: only of this version; NULL: of any */
     char *other_name; /* CLAIM: the Sandbox */
     char *other_uid;  /* CLAIM: its UID */
-    char *pool;       /* CREATE, CLAIM: the pool's name */
+    char *pool;       /* CREATE, CLAIM, DELETE by a pool: the pool's name */
     char *body;
     char *ready_body; /* CLAIM: the Sandbox's status, to be written at the same time; NULL: none */
     char *reason;     /* why, for logs and Events */

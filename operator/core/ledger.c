@@ -19,6 +19,7 @@ struct ledger {
     struct map entries; /* "Kind namespace/name" -> struct entry */
     struct map pools;   /* pool key -> struct pool_counts */
     struct map by_ns;   /* namespace -> struct ns_count */
+    size_t verbs[LEDGER_VERBS];
     void (*on_change)(void *arg, const struct api_kind *kind, const char *key);
     void *arg;
 };
@@ -118,6 +119,7 @@ void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind
     e->pool_key = xstrdup(pool_key);
     before = map_put(&l->entries, ek, e);
     assert(!before);
+    l->verbs[verb]++;
     count_pool(l, e, 1);
     count_ns(l, key, 1);
     changed(l, kind, key);
@@ -131,6 +133,7 @@ void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key)
     entry_key(ek, kind, key);
     e = map_del(&l->entries, ek);
     assert(e);
+    l->verbs[e->verb]--;
     count_pool(l, e, -1);
     count_ns(l, key, -1);
     free(e->pool_key);
@@ -181,6 +184,11 @@ void ledger_check(const struct ledger *l)
         by_ns += n->entries;
     assert(of_pools == 0);
     assert(by_ns == l->entries.count);
+}
+
+size_t ledger_count_all(const struct ledger *l, enum ledger_verb verb)
+{
+    return l->verbs[verb];
 }
 
 size_t ledger_size(const struct ledger *l)

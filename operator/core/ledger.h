@@ -27,7 +27,7 @@ void ledger_free(struct ledger *l);
 void ledger_on_change(struct ledger *l,
                       void (*fn)(void *arg, const struct api_kind *kind, const char *key),
                       void *arg);
-/* pool_key: the pool that a create, claim or read of a pod counts for, else NULL. */
+/* pool_key: the pool that a create, claim, read or delete of a pod counts for, else NULL. */
 void ledger_begin(struct ledger *l, enum ledger_verb verb, const struct api_kind *kind,
                   const char *key, const char *pool_key);
 void ledger_end(struct ledger *l, const struct api_kind *kind, const char *key);
@@ -35,6 +35,8 @@ bool ledger_busy(const struct ledger *l, const struct api_kind *kind, const char
 bool ledger_busy_obj(const struct ledger *l, const struct api_kind *kind, const struct meta *obj);
 /* How many entries of this verb count for the pool. */
 size_t ledger_count(const struct ledger *l, enum ledger_verb verb, const char *pool_key);
+/* Of all pools, and of other kinds. */
+size_t ledger_count_all(const struct ledger *l, enum ledger_verb verb);
 size_t ledger_size(const struct ledger *l);
 /* The entries of the objects of a namespace. */
 size_t ledger_size_of(const struct ledger *l, const char *ns);

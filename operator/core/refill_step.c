@@ -3,6 +3,7 @@
 #define CALM_NS (300 * NSEC_PER_MSEC) /* the claims of a burst come closer together than this */
 #define REFILL_HOLD_MAX_NS (3 * NSEC_PER_SEC)
 #define CATCH_UP_REST 8 /* such creates keep a connection busy for an eighth of the time */
+#define DELETE_REST 8
 #define SLOW_FACTOR 4
 /* A create that takes this long is quick, however quick others were. */
 #define QUICK_NS (20 * NSEC_PER_MSEC)
@@ -71,14 +72,16 @@ void refill_failed(struct refill *r, int64_t begun_mono_ns, int64_t now_mono_ns)
 
 /* ---- claims ---------------------------------------------------------------------------------- */
 
-/* When no claim will be near any more, as far as is known; 0: none is. */
-static int64_t calm_at(const struct refill *r, size_t claims, int64_t now_mono_ns)
+int64_t refill_calm_at(size_t claims, int64_t claim_mono_ns, int64_t now_mono_ns)
 {
-    int64_t at = claims > 0         ? now_mono_ns + CALM_NS
-                 : r->claim_mono_ns ? r->claim_mono_ns + CALM_NS
-                                    : 0;
+    int64_t at = claims > 0 ? now_mono_ns + CALM_NS : claim_mono_ns ? claim_mono_ns + CALM_NS : 0;
 
     return at > now_mono_ns ? at : 0;
+}
+
+static int64_t calm_at(const struct refill *r, size_t claims, int64_t now_mono_ns)
+{
+    return refill_calm_at(claims, r->claim_mono_ns, now_mono_ns);
 }
 
 void refill_claimed(struct refill *r, bool taken, int64_t now_mono_ns)
@@ -160,4 +163,31 @@ void refill_begun(struct refill *r, size_t count, int64_t now_mono_ns)
     if (count > r->owed)
         r->more_mono_ns = now_mono_ns + CATCH_UP_REST * r->took_ns;
     r->owed -= (unsigned)MIN(count, r->owed);
+}
+
+/* ---- deletes --------------------------------------------------------------------------------- */
+
+size_t refill_delete_room(const struct refill *r, size_t deleting, int64_t calm_mono_ns,
+                          int64_t now_mono_ns, int64_t *ret_again_mono_ns)
+{
+    *ret_again_mono_ns = 0;
+    if (calm_mono_ns == 0)
+        return SIZE_MAX;
+    if (deleting > 0)
+        return 0; /* its end plans the pool */
+    if (now_mono_ns >= r->delete_mono_ns)
+        return 1;
+    *ret_again_mono_ns = MIN(calm_mono_ns, r->delete_mono_ns);
+    return 0;
+}
+
+void refill_delete_begun(struct refill *r, int64_t now_mono_ns)
+{
+    r->delete_mono_ns = now_mono_ns + DELETE_REST * r->delete_took_ns;
+}
+
+void refill_deleted(struct refill *r, int64_t took_ns)
+{
+    assert(took_ns >= 0);
+    r->delete_took_ns = took_ns;
 }

@@ -12,6 +12,10 @@
  *   After REFILL_HOLD_MAX one at a time, so that claims without end do not empty the pool.
  * - More sandboxes wait than there are pods to take: CREATES_AT_ONCE, whatever else is the case.
  *
+ * Idle pods that are outdated or too many are deleted, and each that goes costs the cluster as much
+ * as a claim. So while claims of any pool come, a pool deletes one after the other, and each only
+ * when DELETE_REST times what the one before took is over.
+ *
  * A create is slow if the pool gets pods at a fourth, or less, of the rate that the quickest create
  * would give, one after the other. So creates are not slow when they only wait for each other.
  */
@@ -37,6 +41,8 @@ struct refill {
     int64_t took_ns; /* the last create, divided by those under way with it */
     int64_t best_ns; /* the quickest create of late */
     int64_t best_mono_ns;
+    int64_t delete_took_ns; /* the last delete */
+    int64_t delete_mono_ns; /* when the next one may begin while claims come */
 };
 
 /* What a plan of the pool sees. */
@@ -60,6 +66,17 @@ void refill_see_claims(struct refill *r, size_t claims, int64_t now_mono_ns);
 size_t refill_room(const struct refill *r, const struct refill_need *need, int64_t now_mono_ns,
                    int64_t *ret_again_mono_ns);
 void refill_begun(struct refill *r, size_t count, int64_t now_mono_ns);
+/* How many idle pods may be deleted now that are outdated or too many. deleting: deletes under way.
+ * calm_mono_ns: when no claim of any pool will be near; 0: none is. *ret_again: as above. Tell
+ * refill_delete_begun() of each one, whatever it is for. */
+size_t refill_delete_room(const struct refill *r, size_t deleting, int64_t calm_mono_ns,
+                          int64_t now_mono_ns, int64_t *ret_again_mono_ns);
+void refill_delete_begun(struct refill *r, int64_t now_mono_ns);
+/* A delete was answered, or was not: it took this long. */
+void refill_deleted(struct refill *r, int64_t took_ns);
+/* When no claim will be near any more, as far as is known. claims: those under way.
+ * claim_mono_ns: when the last one was answered (0: none was). 0: none is near. */
+int64_t refill_calm_at(size_t claims, int64_t claim_mono_ns, int64_t now_mono_ns);
 /* Until when writes of the pool wait that nobody waits for; 0: they do not. At most
  * REFILL_HOLD_MAX. */
 int64_t refill_quiet_at(const struct refill *r, const struct refill_need *need,

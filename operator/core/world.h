@@ -117,6 +117,7 @@ struct world {
     struct map sandbox_states; /* by key */
     struct map runs;           /* by task key */
     struct made made;          /* pods of ours, by key */
+    int64_t claim_mono_ns;     /* when the last claim was answered; 0: none was */
     int64_t
         active_wall_ns; /* since when this process acts; 0: it does not act; world_act_since() */
     int64_t

@@ -161,7 +161,7 @@ static void wake_waiting(struct world *w, struct write *wr)
 
     meta_key(key, wr->ns, wr->name);
     end_entries(w, wr, key);
-    if (wr->pool_key) {
+    if (wr->pool_key && wr->verb != LEDGER_DELETE) {
         world_queue(w, PLAN_POOL, wr->pool_key);
         world_wake_waiting(w, wr->pool_key);
     }
@@ -315,6 +315,7 @@ static void note_claim(struct world *w, struct write *wr, const struct kube_resu
     bool refused = res->http_status > 0 && res->reason != KUBE_OK && res->reason != KUBE_NOT_FOUND;
     struct pool_state *st = world_pool_state(w, wr->pool_key);
 
+    w->claim_mono_ns = now.mono_ns;
     refill_claimed(&st->refill, res->reason == KUBE_OK, now.mono_ns);
     if (res->reason == KUBE_OK || is_refusal(res->reason))
         st->claims_work = res->reason == KUBE_OK;
@@ -333,6 +334,8 @@ static void note_delete(struct world *w, struct write *wr, const struct kube_res
     char key[META_KEY_MAX];
     struct meta *m;
 
+    if (wr->pool_key)
+        refill_deleted(&world_pool_state(w, wr->pool_key)->refill, now.mono_ns - wr->begun_mono_ns);
     if (res->reason != KUBE_OK)
         return;
     meta_key(key, wr->ns, wr->name);

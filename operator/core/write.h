@@ -28,7 +28,7 @@ struct write {
     char *ns;
     char *name;
     char *uid;         /* of the object; NULL: any */
-    char *pool_key;    /* CREATE, CLAIM */
+    char *pool_key;    /* CREATE, CLAIM; DELETE by a pool */
     char *sandbox_key; /* CLAIM; READ for a sandbox */
     char *reason;      /* for logs; of a STATUS also what it says */
     char *trace;       /* STATUS of a task: its traceID */

@@ -341,6 +341,32 @@ static void test_waiting_sandboxes_get_pods_at_once(void **state)
     free(l);
 }
 
+/* ---- deletes --------------------------------------------------------------------------------- */
+
+static void test_deletes_among_claims_come_one_by_one(void **state)
+{
+    struct refill r = {0};
+    int64_t now = NSEC_PER_SEC, calm = now + MS(300), again;
+
+    assert_true(refill_delete_room(&r, 0, 0, now, &again) > 1000);
+    assert_true(refill_delete_room(&r, 500, 0, now, &again) > 1000);
+    assert_int_equal(refill_delete_room(&r, 1, calm, now, &again), 0);
+    assert_int_equal(again, 0);
+    assert_int_equal(refill_delete_room(&r, 0, calm, now, &again), 1);
+    refill_delete_begun(&r, now); /* how long it takes is not known yet */
+    refill_deleted(&r, MS(10));
+    now += MS(10);
+    assert_int_equal(refill_delete_room(&r, 0, calm, now, &again), 1);
+    refill_delete_begun(&r, now);
+    refill_deleted(&r, MS(20));
+    now += MS(20);
+    assert_int_equal(refill_delete_room(&r, 0, calm, now, &again), 0);
+    assert_int_equal(again, now + MS(60)); /* eight times what the first one took */
+    assert_int_equal(refill_delete_room(&r, 0, now + MS(1), now, &again), 0);
+    assert_int_equal(again, now + MS(1)); /* no claim is near any more */
+    assert_int_equal(refill_delete_room(&r, 0, calm, now + MS(60), &again), 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -355,6 +381,7 @@ int main(void)
         T(test_growth_alone_has_the_full_width),
         T(test_slow_server_gets_fewer_creates),
         T(test_waiting_sandboxes_get_pods_at_once),
+        T(test_deletes_among_claims_come_one_by_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
