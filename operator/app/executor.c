@@ -329,6 +329,7 @@ void executor_do(struct executor *x, const char *key, const struct action *a)
         [ACTION_AFTER] = do_after,
     };
 
+    plan_begun(x->w, key, a, ops_now(x->ops));
     doers[a->type](x, key, a);
 }
 

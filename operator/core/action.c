@@ -24,6 +24,7 @@ void actions_done(struct actions *a)
         free(x->reason);
         free(x->message);
         free(x->trace);
+        free(x->ended);
         free(x);
     }
     actions_init(a);
@@ -62,14 +63,15 @@ void action_delete(struct actions *a, const struct api_kind *kind, const struct 
     action_add(a, ACTION_DELETE, kind, obj)->reason = xstrdup(reason);
 }
 
-void action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,
-                  bool warning, const char *reason, const char *message)
+struct action *action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,
+                            bool warning, const char *reason, const char *message)
 {
     struct action *x = action_add(a, ACTION_EVENT, kind, obj);
 
     x->warning = warning;
     x->reason = xstrdup(reason);
     x->message = xstrdup(message);
+    return x;
 }
 
 void action_after(struct actions *a, int64_t mono_ns)

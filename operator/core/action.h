@@ -23,6 +23,17 @@ enum action_type {
     ACTION_AFTER,      /* plan this key again at mono time `number` */
 };
 
+/* What plan_begun() notes in the state of the planned object when an action begins, beside what is
+ * noted for its type. */
+enum action_note {
+    NOTE_NOTHING,
+    NOTE_TELLING, /* STATUS of a sandbox: it tells what others may change as often as they like */
+    NOTE_PIN,     /* STATUS of a sandbox: it has the agent's key once more */
+    NOTE_OUTPUT,  /* STATUS of a task: it shows output */
+    NOTE_REFUSAL, /* EVENT of a task: it tells that the final status is refused */
+    NOTE_FOREIGN, /* EVENT of a pool: it tells of pods that are not ours */
+};
+
 struct action {
     struct action *next;
     enum action_type type;
@@ -41,6 +52,14 @@ struct action {
     char *trace;      /* STATUS of a task: its traceID, for logs; NULL: none */
     bool warning;     /* EVENT */
     int64_t number;
+    /* Only for plan_begun(): */
+    enum action_note note;
+    char *ended;  /* DELETE by a pool: how the pod has ended, or why it is replaced; NULL: neither,
+                   * or it does not matter */
+    bool failure; /* DELETE by a pool: the next pod waits longer, see pool_plan.c */
+    unsigned refusals; /* STATUS, EVENT of a pool: it tells of the refused creates up to here */
+    uint64_t output_events; /* NOTE_OUTPUT: it shows the output of the first so many events */
+    size_t stored_bytes;    /* NOTE_OUTPUT: what the object takes in etcd then */
 };
 
 struct actions {
@@ -59,8 +78,8 @@ struct action *action_status(struct actions *a, const struct api_kind *kind, con
                              char *body, const char *reason);
 void action_delete(struct actions *a, const struct api_kind *kind, const struct meta *obj,
                    const char *reason);
-void action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,
-                  bool warning, const char *reason, const char *message);
+struct action *action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,
+                            bool warning, const char *reason, const char *message);
 /* The earliest time wins; 0 and less is ignored. */
 void action_after(struct actions *a, int64_t mono_ns);
 

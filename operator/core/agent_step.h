@@ -30,7 +30,7 @@ const char *agent_state_str(enum agent_state s);
 
 enum agent_event {
     AGENT_EV_BOUND,     /* this process has bound the pod: nothing can have run there yet */
-    AGENT_EV_AUDIT,     /* the plan has asked for an audit */
+    AGENT_EV_AUDIT,     /* an audit begins: it waits for its turn */
     AGENT_EV_SENT,      /* the agent is being asked now */
     AGENT_EV_SILENT,    /* no answer, or none of use */
     AGENT_EV_UNWANTED,  /* attempts that no Task wants were found, or are being cancelled */

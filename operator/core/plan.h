@@ -1,7 +1,12 @@
 /*
- * Reconciles one key of the queue: pure functions that decide from the world and the time what to
- * do. Each rule of the contract is in one place. plan() finds the kind of the key, and calls
+ * Reconciles one key of the queue: functions that decide from the world and the time what to do.
+ * Each rule of the contract is in one place. plan() finds the kind of the key, and calls
  * pool_plan(), sandbox_plan() or task_plan().
+ *
+ * A plan only decides. It may note in the state of its object what it sees: since when the object
+ * is known, that a pod is missing, that a run has failed. What is true only when an action is done
+ * is noted by plan_begun(), when the executor begins the action. So planning a key twice at the
+ * same moment gives the same actions.
  */
 #ifndef ARL_OPERATOR_CORE_PLAN_H
 #define ARL_OPERATOR_CORE_PLAN_H
@@ -17,7 +22,10 @@
 #define CLOCKS_DIFFER_MS 2000
 
 void plan(struct world *w, const char *key, struct now now, struct actions *out);
-
+/* Notes what it means for the state that an action of a plan of the key begins. Call it for each
+ * action of the plan, in their order and in the same turn of the loop, before the action is done.
+ */
+void plan_begun(struct world *w, const char *key, const struct action *a, struct now now);
 /* key is "namespace/name"; the object may be gone. */
 void pool_plan(struct world *w, const char *key, struct now now, struct actions *out);
 void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out);
@@ -34,6 +42,12 @@ int64_t plan_backoff_ns(unsigned failures);
 /* A pod, or its create, has failed. begun_mono_ns: when it was begun, or found. false: it belongs
  * to a wave of failures that is counted already. */
 bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns);
+/* A pod has ended by itself, or is of no use any more and is deleted. */
+void plan_pod_ended(struct pool_state *st, int64_t mono_ns);
+/* The create of a pod begins. */
+void plan_create_begun(struct pool_state *st, int64_t mono_ns);
+/* Pods of the pool that are not ours are not told of any more. */
+void plan_foreign_told(struct world *w, const struct warmpool *pool);
 /* A pod was made, or no pod is missing: earlier failures of creates are over. */
 void plan_create_ok(struct pool_state *st, int64_t mono_ns);
 

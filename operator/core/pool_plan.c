@@ -102,33 +102,36 @@ static struct pod *first_staying(const struct census *c, enum pod_mark mark)
     return NULL;
 }
 
-/* broken: why it is of no use; NULL: it has ended. */
-static void note_ended(const struct pod *p, const char *broken, struct pool_state *st,
-                       int64_t mono_ns)
-{
-    const char *why = p->trouble_message ? p->trouble_message : "its containers exited";
-
-    if (plan_pod_failed(st, mono_ns))
-        st->next_create_mono_ns = mono_ns + plan_backoff_ns(st->failures + 1);
-    str_set(&st->ended, broken ? xasprintf("pod %s is replaced: %s", p->meta.name, broken)
-                               : xasprintf("pod %s ended by itself: %s", p->meta.name, why));
-}
-
-/* Only as it is known here: another operator may have bound it meanwhile. Returns whether there was
- * room for it in this plan. */
-static bool delete_pod(const struct pod *p, const char *reason, struct census *c,
-                       struct actions *out)
+/* Only as it is known here: another operator may have bound it meanwhile. NULL: there was no room
+ * for it in this plan. */
+static struct action *delete_pod(const struct pod *p, const char *reason, struct census *c,
+                                 struct actions *out)
 {
     struct action *a;
 
     if (c->going_count == DELETES_AT_ONCE)
-        return false;
+        return NULL;
     c->going[c->going_count++] = p;
     uncount(p, c);
     a = action_add(out, ACTION_DELETE, &api_pod, &p->meta);
     a->rv = xstrdup(p->meta.rv);
     a->reason = xstrdup(reason);
-    return true;
+    return a;
+}
+
+/* The pod that is deleted by `a` has failed; but not if another one has got ready meanwhile.
+ * broken: why it is of no use; NULL: it has ended. */
+static void delete_failed(struct action *a, const struct pod *p, const char *broken,
+                          struct pool_state *then, int64_t mono_ns)
+{
+    const char *why = p->trouble_message ? p->trouble_message : "its containers exited";
+
+    a->ended = broken ? xasprintf("pod %s is replaced: %s", p->meta.name, broken)
+                      : xasprintf("pod %s ended by itself: %s", p->meta.name, why);
+    a->failure = then->ready_mono_ns != mono_ns;
+    then->ended = a->ended;
+    if (a->failure)
+        plan_pod_ended(then, mono_ns);
 }
 
 int64_t plan_backoff_ns(unsigned failures)
@@ -142,6 +145,19 @@ bool plan_pod_failed(struct pool_state *st, int64_t begun_mono_ns)
         return false;
     st->failures++;
     return true;
+}
+
+void plan_pod_ended(struct pool_state *st, int64_t mono_ns)
+{
+    if (plan_pod_failed(st, mono_ns))
+        st->next_create_mono_ns = mono_ns + plan_backoff_ns(st->failures + 1);
+}
+
+void plan_create_begun(struct pool_state *st, int64_t mono_ns)
+{
+    st->unproven_mono_ns = mono_ns;
+    st->created += !st->proven;
+    refill_begun(&st->refill, mono_ns);
 }
 
 void plan_create_ok(struct pool_state *st, int64_t mono_ns)
@@ -167,6 +183,7 @@ static void note_ready(const struct census *c, struct pool_state *st, int64_t mo
     if (more && !st->create_error) {
         st->failures = 0;
         st->next_create_mono_ns = MIN(st->next_create_mono_ns, mono_ns);
+        st->ready_mono_ns = mono_ns;
     }
 }
 
@@ -200,74 +217,94 @@ static void drop_left_over(const struct world *w, const struct pool_state *st, s
  * trouble go: so many at once, and no more before the back-off is over. A pod that has never been
  * ready is left to a template that has never brought a ready one: the next would fare no better.
  */
-static void replace_broken(const struct warmpool *pool, struct pool_state *st, struct now now,
+static void replace_broken(const struct warmpool *pool, struct pool_state *then, struct now now,
                            struct census *c, struct actions *out)
 {
     const struct index_bucket *b = &c->shelf->pods[MARK_SUSPECT];
-    unsigned room = now.mono_ns >= st->next_create_mono_ns ? CREATES_AT_ONCE : 0;
+    unsigned room = now.mono_ns >= then->next_create_mono_ns ? CREATES_AT_ONCE : 0;
 
     for (size_t i = 0; i < b->count; i++) {
         struct pod *p = container_of(b->items[i], struct pod, meta);
         int64_t due;
         cleanup_free char *broken = plan_pod_broken(p, now, &due);
-        bool replace = broken && (p->broken || p->was_ready || st->proven);
+        bool replace = broken && (p->broken || p->was_ready || then->proven);
+        struct action *a = replace && room > 0 ? delete_pod(p, "PodBroken", c, out) : NULL;
 
         action_after(out, due);
-        if (replace && room > 0 && delete_pod(p, "PodBroken", c, out)) {
+        if (a) {
             room--;
-            note_ended(p, broken, st, now.mono_ns);
-            action_event(out, &api_warmpool, &pool->meta, true, "PodReplaced", st->ended);
+            delete_failed(a, p, broken, then, now.mono_ns);
+            action_event(out, &api_warmpool, &pool->meta, true, "PodReplaced", a->ended);
         } else if (replace) {
-            action_after(out, st->next_create_mono_ns);
+            action_after(out, now.mono_ns < then->next_create_mono_ns
+                                  ? then->next_create_mono_ns
+                                  : now.mono_ns + plan_backoff_ns(1));
         }
     }
 }
 
-static void drop_ended(struct pool_state *st, struct now now, struct census *c, struct actions *out)
+static void drop_ended(struct pool_state *then, struct now now, struct census *c,
+                       struct actions *out)
 {
     const struct index_bucket *b = &c->shelf->pods[MARK_ENDED];
 
     for (size_t i = 0; i < b->count; i++) {
         const struct pod *p = container_of(b->items[i], struct pod, meta);
+        struct action *a = delete_pod(p, "PodEnded", c, out);
 
-        if (!delete_pod(p, "PodEnded", c, out))
+        if (!a)
             return;
-        note_ended(p, NULL, st, now.mono_ns);
+        delete_failed(a, p, NULL, then, now.mono_ns);
     }
 }
 
 /* A pod that has the pool's label and was not made by this operator. Who may create pods can give
  * it any label, owner and annotation: it is never claimed, counted or deleted. */
-static void tell_foreign(const struct warmpool *pool, struct pod *p, struct pool_state *st,
-                         struct now now, struct actions *out)
+static void tell_foreign(const struct warmpool *pool, const struct pod *p, struct actions *out)
 {
-    cleanup_free char *message = NULL;
+    cleanup_free char *message =
+        xasprintf("pod %s has the label of this pool, but this operator has not made it: it is "
+                  "left alone and does not count; delete it if nobody needs it",
+                  p->meta.name);
 
-    if (p->told)
-        return;
-    p->told = true;
-    if (st->foreign_mono_ns && now.mono_ns < st->foreign_mono_ns + FOREIGN_TOLD_NS)
-        return;
-    st->foreign_mono_ns = now.mono_ns;
-    message = xasprintf("pod %s has the label of this pool, but this operator has not made it: it "
-                        "is left alone and does not count; delete it if nobody needs it",
-                        p->meta.name);
-    action_event(out, &api_warmpool, &pool->meta, true, "ForeignPod", message);
+    action_event(out, &api_warmpool, &pool->meta, true, "ForeignPod", message)->note = NOTE_FOREIGN;
 }
 
-static void leave_foreign(struct world *w, const struct warmpool *pool, struct pool_state *st,
-                          struct now now, struct census *c, struct actions *out)
+void plan_foreign_told(struct world *w, const struct warmpool *pool)
 {
-    const struct index_bucket *b = &c->shelf->pods[MARK_FOREIGN];
+    const struct index_bucket *b;
+    char key[META_KEY_MAX];
 
+    meta_key(key, pool->meta.ns, pool->meta.name);
+    b = &world_shelf(w, key)->pods[MARK_FOREIGN];
     for (size_t i = b->count; i-- > 0;) {
         struct pod *p = container_of(b->items[i], struct pod, meta);
 
-        if (!world_pod_of_old_release(w, pool, p)) {
-            tell_foreign(pool, p, st, now, out);
-            world_mark_pod(w, p); /* which takes it off the shelf */
-        } else if (!ledger_busy_obj(w->ledger, &api_pod, &p->meta)) {
-            delete_pod(p, "NotSealed", c, out);
+        if (world_pod_of_old_release(w, pool, p))
+            continue;
+        p->told = true;
+        world_mark_pod(w, p); /* which takes it off the shelf */
+    }
+}
+
+/* One Event tells of all that are new. Soon after an Event none is told of. */
+static void leave_foreign(struct world *w, const struct warmpool *pool, struct pool_state *then,
+                          struct now now, struct census *c, struct actions *out)
+{
+    const struct index_bucket *b = &c->shelf->pods[MARK_FOREIGN];
+    bool tell = !then->foreign_mono_ns || now.mono_ns >= then->foreign_mono_ns + FOREIGN_TOLD_NS;
+
+    if (!tell)
+        plan_foreign_told(w, pool);
+    for (size_t i = b->count; i-- > 0;) {
+        const struct pod *p = container_of(b->items[i], struct pod, meta);
+
+        if (world_pod_of_old_release(w, pool, p)) {
+            if (!ledger_busy_obj(w->ledger, &api_pod, &p->meta))
+                delete_pod(p, "NotSealed", c, out);
+        } else if (tell && !p->told) {
+            tell_foreign(pool, p, out);
+            tell = false;
         }
     }
 }
@@ -314,11 +351,18 @@ static void scale_down(const struct warmpool *pool, size_t creating, struct cens
     }
 }
 
-static void roll(const struct warmpool *pool, struct census *c, struct actions *out)
+/* How many pods stay ready while outdated ones are replaced. */
+static size_t kept_ready(const struct warmpool *pool)
 {
     size_t desired = (size_t)pool->replicas;
     size_t unavailable = MAX(desired / 4, 1u);
-    size_t keep = desired > unavailable ? desired - unavailable : 0;
+
+    return desired > unavailable ? desired - unavailable : 0;
+}
+
+static void roll(const struct warmpool *pool, struct census *c, struct actions *out)
+{
+    size_t keep = kept_ready(pool);
 
     for (int mark = MARK_STALE_UNREADY; mark <= MARK_STALE_READY; mark++) {
         const struct index_bucket *b = &c->shelf->pods[mark];
@@ -334,53 +378,50 @@ static void roll(const struct warmpool *pool, struct census *c, struct actions *
     }
 }
 
-/* How many pods may be made from a template that has not brought a ready pod yet. Existing pods
+/* The pods that were made from a template that has not brought a ready pod yet. Existing pods
  * count, whichever operator has made them: an operator that has just started has made none. */
-static size_t unproven_room(struct pool_state *st, size_t unready, struct now now,
+static size_t unproven_made(const struct pool_state *st, const struct census *c, size_t creating)
+{
+    return MAX(st->created, c->fresh_unready + creating);
+}
+
+/* How many more may be made. */
+static size_t unproven_room(const struct pool_state *st, size_t made, struct now now,
                             struct actions *out)
 {
-    size_t made = MAX(st->created, unready);
-    int64_t due;
+    int64_t due = st->unproven_mono_ns + BACKOFF_MAX_MS * NSEC_PER_MSEC;
 
     if (made < UNPROVEN_PODS)
         return UNPROVEN_PODS - made;
-    if (st->unproven_mono_ns == 0)
-        st->unproven_mono_ns = now.mono_ns;
-    due = st->unproven_mono_ns + BACKOFF_MAX_MS * NSEC_PER_MSEC;
     if (now.mono_ns >= due)
         return 1;
     action_after(out, due);
     return 0;
 }
 
-static void scale_up(const struct warmpool *pool, struct refill_need *need, struct pool_state *st,
+static void scale_up(const struct warmpool *pool, struct refill_need *need, struct pool_state *then,
                      const struct census *c, struct now now, struct actions *out)
 {
     size_t have = c->count + need->creating, room;
     int64_t again;
 
-    if (c->count >= (size_t)pool->replicas)
-        plan_create_ok(st, now.mono_ns);
     need->missing = (size_t)pool->replicas > have ? (size_t)pool->replicas - have : 0;
-    if (need->missing == 0 || st->template_error)
+    if (need->missing == 0 || then->template_error)
         return;
-    if (now.mono_ns < st->next_create_mono_ns) {
-        action_after(out, st->next_create_mono_ns);
+    if (now.mono_ns < then->next_create_mono_ns) {
+        action_after(out, then->next_create_mono_ns);
         return;
     }
-    room = refill_room(&st->refill, need, now.mono_ns, &again);
+    room = refill_room(&then->refill, need, now.mono_ns, &again);
     action_after(out, again);
-    if (room > 0 && !st->proven)
-        room = MIN(room, unproven_room(st, c->fresh_unready + need->creating, now, out));
-    if (room > 0)
-        st->unproven_mono_ns = now.mono_ns;
-    refill_begun(&st->refill, room, now.mono_ns);
+    if (room > 0 && !then->proven)
+        room = MIN(room, unproven_room(then, unproven_made(then, c, need->creating), now, out));
     for (size_t i = 0; i < room; i++) {
         struct action *a = action_add(out, ACTION_CREATE_POD, &api_pod, &pool->meta);
 
         a->pool = xstrdup(pool->meta.name);
         a->number = (int64_t)(need->creating + room);
-        st->created += !st->proven;
+        plan_create_begun(then, now.mono_ns);
     }
 }
 
@@ -419,7 +460,7 @@ static char *trouble_of(const struct warmpool *pool, const struct pool_state *st
         *ret_reason = c->troubled->trouble_reason;
         return xasprintf("pod %s: %s", c->troubled->meta.name, c->troubled->trouble_message);
     }
-    if (st->create_error) {
+    if (st->create_error && c->count < (size_t)pool->replicas) {
         *ret_reason = st->create_error_reason;
         return xstrdup(st->create_error);
     }
@@ -474,7 +515,7 @@ static bool status_eq(const struct warmpool_status *a, const struct warmpool_sta
 
 /* quiet_at: before that, others' writes go first; 0: no matter when. */
 static void plan_status(struct world *w, const struct warmpool *pool, const char *key,
-                        int64_t quiet_at, struct pool_state *st, const struct census *c,
+                        int64_t quiet_at, struct pool_state *then, const struct census *c,
                         struct now now, struct actions *out)
 {
     struct warmpool_status s = {
@@ -484,11 +525,11 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
         .observed_generation = pool->meta.generation,
     };
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
-    int64_t due = st->status_mono_ns ? st->status_mono_ns + STATUS_INTERVAL_NS : 0;
+    int64_t due = then->status_mono_ns ? then->status_mono_ns + STATUS_INTERVAL_NS : 0;
 
     condition_copy(&s.ready, &pool->status.ready);
     condition_copy(&s.pods_failing, &pool->status.pods_failing);
-    judge(pool, st, c, now, &s);
+    judge(pool, then, c, now, &s);
     if (status_eq(&s, &pool->status) || ledger_busy(w->ledger, &api_warmpool, key)) {
         /* Nothing to write, or planned again when the write that is under way is answered. */
     } else if (MAX(due, quiet_at) > now.mono_ns) {
@@ -496,21 +537,20 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
     } else {
         warmpool_status_patch(pool, &s, &body);
         action_status(out, &api_warmpool, &pool->meta, buf_steal(&body),
-                      warmpool_phase_str(s.phase));
+                      warmpool_phase_str(s.phase))
+            ->refusals = then->refusals;
         if (s.pods_failing.status == CONDITION_TRUE &&
             !condition_eq(&s.pods_failing, &pool->status.pods_failing))
             action_event(out, &api_warmpool, &pool->meta, true, "PodsFailing",
                          s.pods_failing.message);
-        st->status_mono_ns = now.mono_ns;
-        st->refusals_told = st->refusals;
+        then->refusals_told = then->refusals;
     }
     /* The same once more: the Event counts. */
-    if (st->create_error && st->refusals != st->refusals_told &&
-        str_eq(s.pods_failing.message, st->create_error) &&
-        condition_eq(&s.pods_failing, &pool->status.pods_failing)) {
-        action_event(out, &api_warmpool, &pool->meta, true, "PodsFailing", st->create_error);
-        st->refusals_told = st->refusals;
-    }
+    if (then->create_error && then->refusals != then->refusals_told &&
+        str_eq(s.pods_failing.message, then->create_error) &&
+        condition_eq(&s.pods_failing, &pool->status.pods_failing))
+        action_event(out, &api_warmpool, &pool->meta, true, "PodsFailing", then->create_error)
+            ->refusals = then->refusals;
     warmpool_status_done(&s);
 }
 
@@ -526,33 +566,63 @@ static void plan_gone(struct world *w, const char *key, struct actions *out)
         world_forget_pool(w, key);
 }
 
-static void look_at_pods(struct world *w, const struct warmpool *pool, const char *key,
-                         struct pool_state *st, struct now now, struct census *c,
-                         struct actions *out)
+/* A pod stays that is ready: how others have ended is of no interest. */
+static void forget_ended(struct pool_state *then, struct actions *out)
 {
-    count_pods(world_shelf(w, key), c);
-    drop_left_over(w, st, c, out);
-    replace_broken(pool, st, now, c, out);
-    drop_ended(st, now, c, out);
-    leave_foreign(w, pool, st, now, c, out);
+    then->ended = NULL;
+    for (struct action *a = out->first; a; a = a->next)
+        str_set(&a->ended, NULL);
+}
+
+static void look_at_pods(struct world *w, const struct warmpool *pool, struct pool_state *then,
+                         struct now now, struct census *c, struct actions *out)
+{
+    drop_left_over(w, then, c, out);
+    replace_broken(pool, then, now, c, out);
+    drop_ended(then, now, c, out);
+    leave_foreign(w, pool, then, now, c, out);
+    if (c->fresh_ready > 0)
+        forget_ended(then, out);
     c->troubled = first_staying(c, MARK_TROUBLED);
     c->unready = first_staying(c, MARK_SILENT);
 }
 
 /* creating: the creates under way. */
 static struct refill_need look_at_claims(const struct world *w, const char *key,
-                                         const struct shelf *shelf, size_t creating,
-                                         struct pool_state *st, struct now now)
+                                         const struct shelf *shelf, size_t creating)
 {
-    struct refill_need need = {
+    return (struct refill_need){
         /* A pod that is being read after a failed claim may still be idle. */
         .creating = creating + ledger_count(w->ledger, LEDGER_READ, key),
         .claims = ledger_count(w->ledger, LEDGER_CLAIM, key),
         .waited_for = shelf->line.count > shelf_count(shelf, MARK_CLAIMABLE),
     };
+}
 
-    refill_see_claims(&st->refill, need.claims, now.mono_ns);
-    return need;
+/* Whether no pod is missing, nor will be by what this plan decides. */
+static bool has_enough(const struct warmpool *pool, const struct census *c, size_t creating)
+{
+    bool rolls = shelf_count(c->shelf, MARK_STALE_UNREADY) > 0 ||
+                 (shelf_count(c->shelf, MARK_STALE_READY) > 0 && c->ready > kept_ready(pool));
+
+    return !pool->invalid && !pool->meta.deleting && c->count >= (size_t)pool->replicas &&
+           creating == 0 && !rolls;
+}
+
+/* Notes what the plan sees, before it decides anything: at the same moment it sees the same again.
+ */
+static void note_seen(struct world *w, const struct warmpool *pool, const struct census *c,
+                      const struct refill_need *need, struct pool_state *st, struct now now)
+{
+    if (!pool->invalid)
+        check_template(w, pool, st, now);
+    note_ready(c, st, now.mono_ns);
+    refill_see_claims(&st->refill, need->claims, now.mono_ns);
+    if (has_enough(pool, c, need->creating))
+        plan_create_ok(st, now.mono_ns);
+    if (!st->proven && st->unproven_mono_ns == 0 &&
+        unproven_made(st, c, need->creating) >= UNPROVEN_PODS)
+        st->unproven_mono_ns = now.mono_ns;
 }
 
 void pool_plan(struct world *w, const char *key, struct now now, struct actions *out)
@@ -560,26 +630,29 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     struct warmpool *pool = world_pool(w, key);
     size_t creating = ledger_count(w->ledger, LEDGER_CREATE, key);
     struct census c = {0};
+    struct pool_state *st, then;
     struct refill_need need;
-    struct pool_state *st;
 
     if (!pool) {
         plan_gone(w, key, out);
         return;
     }
     st = world_pool_state(w, key);
-    if (!pool->invalid)
-        check_template(w, pool, st, now);
-    look_at_pods(w, pool, key, st, now, &c, out);
-    note_ready(&c, st, now.mono_ns);
-    need = look_at_claims(w, key, c.shelf, creating, st, now);
+    count_pods(world_shelf(w, key), &c);
+    need = look_at_claims(w, key, c.shelf, creating);
+    note_seen(w, pool, &c, &need, st, now);
+    /* The state as it is when the actions of this plan have begun. Its texts belong to *st, or to
+     * an action. */
+    then = *st;
+    look_at_pods(w, pool, &then, now, &c, out);
     if (!pool->invalid && !pool->meta.deleting) {
         scale_down(pool, creating, &c, out);
         roll(pool, &c, out);
-        scale_up(pool, &need, st, &c, now, out);
+        scale_up(pool, &need, &then, &c, now, out);
     }
     if (c.unready && c.ready < (size_t)MAX(pool->replicas, 0) &&
         now.wall_ns < slow_wall_ns(c.unready))
         action_after(out, plan_mono_of(now, slow_wall_ns(c.unready)));
-    plan_status(w, pool, key, refill_quiet_at(&st->refill, &need, now.mono_ns), st, &c, now, out);
+    plan_status(w, pool, key, refill_quiet_at(&then.refill, &need, now.mono_ns), &then, &c, now,
+                out);
 }

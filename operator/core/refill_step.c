@@ -157,12 +157,13 @@ size_t refill_room(const struct refill *r, const struct refill_need *need, int64
     return room_among_claims(r, need, now_mono_ns, ret_again_mono_ns);
 }
 
-void refill_begun(struct refill *r, size_t count, int64_t now_mono_ns)
+void refill_begun(struct refill *r, int64_t now_mono_ns)
 {
-    assert(r->owed <= AMONG_CLAIMS && count <= CREATES_AT_ONCE);
-    if (count > r->owed)
+    assert(r->owed <= AMONG_CLAIMS);
+    if (r->owed == 0)
         r->more_mono_ns = now_mono_ns + CATCH_UP_REST * r->took_ns;
-    r->owed -= (unsigned)MIN(count, r->owed);
+    else
+        r->owed--;
 }
 
 /* ---- deletes --------------------------------------------------------------------------------- */

@@ -62,10 +62,10 @@ void refill_failed(struct refill *r, int64_t begun_mono_ns, int64_t now_mono_ns)
 /* Call it at each plan, before the next two. */
 void refill_see_claims(struct refill *r, size_t claims, int64_t now_mono_ns);
 /* How many pods may be made now. *ret_again: when that may be different although nothing else
- * happens; 0: never. Tell refill_begun() how many are. */
+ * happens; 0: never. Call refill_begun() for each that is. */
 size_t refill_room(const struct refill *r, const struct refill_need *need, int64_t now_mono_ns,
                    int64_t *ret_again_mono_ns);
-void refill_begun(struct refill *r, size_t count, int64_t now_mono_ns);
+void refill_begun(struct refill *r, int64_t now_mono_ns);
 /* How many idle pods may be deleted now that are outdated or too many. deleting: deletes under way.
  * calm_mono_ns: when no claim of any pool will be near; 0: none is. *ret_again: as above. Tell
  * refill_delete_begun() of each one, whatever it is for. */

@@ -40,9 +40,6 @@
 #define AGENT_ANSWERS "the agent in the pod answers"
 #define PIN_INTERVAL_MAX_MS (256 * TELL_INTERVAL_MS)
 #define TELL_REFUSALS 3 /* one may be an accident */
-/* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
- * for so long, or when it is behind by a quarter of the idle limit. */
-#define LAST_TASK_QUIET_NS (5 * NSEC_PER_SEC)
 
 static const char *const phase_names[SANDBOX_PHASES] = {
     [SANDBOX_PHASE_NONE] = "none", [SANDBOX_PENDING] = "Pending", [SANDBOX_BOUND] = "Bound",
@@ -83,9 +80,10 @@ static char *status_body(const struct view *v, const struct sandbox_status *to)
     return buf_steal(&body);
 }
 
-static void write_status(const struct view *v, const struct sandbox_status *to, const char *reason)
+static struct action *write_status(const struct view *v, const struct sandbox_status *to,
+                                   const char *reason)
 {
-    action_status(v->out, &api_sandbox, &v->s->meta, status_body(v, to), reason);
+    return action_status(v->out, &api_sandbox, &v->s->meta, status_body(v, to), reason);
 }
 
 /* What the status says of a sandbox that has this pod; p is NULL: of one that has none. */
@@ -111,20 +109,23 @@ static void status_to(const struct view *v, const struct pod *p, enum sandbox_ph
         str_set(&to->agent_key, xstrdup(p->agent_key));
 }
 
-/* why: for the log and for what note_status() does; the reason is for the condition. */
-static void move_as(const struct view *v, enum sandbox_phase phase, const char *reason,
-                    const char *message, const char *why)
+/* why: for the log and for what note_status() does; the reason is for the condition. NULL: that is
+ * what the status says already. */
+static struct action *move_as(const struct view *v, enum sandbox_phase phase, const char *reason,
+                              const char *message, const char *why)
 {
     struct sandbox_status to;
+    struct action *a;
 
     if (v->s->status.phase == phase && str_eq(v->s->status.ready.reason, reason) &&
         str_eq(v->s->status.ready.message, message))
-        return;
+        return NULL;
     status_to(v, v->pod, phase, reason, message, &to);
-    write_status(v, &to, why);
+    a = write_status(v, &to, why);
     if (phase == SANDBOX_FAILED)
         action_event(v->out, &api_sandbox, &v->s->meta, true, reason, message);
     sandbox_status_done(&to);
+    return a;
 }
 
 static void move(const struct view *v, enum sandbox_phase phase, const char *reason,
@@ -149,8 +150,17 @@ static bool may_tell(const struct view *v)
         action_after(v->out, due);
         return false;
     }
-    v->st->told_mono_ns = v->now.mono_ns;
     return true;
+}
+
+/* Like move_as(), but only when it may be told. */
+static void tell_as(const struct view *v, enum sandbox_phase phase, const char *reason,
+                    const char *message, const char *why)
+{
+    struct action *a = may_tell(v) ? move_as(v, phase, reason, message, why) : NULL;
+
+    if (a)
+        a->note = NOTE_TELLING;
 }
 
 /* ---- waiting for a pod ----------------------------------------------------------------------- */
@@ -192,8 +202,10 @@ static void say_pending(const struct view *v, const char *reason, const char *me
 
     if (status->phase == SANDBOX_PHASE_NONE && v->now.mono_ns < due)
         action_after(v->out, due);
-    else if (first || (!is_told(v, SANDBOX_PENDING, message) && may_tell(v)))
+    else if (first)
         move(v, SANDBOX_PENDING, reason, message);
+    else if (!is_told(v, SANDBOX_PENDING, message))
+        tell_as(v, SANDBOX_PENDING, reason, message, reason);
 }
 
 static int64_t patience_ns(const struct view *v)
@@ -332,9 +344,9 @@ static void plan_unready(const struct view *v)
         move(v, SANDBOX_FAILED, "PodNotReady", message);
     else if (v->s->status.phase < SANDBOX_BOUND)
         move(v, SANDBOX_BOUND, "PodNotReady", message);
-    else if (!is_told(v, SANDBOX_BOUND, message) && may_tell(v))
+    else if (!is_told(v, SANDBOX_BOUND, message))
         /* Another word than that of the first time: tasks may have run there. */
-        move_as(v, SANDBOX_BOUND, "PodNotReady", message, "PodUnready");
+        tell_as(v, SANDBOX_BOUND, "PodNotReady", message, "PodUnready");
 }
 
 static void plan_claimed(const struct view *v)
@@ -342,11 +354,14 @@ static void plan_claimed(const struct view *v)
     bool first = v->s->status.phase < SANDBOX_BOUND;
     /* That an agent is not believed is told seldom enough. */
     bool was_forged = str_eq(v->s->status.ready.reason, NOT_BELIEVED);
+    const char *why = first ? "PodReady" : "PodReadyAgain";
 
     if (!v->pod->ready || !v->pod->ip || !knows_key(v))
         plan_unready(v);
-    else if (first || was_forged || !v->st->was_ready || may_tell(v))
-        move_as(v, SANDBOX_READY, "PodReady", AGENT_ANSWERS, first ? "PodReady" : "PodReadyAgain");
+    else if (first || was_forged || !v->st->was_ready)
+        move_as(v, SANDBOX_READY, "PodReady", AGENT_ANSWERS, why);
+    else
+        tell_as(v, SANDBOX_READY, "PodReady", AGENT_ANSWERS, why);
 }
 
 static void fail_lost(const struct view *v, const char *what)
@@ -481,7 +496,7 @@ static bool plan_restarts(const struct view *v)
         p->restarted, p->restarts, p->restart_why ? "; before, it ended with " : "",
         str_or_empty(p->restart_why));
     condition_set(&to.restarted, CONDITION_TRUE, "ContainerRestarted", message, v->now.wall_ns);
-    write_status(v, &to, "ContainerRestarted");
+    write_status(v, &to, "ContainerRestarted")->note = NOTE_TELLING;
     action_event(v->out, &api_sandbox, &v->s->meta, true, "ContainerRestarted", message);
     sandbox_status_done(&to);
     return true;
@@ -502,7 +517,14 @@ static bool plan_readiness(const struct view *v)
     return true;
 }
 
-static void plan_audit(const struct view *v);
+/* A sandbox that was Ready before this process knew it may run what was deleted meanwhile; any
+ * other one, what was given up or deleted just now. */
+static void plan_audit(const struct view *v)
+{
+    if (v->st->agent.state != AGENT_UNKNOWN || !v->pod->ip || !knows_key(v))
+        return;
+    action_add(v->out, ACTION_AUDIT, &api_sandbox, &v->s->meta);
+}
 
 /* Somebody answers who is not the agent. Nothing is told of what that one says. */
 static void plan_not_believed(const struct view *v)
@@ -523,11 +545,9 @@ static void plan_not_believed(const struct view *v)
     plan_audit(v);
     if (v->s->status.phase == SANDBOX_BOUND && str_eq(v->s->status.ready.reason, NOT_BELIEVED))
         return;
-    if (!may_tell(v))
-        return;
     message = xasprintf("somebody else answers in place of the agent in the pod: %s",
                         v->st->not_believed_why);
-    move(v, SANDBOX_BOUND, NOT_BELIEVED, message);
+    tell_as(v, SANDBOX_BOUND, NOT_BELIEVED, message, NOT_BELIEVED);
 }
 
 /* An earlier process has written it. */
@@ -542,24 +562,12 @@ static void inherit_disbelief(const struct view *v)
     v->st->not_believed_why = xstrdup("an operator before this one has found that");
 }
 
-static int64_t idle_limit_s(const struct view *v)
-{
-    if (v->s->idle_timeout_s >= 0)
-        return v->s->idle_timeout_s;
-    return v->s->keep_alive ? v->w->policy->keepalive_idle_timeout_s : v->w->policy->idle_timeout_s;
-}
-
-static int64_t last_task_slack_ns(const struct view *v)
-{
-    return MAX(idle_limit_s(v) * NSEC_PER_SEC / 4, LAST_TASK_QUIET_NS);
-}
-
 /* Returns whether the sandbox is over. */
 static bool plan_expiry(const struct view *v)
 {
     const struct sandbox_status *status = &v->s->status;
     bool busy = index_get(&v->w->tasks_by_sandbox, v->key)->count > 0;
-    int64_t idle_s = idle_limit_s(v);
+    int64_t idle_s = sandbox_idle_limit_s(v->s, v->w->policy);
     int64_t since = MAX(v->st->used_mono_ns, v->st->phase_mono_ns);
     int64_t idle_end = INT64_MAX, life_end = INT64_MAX, end;
 
@@ -569,7 +577,7 @@ static bool plan_expiry(const struct view *v)
     /* Tasks that ended under an earlier process may be gone, and what it wrote of them be behind.
      */
     if (idle_end != INT64_MAX && v->st->inherited && !v->st->last_task_wall_ns)
-        idle_end += last_task_slack_ns(v);
+        idle_end += sandbox_last_task_slack_ns(v->s, v->w->policy);
     if (v->s->max_lifetime_s >= 0)
         life_end = plan_deadline(&v->s->meta, v->s->meta.created_wall_ns,
                                  v->s->max_lifetime_s * NSEC_PER_SEC);
@@ -599,9 +607,10 @@ static void plan_last_task(const struct view *v)
     /* Written with seconds: what differs by less is the same. */
     if (v->st->last_task_wall_ns / NSEC_PER_SEC <= status->last_task_wall_ns / NSEC_PER_SEC)
         return;
-    due = MAX(status->last_task_wall_ns, status->ready.since_wall_ns) + last_task_slack_ns(v);
+    due = MAX(status->last_task_wall_ns, status->ready.since_wall_ns) +
+          sandbox_last_task_slack_ns(v->s, v->w->policy);
     if (!busy)
-        due = MIN(due, v->st->last_task_wall_ns + LAST_TASK_QUIET_NS);
+        due = MIN(due, v->st->last_task_wall_ns + SANDBOX_QUIET_NS);
     if (v->now.wall_ns < due) {
         action_after(v->out, plan_mono_of(v->now, due));
         return;
@@ -615,13 +624,13 @@ static void plan_last_task(const struct view *v)
 /* A CRD of an earlier release drops the key from what is written, each time. */
 static bool may_pin(const struct view *v)
 {
-    if (v->now.mono_ns < v->st->next_pin_mono_ns) {
-        action_after(v->out, v->st->next_pin_mono_ns);
-        return false;
-    }
-    v->st->next_pin_mono_ns =
-        v->now.mono_ns + backoff_ns(TELL_INTERVAL_MS, PIN_INTERVAL_MAX_MS, ++v->st->pins);
-    return true;
+    unsigned pins = v->st->pins;
+    int64_t due =
+        pins ? v->st->pin_mono_ns + backoff_ns(TELL_INTERVAL_MS, PIN_INTERVAL_MAX_MS, pins) : 0;
+
+    if (v->now.mono_ns < due)
+        action_after(v->out, due);
+    return v->now.mono_ns >= due;
 }
 
 /* A pod whose containers all begin anew, as after a restart of its node, gets another address. And
@@ -640,19 +649,10 @@ static bool plan_address(const struct view *v)
         str_set(&to.pod_ip, xstrdup(v->pod->ip));
     if (unpinned)
         str_set(&to.agent_key, xstrdup(v->pod->agent_key));
-    write_status(v, &to, moved ? "PodAddress" : "AgentKey");
+    write_status(v, &to, moved ? "PodAddress" : "AgentKey")->note =
+        unpinned ? NOTE_PIN : NOTE_NOTHING;
     sandbox_status_done(&to);
     return true;
-}
-
-/* A sandbox that was Ready before this process knew it may run what was deleted meanwhile; any
- * other one, what was given up or deleted just now. */
-static void plan_audit(const struct view *v)
-{
-    if (v->st->agent.state != AGENT_UNKNOWN || !v->pod->ip || !knows_key(v))
-        return;
-    agent_step(&v->st->agent, AGENT_EV_AUDIT, v->now.mono_ns);
-    action_add(v->out, ACTION_AUDIT, &api_sandbox, &v->s->meta);
 }
 
 static void plan_ready(const struct view *v)

@@ -2,6 +2,18 @@
 
 #include "operator/core/plan.h"
 
+int64_t sandbox_idle_limit_s(const struct sandbox *s, const struct policy *policy)
+{
+    if (s->idle_timeout_s >= 0)
+        return s->idle_timeout_s;
+    return s->keep_alive ? policy->keepalive_idle_timeout_s : policy->idle_timeout_s;
+}
+
+int64_t sandbox_last_task_slack_ns(const struct sandbox *s, const struct policy *policy)
+{
+    return MAX(sandbox_idle_limit_s(s, policy) * NSEC_PER_SEC / 4, SANDBOX_QUIET_NS);
+}
+
 /*
  * Use that is no task: a client writes the time into the annotation used-at. The clocks of clients
  * cannot be trusted. So each change of the annotation is use at the time at which this process sees

@@ -4,6 +4,14 @@
 
 #include "operator/core/world.h"
 
+/* status.lastTaskTime is for people, and for the next process: written when a sandbox has been idle
+ * for so long, or when it is behind by sandbox_last_task_slack_ns(). */
+#define SANDBOX_QUIET_NS (5 * NSEC_PER_SEC)
+
+/* 0: it may be idle for ever. */
+int64_t sandbox_idle_limit_s(const struct sandbox *s, const struct policy *policy);
+/* A quarter of the idle limit. */
+int64_t sandbox_last_task_slack_ns(const struct sandbox *s, const struct policy *policy);
 /* Brings used_mono_ns and phase_mono_ns of st up to date, by this process's clock, at the beginning
  * of each plan. first: this is the first plan of the sandbox; what was before is known in wall time
  * only, see plan_deadline(). */

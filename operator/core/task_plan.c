@@ -161,11 +161,11 @@ static bool write_waits(const struct view *v)
     cleanup_free char *message = NULL;
 
     if (run->next_write_mono_ns && !run->refusal_told) {
-        run->refusal_told = true;
         message =
             xasprintf("the task has ended (%s), but the API server does not take its status: %s",
                       run->reason, str_or_empty(run->refused_why));
-        action_event(v->out, &api_task, &v->t->meta, true, "StatusRefused", message);
+        action_event(v->out, &api_task, &v->t->meta, true, "StatusRefused", message)->note =
+            NOTE_REFUSAL;
     }
     if (v->now.mono_ns >= run->next_write_mono_ns)
         return false;
@@ -465,6 +465,8 @@ static void show_output(const struct view *v)
     int64_t due =
         MAX(run->progress_mono_ns, run->begun_mono_ns + RUNNING_AFTER_NS) + PROGRESS_INTERVAL_NS;
     struct buf body = BUF_INIT(LIMIT_OBJECT_BYTES);
+    struct action *a;
+    size_t bytes;
 
     if (run->output_events == run->output_events_told || run->ended)
         return;
@@ -472,12 +474,13 @@ static void show_output(const struct view *v)
         action_after(v->out, due);
         return;
     }
-    run->output_events_told = run->output_events;
-    run->progress_mono_ns = v->now.mono_ns;
     task_progress_patch(v->t, TASK_RUNNING, NULL, &v->t->finished, v->t->start_wall_ns, run->result,
                         &body);
-    world_progress_written(v->w, run, v->t->spec_bytes + body.len, v->now);
-    write_status(v, TASK_RUNNING, &body, "Progress");
+    bytes = v->t->spec_bytes + body.len;
+    a = write_status(v, TASK_RUNNING, &body, "Progress");
+    a->note = NOTE_OUTPUT;
+    a->output_events = run->output_events;
+    a->stored_bytes = bytes;
 }
 
 /* s: the sandbox, which has failed and says why; NULL: it was deleted. */
@@ -562,13 +565,12 @@ static void plan_active(const struct view *v)
 static void cancel_active(const struct view *v)
 {
     struct run *run = v->run;
+    int64_t since = run->stop_mono_ns ? run->stop_mono_ns : v->now.mono_ns;
 
-    if (!run->stop_mono_ns) {
-        run->stop_mono_ns = v->now.mono_ns;
-        action_add(v->out, ACTION_RUN_STOP, &api_task, &v->t->meta);
-    }
-    if (!run->result_gone && v->now.mono_ns < run->stop_mono_ns + CANCEL_LIMIT_NS) {
-        action_after(v->out, run->stop_mono_ns + CANCEL_LIMIT_NS);
+    if (!run->result_gone && v->now.mono_ns < since + CANCEL_LIMIT_NS) {
+        if (!run->stop_mono_ns)
+            action_add(v->out, ACTION_RUN_STOP, &api_task, &v->t->meta);
+        action_after(v->out, since + CANCEL_LIMIT_NS);
         return;
     }
     run_fail(run, "Canceled", CANCELED, !run->result_gone, v->now);

@@ -57,7 +57,8 @@ struct pool_state {
     size_t good;              /* pods of checked_hash that are or were ready, as last seen */
     unsigned failures; /* waves of pods that ended or could not be made, since one got ready */
     int64_t next_create_mono_ns;
-    char *ended; /* how the last pod ended by itself; NULL: another one was ready since */
+    int64_t ready_mono_ns; /* when a pod that got ready last has ended the back-off */
+    char *ended;           /* how the last pod ended by itself; NULL: another one was ready since */
     int64_t foreign_mono_ns;   /* when an Event last reported a pod that is not ours */
     char *create_error_reason; /* of the last create; NULL: it succeeded, or no pod is missing */
     char *create_error;
@@ -81,9 +82,9 @@ struct sandbox_state {
     int64_t seen_mono_ns;  /* since when this process knows the sandbox */
     int64_t bound_mono_ns; /* since when this process knows it in phase Bound */
     int64_t told_mono_ns; /* when a status last reported its readiness, or a restart, after Ready */
-    int64_t next_pin_mono_ns;   /* when the agent's key may be written again */
-    unsigned pins;              /* how often the key was written again, after Ready */
-    bool was_ready;             /* this process has known it Ready */
+    int64_t pin_mono_ns;  /* when the agent's key was last written again, after Ready */
+    unsigned pins;        /* how often that was */
+    bool was_ready;       /* this process has known it Ready */
     struct agent_view agent;    /* what may be running in its pod */
     char *not_believed_why;     /* why agent.not_believed_since_mono_ns is set; NULL: it is 0 */
     char *running_uid;          /* the task that ran there at the last audit; NULL: none */

@@ -57,6 +57,7 @@ static void test_pod_that_becomes_ready_ends_the_back_off(void **state)
     put_pool(f, 3, "x");
     put_pod(f, "a", true, NULL);
     fixture_plan(f, POOL, NULL);
+    fixture_pass(f, 1);
     for (int seconds = 2; seconds <= 16; seconds *= 2) {
         put_ended(f);
         assert_back_off(f, seconds);
@@ -65,8 +66,23 @@ static void test_pod_that_becomes_ready_ends_the_back_off(void **state)
     }
     put_pod(f, "c", true, NULL);
     assert_in(fixture_plan(f, POOL, NULL), "create p\n");
+    fixture_pass(f, 1);
     put_ended(f);
     assert_back_off(f, 2);
+}
+
+/* Nobody knows which of both came first, when one pod is ready and another one has ended. */
+static void test_pod_that_ends_while_another_becomes_ready_is_no_failure(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 3, "x");
+    fixture_plan(f, POOL, NULL);
+    put_pod(f, "c", true, NULL);
+    put_ended(f);
+    assert_in(fixture_plan(f, POOL, NULL), " PodEnded\ncreate p\n");
+    assert_int_equal(world_pool_state(f->w, "ns/p")->failures, 0);
+    assert_null(world_pool_state(f->w, "ns/p")->ended);
 }
 
 /* But a ready pod says nothing of a quota. */
@@ -255,6 +271,7 @@ int main(void)
         T(test_a_template_that_is_too_large_is_refused),
         T(test_pods_that_end_together_are_one_failure),
         T(test_pod_that_becomes_ready_ends_the_back_off),
+        T(test_pod_that_ends_while_another_becomes_ready_is_no_failure),
         T(test_pod_that_becomes_ready_does_not_lift_a_quota),
         T(test_pool_that_is_scaled_to_what_it_has_does_not_fail),
         T(test_pods_that_are_bound_at_once_prove_the_template),

@@ -120,8 +120,8 @@ static inline void fixture_line(struct fixture *f, const struct action *a)
     buf_putc(&f->text, '\n');
 }
 
-/* Plans a queue key and returns its actions, a line each, "" for none. *ret_body (may be NULL) gets
- * a copy of the last action's body that has one. */
+/* Plans a queue key, begins the actions as the executor does, and returns them, a line each, "" for
+ * none. *ret_body (may be NULL) gets a copy of the last action's body that has one. */
 static inline const char *fixture_plan(struct fixture *f, const char *key, char **ret_body)
 {
     cleanup_actions struct actions actions;
@@ -129,13 +129,14 @@ static inline const char *fixture_plan(struct fixture *f, const char *key, char 
     actions_init(&actions);
     buf_clear(&f->text);
     plan(f->w, key, f->now, &actions);
-    if (!f->unchecked)
-        world_check(f->w);
     for (const struct action *a = actions.first; a; a = a->next) {
+        plan_begun(f->w, key, a, f->now);
         fixture_line(f, a);
         if (a->body && ret_body)
             str_set(ret_body, xstrdup(a->body));
     }
+    if (!f->unchecked)
+        world_check(f->w);
     return buf_str(&f->text);
 }
 
