@@ -53,12 +53,25 @@ bool manager_synced(const struct manager *m)
     return true;
 }
 
+/* In debug builds as long as it costs little. */
+static bool is_checked(const struct world *w)
+{
+#ifdef ARL_RECORD_MOVES
+    if (store_count(w->pods) + store_count(w->sandboxes) <= CHECKED_MAX)
+        return true;
+#endif
+    return w->policy->check;
+}
+
 static void plan_one(struct manager *m, const char *key)
 {
     cleanup_actions struct actions actions;
+    struct now now = ops_now(m->ops);
 
     actions_init(&actions);
-    plan(m->world, key, ops_now(m->ops), &actions);
+    plan(m->world, key, now, &actions);
+    if (is_checked(m->world))
+        plan_check(m->world, key, now, &actions);
     m->plans++;
     for (const struct action *a = actions.first; a; a = a->next) {
         m->actions++;
@@ -200,16 +213,6 @@ static void arm(struct manager *m)
         return;
     m->timer_due_ns = due;
     m->ops->v->timer_set(m->ops, m->timer, due);
-}
-
-/* In debug builds as long as it costs little. */
-static bool is_checked(const struct world *w)
-{
-#ifdef ARL_RECORD_MOVES
-    if (store_count(w->pods) + store_count(w->sandboxes) <= CHECKED_MAX)
-        return true;
-#endif
-    return w->policy->check;
 }
 
 void manager_turn(struct manager *m)

@@ -30,6 +30,33 @@ void actions_done(struct actions *a)
     actions_init(a);
 }
 
+static bool texts_eq(const struct action *a, const struct action *b)
+{
+    return str_eq(a->ns, b->ns) && str_eq(a->name, b->name) && str_eq(a->uid, b->uid) &&
+           str_eq(a->rv, b->rv) && str_eq(a->other_name, b->other_name) &&
+           str_eq(a->other_uid, b->other_uid) && str_eq(a->pool, b->pool) &&
+           str_eq(a->body, b->body) && str_eq(a->ready_body, b->ready_body) &&
+           str_eq(a->reason, b->reason) && str_eq(a->message, b->message) &&
+           str_eq(a->trace, b->trace) && str_eq(a->ended, b->ended);
+}
+
+static bool action_eq(const struct action *a, const struct action *b)
+{
+    return a->type == b->type && a->kind == b->kind && a->warning == b->warning &&
+           a->number == b->number && a->note == b->note && a->failure == b->failure &&
+           a->refusals == b->refusals && a->output_events == b->output_events &&
+           a->stored_bytes == b->stored_bytes && texts_eq(a, b);
+}
+
+bool actions_eq(const struct actions *a, const struct actions *b)
+{
+    const struct action *x = a->first, *y = b->first;
+
+    for (; x && y && action_eq(x, y); x = x->next)
+        y = y->next;
+    return !x && !y;
+}
+
 struct action *action_add(struct actions *a, enum action_type type, const struct api_kind *kind,
                           const struct meta *obj)
 {

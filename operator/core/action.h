@@ -80,6 +80,8 @@ void action_delete(struct actions *a, const struct api_kind *kind, const struct 
                    const char *reason);
 struct action *action_event(struct actions *a, const struct api_kind *kind, const struct meta *obj,
                             bool warning, const char *reason, const char *message);
+/* Whether both lists have the same actions in the same order, with the same values. */
+bool actions_eq(const struct actions *a, const struct actions *b);
 /* The earliest time wins; 0 and less is ignored. */
 void action_after(struct actions *a, int64_t mono_ns);
 

@@ -56,3 +56,12 @@ void plan(struct world *w, const char *key, struct now now, struct actions *out)
     }
     assert(!"a key of an unknown kind");
 }
+
+void plan_check(struct world *w, const char *key, struct now now, const struct actions *planned)
+{
+    cleanup_actions struct actions again;
+
+    actions_init(&again);
+    plan(w, key, now, &again);
+    assert(actions_eq(planned, &again));
+}

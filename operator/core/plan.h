@@ -6,7 +6,7 @@
  * A plan only decides. It may note in the state of its object what it sees: since when the object
  * is known, that a pod is missing, that a run has failed. What is true only when an action is done
  * is noted by plan_begun(), when the executor begins the action. So planning a key twice at the
- * same moment gives the same actions.
+ * same moment gives the same actions, and plan_check() makes sure of that.
  */
 #ifndef ARL_OPERATOR_CORE_PLAN_H
 #define ARL_OPERATOR_CORE_PLAN_H
@@ -26,6 +26,10 @@ void plan(struct world *w, const char *key, struct now now, struct actions *out)
  * action of the plan, in their order and in the same turn of the loop, before the action is done.
  */
 void plan_begun(struct world *w, const char *key, const struct action *a, struct now now);
+/* Asserts that another plan of the key gives the same actions. Call it when none of them has begun.
+ * For tests, debug builds and the simulator: see world_check(). */
+void plan_check(struct world *w, const char *key, struct now now, const struct actions *planned);
+
 /* key is "namespace/name"; the object may be gone. */
 void pool_plan(struct world *w, const char *key, struct now now, struct actions *out);
 void sandbox_plan(struct world *w, const char *key, struct now now, struct actions *out);

@@ -1,4 +1,4 @@
-/* What is noted when an action begins. */
+/* What is noted when an action begins, and that planning alone notes none of it. */
 #include "tests/unit/plan_objects.h"
 
 static void begin(struct fixture *f, const char *key, struct action a)
@@ -198,6 +198,62 @@ static void test_nothing_of_the_others(void **state)
     assert_memory_equal(r, &run, sizeof(run));
 }
 
+/* ---- lists that are equal -------------------------------------------------------------------- */
+
+static void assert_differ(const struct action *x, const struct action *y)
+{
+    struct actions a = {.first = (struct action *)(uintptr_t)x};
+    struct actions b = {.first = (struct action *)(uintptr_t)y};
+
+    assert_true(actions_eq(&a, &a));
+    assert_false(actions_eq(&a, &b));
+    assert_false(actions_eq(&b, &a));
+}
+
+/* Each value that an action has counts. */
+static void test_each_value_counts(void **state)
+{
+    static char x[] = "x";
+    const struct action none = {0};
+    const struct action rows[] = {
+        {.type = ACTION_AFTER},
+        {.kind = &api_pod},
+        {.ns = x},
+        {.name = x},
+        {.uid = x},
+        {.rv = x},
+        {.other_name = x},
+        {.other_uid = x},
+        {.pool = x},
+        {.body = x},
+        {.ready_body = x},
+        {.reason = x},
+        {.message = x},
+        {.trace = x},
+        {.warning = true},
+        {.number = 1},
+        {.failure = true},
+        {.note = NOTE_PIN},
+        {.ended = x},
+        {.refusals = 1},
+        {.output_events = 1},
+        {.stored_bytes = 1},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_differ(&none, &rows[i]);
+}
+
+static void test_number_and_order_count(void **state)
+{
+    struct action a = {.number = 1}, b = {.number = 2}, c = {.number = 1, .next = &b},
+                  d = {.number = 2, .next = &a};
+
+    assert_differ(&a, NULL);
+    assert_differ(&a, &c);
+    assert_differ(&c, &d);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -213,6 +269,8 @@ int main(void)
         T(test_event_of_a_task),
         T(test_event_of_a_pool),
         T(test_nothing_of_the_others),
+        cmocka_unit_test(test_each_value_counts),
+        cmocka_unit_test(test_number_and_order_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

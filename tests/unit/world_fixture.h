@@ -129,6 +129,8 @@ static inline const char *fixture_plan(struct fixture *f, const char *key, char 
     actions_init(&actions);
     buf_clear(&f->text);
     plan(f->w, key, f->now, &actions);
+    if (!f->unchecked)
+        plan_check(f->w, key, f->now, &actions);
     for (const struct action *a = actions.first; a; a = a->next) {
         plan_begun(f->w, key, a, f->now);
         fixture_line(f, a);
