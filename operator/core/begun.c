@@ -19,6 +19,8 @@ static void create_begun(const struct view *v)
 
 static void delete_begun(const struct view *v)
 {
+    if (v->a->pool)
+        refill_delete_begun(&world_pool_state(v->w, v->key)->refill, v->now.mono_ns);
     if (v->a->failure)
         plan_pod_ended(world_pool_state(v->w, v->key), v->now.mono_ns);
     if (v->a->ended)

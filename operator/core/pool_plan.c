@@ -4,7 +4,7 @@
  * - spec.replicas counts idle pods. Missing ones are made, surplus ones deleted: outdated ones
  *   first, then the ones that are not ready, then the youngest.
  * - A changed template, another signing key or another wire version replaces idle pods, never so
- * many at once that fewer than replicas minus max(1, a quarter) are ready. Bound pods are left
+ *   many at once that fewer than replicas minus max(1, a quarter) are ready. Bound pods are left
  * alone.
  * - Claims go first. While claims come, pods are made as fast as pods are claimed; in a burst of
  *   claims, and after a slow answer, fewer; for sandboxes that wait, at once: see refill_step.h.
@@ -19,7 +19,8 @@
  *   replaced, no faster than pods are made then.
  * - Status is written when it changed, at most once a second.
  * - A plan deletes no more than DELETES_AT_ONCE pods. Each that is answered has the pool planned
- *   again, so the rest goes then.
+ *   again, so the rest goes then. While claims of any pool come, pods that are only outdated or too
+ *   many go one by one: see refill_step.h.
  */
 #include "operator/core/plan.h"
 
@@ -44,8 +45,10 @@ struct census {
     const struct shelf *shelf;
     const struct pod *going[DELETES_AT_ONCE];
     unsigned going_count;
-    size_t count; /* idle, alive, without a write under way */
-    size_t ready; /* of those */
+    size_t delete_room;   /* how many more may go that are only outdated or too many */
+    int64_t more_mono_ns; /* when that may be more; 0: see refill_delete_room() */
+    size_t count;         /* idle, alive, without a write under way */
+    size_t ready;         /* of those */
     size_t fresh_ready;
     size_t fresh_unready;
     size_t good; /* fresh and ready, or bound: a pod may be bound as soon as it is ready */
@@ -116,7 +119,33 @@ static struct action *delete_pod(const struct pod *p, const char *reason, struct
     a = action_add(out, ACTION_DELETE, &api_pod, &p->meta);
     a->rv = xstrdup(p->meta.rv);
     a->reason = xstrdup(reason);
+    a->pool = xstrdup(p->pool);
     return a;
+}
+
+/* When no claim of any pool will be near any more; 0: none is. */
+static int64_t calm_at(const struct world *w, struct now now)
+{
+    return refill_calm_at(ledger_count_all(w->ledger, LEDGER_CLAIM), w->claim_mono_ns, now.mono_ns);
+}
+
+static void see_deletes(const struct world *w, const char *key, const struct pool_state *st,
+                        struct now now, struct census *c)
+{
+    c->delete_room = refill_delete_room(&st->refill, ledger_count(w->ledger, LEDGER_DELETE, key),
+                                        calm_at(w, now), now.mono_ns, &c->more_mono_ns);
+}
+
+/* Nothing depends on it: claims go first. */
+static bool delete_surplus(const struct pod *p, const char *reason, struct census *c,
+                           struct actions *out)
+{
+    if (c->delete_room == 0) {
+        action_after(out, c->more_mono_ns);
+        return false;
+    }
+    c->delete_room--;
+    return delete_pod(p, reason, c, out) != NULL;
 }
 
 /* The pod that is deleted by `a` has failed; but not if another one has got ready meanwhile.
@@ -206,7 +235,7 @@ static void drop_left_over(const struct world *w, const struct pool_state *st, s
                 continue;
             if (ledger_busy_obj(w->ledger, &api_pod, &p->meta))
                 continue;
-            if (!delete_pod(p, orphan ? "Orphaned" : "PoolDeleted", c, out))
+            if (!delete_surplus(p, orphan ? "Orphaned" : "PoolDeleted", c, out))
                 return;
         }
     }
@@ -345,7 +374,7 @@ static void scale_down(const struct warmpool *pool, size_t creating, struct cens
         for (size_t i = b->count; i-- > 0 && c->count + creating > desired;) {
             const struct pod *p = container_of(b->items[i], struct pod, meta);
 
-            if (!is_going(p, c) && !delete_pod(p, "ScaledDown", c, out))
+            if (!is_going(p, c) && !delete_surplus(p, "ScaledDown", c, out))
                 return;
         }
     }
@@ -372,7 +401,7 @@ static void roll(const struct warmpool *pool, struct census *c, struct actions *
 
             if (mark == MARK_STALE_READY && c->ready <= keep)
                 return;
-            if (!is_going(p, c) && !delete_pod(p, "TemplateChanged", c, out))
+            if (!is_going(p, c) && !delete_surplus(p, "TemplateChanged", c, out))
                 return;
         }
     }
@@ -556,11 +585,13 @@ static void plan_status(struct world *w, const struct warmpool *pool, const char
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void plan_gone(struct world *w, const char *key, struct actions *out)
+static void plan_gone(struct world *w, const char *key, struct now now, struct actions *out)
 {
+    const struct pool_state *st = world_pool_state(w, key);
     struct census c = {.shelf = world_shelf(w, key)};
 
-    drop_left_over(w, world_pool_state(w, key), &c, out);
+    see_deletes(w, key, st, now, &c);
+    drop_left_over(w, st, &c, out);
     if (index_get(&w->pods_by_pool, key)->count == 0 &&
         ledger_count(w->ledger, LEDGER_CREATE, key) == 0)
         world_forget_pool(w, key);
@@ -589,13 +620,14 @@ static void look_at_pods(struct world *w, const struct warmpool *pool, struct po
 
 /* creating: the creates under way. */
 static struct refill_need look_at_claims(const struct world *w, const char *key,
-                                         const struct shelf *shelf, size_t creating)
+                                         const struct shelf *shelf, size_t creating, struct now now)
 {
     return (struct refill_need){
         /* A pod that is being read after a failed claim may still be idle. */
         .creating = creating + ledger_count(w->ledger, LEDGER_READ, key),
         .claims = ledger_count(w->ledger, LEDGER_CLAIM, key),
         .waited_for = shelf->line.count > shelf_count(shelf, MARK_CLAIMABLE),
+        .elsewhere = calm_at(w, now) > 0,
     };
 }
 
@@ -634,13 +666,14 @@ void pool_plan(struct world *w, const char *key, struct now now, struct actions 
     struct refill_need need;
 
     if (!pool) {
-        plan_gone(w, key, out);
+        plan_gone(w, key, now, out);
         return;
     }
     st = world_pool_state(w, key);
     count_pods(world_shelf(w, key), &c);
-    need = look_at_claims(w, key, c.shelf, creating);
+    need = look_at_claims(w, key, c.shelf, creating, now);
     note_seen(w, pool, &c, &need, st, now);
+    see_deletes(w, key, st, now, &c);
     /* The state as it is when the actions of this plan have begun. Its texts belong to *st, or to
      * an action. */
     then = *st;

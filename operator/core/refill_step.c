@@ -153,7 +153,7 @@ size_t refill_room(const struct refill *r, const struct refill_need *need, int64
         return room_of(CREATES_AT_ONCE, need);
     *ret_again_mono_ns = calm_at(r, need->claims, now_mono_ns);
     if (*ret_again_mono_ns == 0)
-        return room_of(width_of(r), need);
+        return room_of(need->elsewhere ? MIN(width_of(r), AMONG_CLAIMS) : width_of(r), need);
     return room_among_claims(r, need, now_mono_ns, ret_again_mono_ns);
 }
 

@@ -1,9 +1,10 @@
 /*
  * When a pool's missing pods are made, and how many at once (pure).
  *
- * - No claim is near: CREATES_AT_ONCE creates may be under way, or as many as the API server takes.
- *   That number is the width. A slow or failed create halves it, once for all that were under way
- *   together. It grows by one when as many creates as the width were answered quickly.
+ * - No claim is near: CREATES_AT_ONCE creates may be under way, or as many as the API server takes,
+ *   and no more than AMONG_CLAIMS while claims of other pools come. That number is the width. A
+ * slow or failed create halves it, once for all that were under way together. It grows by one when
+ * as many creates as the width were answered quickly.
  * - Claims come (one is under way, or was answered in the last CALM): each answered claim lets one
  *   pod be made, so that refills go as fast as claims, and never in a wave. At most AMONG_CLAIMS
  *   creates are under way; that is the width from then on. A pod that has been missing for longer
@@ -51,6 +52,7 @@ struct refill_need {
     size_t creating; /* creates under way */
     size_t claims;   /* claims under way */
     bool waited_for; /* more sandboxes wait than there are pods to take */
+    bool elsewhere;  /* a claim of any pool is near */
 };
 
 /* A claim was answered. taken: the pool has a pod less by it. */

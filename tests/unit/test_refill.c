@@ -367,6 +367,67 @@ static void test_deletes_among_claims_come_one_by_one(void **state)
     assert_int_equal(refill_delete_room(&r, 0, calm, now + MS(60), &again), 1);
 }
 
+static size_t deletes_of(struct fixture *f)
+{
+    const char *at = fixture_plan(f, POOL, NULL);
+    size_t n = 0;
+
+    for (; (at = strstr(at, "delete ")); at++)
+        n++;
+    return n;
+}
+
+/* Whether they are outdated, too many, or of a pool that is gone. */
+static void test_claims_of_any_pool_hold_up_deletes(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int why = 0; why < 3; why++) {
+        fixture_done(f);
+        fixture_init(f);
+        put_pool(f, why == 1 ? 2 : 100, "busybox");
+        for (int i = 0; i < 100; i++) {
+            cleanup_free char *name = xasprintf("p-%d", i);
+
+            if (why == 0)
+                put_pod_at(f, name, T0_TEXT, true, NULL, "old");
+            else
+                put_pod(f, name, true, NULL);
+        }
+        if (why == 2)
+            fixture_remove(f, &api_warmpool, "p");
+        assert_true(deletes_of(f) > 20);
+        f->w->claim_mono_ns = f->now.mono_ns; /* of a claim of another pool */
+        assert_int_equal(deletes_of(f), 1);
+        ledger_begin(f->w->ledger, LEDGER_DELETE, &api_pod, "ns/p-0", POOL_KEY);
+        assert_int_equal(deletes_of(f), 0);
+        ledger_end(f->w->ledger, &api_pod, "ns/p-0");
+        fixture_pass(f, 301);
+        assert_true(deletes_of(f) > 20);
+        ledger_begin(f->w->ledger, LEDGER_CLAIM, &api_pod, "ns/x", "ns/other");
+        assert_int_equal(deletes_of(f), 1);
+        ledger_end(f->w->ledger, &api_pod, "ns/x");
+    }
+}
+
+/* Growth is for later, claims are waited for. But each of its creates that is answered lets the
+ * next one go: growth does not stop. */
+static void test_claims_of_other_pools_narrow_growth(void **state)
+{
+    struct refill r = {0};
+    struct refill_need need = {.missing = 1000, .elsewhere = true};
+    int64_t again;
+
+    assert_int_equal(refill_room(&r, &need, NSEC_PER_SEC, &again), AMONG_CLAIMS);
+    need.creating = AMONG_CLAIMS - 1;
+    assert_int_equal(refill_room(&r, &need, NSEC_PER_SEC, &again), 1);
+    need.waited_for = true;
+    assert_int_equal(refill_room(&r, &need, NSEC_PER_SEC, &again),
+                     CREATES_AT_ONCE - AMONG_CLAIMS + 1);
+    need = (struct refill_need){.missing = 1000};
+    assert_int_equal(refill_room(&r, &need, NSEC_PER_SEC, &again), CREATES_AT_ONCE);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -382,6 +443,8 @@ int main(void)
         T(test_slow_server_gets_fewer_creates),
         T(test_waiting_sandboxes_get_pods_at_once),
         T(test_deletes_among_claims_come_one_by_one),
+        T(test_claims_of_any_pool_hold_up_deletes),
+        T(test_claims_of_other_pools_narrow_growth),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
