@@ -44,6 +44,18 @@ void seal_init(uint64_t seed)
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
+/* The pair of a secret. UIDs are the same in each run, and so are the secrets; a multiplication of
+ * X25519 is slow. */
+static const struct channel_pair *pair_of(const unsigned char secret[CHANNEL_KEY_BYTES])
+{
+    static struct channel_pair known[1024];
+    struct channel_pair *p = &known[(secret[0] | secret[1] << 8) % ARRAY_SIZE(known)];
+
+    if (memcmp(p->secret, secret, CHANNEL_KEY_BYTES) != 0)
+        channel_pair_init(p, secret);
+    return p;
+}
+
 /* The key that the pod's arl-init makes. Another generation gives another key. */
 void seal_make_key(struct kpod *k, unsigned generation)
 {
@@ -51,7 +63,7 @@ void seal_make_key(struct kpod *k, unsigned generation)
     cleanup_free char *from = xasprintf("%s %u", k->uid, generation);
 
     crypto_generichash(secret, sizeof(secret), (const unsigned char *)from, strlen(from), NULL, 0);
-    channel_pair_init(&k->pair, secret);
+    k->pair = *pair_of(secret);
     memset(k->peers, 0, sizeof(k->peers));
 }
 
