@@ -1,7 +1,5 @@
 #include "operator/core/ledger.h"
 
-#include <stdio.h>
-
 #include "common/base/map.h"
 
 #define ENTRY_KEY_MAX (META_KEY_MAX + 16)
@@ -74,9 +72,12 @@ static void changed(const struct ledger *l, const struct api_kind *kind, const c
 
 static void entry_key(char *buf, const struct api_kind *kind, const char *key)
 {
-    int n = snprintf(buf, ENTRY_KEY_MAX, "%s %s", kind->kind, key);
+    size_t n = strlen(kind->kind), m = strlen(key);
 
-    assert(n > 0 && n < ENTRY_KEY_MAX);
+    assert(n + 1 + m < ENTRY_KEY_MAX);
+    memcpy(buf, kind->kind, n);
+    buf[n] = ' ';
+    memcpy(buf + n + 1, key, m + 1);
 }
 
 /* Counts of a pool without any write are dropped, so that pools that are gone leave nothing. */
