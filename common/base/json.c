@@ -25,20 +25,15 @@ static void free_tokener(struct json_tokener **tok)
 size_t json_tree_bytes(const char *data, size_t len)
 {
     size_t n = JSON_TREE_VALUE_BYTES + len;
-    char quote = '\0'; /* json-c takes both kinds */
 
     for (size_t i = 0; i < len; i++) {
         char c = data[i];
 
-        if (quote) {
-            i += c == '\\';
-            quote = c == quote ? '\0' : quote;
-            continue;
-        }
         switch (c) {
         case '"':
-        case '\'':
-            quote = c;
+        case '\'': /* json-c takes both kinds */
+            for (i++; i < len && data[i] != c; i++)
+                i += data[i] == '\\';
             break;
         case '{':
             n += JSON_TREE_OBJECT_BYTES;
@@ -97,13 +92,24 @@ int json_parse_max(const char *data, size_t len, size_t max_tree_bytes, struct j
     return 0;
 }
 
+/* So many members are found sooner one by one than by the hash of the name. */
+#define JSON_FEW_MEMBERS 16
+
 struct json_object *json_get(struct json_object *obj, const char *name)
 {
+    const struct lh_entry *e;
     struct json_object *v;
 
     if (!obj || !json_object_is_type(obj, json_type_object))
         return NULL;
-    return json_object_object_get_ex(obj, name, &v) ? v : NULL;
+    e = lh_table_head(json_object_get_object(obj));
+    for (int i = 0; e && i < JSON_FEW_MEMBERS; e = lh_entry_next(e), i++) {
+        const char *key = lh_entry_k(e);
+
+        if (key[0] == name[0] && strcmp(key, name) == 0)
+            return lh_entry_v(e);
+    }
+    return e && json_object_object_get_ex(obj, name, &v) ? v : NULL;
 }
 
 struct json_object *json_get_path(struct json_object *obj, const char *path)
