@@ -48,6 +48,8 @@ void metrics_observe_traced(struct metrics_histogram *h, struct metrics_exemplar
     ex->of[i].wall_ns = wall_ns;
 }
 
+#define WHOLE_MAX 1e15
+
 void metrics_head(struct buf *out, const char *name, const char *type, const char *help)
 {
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -55,10 +57,15 @@ void metrics_head(struct buf *out, const char *name, const char *type, const cha
 
 void metrics_value(struct buf *out, const char *name, const char *labels, double value)
 {
+    bool whole = value > -WHOLE_MAX && value < WHOLE_MAX && value == (double)(int64_t)value;
+
+    buf_puts(out, name);
     if (labels)
-        buf_printf(out, "%s{%s} %.15g\n", name, labels, value);
+        buf_printf(out, "{%s}", labels);
+    if (whole) /* as most are: it takes less, and is the same text */
+        buf_printf(out, " %" PRId64 "\n", (int64_t)value);
     else
-        buf_printf(out, "%s %.15g\n", name, value);
+        buf_printf(out, " %.15g\n", value);
 }
 
 #define EXEMPLAR " # {"
