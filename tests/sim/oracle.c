@@ -10,6 +10,17 @@
 #include "common/base/json.h"
 #include "common/base/limits.h"
 
+/* What is asked of each pod again and again, as of rv. The texts belong to the tree of the pod. */
+struct facts {
+    uint64_t rv;           /* 0: nothing was read yet */
+    const char *pool;      /* by its label; NULL: none */
+    const char *owner_uid; /* "": it has no owner */
+    bool idle;
+    bool ready;
+    bool failed;
+    bool deleting;
+};
+
 /* What an object was when it changed last. */
 struct shadow {
     unsigned number; /* pods: in order of creation, from 1 */
@@ -22,6 +33,7 @@ struct shadow {
     bool known;      /* of a forged pod: it was seen before */
     int64_t used_ns; /* of a sandbox: when it got ready or failed, or a task of it was over */
     char *final;
+    struct facts facts; /* of a pod */
 };
 
 static const char *const nouns[] = {
@@ -83,9 +95,21 @@ static bool pod_is_ready(const struct obj *o)
            str_eq(json_get_str(json_object_array_get_idx(conditions, 0), "status"), "True");
 }
 
-static bool pod_is_idle(const struct obj *o)
+/* A tree that was committed is never changed: so one look at each resourceVersion is enough. */
+static const struct facts *facts_of(const struct obj *pod)
 {
-    return str_eq(label(o, POD_LABEL_STATUS), "idle") && !is_deleting(o);
+    struct facts *f = &((struct shadow *)pod->shadow)->facts;
+
+    if (f->rv == pod->rv)
+        return f;
+    *f = (struct facts){.rv = pod->rv,
+                        .pool = label(pod, POD_LABEL_POOL),
+                        .owner_uid = str_or_empty(json_get_str(owner(pod), "uid")),
+                        .ready = pod_is_ready(pod),
+                        .failed = strcmp(status_str(pod, "phase"), "Failed") == 0,
+                        .deleting = is_deleting(pod)};
+    f->idle = str_eq(label(pod, POD_LABEL_STATUS), "idle") && !f->deleting;
+    return f;
 }
 
 static const char *pod_phase(const struct obj *o)
@@ -171,11 +195,6 @@ static void check_pod(struct sim *s, const struct obj *o, struct shadow *was)
 
 enum count { ALL, READY, NOT_DOOMED };
 
-static const char *owner_uid(const struct obj *pod)
-{
-    return str_or_empty(json_get_str(owner(pod), "uid"));
-}
-
 /* Counts idle pods. uid: of the pool that owns them; NULL: of any pool that has or had the name. */
 static size_t count_idle(struct sim *s, const char *pool, const char *uid, enum count what)
 {
@@ -183,11 +202,12 @@ static size_t count_idle(struct sim *s, const char *pool, const char *uid, enum 
 
     for (size_t i = 0; i < s->api.count[SIM_POD]; i++) {
         const struct obj *o = s->api.objs[SIM_POD][i];
+        const struct facts *f = facts_of(o);
 
-        n += pod_is_idle(o) && !forged_name(o->name) && str_eq(label(o, POD_LABEL_POOL), pool) &&
-             (!uid || str_eq(owner_uid(o), uid)) &&
+        n += f->idle && !f->failed && !forged_name(o->name) && str_eq(f->pool, pool) &&
+             (!uid || strcmp(f->owner_uid, uid) == 0) &&
              (what != NOT_DOOMED || !map_get(&s->doomed_pods, o->name)) &&
-             strcmp(status_str(o, "phase"), "Failed") != 0 && (what != READY || pod_is_ready(o));
+             (what != READY || f->ready);
     }
     return n;
 }
@@ -201,7 +221,7 @@ static void check_surplus(struct sim *s, const struct obj *pod)
 {
     const char *pool = str_or_empty(label(pod, POD_LABEL_POOL));
     const struct pool_most *most = map_get(&s->most, pool);
-    size_t idle = count_idle(s, pool, owner_uid(pod), NOT_DOOMED);
+    size_t idle = count_idle(s, pool, facts_of(pod)->owner_uid, NOT_DOOMED);
     size_t bound =
         (most ? (size_t)most->replicas : 0) * MAX(s->lives, 1u) + s->boxes + s->late_pods;
 
@@ -546,7 +566,7 @@ void oracle_request(struct sim *s, const struct kpod *k, const char *sandbox_uid
 
     if (forged_name(k->name))
         sim_fail(s, "a request of %s came to %s, which no operator has made", sandbox_uid, k->name);
-    if (pod && owner(pod) && !str_eq(owner_uid(pod), sandbox_uid))
+    if (pod && owner(pod) && !str_eq(facts_of(pod)->owner_uid, sandbox_uid))
         sim_fail(s, "a request of %s came to %s, which is another's", sandbox_uid, k->name);
     if (was && *was->pod_uid && strcmp(was->pod_uid, k->uid) != 0)
         sim_fail(s, "a request of %s came to %s, which is not its status' pod", sandbox_uid,
@@ -585,8 +605,8 @@ static bool sandbox_settled(struct sim *s, const struct obj *o, struct buf *why)
     }
     if (strcmp(phase, "Failed") == 0)
         return true;
-    if (strcmp(phase, "Ready") == 0 && pod && pod_is_ready(pod) && !is_deleting(pod) &&
-        str_eq(json_get_str(owner(pod), "uid"), o->uid))
+    if (strcmp(phase, "Ready") == 0 && pod && facts_of(pod)->ready && !facts_of(pod)->deleting &&
+        strcmp(facts_of(pod)->owner_uid, o->uid) == 0)
         return true;
     buf_printf(why, "sandbox %s: %s, its pod %s; ", o->name, phase, pod ? pod_phase(pod) : "gone");
     return false;
@@ -594,12 +614,12 @@ static bool sandbox_settled(struct sim *s, const struct obj *o, struct buf *why)
 
 static bool pod_settled(struct sim *s, const struct obj *o, struct buf *why)
 {
-    const char *uid = str_or_empty(json_get_str(owner(o), "uid"));
+    const char *uid = facts_of(o)->owner_uid;
     const struct obj *sandbox = api_find_uid(s, SIM_SANDBOX, uid);
 
     if (forged_name(o->name))
         return true;
-    if (is_deleting(o))
+    if (facts_of(o)->deleting)
         buf_printf(why, "pod %s: deleting; ", o->name);
     else if (!sandbox && !api_find_uid(s, SIM_POOL, uid))
         buf_printf(why, "pod %s: without owner; ", o->name);
