@@ -69,11 +69,6 @@ static void obj_free(struct obj *o)
     free(o);
 }
 
-static const char *text_of(struct json_object *j)
-{
-    return json_object_to_json_string_ext(j, JSON_C_TO_STRING_NOSLASHESCAPE);
-}
-
 static void put_str(struct json_object *j, const char *name, const char *value)
 {
     json_object_object_add(j, name, json_object_new_string(value));
@@ -115,7 +110,7 @@ void api_commit(struct sim *s, struct obj *o, const char *type)
     if ((a->log_len & (a->log_len - 1)) == 0)
         a->log = xrealloc(a->log, MAX(2 * a->log_len, 16u) * sizeof(*a->log));
     c = &a->log[a->log_len++];
-    *c = (struct change){o->rv, o->kind, type, xstrdup(text_of(o->j))};
+    *c = (struct change){o->rv, o->kind, type, text_of(o->j)};
     o->text = c->text;
     known_add(o->text, o->j);
     oracle_change(s, o, type);
@@ -248,11 +243,18 @@ static void conflict(struct msg *m, const char *name, const char *why)
 
 /* ---- merge patches (RFC 7396) ---------------------------------------------------------------- */
 
+static bool same_text(struct json_object *a, struct json_object *b)
+{
+    cleanup_free char *text_a = text_of(a), *text_b = text_of(b);
+
+    return strcmp(text_a, text_b) == 0;
+}
+
 /* Whether two values that are no objects are the same. Lists are compared as text. */
 static bool same_value(struct json_object *a, struct json_object *b)
 {
     if (json_object_is_type(a, json_type_array) && json_object_is_type(b, json_type_array))
-        return strcmp(text_of(a), text_of(b)) == 0;
+        return same_text(a, b);
     return json_object_equal(a, b);
 }
 
@@ -322,7 +324,9 @@ static void count_generation(struct obj *o)
 /* etcd's --max-request-bytes. */
 static bool is_too_large(const struct obj *o)
 {
-    return strlen(o->text) > ETCD_BYTES / 2 && strlen(text_of(o->j)) > ETCD_BYTES;
+    cleanup_free char *text = strlen(o->text) > ETCD_BYTES / 2 ? text_of(o->j) : NULL;
+
+    return text && strlen(text) > ETCD_BYTES;
 }
 
 /* A patch through the subresource changes the status alone. Another patch of a custom resource
@@ -350,7 +354,7 @@ static void apply(struct sim *s, struct msg *m, struct obj *o, struct json_objec
         api_status(m, 500, "InternalError", "etcdserver: request is too large");
         return;
     }
-    if (new_spec && strcmp(text_of(json_get(was, "spec")), text_of(json_get(o->j, "spec"))) != 0)
+    if (new_spec && !same_text(json_get(was, "spec"), json_get(o->j, "spec")))
         count_generation(o);
     if (changed)
         api_commit(s, o, "MODIFIED");

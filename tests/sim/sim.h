@@ -7,7 +7,8 @@
  *   net.c      struct ops: calls on their way, lost and cut ones
  *   proc.c     operators that start and die, and their timers
  *   api.c      the API server: objects, verbs; api_watch.c: lists, watches and their faults
- *   known.c    trees of texts that the API server has sent
+ *   known.c    trees of texts that the API server has sent; parse.c: trees of other texts;
+ *              text.c: texts of trees
  *   kubelet.c  pods that start, fail and end; garbage collection
  *   agent.c    the sidecar in each pod; seal.c: its side of the sealed channel
  *   hostile.c  who answers in its place; evil.c: an agent that is the tenant's own
@@ -331,6 +332,13 @@ void api_merge(struct sim *s, struct obj *o, const char *patch);
 /* known.c */
 void known_add(const char *text, struct json_object *tree);
 void known_clear(void);
+
+/* parse.c */
+struct json_object *parse_quickly(const char *data, size_t len); /* NULL: that is for json_parse() */
+
+/* text.c */
+char *text_of(struct json_object *j); /* to be freed */
+void text_write(struct buf *b, struct json_object *j);
 
 /* api_watch.c */
 void api_list(struct sim *s, struct msg *m, enum sim_kind kind);
