@@ -53,7 +53,7 @@ static void map_grow(struct map *m)
 
 void *map_get(const struct map *m, const char *key)
 {
-    return m->size ? map_find(m, key, map_hash(key))->value : NULL;
+    return m->count ? map_find(m, key, map_hash(key))->value : NULL;
 }
 
 void *map_put(struct map *m, const char *key, void *value)

@@ -154,6 +154,8 @@ bool ledger_busy_obj(const struct ledger *l, const struct api_kind *kind, const 
 {
     char key[META_KEY_MAX];
 
+    if (l->entries.count == 0) /* as most of the time */
+        return false;
     meta_key(key, obj->ns, obj->name);
     return ledger_busy(l, kind, key);
 }
