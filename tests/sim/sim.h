@@ -332,13 +332,14 @@ void api_merge(struct sim *s, struct obj *o, const char *patch);
 /* known.c */
 void known_add(const char *text, struct json_object *tree);
 void known_clear(void);
+/* The tree of a text that comes again and again, also in later runs; NULL: it has to be parsed. */
+struct json_object *known_part(const char *text, size_t len);
 
 /* parse.c */
 struct json_object *parse_quickly(const char *data, size_t len); /* NULL: that is for json_parse() */
 
 /* text.c */
 char *text_of(struct json_object *j); /* to be freed */
-void text_write(struct buf *b, struct json_object *j);
 
 /* api_watch.c */
 void api_list(struct sim *s, struct msg *m, enum sim_kind kind);

@@ -2,99 +2,136 @@
  * JSON_C_TO_STRING_NOSLASHESCAPE, in a third of the time: each change of an object takes one. */
 #include "tests/sim/sim.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include <json-c/json.h>
 
-static void add(struct buf *b, const char *text, size_t len)
-{
-    int r = buf_append(b, text, len);
+/* The text so far. It is kept from one tree to the next. */
+static struct {
+    char *data;
+    size_t len, alloc;
+} out;
 
-    assert(r == 0);
+/* Room for n bytes more. */
+static char *room(size_t n)
+{
+    if (out.alloc - out.len < n) {
+        out.alloc = 2 * out.alloc + n;
+        out.data = xrealloc(out.data, out.alloc);
+    }
+    return out.data + out.len;
 }
 
-static void write_escaped(struct buf *b, unsigned char c)
+static void add(const char *text, size_t len)
 {
-    static const char from[] = "\b\n\r\t\f\"\\", to[] = "bnrtf\"\\";
+    memcpy(room(len), text, len);
+    out.len += len;
+}
+
+static void write_char(char c)
+{
+    *room(1) = c;
+    out.len++;
+}
+
+static char *write_escaped(char *to, unsigned char c)
+{
+    static const char from[] = "\b\n\r\t\f\"\\", names[] = "bnrtf\"\\", hex[] = "0123456789abcdef";
     const char *at = memchr(from, c, sizeof(from) - 1);
-    char text[8] = {'\\'};
 
-    if (at)
-        text[1] = to[at - from];
-    else
-        snprintf(text, sizeof(text), "\\u%04x", c);
-    add(b, text, strlen(text));
+    *to++ = '\\';
+    if (at) {
+        *to++ = names[at - from];
+        return to;
+    }
+    memcpy(to, "u00", 3);
+    to[3] = hex[c >> 4];
+    to[4] = hex[c & 15];
+    return to + 5;
 }
 
-static void write_string(struct buf *b, const char *s, size_t len)
+static void write_string(const char *s, size_t len)
 {
-    size_t from = 0, i = 0;
+    char *to = room(6 * len + 2); /* if each is escaped */
 
-    add(b, "\"", 1);
-    for (; i < len; i++) {
+    *to++ = '"';
+    for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)s[i];
 
         if (c >= ' ' && c != '"' && c != '\\')
-            continue;
-        add(b, s + from, i - from);
-        write_escaped(b, c);
-        from = i + 1;
+            *to++ = (char)c;
+        else
+            to = write_escaped(to, c);
     }
-    add(b, s + from, i - from);
-    add(b, "\"", 1);
+    *to++ = '"';
+    out.len = (size_t)(to - out.data);
 }
 
-static void write_array(struct buf *b, struct json_object *j)
+static void write_int(int64_t n)
 {
-    add(b, "[", 1);
+    char digits[20];
+    size_t i = sizeof(digits);
+
+    if (n < 0)
+        write_char('-');
+    for (uint64_t u = n < 0 ? -(uint64_t)n : (uint64_t)n; u || i == sizeof(digits); u /= 10)
+        digits[--i] = (char)('0' + u % 10);
+    add(digits + i, sizeof(digits) - i);
+}
+
+static void write_tree(struct json_object *j);
+
+static void write_array(struct json_object *j)
+{
+    write_char('[');
     for (size_t i = 0; i < json_object_array_length(j); i++) {
         if (i > 0)
-            add(b, ",", 1);
-        text_write(b, json_object_array_get_idx(j, i));
+            write_char(',');
+        write_tree(json_object_array_get_idx(j, i));
     }
-    add(b, "]", 1);
+    write_char(']');
 }
 
-static void write_object(struct buf *b, struct json_object *j)
+static void write_object(struct json_object *j)
 {
-    const char *before = "{";
+    const struct lh_entry *e = lh_table_head(json_object_get_object(j));
 
-    json_object_object_foreach(j, name, value)
-    {
-        add(b, before, 1);
-        write_string(b, name, strlen(name));
-        add(b, ":", 1);
-        text_write(b, value);
-        before = ",";
+    write_char('{');
+    for (; e; e = lh_entry_next(e)) {
+        write_string(lh_entry_k(e), strlen(lh_entry_k(e)));
+        write_char(':');
+        write_tree(lh_entry_v(e));
+        if (lh_entry_next(e))
+            write_char(',');
     }
-    add(b, *before == '{' ? "{}" : "}", *before == '{' ? 2 : 1);
+    write_char('}');
 }
 
-void text_write(struct buf *b, struct json_object *j)
+/* Numbers without a fraction, except for those that may not fit. */
+static bool is_whole(struct json_object *j)
+{
+    return json_object_is_type(j, json_type_int) && json_object_get_int64(j) < INT64_MAX;
+}
+
+static void write_tree(struct json_object *j)
 {
     const char *text;
 
-    switch (json_object_get_type(j)) {
-    case json_type_object:
-        write_object(b, j);
-        break;
-    case json_type_array:
-        write_array(b, j);
-        break;
-    case json_type_string:
-        write_string(b, json_object_get_string(j), (size_t)json_object_get_string_len(j));
-        break;
-    default:
+    if (json_object_is_type(j, json_type_string)) {
+        write_string(json_object_get_string(j), (size_t)json_object_get_string_len(j));
+    } else if (json_object_is_type(j, json_type_object)) {
+        write_object(j);
+    } else if (json_object_is_type(j, json_type_array)) {
+        write_array(j);
+    } else if (is_whole(j)) {
+        write_int(json_object_get_int64(j));
+    } else {
         text = j ? json_object_to_json_string_ext(j, JSON_C_TO_STRING_NOSLASHESCAPE) : "null";
-        add(b, text, strlen(text));
+        add(text, strlen(text));
     }
 }
 
 char *text_of(struct json_object *j)
 {
-    struct buf b = BUF_INIT(64u << 20);
-
-    text_write(&b, j);
-    return buf_steal(&b);
+    out.len = 0;
+    write_tree(j);
+    return xmemdup0(out.data, out.len);
 }
