@@ -47,7 +47,7 @@ static size_t plain_run(const unsigned char *s, size_t len)
     while (i < len) {
         if (s[i] < 0x20 || s[i] == '"' || s[i] == '\\')
             break;
-        n = utf8_sequence(s + i, len - i, &bad);
+        n = s[i] < 0x80 ? 1 : utf8_sequence(s + i, len - i, &bad);
         if (n == 0)
             break;
         i += n;
@@ -163,7 +163,7 @@ size_t json_stored_len(const char *str, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (str[i] == '<' || str[i] == '>' || str[i] == '&')
             n += 5;
-        else if (len - i >= 3 &&
+        else if (str[i] == '\xe2' && len - i >= 3 &&
                  (!memcmp(str + i, "\xe2\x80\xa8", 3) || !memcmp(str + i, "\xe2\x80\xa9", 3)))
             n += 3;
     }
@@ -177,7 +177,8 @@ size_t json_text_stored_len(const char *json)
     for (const char *p = json; *p; p++, n++) {
         if (*p == '<' || *p == '>' || *p == '&') {
             n += 5;
-        } else if (!strncmp(p, "\xe2\x80\xa8", 3) || !strncmp(p, "\xe2\x80\xa9", 3)) {
+        } else if (*p == '\xe2' &&
+                   (!strncmp(p, "\xe2\x80\xa8", 3) || !strncmp(p, "\xe2\x80\xa9", 3))) {
             n += 3; /* the other two bytes are counted as they come */
         } else if (*p == '\\') {
             p++; /* never the last */
