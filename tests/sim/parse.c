@@ -90,19 +90,26 @@ static struct json_object *string(struct text *t)
     return escaped(t, from);
 }
 
+struct name {
+    char *text;
+    unsigned long hash; /* as json-c counts it */
+};
+
 /* The name as it is kept for all runs; NULL: its place has another one. */
-static const char *kept_name(const char *name, size_t len)
+static const struct name *kept_name(struct json_object *j, const char *name, size_t len)
 {
-    static char *names[NAMES];
+    static struct name names[NAMES];
+    struct name *n;
     uint64_t h = len;
-    char **place;
 
     for (size_t i = 0; i < len; i++)
         h = h * 31 + (unsigned char)name[i];
-    place = &names[(h ^ h >> 12) % NAMES];
-    if (!*place)
-        *place = xmemdup0(name, len);
-    return strncmp(*place, name, len) == 0 && !(*place)[len] ? *place : NULL;
+    n = &names[(h ^ h >> 12) % NAMES];
+    if (!n->text) {
+        n->text = xmemdup0(name, len);
+        n->hash = lh_get_hash(json_object_get_object(j), n->text);
+    }
+    return strncmp(n->text, name, len) == 0 && !n->text[len] ? n : NULL;
 }
 
 /* ---- the others ------------------------------------------------------------------------------ */
@@ -133,7 +140,8 @@ static bool has(struct json_object *j, const char *kept)
 static bool member(struct text *t, struct json_object *j)
 {
     char copy[NAME_MAX_BYTES];
-    const char *name = t->p + 1, *kept;
+    const char *name = t->p + 1;
+    const struct name *kept;
     struct json_object *v;
     size_t len;
 
@@ -145,13 +153,13 @@ static bool member(struct text *t, struct json_object *j)
         return false;
     memcpy(copy, name, len);
     copy[len] = '\0';
-    kept = kept_name(name, len);
+    kept = kept_name(j, name, len);
     if (next(t) == 'n')
         return take_word(t, "null") && json_object_object_add(j, copy, NULL) == 0;
     v = value(t);
-    if (v && kept && !has(j, kept))
-        json_object_object_add_ex(j, kept, v,
-                                  JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
+    if (v && kept && !has(j, kept->text))
+        lh_table_insert_w_hash(json_object_get_object(j), kept->text, v, kept->hash,
+                               JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
     else if (v)
         json_object_object_add(j, copy, v);
     return v != NULL;
@@ -176,7 +184,7 @@ static struct json_object *object(struct text *t)
 
 static struct json_object *array(struct text *t)
 {
-    struct json_object *j = json_object_new_array(), *v;
+    struct json_object *j = json_object_new_array_ext(4), *v;
 
     t->p++;
     if (take(t, ']'))

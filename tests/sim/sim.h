@@ -336,7 +336,8 @@ void known_clear(void);
 struct json_object *known_part(const char *text, size_t len);
 
 /* parse.c */
-struct json_object *parse_quickly(const char *data, size_t len); /* NULL: that is for json_parse() */
+/* NULL: the text is for json_parse(). */
+struct json_object *parse_quickly(const char *data, size_t len);
 
 /* text.c */
 char *text_of(struct json_object *j); /* to be freed */
