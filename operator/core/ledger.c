@@ -172,9 +172,10 @@ void ledger_check(const struct ledger *l)
     const struct pool_counts *c;
     const struct ns_count *n;
     const struct entry *e;
-    size_t pos = 0, of_pools = 0, by_ns = 0;
+    size_t pos = 0, of_pools = 0, by_ns = 0, verbs[LEDGER_VERBS] = {0};
 
     while ((e = map_next(&l->entries, &pos, NULL))) {
+        verbs[e->verb]++;
         assert(!e->pool_key || ledger_count(l, e->verb, e->pool_key) > 0);
         of_pools += e->pool_key != NULL;
     }
@@ -185,6 +186,7 @@ void ledger_check(const struct ledger *l)
     pos = 0;
     while ((n = map_next(&l->by_ns, &pos, NULL)))
         by_ns += n->entries;
+    assert(memcmp(verbs, l->verbs, sizeof(verbs)) == 0);
     assert(of_pools == 0);
     assert(by_ns == l->entries.count);
 }
