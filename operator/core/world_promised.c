@@ -108,6 +108,7 @@ void world_fence(struct world *w, const char *sandbox_key, const char *pod_key, 
     const struct sandbox *s = world_sandbox(w, sandbox_key);
     struct sandbox_state *st = map_get(&w->sandbox_states, sandbox_key);
 
+    assert(map_get(&w->promising, pod_key) && rv);
     if (!st || !s || !str_eq(s->meta.rv, rv)) {
         world_promise_end(w, pod_key);
         return;

@@ -62,6 +62,8 @@ struct write *write_begin(struct world *w, const char *key, const struct action 
     char pool_key[META_KEY_MAX], sandbox_key[META_KEY_MAX];
     struct write *wr;
 
+    assert(!name == (verb != LEDGER_CREATE));
+    assert(!a->ready_body || verb == LEDGER_CLAIM);
     if (a->pool)
         meta_key(pool_key, a->ns, a->pool);
     if (a->other_name)
@@ -85,6 +87,7 @@ struct write *write_begin_beside(struct world *w, struct write *claim, const str
     struct write *wr = write_new(w, LEDGER_STATUS, &api_sandbox, a->ns, a->other_name, NULL, now);
     char key[META_KEY_MAX];
 
+    assert(claim->verb == LEDGER_CLAIM && !claim->beside && a->ready_body);
     wr->promised = xasprintf("%s/%s", a->ns, a->name);
     meta_key(key, a->ns, a->other_name);
     world_fence_end(w, key); /* the pod that was kept is this one, or is of no use */
@@ -140,6 +143,8 @@ static void wake(struct world *w, const struct write *wr, const char *prefix, co
 
 static void end_entries(struct world *w, struct write *wr, const char *key)
 {
+    assert(!wr->beside || wr->beside->beside == wr);
+    assert(!wr->promised || (wr->verb == LEDGER_STATUS && wr->kind == &api_sandbox));
     if (wr->kind == &api_pod || !wr->beside)
         ledger_end(w->ledger, wr->kind, key);
     if (wr->verb == LEDGER_CLAIM && !wr->beside)
@@ -400,6 +405,7 @@ static void become_read(struct world *w, struct write *wr, struct now now)
 {
     char key[META_KEY_MAX];
 
+    assert(wr->verb == LEDGER_CLAIM && wr->kind == &api_pod);
     wake_waiting(w, wr);
     meta_key(key, wr->ns, wr->name);
     ledger_begin(w->ledger, LEDGER_READ, &api_pod, key, wr->pool_key);
