@@ -17,11 +17,12 @@
 #define CHECKED_MAX 100 /* pods and sandboxes */
 #define TURN_KEYS 64
 #define KINDS 4
-/* Writes that wait take memory, and stand before those of others. So a namespace that has many
- * under way is not planned until some are answered, nor, where all have many, is one with more than
- * a few. A plan may begin several. */
-#define NS_WRITES_MAX 128
-#define ALL_WRITES_MAX 1024
+/* A write that is begun has decided what it says, and waits in the line of requests. So no more are
+ * begun than keep the line full (send_window.h): a namespace that has so many under way is not
+ * planned until some are answered, nor, where all have many, is one with more than a few. The keys
+ * that wait are planned with what is known then. A plan may begin several. */
+#define NS_WRITES_MAX 48
+#define ALL_WRITES_MAX 512
 #define NS_WRITES_LEAST 8
 
 struct manager {

@@ -18,9 +18,9 @@
  * - A pod that is of no use any more, such as one whose main container has ended for good, is
  *   replaced, no faster than pods are made then.
  * - Status is written when it changed, at most once a second.
- * - A plan deletes no more than DELETES_AT_ONCE pods. Each that is answered has the pool planned
- *   again, so the rest goes then. While claims of any pool come, pods that are only outdated or too
- *   many go one by one: see refill_step.h.
+ * - At most DELETES_AT_ONCE deletes of a pool are under way. Each that is answered has the pool
+ *   planned again, so the rest goes then. While claims of any pool come, pods that are only
+ * outdated or too many go one by one: see refill_step.h.
  */
 #include "operator/core/plan.h"
 
@@ -33,7 +33,7 @@
 
 #define STATUS_INTERVAL_NS NSEC_PER_SEC
 #define UNPROVEN_PODS 18   /* and two more in the ten minutes after */
-#define DELETES_AT_ONCE 64 /* per plan: a write that waits takes memory */
+#define DELETES_AT_ONCE 16 /* per pool, as creates */
 /* A pod that is not ready after this time without giving a reason is reported. */
 #define SLOW_POD_NS (120 * NSEC_PER_SEC)
 #define FOREIGN_TOLD_NS (60 * NSEC_PER_SEC) /* an Event a pool */
@@ -45,6 +45,7 @@ struct census {
     const struct shelf *shelf;
     const struct pod *going[DELETES_AT_ONCE];
     unsigned going_count;
+    unsigned going_max;
     size_t delete_room;   /* how many more may go that are only outdated or too many */
     int64_t more_mono_ns; /* when that may be more; 0: see refill_delete_room() */
     size_t count;         /* idle, alive, without a write under way */
@@ -112,7 +113,7 @@ static struct action *delete_pod(const struct pod *p, const char *reason, struct
 {
     struct action *a;
 
-    if (c->going_count == DELETES_AT_ONCE)
+    if (c->going_count >= c->going_max)
         return NULL;
     c->going[c->going_count++] = p;
     uncount(p, c);
@@ -132,8 +133,11 @@ static int64_t calm_at(const struct world *w, struct now now)
 static void see_deletes(const struct world *w, const char *key, const struct pool_state *st,
                         struct now now, struct census *c)
 {
-    c->delete_room = refill_delete_room(&st->refill, ledger_count(w->ledger, LEDGER_DELETE, key),
-                                        calm_at(w, now), now.mono_ns, &c->more_mono_ns);
+    size_t deleting = ledger_count(w->ledger, LEDGER_DELETE, key);
+
+    c->going_max = deleting < DELETES_AT_ONCE ? DELETES_AT_ONCE - (unsigned)deleting : 0;
+    c->delete_room =
+        refill_delete_room(&st->refill, deleting, calm_at(w, now), now.mono_ns, &c->more_mono_ns);
 }
 
 /* Nothing depends on it: claims go first. */
