@@ -178,6 +178,8 @@ static void wake_waiting(struct world *w, struct write *wr)
         wake(w, wr, PLAN_SANDBOX, pod->sandbox);
     if (pod && pod_orphan(pod))
         wake(w, wr, PLAN_POOL, pod->pool);
+    if (pod && wr->verb == LEDGER_DELETE && wr->pool_key)
+        world_wake_waiting(w, wr->pool_key); /* it stays, if the delete was not done */
 }
 
 /* The key is planned again: at once after success, with back-off after a failure. */

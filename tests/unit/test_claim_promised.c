@@ -381,6 +381,19 @@ static void test_kept_pod_is_gone(void **state)
     assert_call(r, "PATCH /api/v1/namespaces/ns/pods/b");
 }
 
+/* A pod is just being deleted when somebody begins to wait, and then it is not. */
+static void test_pod_whose_delete_fails_goes_to_who_waits(void **state)
+{
+    struct rig *r = *state;
+
+    start(r, pod_object(r, "a", NULL), pool_object(r, 0), NULL, NULL);
+    assert_call(r, DELETE_A);
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "s", ""));
+    assert_no_call(r, POD_A);
+    answer_status(r, DELETE_A, 500, "InternalError");
+    assert_claimed_for(r, "\"uid\":\"uid-s\"");
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -408,6 +421,7 @@ int main(void)
         T(test_sandbox_has_changed_since_its_status_was_lost),
         T(test_sandbox_is_gone_since_its_status_was_lost),
         T(test_kept_pod_is_gone),
+        T(test_pod_whose_delete_fails_goes_to_who_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
