@@ -735,6 +735,7 @@ void world_free(struct world *w)
 {
     struct pool_state *ps;
     struct sandbox_state *ss;
+    char *kept_for;
     size_t pos = 0;
 
     if (!w)
@@ -745,6 +746,9 @@ void world_free(struct world *w)
     pos = 0;
     while ((ss = map_next(&w->sandbox_states, &pos, NULL)))
         sandbox_state_free(ss);
+    pos = 0;
+    while ((kept_for = map_next(&w->kept, &pos, NULL)))
+        free(kept_for);
     map_done(&w->pool_states);
     map_done(&w->sandbox_states);
     world_shelves_done(w);
@@ -754,6 +758,7 @@ void world_free(struct world *w)
     index_done(&w->tasks_by_sandbox);
     index_done(&w->sandboxes_by_pod);
     map_done(&w->promising);
+    map_done(&w->kept);
     store_free(w->pools);
     store_free(w->sandboxes);
     store_free(w->tasks);

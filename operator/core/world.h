@@ -112,6 +112,7 @@ struct world {
     struct index tasks_by_sandbox; /* unfinished tasks, by "namespace/sandboxRef" */
     struct index sandboxes_by_pod; /* those that world_sandbox_promised(), by "namespace/podName" */
     struct map promising;          /* the keys of pods that statuses under way name */
+    struct map kept; /* for whom world_fence() keeps a pod: the sandbox's key, by the pod's */
     struct ledger *ledger;
     struct queue *queue;
     struct map pool_states;    /* by key */
@@ -182,7 +183,7 @@ void world_fence_end(struct world *w, const char *sandbox_key);
 struct pod *world_fenced_pod(const struct world *w, const char *sandbox_key);
 /* Whether an idle pod is able to serve. */
 bool world_pod_able(const struct pod *p);
-/* Queues the sandboxes that wait for this pod to be claimed. */
+/* Queues the sandboxes that wait for this pod to be claimed, and the one that it is kept for. */
 void world_queue_promised(struct world *w, const struct pod *p);
 
 /* The API server has answered a create with this pod. Call it before the pod goes into the store.

@@ -88,7 +88,7 @@ static void check_states(const struct world *w)
 {
     const struct sandbox_state *st;
     const struct pool_state *pool;
-    size_t pos = 0;
+    size_t pos = 0, kept = 0;
 
     while ((st = map_next(&w->sandbox_states, &pos, NULL))) {
         assert(!st->not_believed_why == !st->agent.not_believed_since_mono_ns);
@@ -96,7 +96,10 @@ static void check_states(const struct world *w)
         assert(!st->outside || st->next_claim_mono_ns);
         assert(!st->fenced_pod == !st->fenced_rv);
         assert(!st->fenced_pod || map_get(&w->promising, st->fenced_pod));
+        assert(!st->fenced_pod || map_get(&w->kept, st->fenced_pod));
+        kept += st->fenced_pod != NULL;
     }
+    assert(w->kept.count == kept);
     pos = 0;
     while ((pool = map_next(&w->pool_states, &pos, NULL))) {
         assert(!pool->create_error || pool->create_error_reason);

@@ -100,6 +100,7 @@ void world_fence_end(struct world *w, const char *sandbox_key)
         return;
     st->fenced_pod = NULL;
     str_set(&st->fenced_rv, NULL);
+    free(map_del(&w->kept, pod_key));
     world_promise_end(w, pod_key);
 }
 
@@ -116,6 +117,7 @@ void world_fence(struct world *w, const char *sandbox_key, const char *pod_key, 
     world_fence_end(w, sandbox_key);
     st->fenced_pod = xstrdup(pod_key);
     st->fenced_rv = xstrdup(rv);
+    map_put(&w->kept, pod_key, xstrdup(sandbox_key));
 }
 
 /* rv: what the sandbox has now; NULL: it is gone. */
@@ -157,9 +159,13 @@ void world_promise(struct world *w, struct sandbox *was, struct sandbox *is)
 void world_queue_promised(struct world *w, const struct pod *p)
 {
     const struct index_bucket *b;
+    const char *kept_for;
     char key[META_KEY_MAX];
 
     meta_key(key, p->meta.ns, p->meta.name);
+    kept_for = map_get(&w->kept, key);
+    if (kept_for)
+        world_queue(w, PLAN_SANDBOX, kept_for);
     b = index_get(&w->sandboxes_by_pod, key);
     for (size_t i = 0; i < b->count; i++)
         if (!str_eq(b->items[i]->name, p->sandbox)) /* who has it waits for nothing */

@@ -308,8 +308,8 @@ static void test_pod_is_deleted_as_a_second_one(void **state)
 /* ---- a status that may take place after it was read back ---------------------------------------
  */
 
-/* The status of s is lost, and s is as before; the claim of pod a is refused. u waits, too. */
-static char *lose_status(struct rig *r)
+/* The next status of s is lost, and s is as before; the claim of pod a is refused. u waits, too. */
+static char *lose_status(struct rig *r, const char *status)
 {
     char *before;
 
@@ -317,7 +317,7 @@ static char *lose_status(struct rig *r)
           sandbox_object(r, "first", ""), NULL);
     answer_object(r, POD_Z, pod_object(r, "z", "first"));
     answer_object(r, FIRST_STATUS, ready_with(r, "first", "z"));
-    before = sandbox_object(r, "s", "");
+    before = sandbox_object(r, "s", status);
     watch(r, "sandboxes", "ADDED", xstrdup(before));
     watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
     lose(r, SANDBOX_STATUS);
@@ -330,7 +330,7 @@ static void test_status_comes_late(void **state)
 {
     struct rig *r = *state;
 
-    free(lose_status(r));
+    free(lose_status(r, ""));
     assert_no_call(r, POD_A);
     watch(r, "sandboxes", "MODIFIED", ready_with(r, "s", "a"));
     fake_advance(&r->ops, 2000);
@@ -342,7 +342,7 @@ static void test_status_never_comes(void **state)
 {
     struct rig *r = *state;
 
-    free(lose_status(r));
+    free(lose_status(r, ""));
     assert_no_call(r, POD_A);
     fake_advance(&r->ops, 2000);
     assert_claimed_for(r, "\"uid\":\"uid-s\"");
@@ -355,7 +355,7 @@ static void test_sandbox_has_changed_since_its_status_was_lost(void **state)
 {
     struct rig *r = *state;
 
-    free(lose_status(r));
+    free(lose_status(r, ""));
     watch(r, "sandboxes", "MODIFIED", sandbox_object(r, "s", ""));
     assert_claimed_for(r, "\"uid\":\"uid-u\"");
 }
@@ -363,7 +363,7 @@ static void test_sandbox_has_changed_since_its_status_was_lost(void **state)
 static void test_sandbox_is_gone_since_its_status_was_lost(void **state)
 {
     struct rig *r = *state;
-    cleanup_free char *before = lose_status(r);
+    cleanup_free char *before = lose_status(r, "");
 
     watch(r, "sandboxes", "DELETED", xstrdup(before));
     assert_claimed_for(r, "\"uid\":\"uid-u\"");
@@ -374,11 +374,34 @@ static void test_kept_pod_is_gone(void **state)
 {
     struct rig *r = *state;
 
-    free(lose_status(r));
+    free(lose_status(r, ""));
     watch(r, "pods", "DELETED", pod_object(r, "a", NULL));
     watch(r, "pods", "ADDED", pod_object(r, "b", NULL));
     fake_advance(&r->ops, 2000);
     assert_call(r, "PATCH /api/v1/namespaces/ns/pods/b");
+}
+
+#define PENDING                                                                                    \
+    "\"phase\":\"Pending\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\","              \
+    "\"reason\":\"WaitingForPod\",\"message\":\"waiting for an idle pod of WarmPool p, 5m0s at "   \
+    "most\",\"lastTransitionTime\":\"2026-01-02T03:04:05Z\"}]"
+
+/* The pod that is kept is not ready for a moment, and its sandbox says already that it waits. When
+ * the pod is ready again, nobody else may take it: the sandbox has to be told. */
+static void test_kept_pod_gets_ready_again(void **state)
+{
+    struct rig *r = *state;
+    char *unready;
+
+    free(lose_status(r, PENDING));
+    unready = pod_object(r, "a", NULL);
+    memcpy(strstr(unready, "True"), "None", 4);
+    watch(r, "pods", "MODIFIED", unready);
+    fake_advance(&r->ops, 2000);
+    assert_no_call(r, POD_A);
+    assert_no_call(r, SANDBOX_STATUS);
+    watch(r, "pods", "MODIFIED", pod_object(r, "a", NULL));
+    assert_claimed_for(r, "\"uid\":\"uid-s\"");
 }
 
 /* A pod is just being deleted when somebody begins to wait, and then it is not. */
@@ -421,6 +444,7 @@ int main(void)
         T(test_sandbox_has_changed_since_its_status_was_lost),
         T(test_sandbox_is_gone_since_its_status_was_lost),
         T(test_kept_pod_is_gone),
+        T(test_kept_pod_gets_ready_again),
         T(test_pod_whose_delete_fails_goes_to_who_waits),
     };
 
