@@ -179,6 +179,7 @@ void world_promise_end(struct world *w, const char *pod_key);
  * gets the pod. A sandbox has one such pod, the last one. */
 void world_fence(struct world *w, const char *sandbox_key, const char *pod_key, const char *rv);
 void world_fence_end(struct world *w, const char *sandbox_key);
+bool world_fences(const struct world *w, const char *sandbox_key, const char *pod_key);
 /* The pod that is kept for the sandbox, if it can be claimed; NULL: none. */
 struct pod *world_fenced_pod(const struct world *w, const char *sandbox_key);
 /* Whether an idle pod is able to serve. */

@@ -120,6 +120,11 @@ void world_fence(struct world *w, const char *sandbox_key, const char *pod_key, 
     map_put(&w->kept, pod_key, xstrdup(sandbox_key));
 }
 
+bool world_fences(const struct world *w, const char *sandbox_key, const char *pod_key)
+{
+    return str_eq(map_get(&w->kept, pod_key), sandbox_key);
+}
+
 /* rv: what the sandbox has now; NULL: it is gone. */
 static void end_old_fence(struct world *w, const struct meta *sandbox, const char *rv)
 {

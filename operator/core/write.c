@@ -90,7 +90,8 @@ struct write *write_begin_beside(struct world *w, struct write *claim, const str
     assert(claim->verb == LEDGER_CLAIM && !claim->beside && a->ready_body);
     wr->promised = xasprintf("%s/%s", a->ns, a->name);
     meta_key(key, a->ns, a->other_name);
-    world_fence_end(w, key); /* the pod that was kept is this one, or is of no use */
+    if (world_fences(w, key, wr->promised))
+        world_fence_end(w, key);
     world_promise_begin(w, wr->promised);
     wr->plan_key = xstrdup(claim->plan_key);
     wr->uid = xstrdup(a->other_uid);

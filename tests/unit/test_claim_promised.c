@@ -404,6 +404,33 @@ static void test_kept_pod_gets_ready_again(void **state)
     assert_claimed_for(r, "\"uid\":\"uid-s\"");
 }
 
+/* The claim of the pod had a Conflict, and the pod is still being read: the sandbox takes another
+ * one meanwhile. The status that was lost may take place as before. */
+static void test_pod_is_kept_while_it_is_read(void **state)
+{
+    struct rig *r = *state;
+    char *before;
+
+    start(r, join(pod_object(r, "z", NULL), pod_object(r, "a", NULL)), pool_object(r, 1),
+          sandbox_object(r, "first", ""), NULL);
+    answer_object(r, POD_Z, pod_object(r, "z", "first"));
+    answer_object(r, FIRST_STATUS, ready_with(r, "first", "z"));
+    before = sandbox_object(r, "s", "");
+    watch(r, "sandboxes", "ADDED", xstrdup(before));
+    watch(r, "sandboxes", "ADDED", sandbox_object(r, "u", ""));
+    answer_status(r, POD_A, 409, "Conflict");
+    lose(r, SANDBOX_STATUS);
+    answer(r, READ_SANDBOX, 200, before);
+    watch(r, "pods", "ADDED", pod_object(r, "b", NULL));
+    assert_call(r, "PATCH /api/v1/namespaces/ns/pods/b");
+    assert_status(r, "\"podUID\":\"uid-b\"");
+    answer_object(r, READ_POD, pod_object(r, "a", NULL));
+    assert_no_call(r, POD_A);
+    answer_object(r, SANDBOX_STATUS, ready_with(r, "s", "b"));
+    assert_claimed_for(r, "\"uid\":\"uid-u\"");
+    free(before);
+}
+
 /* A pod is just being deleted when somebody begins to wait, and then it is not. */
 static void test_pod_whose_delete_fails_goes_to_who_waits(void **state)
 {
@@ -445,6 +472,7 @@ int main(void)
         T(test_sandbox_is_gone_since_its_status_was_lost),
         T(test_kept_pod_is_gone),
         T(test_kept_pod_gets_ready_again),
+        T(test_pod_is_kept_while_it_is_read),
         T(test_pod_whose_delete_fails_goes_to_who_waits),
     };
 
