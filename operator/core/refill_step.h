@@ -15,7 +15,7 @@
  *
  * Idle pods that are outdated or too many are deleted, and each that goes costs the cluster as much
  * as a claim. So while claims of any pool come, a pool deletes one after the other, and each only
- * when DELETE_REST times what the one before took is over.
+ * when DELETE_REST times what the one before took is over, DELETE_REST_MAX at most.
  *
  * A create is slow if the pool gets pods at a fourth, or less, of the rate that the quickest create
  * would give, one after the other. So creates are not slow when they only wait for each other.

@@ -367,6 +367,23 @@ static void test_deletes_among_claims_come_one_by_one(void **state)
     assert_int_equal(refill_delete_room(&r, 0, calm, now + MS(60), &again), 1);
 }
 
+/* One that was not answered in 30 s does not stop the others for minutes, while others claim
+ * without end. */
+static void test_deletes_among_claims_rest_for_seconds_at_most(void **state)
+{
+    struct refill r = {0};
+    int64_t now = NSEC_PER_SEC, again;
+
+    refill_delete_begun(&r, now);
+    refill_deleted(&r, 30 * NSEC_PER_SEC);
+    now += 30 * NSEC_PER_SEC;
+    refill_delete_begun(&r, now);
+    refill_deleted(&r, MS(10));
+    assert_int_equal(refill_delete_room(&r, 0, now + MS(60000), now + MS(10), &again), 0);
+    assert_int_equal(again, now + MS(3000));
+    assert_int_equal(refill_delete_room(&r, 0, now + MS(60000), again, &again), 1);
+}
+
 static size_t deletes_of(struct fixture *f)
 {
     const char *at = fixture_plan(f, POOL, NULL);
@@ -443,6 +460,7 @@ int main(void)
         T(test_slow_server_gets_fewer_creates),
         T(test_waiting_sandboxes_get_pods_at_once),
         T(test_deletes_among_claims_come_one_by_one),
+        T(test_deletes_among_claims_rest_for_seconds_at_most),
         T(test_claims_of_any_pool_hold_up_deletes),
         T(test_claims_of_other_pools_narrow_growth),
     };
