@@ -178,7 +178,7 @@ size_t refill_delete_room(const struct refill *r, size_t deleting, int64_t calm_
     if (deleting > 0)
         return 0; /* its end plans the pool */
     if (now_mono_ns >= r->delete_mono_ns)
-        return 1;
+        return 1 + r->deletes_refused;
     *ret_again_mono_ns = MIN(calm_mono_ns, r->delete_mono_ns);
     return 0;
 }
@@ -188,8 +188,9 @@ void refill_delete_begun(struct refill *r, int64_t now_mono_ns)
     r->delete_mono_ns = now_mono_ns + MIN(DELETE_REST * r->delete_took_ns, DELETE_REST_MAX_NS);
 }
 
-void refill_deleted(struct refill *r, int64_t took_ns)
+void refill_deleted(struct refill *r, bool refused, int64_t took_ns)
 {
     assert(took_ns >= 0);
+    r->deletes_refused = refused ? r->deletes_refused + 1 : 0;
     r->delete_took_ns = took_ns;
 }

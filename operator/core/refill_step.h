@@ -16,6 +16,8 @@
  * Idle pods that are outdated or too many are deleted, and each that goes costs the cluster as much
  * as a claim. So while claims of any pool come, a pool deletes one after the other, and each only
  * when DELETE_REST times what the one before took is over, DELETE_REST_MAX at most.
+ * A pod whose delete is refused is tried again, together with as many others as were refused in a
+ * row: else it would hold up all that are to go after it.
  *
  * A create is slow if the pool gets pods at a fourth, or less, of the rate that the quickest create
  * would give, one after the other. So creates are not slow when they only wait for each other.
@@ -42,8 +44,9 @@ struct refill {
     int64_t took_ns; /* the last create, divided by those under way with it */
     int64_t best_ns; /* the quickest create of late */
     int64_t best_mono_ns;
-    int64_t delete_took_ns; /* the last delete */
-    int64_t delete_mono_ns; /* when the next one may begin while claims come */
+    int64_t delete_took_ns;   /* the last delete */
+    int64_t delete_mono_ns;   /* when the next one may begin while claims come */
+    unsigned deletes_refused; /* since one was not */
 };
 
 /* What a plan of the pool sees. */
@@ -74,8 +77,9 @@ void refill_begun(struct refill *r, int64_t now_mono_ns);
 size_t refill_delete_room(const struct refill *r, size_t deleting, int64_t calm_mono_ns,
                           int64_t now_mono_ns, int64_t *ret_again_mono_ns);
 void refill_delete_begun(struct refill *r, int64_t now_mono_ns);
-/* A delete was answered, or was not: it took this long. */
-void refill_deleted(struct refill *r, int64_t took_ns);
+/* A delete was answered, or was not: it took this long. refused: the API server will not have it.
+ */
+void refill_deleted(struct refill *r, bool refused, int64_t took_ns);
 /* When no claim will be near any more, as far as is known. claims: those under way.
  * claim_mono_ns: when the last one was answered (0: none was). 0: none is near. */
 int64_t refill_calm_at(size_t claims, int64_t claim_mono_ns, int64_t now_mono_ns);

@@ -343,7 +343,8 @@ static void note_delete(struct world *w, struct write *wr, const struct kube_res
     struct meta *m;
 
     if (wr->pool_key)
-        refill_deleted(&world_pool_state(w, wr->pool_key)->refill, now.mono_ns - wr->begun_mono_ns);
+        refill_deleted(&world_pool_state(w, wr->pool_key)->refill, is_refusal(res->reason),
+                       now.mono_ns - wr->begun_mono_ns);
     if (res->reason != KUBE_OK)
         return;
     meta_key(key, wr->ns, wr->name);

@@ -1,4 +1,5 @@
 /* When a pool's missing pods are made: alone, and beside claims. */
+#include "operator/core/write.h"
 #include "tests/unit/plan_objects.h"
 
 #define POOL_KEY "ns/p"
@@ -354,11 +355,11 @@ static void test_deletes_among_claims_come_one_by_one(void **state)
     assert_int_equal(again, 0);
     assert_int_equal(refill_delete_room(&r, 0, calm, now, &again), 1);
     refill_delete_begun(&r, now); /* how long it takes is not known yet */
-    refill_deleted(&r, MS(10));
+    refill_deleted(&r, false, MS(10));
     now += MS(10);
     assert_int_equal(refill_delete_room(&r, 0, calm, now, &again), 1);
     refill_delete_begun(&r, now);
-    refill_deleted(&r, MS(20));
+    refill_deleted(&r, false, MS(20));
     now += MS(20);
     assert_int_equal(refill_delete_room(&r, 0, calm, now, &again), 0);
     assert_int_equal(again, now + MS(60)); /* eight times what the first one took */
@@ -375,10 +376,10 @@ static void test_deletes_among_claims_rest_for_seconds_at_most(void **state)
     int64_t now = NSEC_PER_SEC, again;
 
     refill_delete_begun(&r, now);
-    refill_deleted(&r, 30 * NSEC_PER_SEC);
+    refill_deleted(&r, false, 30 * NSEC_PER_SEC);
     now += 30 * NSEC_PER_SEC;
     refill_delete_begun(&r, now);
-    refill_deleted(&r, MS(10));
+    refill_deleted(&r, false, MS(10));
     assert_int_equal(refill_delete_room(&r, 0, now + MS(60000), now + MS(10), &again), 0);
     assert_int_equal(again, now + MS(3000));
     assert_int_equal(refill_delete_room(&r, 0, now + MS(60000), again, &again), 1);
@@ -427,6 +428,50 @@ static void test_claims_of_any_pool_hold_up_deletes(void **state)
     }
 }
 
+/* The plan of the pool is done: the API server deletes each pod but p-3. */
+static void do_deletes(struct fixture *f)
+{
+    cleanup_actions struct actions actions;
+    int64_t due;
+
+    actions_init(&actions);
+    plan(f->w, POOL, f->now, &actions);
+    for (const struct action *a = actions.first; a; a = a->next) {
+        bool refused = a->type == ACTION_DELETE && strcmp(a->name, "p-3") == 0;
+        struct kube_result res = {.reason = refused ? KUBE_FORBIDDEN : KUBE_OK,
+                                  .http_status = refused ? 403 : 200,
+                                  .retry_after_ms = -1,
+                                  .message = "no"};
+        struct write *wr;
+
+        plan_begun(f->w, POOL, a, f->now);
+        if (a->type != ACTION_DELETE)
+            continue;
+        wr = write_begin(f->w, POOL, a, NULL, f->now);
+        write_answered(f->w, wr, &res, f->now, &due);
+        write_free(wr);
+    }
+}
+
+/* Others claim without end, and a policy keeps a pod, which is the first to go. */
+static void test_pod_that_cannot_be_deleted_holds_up_no_others(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 0, "busybox");
+    for (int i = 0; i < 4; i++) {
+        cleanup_free char *name = xasprintf("p-%d", i);
+
+        put_pod(f, name, true, NULL);
+    }
+    for (int i = 0; i < 10; i++) {
+        f->w->claim_mono_ns = f->now.mono_ns;
+        do_deletes(f);
+        fixture_pass(f, 100);
+    }
+    assert_int_equal(shelf_count(world_shelf(f->w, POOL_KEY), MARK_FRESH_READY), 1);
+}
+
 /* Growth is for later, claims are waited for. But each of its creates that is answered lets the
  * next one go: growth does not stop. */
 static void test_claims_of_other_pools_narrow_growth(void **state)
@@ -462,6 +507,7 @@ int main(void)
         T(test_deletes_among_claims_come_one_by_one),
         T(test_deletes_among_claims_rest_for_seconds_at_most),
         T(test_claims_of_any_pool_hold_up_deletes),
+        T(test_pod_that_cannot_be_deleted_holds_up_no_others),
         T(test_claims_of_other_pools_narrow_growth),
     };
 
