@@ -5,7 +5,7 @@
  *   first, then the ones that are not ready, then the youngest.
  * - A changed template, another signing key or another wire version replaces idle pods, never so
  *   many at once that fewer than replicas minus max(1, a quarter) are ready. Bound pods are left
- * alone.
+ *   alone.
  * - Claims go first. While claims come, pods are made as fast as pods are claimed; in a burst of
  *   claims, and after a slow answer, fewer; for sandboxes that wait, at once: see refill_step.h.
  * - Until a template has brought one ready pod, at most UNPROVEN_PODS are made from it, by all

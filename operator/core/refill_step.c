@@ -4,7 +4,7 @@
 #define REFILL_HOLD_MAX_NS (3 * NSEC_PER_SEC)
 #define CATCH_UP_REST 8 /* such creates keep a connection busy for an eighth of the time */
 #define DELETE_REST 8
-#define DELETE_REST_MAX_NS (3 * NSEC_PER_SEC) /* claims may come without end */
+#define REST_MAX_NS (3 * NSEC_PER_SEC) /* claims may come without end */
 #define SLOW_FACTOR 4
 /* A create that takes this long is quick, however quick others were. */
 #define QUICK_NS (20 * NSEC_PER_MSEC)
@@ -162,7 +162,7 @@ void refill_begun(struct refill *r, int64_t now_mono_ns)
 {
     assert(r->owed <= AMONG_CLAIMS);
     if (r->owed == 0)
-        r->more_mono_ns = now_mono_ns + CATCH_UP_REST * r->took_ns;
+        r->more_mono_ns = now_mono_ns + MIN(CATCH_UP_REST * r->took_ns, REST_MAX_NS);
     else
         r->owed--;
 }
@@ -185,7 +185,7 @@ size_t refill_delete_room(const struct refill *r, size_t deleting, int64_t calm_
 
 void refill_delete_begun(struct refill *r, int64_t now_mono_ns)
 {
-    r->delete_mono_ns = now_mono_ns + MIN(DELETE_REST * r->delete_took_ns, DELETE_REST_MAX_NS);
+    r->delete_mono_ns = now_mono_ns + MIN(DELETE_REST * r->delete_took_ns, REST_MAX_NS);
 }
 
 void refill_deleted(struct refill *r, bool refused, int64_t took_ns)

@@ -490,6 +490,26 @@ static void test_claims_of_other_pools_narrow_growth(void **state)
     assert_int_equal(refill_room(&r, &need, NSEC_PER_SEC, &again), CREATES_AT_ONCE);
 }
 
+/* Nor does a slow create hold up the next one for longer, while claims come. */
+static void test_creates_among_claims_rest_for_seconds_at_most(void **state)
+{
+    struct refill r = {0};
+    struct refill_need need = {.missing = 1000};
+    int64_t now = 100 * NSEC_PER_SEC, again;
+
+    refill_made(&r, 1, now - 30 * NSEC_PER_SEC, now);
+    refill_claimed(&r, false, now);
+    refill_see_claims(&r, 0, now);
+    assert_int_equal(refill_room(&r, &need, now, &again), 1);
+    refill_begun(&r, now);
+    for (int ms = 0; ms < 3000; ms += 100) { /* claims go on */
+        refill_claimed(&r, false, now + MS(ms));
+        refill_see_claims(&r, 0, now + MS(ms));
+        assert_int_equal(refill_room(&r, &need, now + MS(ms), &again), 0);
+    }
+    assert_int_equal(refill_room(&r, &need, now + MS(3000), &again), 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -509,6 +529,7 @@ int main(void)
         T(test_claims_of_any_pool_hold_up_deletes),
         T(test_pod_that_cannot_be_deleted_holds_up_no_others),
         T(test_claims_of_other_pools_narrow_growth),
+        T(test_creates_among_claims_rest_for_seconds_at_most),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
