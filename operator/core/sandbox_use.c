@@ -40,8 +40,8 @@ void sandbox_note_use(const struct sandbox *s, struct sandbox_state *st, struct 
 
     if (first && ended > 0)
         st->used_mono_ns = plan_deadline(&s->meta, ended, 0);
-    else if (st->task_ended || st->task_dropped || st->last_task_wall_ns > st->noted_task_wall_ns)
-        st->used_mono_ns = now.mono_ns;
+    else if (st->task_ended || st->task_dropped || ended > st->noted_task_wall_ns)
+        st->used_mono_ns = now.mono_ns; /* another operator may have written it into the status */
     if (st->task_dropped)
         st->last_task_wall_ns = MAX(st->last_task_wall_ns, now.wall_ns);
     note_used_at(s, st, now, first);

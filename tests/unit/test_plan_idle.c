@@ -93,6 +93,24 @@ static void test_sandbox_of_an_earlier_process_is_not_idle_too_early(void **stat
     assert_plan(f, SANDBOX, "after 601000ms\n");
 }
 
+/* Another operator has run a task, and its status came before the watch of tasks told of it. */
+static void test_sandbox_is_not_idle_when_its_status_tells_of_a_task(void **state)
+{
+    struct fixture *f = *state;
+
+    put_pool(f, 1, "x");
+    put_ready_sandbox(f);
+    /* A quarter more, as long as this process knows of no task. */
+    assert_plan(f, SANDBOX, "after 751000ms\n");
+    fixture_pass(f, 300000);
+    put_box(f, LAST_TASK("2025-06-15T15:11:39Z"));
+    assert_plan(f, SANDBOX, "after 751000ms\n");
+    fixture_pass(f, 100000);
+    put_task(f, "t", ONE_STEP,
+             "\"state\":\"Succeeded\",\"completionTime\":\"2025-06-15T15:11:39Z\"");
+    assert_plan(f, SANDBOX, "after 501000ms\n");
+}
+
 /* People who waited for the sandbox have time to see why it failed. */
 static void test_sandbox_that_failed_after_its_idle_limit_stays(void **state)
 {
@@ -250,6 +268,7 @@ int main(void)
         T(test_sandbox_is_not_idle_when_something_ran_in_it),
         T(test_sandbox_that_is_busy_tells_its_last_task),
         T(test_sandbox_of_an_earlier_process_is_not_idle_too_early),
+        T(test_sandbox_is_not_idle_when_its_status_tells_of_a_task),
         T(test_sandbox_that_is_listed_after_its_tasks),
         T(test_sandbox_that_failed_after_its_idle_limit_stays),
         T(test_used_at_is_use_when_it_changes),
