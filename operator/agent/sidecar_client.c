@@ -138,6 +138,23 @@ static void on_way_timer(void *arg)
     streams_go_on(arg);
 }
 
+static void arm_deadline(struct stream *s)
+{
+    int64_t due_ns = s->asked_until_ns ? s->asked_until_ns : run_deadline_ns(s->run);
+
+    s->c->ops->v->timer_set(s->c->ops, s->deadline, due_ns == INT64_MAX ? 0 : due_ns);
+}
+
+/* The memory for it was granted. */
+static void read_again(struct stream *s)
+{
+    run_read_again(s->run, ops_now(s->c->ops));
+    s->late = false; /* there is time for it, if the steps have taken all of theirs */
+    s->asked_until_ns = 0;
+    arm_deadline(s);
+    attach(s);
+}
+
 /* A part of the budget was given back: the next waiting run goes on. */
 static void others_go_on(struct sidecar_client *c)
 {
@@ -145,10 +162,8 @@ static void others_go_on(struct sidecar_client *c)
     struct turn *turn;
     struct run *r;
 
-    while ((r = world_next_to_read(w))) {
-        run_read_again(r);
-        attach(r->stream);
-    }
+    while ((r = world_next_to_read(w)))
+        read_again(r->stream);
     while ((turn = turns_next(&w->starts)))
         want_stream(container_of(turn, struct run, start_turn)->stream);
     streams_go_on(c);
@@ -237,13 +252,6 @@ static void again(struct stream *s, const char *why)
                             now + backoff_ns(RETRY_FIRST_MS, RETRY_MAX_MS, ++s->failures));
 }
 
-static void arm_deadline(struct stream *s)
-{
-    int64_t due_ns = s->asked_until_ns ? s->asked_until_ns : run_deadline_ns(s->run);
-
-    s->c->ops->v->timer_set(s->c->ops, s->deadline, due_ns == INT64_MAX ? 0 : due_ns);
-}
-
 /* Takes one line of the stream. false: the line is bad, and so the stream is. */
 static bool take_line(struct stream *s, const char *line, size_t len)
 {
@@ -317,8 +325,7 @@ static void ask_to_read(struct stream *s)
     drop_call(s);
     start_done(s);
     if (turns_ask(&w->run_memory, &r->read_turn, s->task_key, run_memory_to_read(r))) {
-        run_read_again(r);
-        attach(s);
+        read_again(s);
         return;
     }
     do
@@ -607,10 +614,11 @@ static void on_deadline(void *arg)
         return;
     }
     if (s->asked_until_ns) {
-        fail(
-            s, "AgentUnavailable",
-            "the agent in the pod says that the task runs, long after the time limits of its steps",
-            true);
+        fail(s, "AgentUnavailable",
+             s->run->reading ? "the agent in the pod does not send the rest of it"
+                             : "the agent in the pod says that the task runs, long after the time "
+                               "limits of its steps",
+             true);
         return;
     }
     if (now_ns < run_deadline_ns(s->run)) {

@@ -297,7 +297,7 @@ void run_drop_output(struct run *r)
     keep_end(r, RUN_TAIL_BYTES);
 }
 
-void run_read_again(struct run *r)
+void run_read_again(struct run *r, struct now now)
 {
     struct task_result *again = task_result_new(r->result->step_count);
 
@@ -307,6 +307,7 @@ void run_read_again(struct run *r)
     r->kept = r->result;
     r->result = again;
     r->reading = true;
+    r->read_mono_ns = now.mono_ns;
     r->dropped = false;
     r->last_seq = 0;
 }
@@ -329,6 +330,8 @@ int64_t run_deadline_ns(const struct run *r)
     int64_t from_ns = r->accepted_mono_ns ? r->accepted_mono_ns
                                           : r->begun_mono_ns + AGENT_LOST_MS * NSEC_PER_MSEC;
 
+    if (r->reading)
+        return r->read_mono_ns + RUN_READ_MS * NSEC_PER_MSEC;
     if (r->limit_ms <= 0 || r->ended || r->held || r->limit_ms > RUN_LIMIT_MAX_MS)
         return INT64_MAX;
     return from_ns + (r->limit_ms + grace_ms) * NSEC_PER_MSEC;

@@ -34,6 +34,9 @@
  * its agent says. Each step adds RUN_STEP_GRACE_MS, because it is killed 2 s after its limit. */
 #define RUN_GRACE_MS 15000
 #define RUN_STEP_GRACE_MS 3000
+/* In this time the agent has to send again what the operator has dropped: at most what fits into a
+ * status. */
+#define RUN_READ_MS 60000
 #define RUN_LIMIT_MAX_MS (100LL * 366 * 24 * 3600 * 1000) /* longer: never */
 
 /* The longest back-off of a final status that the API server refuses for another reason than its
@@ -89,6 +92,7 @@ struct run {
     bool dropped;             /* the output was dropped, except its end */
     bool ended;               /* the end event has come, but output is missing: reason is set */
     bool reading;             /* the events are read again from the first one */
+    int64_t read_mono_ns;     /* reading: since when */
     struct task_result *kept; /* reading: the result of the first time */
     bool result_gone;     /* the agent says that it dropped the result; the task is being read */
     int64_t stop_mono_ns; /* since when it is cancelled and its end is waited for; 0: not */
@@ -126,11 +130,11 @@ void run_status_refused(struct run *r, enum run_refusal why, const char *message
 /* Drops all but the end of the output. Not allowed if r is over or reading. */
 void run_drop_output(struct run *r);
 /* Begins to read again all events of an attempt that has ended. */
-void run_read_again(struct run *r);
+void run_read_again(struct run *r, struct now now);
 /* How much memory reading again may take. */
 size_t run_memory_to_read(const struct run *r);
 size_t run_memory(const struct run *r);
-/* When the agent must have ended the attempt; INT64_MAX: never. */
+/* When the agent must have ended the attempt, or have sent all of it again; INT64_MAX: never. */
 int64_t run_deadline_ns(const struct run *r);
 /* Whether the attempt may still run, by all that the agent has told. */
 bool run_may_go_on(const struct run *r);

@@ -287,6 +287,41 @@ static void test_lost_and_refused_before_it_was_read_again(void **state)
     assert_non_null(strstr(status_of(r, waiting)->body, "xxxx"));
 }
 
+/* Nor does the agent keep a task, its stream and its part of the memory by not sending again what
+ * was dropped. The tasks behind it are read. */
+static void test_agents_that_do_not_send_the_rest(void **state)
+{
+    struct rig *r = *state;
+    int left = RUNS, cut = 0, seconds = 0;
+
+    start_many(r);
+    for (int i = 0; i < RUNS; i++)
+        tell_output(r, i, CHUNKS);
+    for (int i = 0; i < RUNS; i++)
+        tell_end(r, i, CHUNKS);
+    for (; seconds < 3000 && left > 0; seconds++) {
+        for (int i = 0; i < RUNS; i++) {
+            cleanup_free char *put = put_of(i);
+            const struct ops_call *status = status_of(r, i);
+
+            if (fake_find(&r->ops, put))
+                fake_data(&r->ops, fake_find(&r->ops, put), "\n", 1);
+            if (!status)
+                continue;
+            left -= strstr(status->body, "Succeeded") != NULL;
+            cut += strstr(status->body, "does not send the rest of it") != NULL;
+            answer_status_of(r, i, strstr(status->body, "Succeeded") ? "Succeeded" : "Running");
+        }
+        fake_advance(&r->ops, 1000);
+        turn(r);
+    }
+    assert_int_equal(left, 0);
+    assert_in_range(cut, 1, RUNS - 1);
+    /* 60 s for each, and 10 s in which it is asked once more; several at once. */
+    assert_in_range(seconds, 60, 70 * RUNS / 4);
+    assert_int_equal(metric(r, "arl_run_memory_bytes"), 0);
+}
+
 /* ---- output that is shown -------------------------------------------------------------------- */
 
 static void test_shown_output_is_bounded(void **state)
@@ -630,6 +665,7 @@ int main(void)
         T(test_the_small_keep_their_output),
         T(test_lost_before_it_was_read_again),
         T(test_lost_and_refused_before_it_was_read_again),
+        T(test_agents_that_do_not_send_the_rest),
         T(test_shown_output_is_bounded),
         T(test_the_last_output_is_shown),
         T(test_large_steps_are_read_when_they_start),
