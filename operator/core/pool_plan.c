@@ -20,7 +20,7 @@
  * - Status is written when it changed, at most once a second.
  * - At most DELETES_AT_ONCE deletes of a pool are under way. Each that is answered has the pool
  *   planned again, so the rest goes then. While claims of any pool come, pods that are only
- * outdated or too many go one by one: see refill_step.h.
+ *   outdated or too many go one by one: see refill_step.h.
  */
 #include "operator/core/plan.h"
 

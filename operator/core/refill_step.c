@@ -2,8 +2,7 @@
 
 #define CALM_NS (300 * NSEC_PER_MSEC) /* the claims of a burst come closer together than this */
 #define REFILL_HOLD_MAX_NS (3 * NSEC_PER_SEC)
-#define CATCH_UP_REST 8 /* such creates keep a connection busy for an eighth of the time */
-#define DELETE_REST 8
+#define REST 8 /* what nobody waits for keeps a connection busy for an eighth of the time */
 #define REST_MAX_NS (3 * NSEC_PER_SEC) /* claims may come without end */
 #define SLOW_FACTOR 4
 /* A create that takes this long is quick, however quick others were. */
@@ -158,11 +157,17 @@ size_t refill_room(const struct refill *r, const struct refill_need *need, int64
     return room_among_claims(r, need, now_mono_ns, ret_again_mono_ns);
 }
 
+/* When the next one may begin that no claim waits for. took_ns: the one before. */
+static int64_t rest_until(int64_t took_ns, int64_t now_mono_ns)
+{
+    return now_mono_ns + MIN(REST * took_ns, REST_MAX_NS);
+}
+
 void refill_begun(struct refill *r, int64_t now_mono_ns)
 {
     assert(r->owed <= AMONG_CLAIMS);
     if (r->owed == 0)
-        r->more_mono_ns = now_mono_ns + MIN(CATCH_UP_REST * r->took_ns, REST_MAX_NS);
+        r->more_mono_ns = rest_until(r->took_ns, now_mono_ns);
     else
         r->owed--;
 }
@@ -185,7 +190,7 @@ size_t refill_delete_room(const struct refill *r, size_t deleting, int64_t calm_
 
 void refill_delete_begun(struct refill *r, int64_t now_mono_ns)
 {
-    r->delete_mono_ns = now_mono_ns + MIN(DELETE_REST * r->delete_took_ns, REST_MAX_NS);
+    r->delete_mono_ns = rest_until(r->delete_took_ns, now_mono_ns);
 }
 
 void refill_deleted(struct refill *r, bool refused, int64_t took_ns)

@@ -8,7 +8,7 @@
  * - Claims come (one is under way, or was answered in the last CALM): each answered claim lets one
  *   pod be made, so that refills go as fast as claims, and never in a wave. At most AMONG_CLAIMS
  *   creates are under way; that is the width from then on. A pod that has been missing for longer
- *   is made when CATCH_UP_REST times what a create takes is over since the last of them was begun,
+ *   is made when REST times what a create takes is over since the last of them was begun,
  *   or three seconds.
  * - A burst (more than AMONG_CLAIMS claims are under way, or were in the last CALM): no creates.
  *   After REFILL_HOLD_MAX one at a time, so that claims without end do not empty the pool.
@@ -16,7 +16,7 @@
  *
  * Idle pods that are outdated or too many are deleted, and each that goes costs the cluster as much
  * as a claim. So while claims of any pool come, a pool deletes one after the other, and each only
- * when DELETE_REST times what the one before took is over, three seconds at most. A pod whose
+ * when REST times what the one before took is over, three seconds at most. A pod whose
  * delete is refused is tried again, together with as many others as were refused in a row: else it
  * would hold up all that are to go after it.
  *

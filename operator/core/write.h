@@ -49,8 +49,8 @@ struct write {
 enum write_next {
     WRITE_OVER,     /* nothing: free it */
     WRITE_BACK_OFF, /* free it, and put its plan_key back by queue_failed() */
-    WRITE_READ,  /* read the object now: its name, verb and times may be other ones than before */
-    WRITE_PAUSE, /* read the object at *ret_due */
+    WRITE_READ,     /* read the object now: what was a claim may be a READ from here on */
+    WRITE_PAUSE,    /* read the object at *ret_due */
 };
 
 /* Begins what an action of the plan of `key` asks for: of CREATE_POD, CLAIM_POD, DELETE, STATUS,
