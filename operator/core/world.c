@@ -8,6 +8,15 @@
 
 /* ---- lookups --------------------------------------------------------------------------------- */
 
+struct store *world_store(const struct world *w, const struct api_kind *kind)
+{
+    if (kind == &api_pod)
+        return w->pods;
+    if (kind == &api_sandbox)
+        return w->sandboxes;
+    return kind == &api_task ? w->tasks : w->pools;
+}
+
 struct warmpool *world_pool(const struct world *w, const char *key)
 {
     struct meta *m = store_get(w->pools, key);

@@ -146,6 +146,8 @@ struct world {
 struct world *world_new(const struct policy *policy);
 void world_free(struct world *w);
 
+/* The cache of one of the four kinds. */
+struct store *world_store(const struct world *w, const struct api_kind *kind);
 /* NULL: none. key is "namespace/name". */
 struct warmpool *world_pool(const struct world *w, const char *key);
 struct sandbox *world_sandbox(const struct world *w, const char *key);

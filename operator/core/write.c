@@ -6,15 +6,6 @@
 #define READ_AGAIN_FIRST_MS 200
 #define READ_AGAIN_MAX_MS 5000
 
-static struct store *store_of(struct world *w, const struct api_kind *kind)
-{
-    if (kind == &api_pod)
-        return w->pods;
-    if (kind == &api_sandbox)
-        return w->sandboxes;
-    return kind == &api_task ? w->tasks : w->pools;
-}
-
 /* ---- the beginning --------------------------------------------------------------------------- */
 
 static struct write *write_new(struct world *w, enum ledger_verb verb, const struct api_kind *kind,
@@ -32,7 +23,7 @@ static struct write *write_new(struct world *w, enum ledger_verb verb, const str
     wr->pool_key = xstrdup(pool_key);
     wr->begun_mono_ns = now.mono_ns;
     meta_key(key, ns, name);
-    cached = store_get(store_of(w, kind), key);
+    cached = store_get(world_store(w, kind), key);
     wr->rv = xstrdup(cached ? cached->rv : NULL);
     ledger_begin(w->ledger, verb, kind, key, pool_key);
     return wr;
@@ -126,7 +117,7 @@ static bool is_unchanged(struct world *w, const struct write *wr)
     char key[META_KEY_MAX];
 
     meta_key(key, wr->ns, wr->name);
-    cached = store_get(store_of(w, wr->kind), key);
+    cached = store_get(world_store(w, wr->kind), key);
     return cached && str_eq(cached->rv, wr->rv);
 }
 
@@ -213,7 +204,7 @@ static bool is_selected(const struct api_kind *kind, const struct meta *m)
  * that came, or changed, after this began: the watch tells what becomes of it. */
 static void absorb(struct world *w, const struct write *wr, struct kube_result *res)
 {
-    struct store *s = store_of(w, wr->kind);
+    struct store *s = world_store(w, wr->kind);
     char key[META_KEY_MAX];
 
     meta_key(key, wr->ns, wr->name);
@@ -338,7 +329,7 @@ static void note_claim(struct world *w, struct write *wr, const struct kube_resu
 static void note_delete(struct world *w, struct write *wr, const struct kube_result *res,
                         struct now now)
 {
-    struct store *s = store_of(w, wr->kind);
+    struct store *s = world_store(w, wr->kind);
     char key[META_KEY_MAX];
     struct meta *m;
 

@@ -54,15 +54,6 @@ static inline void fixture_pass(struct fixture *f, int64_t ms)
     f->now.wall_ns += ms * NSEC_PER_MSEC;
 }
 
-static inline struct store *fixture_store(struct fixture *f, const struct api_kind *kind)
-{
-    if (kind == &api_pod)
-        return f->w->pods;
-    if (kind == &api_sandbox)
-        return f->w->sandboxes;
-    return kind == &api_task ? f->w->tasks : f->w->pools;
-}
-
 /* Puts an object with metadata made from name (its uid is "uid-NAME") and further metadata members
  * ("" or starting with a comma), and the rest of the object. */
 static inline void fixture_put_at(struct fixture *f, const struct api_kind *kind, const char *name,
@@ -78,7 +69,7 @@ static inline void fixture_put_at(struct fixture *f, const struct api_kind *kind
 
     if (json_parse(text, strlen(text), &obj, &err) < 0 || kind->decode(obj, &m, &err) < 0)
         fail_msg("%s: %s", text, err.msg);
-    store_put(fixture_store(f, kind), m);
+    store_put(world_store(f->w, kind), m);
 }
 
 static inline void fixture_put(struct fixture *f, const struct api_kind *kind, const char *name,
@@ -91,7 +82,7 @@ static inline void fixture_remove(struct fixture *f, const struct api_kind *kind
 {
     cleanup_free char *key = xasprintf("ns/%s", name);
 
-    store_remove(fixture_store(f, kind), key, NULL, NULL);
+    store_remove(world_store(f->w, kind), key, NULL, NULL);
 }
 
 static inline void fixture_line(struct fixture *f, const struct action *a)
